@@ -1,0 +1,153 @@
+//! What travels between the agent and the controller, and nothing else.
+//!
+//! The contract is JSON over HTTP. Fields are only ever added, and a reader ignores what it does not know, so
+//! that an agent and a controller of different releases understand each other.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The port on which the controller serves, the same as that of the Go program.
+pub const DEFAULT_PORT: u16 = 9376;
+
+/// What the controller says of a node.
+///
+/// The order is the order of certainty that the node goes away, `Unknown` first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "&'static str")]
+pub enum NodeState {
+    /// Never seen, or a state that this release does not know.
+    Unknown,
+    /// Seen, and nothing says that it goes away.
+    Ready,
+    /// No new pods are scheduled to it, and nothing else is known.
+    Cordoned,
+    /// Its pods are being moved away; this can be taken back.
+    Draining,
+    /// It goes away for certain.
+    ShuttingDown,
+    /// Its Node object was known and has been deleted.
+    Gone,
+}
+
+impl NodeState {
+    /// All states, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Unknown, Self::Ready, Self::Cordoned, Self::Draining, Self::ShuttingDown, Self::Gone];
+
+    /// The word on the wire and in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ready => "ready",
+            Self::Cordoned => "cordoned",
+            Self::Draining => "draining",
+            Self::ShuttingDown => "shutting-down",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// A word that names no node state.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownWord;
+
+impl FromStr for NodeState {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word).ok_or(UnknownWord)
+    }
+}
+
+impl From<String> for NodeState {
+    /// Reads a word from the wire; one that a later release added is `Unknown` to this one.
+    fn from(word: String) -> Self {
+        word.parse().unwrap_or(Self::Unknown)
+    }
+}
+
+impl From<NodeState> for &'static str {
+    fn from(state: NodeState) -> Self {
+        state.as_str()
+    }
+}
+
+impl fmt::Display for NodeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One signal that was observed on a Node object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The signal's name, for example `kubelet-shutdown`.
+    pub signal: String,
+    /// What stands on the Node, in words a person can search for.
+    pub observed: String,
+}
+
+/// The answer to `GET /v1/nodes/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// The node's name, as asked for.
+    pub name: String,
+    /// The node's state.
+    pub state: NodeState,
+    /// Changes whenever this node's status does. Opaque: compare for equality only, since each controller
+    /// replica counts for itself.
+    #[serde(default)]
+    pub version: String,
+    /// The signals that led to the state; empty for `unknown` and `ready`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// Signals that make the node a candidate only. They never change the state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<Reason>,
+    /// True when the controller has lost its source of Nodes, so that the state may be old.
+    #[serde(default)]
+    pub stale: bool,
+}
+
+/// The answer to `GET /v1/nodes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeList {
+    /// All nodes that are known or recently gone, by name.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What was wrong and what to do about it.
+    pub error: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_travels_under_its_own_word() {
+        for state in NodeState::ALL {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{state}\""));
+            assert_eq!(serde_json::from_str::<NodeState>(&json).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_reads_as_unknown() {
+        assert_eq!(serde_json::from_str::<NodeState>("\"hibernating\"").unwrap(), NodeState::Unknown);
+    }
+
+    #[test]
+    fn an_answer_of_two_fields_is_enough() {
+        let status: NodeStatus = serde_json::from_str(r#"{"name":"a","state":"shutting-down"}"#).unwrap();
+        assert_eq!(status.state, NodeState::ShuttingDown);
+        assert!(status.reasons.is_empty() && !status.stale);
+    }
+}

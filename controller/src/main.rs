@@ -1,0 +1,2 @@
+//! `crik-controller`.
+fn main() {}
