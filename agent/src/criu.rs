@@ -1,0 +1,328 @@
+//! CRIU, by way of rust-criu: the one file that names either.
+//!
+//! rust-criu has no setters for some options, so they stand in a configuration file that CRIU reads wherever
+//! `CRIU_CONFIG_FILE` points. That is a memory file at a fixed descriptor, since nothing on disk may be writable.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::Pid;
+use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
+use rust_criu::{CgMode, Criu};
+use thiserror::Error;
+
+use crate::limits::{self, CriuVersion};
+use crate::tree::Snapshot;
+
+/// The environment variable by which CRIU finds its configuration file.
+pub const CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
+
+/// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
+const CONFIG_FD: RawFd = 199;
+
+/// Held during a call: there is one configuration file.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Set during a call.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// True while a CRIU that rust-criu waits for may be a child of ours.
+pub fn is_running() -> bool {
+    RUNNING.load(Ordering::Acquire)
+}
+
+/// Why CRIU did not do it.
+#[derive(Debug, Error)]
+pub enum CriuError {
+    /// The program is not there.
+    #[error("criu cannot be run ({0}); install criu {min} or newer in the container", min = limits::OLDEST_CRIU)]
+    Missing(String),
+    /// It is, but too old.
+    #[error("criu is {0}, and {min} or newer is needed; install it in the container", min = limits::OLDEST_CRIU)]
+    TooOld(CriuVersion),
+    /// It refused; what its log says first.
+    #[error("criu failed: {first}{advice}", advice = advice(first))]
+    Refused {
+        /// The first error in its log, or what the library says.
+        first: String,
+    },
+    /// What it needs could not be prepared.
+    #[error("cannot {what} for criu: {source}")]
+    Prepare {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// Tells every CRIU that this process starts where its configuration is.
+///
+/// # Safety
+/// The environment is changed, so no other thread may run yet.
+pub unsafe fn prepare_environment() {
+    // SAFETY: the caller's promise.
+    unsafe { std::env::set_var(CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
+}
+
+/// The version of the `criu` that is installed. It is asked once: a container's programs do not change.
+///
+/// # Errors
+/// It is missing or too old.
+pub fn version() -> Result<CriuVersion, CriuError> {
+    static KNOWN: OnceLock<CriuVersion> = OnceLock::new();
+    match KNOWN.get() {
+        Some(version) => Ok(*version),
+        None => ask_version().map(|version| *KNOWN.get_or_init(|| version)),
+    }
+}
+
+fn ask_version() -> Result<CriuVersion, CriuError> {
+    let _call = Call::begin(&[])?;
+    let missing = |error: rust_criu::CriuError| CriuError::Missing(error.to_string());
+    let found = CriuVersion(Criu::new().and_then(|mut criu| criu.get_criu_version()).map_err(missing)?);
+    if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }
+}
+
+/// Dumps the tree of `root` into the directory `images` and leaves it stopped. Blocks.
+///
+/// # Errors
+/// CRIU refused; the tree then runs as before.
+pub fn dump(root: i32, images: &Path) -> Result<(), CriuError> {
+    let _call = Call::begin(&["leave-stopped"])?;
+    let directory = inheritable_directory(images)?;
+    let mut criu = request(&directory, limits::DUMP_LOG)?;
+    criu.set_pid(root);
+    for (name, path) in present_mounts() {
+        criu.add_external(format!("mnt[{path}]:{name}"));
+    }
+    criu.dump().map_err(|error| refused(&images.join(limits::DUMP_LOG), &error))
+}
+
+/// What a restore is given.
+pub struct Restore<'a> {
+    /// The directory of the images, which is not written.
+    pub images: &'a Path,
+    /// Where CRIU writes its log.
+    pub work: &'a Path,
+    /// Descriptors that stand in for files of the image, by CRIU's key for them.
+    pub inherited: &'a [(RawFd, String)],
+}
+
+/// Called at CRIU's two pauses in a restore. An error ends the restore and CRIU kills what it has made.
+pub type Hook = Box<dyn FnMut(Pause) -> io::Result<()> + Send>;
+
+/// When CRIU pauses in a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// Before the first process is made.
+    BeforeFork,
+    /// All processes are restored and none runs yet.
+    BeforeResume,
+}
+
+/// Restores a tree whose root becomes a child of this process. Blocks.
+///
+/// # Errors
+/// CRIU refused, or the hook did.
+pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
+    let _call = Call::begin(&[])?;
+    let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
+    let mut criu = request(&directory, limits::RESTORE_LOG)?;
+    criu.set_work_dir_fd(work.as_raw_fd());
+    criu.set_rst_sibling(true);
+    criu.set_notify_scripts(true);
+    criu.set_notify_cb(notified);
+    for (name, path) in present_mounts() {
+        criu.add_external(format!("mnt[{name}]:{path}"));
+    }
+    for (fd, key) in what.inherited {
+        criu.add_inherit_fd(*fd, key.clone()).map_err(|error| CriuError::Refused { first: error.to_string() })?;
+    }
+    HOOK.set(Some(hook));
+    let result = criu.restore();
+    HOOK.set(None);
+    result.map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
+}
+
+/// Ends the call that is under way; CRIU's tracees go on when their tracer is gone (ptrace(2)).
+pub fn cancel() {
+    if let Some(pid) = child_pid() {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// The id of the CRIU that this process has started.
+pub fn child_pid() -> Option<i32> {
+    let own = std::process::id().cast_signed();
+    let snapshot = Snapshot::take();
+    let is_criu = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == "criu");
+    snapshot.children(own).map(|child| child.pid).find(|pid| is_criu(*pid))
+}
+
+thread_local! {
+    /// rust-criu's callback is a bare function that runs on the calling thread, so the hook waits for it here.
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
+    let pause = match script {
+        "pre-restore" => Pause::BeforeFork,
+        "post-restore" => Pause::BeforeResume,
+        _ => return 0,
+    };
+    let outcome = HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(pause)));
+    match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::warn!("the restore is given up: {error}");
+            1
+        }
+    }
+}
+
+/// One call of CRIU: the configuration file exists as long as this does.
+struct Call {
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Call {
+    fn begin(more: &[&str]) -> Result<Self, CriuError> {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let prepare = |source: nix::Error| CriuError::Prepare { what: "write the options", source: source.into() };
+        let mut file = File::from(memfd_create("criu.conf", MFdFlags::MFD_CLOEXEC).map_err(prepare)?);
+        file.write_all(options(more).as_bytes())
+            .map_err(|source| CriuError::Prepare { what: "write the options", source })?;
+        // SAFETY: the descriptor is ours alone, and without close-on-exec as CRIU must inherit it.
+        if unsafe { libc::dup2(file.as_raw_fd(), CONFIG_FD) } < 0 {
+            return Err(prepare(nix::Error::last()));
+        }
+        RUNNING.store(true, Ordering::Release);
+        Ok(Self { _turn: turn })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: opened by `begin`, and calls do not overlap.
+        drop(unsafe { OwnedFd::from_raw_fd(CONFIG_FD) });
+        RUNNING.store(false, Ordering::Release);
+    }
+}
+
+/// The options for which rust-criu has no setter, in the form of criu(8)'s configuration files.
+fn options(more: &[&str]) -> String {
+    let mut lines = vec![
+        // Locking the network needs NET_ADMIN, and connections are closed anyway.
+        "network-lock skip".to_owned(),
+        // The peers of a connection are gone by the time the pod is back.
+        "tcp-close".to_owned(),
+        format!("ghost-limit {}", limits::GHOST_LIMIT),
+    ];
+    if !may_restore_clocks() {
+        lines.push("unprivileged".to_owned());
+    }
+    lines.extend(more.iter().map(|&option| option.to_owned()));
+    lines.join("\n") + "\n"
+}
+
+/// Without `unprivileged` CRIU restores the time namespace, for which it needs both.
+fn may_restore_clocks() -> bool {
+    use crate::checks::{Capability, has};
+    has(Capability::SysAdmin) && has(Capability::SysTime)
+}
+
+fn request(images: &OwnedFd, log: &str) -> Result<Criu, CriuError> {
+    let mut criu = Criu::new().map_err(|error| CriuError::Missing(error.to_string()))?;
+    criu.set_images_dir_fd(images.as_raw_fd());
+    criu.set_log_file(log.to_owned());
+    criu.set_log_level(limits::CRIU_LOG_LEVEL);
+    criu.set_ext_unix_sk(true);
+    criu.set_file_locks(true);
+    criu.set_link_remap(true);
+    // A pod's control groups are the kubelet's.
+    criu.cgroups_mode(CgMode::IGNORE);
+    Ok(criu)
+}
+
+fn present_mounts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    limits::EXTERNAL_MOUNTS.into_iter().filter(|(_, path)| Path::new(path).exists())
+}
+
+/// Opens a directory so that CRIU inherits it.
+fn inheritable_directory(path: &Path) -> Result<OwnedFd, CriuError> {
+    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+        .map_err(|source| CriuError::Prepare { what: "open the image directory", source: source.into() })
+}
+
+/// Opens a file for reading so that CRIU inherits it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn inheritable_file(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlag::O_RDONLY, Mode::empty())?)
+}
+
+fn refused(log: &Path, error: &rust_criu::CriuError) -> CriuError {
+    CriuError::Refused { first: first_error(log).unwrap_or_else(|| error.to_string()) }
+}
+
+/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
+fn first_error(log: &Path) -> Option<String> {
+    let lines = BufReader::new(File::open(log).ok()?).lines().map_while(Result::ok);
+    lines.into_iter().find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
+}
+
+/// What a person can do about an error of CRIU's, by a part of its message.
+const ADVICE: [(&str, &str); 10] = [
+    ("Can't get rlimit", "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid"),
+    ("io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node"),
+    ("doesn't live in IPC ns", "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own"),
+    ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
+    ("Can't lookup mount", "a file is open that was opened outside the container"),
+    ("File exists", "a process id of the tree is taken: run nothing else in the container while it starts"),
+    ("ghost file", "a deleted file that is still open is larger than the limit"),
+    ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
+    ("No such file or directory", "a file that the program had open is not in this container: put it into additionalPaths, or on the volume"),
+    ("build-ID", "a program file differs from the one that was running: use the same container image"),
+];
+
+fn advice(message: &str) -> String {
+    let known = ADVICE.iter().find(|(part, _)| message.contains(part));
+    known.map(|(_, advice)| format!(" — {advice}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_of_a_log_is_the_one_that_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("dump.log");
+        let text = "(00.001) Dumping\n(00.010) Error (criu/io_uring.c:1): Can't dump anon_inode:[io_uring]\n\
+                    (00.011) Error (criu/cr-dump.c:2): Dumping FAILED.\n";
+        fs::write(&log, text).unwrap();
+        let error = refused(&log, &rust_criu::CriuError::VersionParse).to_string();
+        assert_eq!(
+            error,
+            "criu failed: Can't dump anon_inode:[io_uring] — the program uses io_uring, which CRIU cannot dump: turn it \
+             off in the program or on the node"
+        );
+    }
+
+    #[test]
+    fn without_a_log_the_library_speaks() {
+        let error = refused(Path::new("/no/such/log"), &rust_criu::CriuError::VersionParse);
+        assert!(error.to_string().contains("version"));
+    }
+}

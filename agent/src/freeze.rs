@@ -1,0 +1,171 @@
+//! Freezes the tree: CRIU writes its image into the staging directory and leaves every process stopped.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use thiserror::Error;
+
+use crate::criu::{self, CriuError};
+use crate::digest::Follower;
+use crate::extra_files::{self, CopyError};
+use crate::image_dir::{ImageDir, ImageDirError};
+use crate::manifest::{Cgroups, TreeFacts};
+use crate::stdio::StdioMap;
+use crate::tree::{Snapshot, Tree};
+use crate::{adopt, cgroups};
+
+/// What to freeze, and what goes with it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The tree's root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// Paths that are copied into the generation.
+    pub additional_paths: Vec<PathBuf>,
+    /// Paths that are removed before the dump.
+    pub inotify_incompatible_paths: Vec<PathBuf>,
+}
+
+/// Why the tree could not be frozen. It runs on.
+#[derive(Debug, Error)]
+pub enum FreezeError {
+    /// Processes belong to the application but not to the tree.
+    #[error("processes {0:?} of the application are outside its tree and would be lost")]
+    Strays(Vec<i32>),
+    /// The tree has daemons that a restore would lose here.
+    #[error("the tree has a double-forked daemon, which a restore cannot keep on this architecture")]
+    Leaderless,
+    /// The staging directory cannot be used.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+    /// A path cannot be removed or a directory not be made.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// CRIU could not dump it.
+    #[error(transparent)]
+    Criu(#[from] CriuError),
+    /// An additional path cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+}
+
+/// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
+/// nothing.
+pub struct Stopped(Tree);
+
+impl Stopped {
+    /// Ends the tree: its image is durable, and from now on only the image may go on.
+    pub fn kill(mut self) {
+        std::mem::take(&mut self.0).signal(Signal::SIGKILL);
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.0).running().signal(Signal::SIGCONT);
+    }
+}
+
+/// What is in the staging directory, and what the manifest will say of it.
+pub struct Staged {
+    /// Hashes the files while they are still in memory.
+    pub follower: Follower,
+    /// The tree that was dumped.
+    pub tree: TreeFacts,
+    /// Where its standard streams lead.
+    pub stdio: StdioMap,
+    /// Its open control group files.
+    pub cgroups: Cgroups,
+    /// The paths that were copied.
+    pub extra_paths: Vec<PathBuf>,
+    /// What each step took, in milliseconds.
+    pub durations_ms: BTreeMap<String, u64>,
+}
+
+/// Dumps the tree into the staging directory. Blocks; [`criu::cancel`] ends it early.
+///
+/// # Errors
+/// The tree cannot be dumped whole. It then runs on.
+pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
+    let snapshot = Snapshot::take();
+    refuse_strays(&snapshot, request.root)?;
+    let tree = snapshot.tree(request.root);
+    let facts = facts(&tree, request)?;
+    remove_all(&request.inotify_incompatible_paths)?;
+    let staging = dir.clean_staging()?;
+    let images = make_directory(&staging.join("criu"))?;
+    let store = make_directory(&staging.join("files"))?;
+    let follower = Follower::start(&staging);
+
+    let began = Instant::now();
+    criu::dump(request.root, &images)?;
+    let dumped = Instant::now();
+    let stopped = Stopped(tree);
+    let cgroups = cgroups::of(&stopped.0);
+    let paths: Vec<PathBuf> = request.additional_paths.iter().chain([&request.init]).cloned().collect();
+    let extra_paths = extra_files::save(&paths, &store)?;
+    let durations_ms = BTreeMap::from([
+        ("dump".to_owned(), milliseconds(began, dumped)),
+        ("copy".to_owned(), milliseconds(dumped, Instant::now())),
+    ]);
+    let staged = Staged { follower, tree: facts, stdio: StdioMap::current(), cgroups, extra_paths, durations_ms };
+    Ok((stopped, staged))
+}
+
+/// A child of ours beside the root is a process that slipped out of the tree; a dump would leave it behind.
+fn refuse_strays(snapshot: &Snapshot, root: i32) -> Result<(), FreezeError> {
+    let own = std::process::id().cast_signed();
+    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
+    if strays.is_empty() { Ok(()) } else { Err(FreezeError::Strays(strays)) }
+}
+
+fn facts(tree: &Tree, request: &Request) -> Result<TreeFacts, FreezeError> {
+    let leaderless_sessions = tree.has_leaderless_sessions();
+    if leaderless_sessions && !adopt::SUPPORTED {
+        return Err(FreezeError::Leaderless);
+    }
+    Ok(TreeFacts {
+        root: request.root,
+        init: request.init.clone(),
+        processes: tree.0.len(),
+        resident_bytes: tree.resident_bytes(),
+        leaderless_sessions,
+    })
+}
+
+fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
+    for path in paths {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at("remove", path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
+    Ok(path.to_owned())
+}
+
+fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> FreezeError + 'p {
+    move |source| FreezeError::Io { what, path: path.into(), source }
+}
+
+fn milliseconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,61 @@
+//! Puts the init's program where the tree can map it, now and after every restore.
+//!
+//! CRIU restores a mapping only from an identical file at the same path, and a later release of `crik` may carry
+//! another init. So the file's name is made from its contents, a generation carries a copy, and a restore puts that
+//! copy back; the agent's own program is never part of a tree.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use thiserror::Error;
+
+use crate::limits;
+
+/// The program, built from `init/init.rs`.
+const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
+
+/// Nowhere can the init be put.
+#[derive(Debug, Error)]
+#[error(
+    "no directory can hold a small program of crik's: {tried}; make one of them writable and executable (an emptyDir \
+     on /run/crik will do)"
+)]
+pub struct NoPlace {
+    tried: String,
+}
+
+/// Writes the program into the first directory that can be written and executed from, unless it is there already.
+/// Returns its path.
+///
+/// # Errors
+/// No directory can.
+pub fn install(image_dir: Option<&Path>) -> Result<PathBuf, NoPlace> {
+    let mut tried = Vec::new();
+    for directory in limits::INIT_DIRECTORIES.iter().map(Path::new).chain(image_dir) {
+        match install_in(directory) {
+            Ok(path) => return Ok(path),
+            Err(error) => tried.push(format!("{} ({error})", directory.display())),
+        }
+    }
+    Err(NoPlace { tried: tried.join(", ") })
+}
+
+fn install_in(directory: &Path) -> io::Result<PathBuf> {
+    let path = directory.join(format!("init-{}", &blake3::hash(PROGRAM).to_hex()[..16]));
+    fs::create_dir_all(directory)?;
+    if statvfs(directory)?.flags().contains(FsFlags::ST_NOEXEC) {
+        return Err(io::Error::other("mounted noexec"));
+    }
+    if fs::read(&path).is_ok_and(|found| found == PROGRAM) {
+        return Ok(path);
+    }
+    let partial = path.with_extension("partial");
+    fs::write(&partial, PROGRAM)?;
+    // The mode is in the image, and CRIU compares it.
+    fs::set_permissions(&partial, Permissions::from_mode(0o755))?;
+    fs::rename(&partial, &path)?;
+    Ok(path)
+}

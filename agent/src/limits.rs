@@ -1,0 +1,96 @@
+//! Every path and number that is fixed in the agent, each with its reason.
+
+use std::time::Duration;
+
+/// Where the configuration is read when no `--config-path` is given; the Go program's default.
+pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
+
+/// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
+pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
+
+/// The kernel never gives a process id below this one again once a PID namespace's counter has passed it
+/// (`RESERVED_PIDS`, kernel/pid.c). The tree lives above, and all that a restore needs to run first lives below.
+pub const FIRST_TREE_PID: i32 = 300;
+
+/// The oldest CRIU that dumps sockets on every kernel in use: since Linux 6.16 SO_PASSCRED on a non-UNIX socket is
+/// refused, which CRIU 4.2 is the first to expect.
+pub const OLDEST_CRIU: CriuVersion = CriuVersion(40_200);
+
+/// A CRIU version as its own RPC counts it: major × 10,000 + minor × 100 + patch level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CriuVersion(pub u32);
+
+impl std::fmt::Display for CriuVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+    }
+}
+
+/// Directories in which the init's program may be put, in order of preference. The first that can be written and
+/// executed from is taken; the image directory is the last resort, for a read-only root file system without a `/tmp`.
+pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
+
+/// CRIU's log inside `criu/` of a generation: level 4 (debug) is what its developers ask for in a report.
+pub const CRIU_LOG_LEVEL: i32 = 4;
+/// File name of CRIU's log of a dump.
+pub const DUMP_LOG: &str = "dump.log";
+/// File name of CRIU's log of a restore.
+pub const RESTORE_LOG: &str = "restore.log";
+
+/// Files that are open but deleted are carried in the image up to this size. CRIU's own limit of 1 MiB is below what
+/// databases keep in their temporary files.
+pub const GHOST_LIMIT: &str = "256M";
+
+/// Device nodes and directories that the container's runtime provides in every container, under the name that
+/// links them from dump to restore. The list is the Go program's.
+pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
+    ("zoneinfo", "/usr/share/zoneinfo"),
+    ("null", "/dev/null"),
+    ("random", "/dev/random"),
+    ("urandom", "/dev/urandom"),
+    ("tty", "/dev/tty"),
+    ("zero", "/dev/zero"),
+    ("full", "/dev/full"),
+];
+
+/// Where control groups are mounted (cgroups(7)); files below it differ from pod to pod.
+pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// A manifest is a few hundred KiB for the largest tree; a larger file is no manifest, and reading it could exhaust
+/// the container's memory.
+pub const MANIFEST_MAX_BYTES: u64 = 16 << 20;
+
+/// How much of an image is read at once for hashing: large enough for BLAKE3's widest vectors and for few system
+/// calls, small enough to stay in the second-level cache.
+pub const HASH_CHUNK_BYTES: usize = 1 << 20;
+
+/// How long the follower of a growing image sleeps when it has caught up: a tenth of the shortest dump seen (20 ms).
+pub const FOLLOW_PAUSE: Duration = Duration::from_millis(2);
+
+/// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
+/// balancers and proxies that may stand between (60 s is the most common).
+pub const POLL_WAIT: Duration = Duration::from_secs(50);
+
+/// What an answer may take beyond the wait that was asked for.
+pub const POLL_SLACK: Duration = Duration::from_secs(5);
+
+/// To connect takes a round trip; an address that does not answer in this time is a dying replica that is still
+/// listed, and another one is tried.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
+/// soon and one that is away costs nothing.
+pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+
+/// An answer of the controller is a few hundred bytes; more than this is not one.
+pub const ANSWER_MAX_BYTES: usize = 64 << 10;
+
+/// How long after SIGKILL the tree may take to be gone before the agent exits all the same; the end of the PID
+/// namespace removes the rest.
+pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to sleep between looks at children that were sent SIGKILL; they take about a millisecond to go.
+pub const REAP_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a CRIU that was killed may take to be gone, which is at once unless the volume holds it.
+pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,184 @@
+//! The manifest of a generation: all that a start must know before it hands an image to CRIU.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::identity::Identity;
+use crate::image_dir::Generation;
+use crate::limits;
+use crate::stdio::StdioMap;
+
+/// The version of the manifest that this release writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// File name of the manifest in its generation.
+pub const FILE_NAME: &str = "manifest.json";
+
+/// The manifest. It is written last, so a generation that has one has everything else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// Version of this format.
+    pub version: u32,
+    /// The generation's own number, so that a directory put under another name is noticed.
+    pub generation: Generation,
+    /// When the dump began, in seconds since 1970.
+    pub created_at: u64,
+    /// `crik`'s version that wrote it.
+    pub crik_version: String,
+    /// What was frozen and on which machine.
+    pub identity: Identity,
+    /// The process tree.
+    pub tree: TreeFacts,
+    /// Where the tree's standard streams lead.
+    pub stdio: StdioMap,
+    /// The control group files that the tree has open, and the agent's control groups at that time.
+    pub cgroups: Cgroups,
+    /// The paths under `files/` that are put back before a restore, as absolute paths.
+    pub extra_paths: Vec<PathBuf>,
+    /// CLOCK_MONOTONIC at the dump, in seconds.
+    pub monotonic_seconds: u64,
+    /// What each step took, in milliseconds.
+    pub durations_ms: BTreeMap<String, u64>,
+    /// Every other file of the generation, by its path in it.
+    pub files: Files,
+}
+
+/// The facts of files by their path relative to the generation.
+pub type Files = BTreeMap<String, FileFacts>;
+
+/// What is known of the frozen tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TreeFacts {
+    /// Process id of its root, our init.
+    pub root: i32,
+    /// The init's program, which the tree has mapped.
+    pub init: PathBuf,
+    /// Number of processes.
+    pub processes: usize,
+    /// Resident memory of all of them, in bytes; shared pages count in each.
+    pub resident_bytes: u64,
+    /// True when a process belongs to a session whose leader is dead, so that the restore must help CRIU keep it.
+    pub leaderless_sessions: bool,
+}
+
+/// A file of the generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Size in bytes.
+    pub size: u64,
+    /// BLAKE3 of its contents, in hexadecimal.
+    pub blake3: String,
+}
+
+/// Control group facts for re-pointing files of one pod to those of the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cgroups {
+    /// `/proc/self/cgroup` of the agent.
+    pub own: String,
+    /// Files below `/sys/fs/cgroup` that the tree had open.
+    pub open_files: Vec<PathBuf>,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// It cannot be read.
+    #[error("its manifest cannot be read: {0}")]
+    Read(io::Error),
+    /// It is larger than any manifest.
+    #[error("its manifest has {0} bytes, which no manifest has")]
+    TooLarge(u64),
+    /// It is not JSON of the right shape.
+    #[error("its manifest is damaged: {0}")]
+    Damaged(serde_json::Error),
+    /// A later release wrote it.
+    #[error("its manifest has version {0}, and this crik reads up to {VERSION}; use the newer crik")]
+    Newer(u32),
+    /// The directory is not the one that the manifest was written for.
+    #[error("its manifest is that of generation {0}")]
+    Misplaced(Generation),
+    /// A path in it leads out of the generation.
+    #[error("its manifest names a file outside the generation: {0}")]
+    Outside(String),
+}
+
+/// Reads only what tells whether the rest can be understood.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+impl Manifest {
+    /// Reads the manifest of `generation`, which lies in `dir`.
+    ///
+    /// # Errors
+    /// Whatever makes the generation unusable; the message completes «generation N is skipped: …».
+    pub fn read(dir: &Path, generation: Generation) -> Result<Self, ManifestError> {
+        let manifest = Self::parse(&read_bounded(&dir.join(FILE_NAME))?)?;
+        if manifest.generation != generation {
+            return Err(ManifestError::Misplaced(manifest.generation));
+        }
+        Ok(manifest)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let Version { version } = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
+        if version > VERSION {
+            return Err(ManifestError::Newer(version));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
+        match manifest.files.keys().find(|name| !stays_inside(name)) {
+            Some(name) => Err(ManifestError::Outside(name.clone())),
+            None => Ok(manifest),
+        }
+    }
+
+    /// Size of all its files, in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.files.values().map(|file| file.size).sum()
+    }
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ManifestError> {
+    let file = File::open(path).map_err(ManifestError::Read)?;
+    let size = file.metadata().map_err(ManifestError::Read)?.len();
+    if size > limits::MANIFEST_MAX_BYTES {
+        return Err(ManifestError::TooLarge(size));
+    }
+    let mut bytes = Vec::new();
+    file.take(limits::MANIFEST_MAX_BYTES).read_to_end(&mut bytes).map_err(ManifestError::Read)?;
+    Ok(bytes)
+}
+
+fn stays_inside(name: &str) -> bool {
+    use std::path::Component;
+    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_version_is_told_from_damage() {
+        let error = Manifest::parse(br#"{"version": 9, "shape": "unheard of"}"#).unwrap_err().to_string();
+        assert_eq!(error, "its manifest has version 9, and this crik reads up to 1; use the newer crik");
+        assert!(matches!(Manifest::parse(b"{\"vers"), Err(ManifestError::Damaged(_))));
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_generation() {
+        for name in ["../x", "/etc/passwd", "criu/../../x", "", "."] {
+            assert!(!stays_inside(name), "{name}");
+        }
+        assert!(stays_inside("criu/pages-1.img"));
+    }
+}

@@ -1,0 +1,93 @@
+//! The one place that waits for children.
+
+use std::thread;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::tree::Snapshot;
+use crate::{criu, exit, limits};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// By itself, with this exit status.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+}
+
+/// waitpid(2)'s id for whichever child has ended.
+const ANY_CHILD: i32 = -1;
+
+/// No process has this id.
+const NOBODY: i32 = 0;
+
+impl Status {
+    /// Reads what wait(2) gives for a process that has ended.
+    fn decode(encoded: i32) -> Self {
+        if libc::WIFEXITED(encoded) {
+            Self::Exited(libc::WEXITSTATUS(encoded))
+        } else {
+            Self::Signaled(libc::WTERMSIG(encoded))
+        }
+    }
+
+    /// The exit code with which the agent passes it on.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => exit::SIGNAL_BASE + signal,
+        }
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signaled(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Reaps every child that has ended, and tells how `root` ended if it is among them. To be called at each SIGCHLD,
+/// which may stand for any number of children.
+///
+/// While CRIU runs, only `root` is waited for: rust-criu waits for the CRIU that it started, and to take that exit
+/// status away would look like a failure. What ends meanwhile is reaped at the next call.
+pub fn reap(root: i32) -> Option<Status> {
+    let whom = if criu::is_running() { root } else { ANY_CHILD };
+    loop {
+        let mut encoded = 0;
+        // SAFETY: waitpid(2) writes one int, to which the reference is valid. The libc function is used since nix knows
+        // no status for a real-time signal and would lose it.
+        let pid = unsafe { libc::waitpid(whom, &mut encoded, libc::WNOHANG) };
+        if pid == 0 || pid < 0 && Errno::last() != Errno::EINTR {
+            return None;
+        }
+        if pid == root {
+            return Some(Status::decode(encoded));
+        }
+    }
+}
+
+/// Ends all children with SIGKILL, and those that they leave to us, until none is left or they refuse to go
+/// ([`limits::KILL_PATIENCE`]).
+pub fn end_all_children() {
+    let deadline = Instant::now() + limits::KILL_PATIENCE;
+    let own = std::process::id().cast_signed();
+    while Instant::now() < deadline {
+        let children: Vec<i32> = Snapshot::take().children(own).map(|child| child.pid).collect();
+        if children.is_empty() {
+            return;
+        }
+        for child in children {
+            let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
+        }
+        reap(NOBODY);
+        thread::sleep(limits::REAP_PAUSE);
+    }
+}

@@ -1,0 +1,68 @@
+//! Restores a tree from a generation.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::criu::{self, CriuError, Hook, Pause};
+use crate::extra_files::{self, CopyError};
+use crate::manifest::Manifest;
+use crate::{adopt, cgroups, pids};
+
+/// Why the tree was not restored. Nothing of it runs.
+#[derive(Debug, Error)]
+pub enum RestoreError {
+    /// A file cannot be put back to where the tree expects it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// CRIU could not restore it, or was told not to.
+    #[error(transparent)]
+    Criu(#[from] CriuError),
+}
+
+/// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
+/// `verdict` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+///
+/// # Errors
+/// It was not restored, and nothing of it runs.
+pub fn restore(
+    path: &Path,
+    manifest: &Manifest,
+    work: &Path,
+    verdict: impl FnMut() -> io::Result<()> + Send + 'static,
+) -> Result<(), RestoreError> {
+    extra_files::put_back(&manifest.extra_paths, &path.join("files"))?;
+    let moved = reopen_cgroup_files(manifest);
+    let mut inherited = manifest.stdio.inherited();
+    inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
+    let images = path.join("criu");
+    Ok(criu::restore(&criu::Restore { images: &images, work, inherited: &inherited }, hook(manifest, verdict))?)
+}
+
+fn hook(manifest: &Manifest, mut verdict: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
+    let (root, leaderless) = (manifest.tree.root, manifest.tree.leaderless_sessions);
+    Box::new(move |pause| match pause {
+        Pause::BeforeFork if leaderless => adopt::watch_for_root(root),
+        Pause::BeforeFork => Ok(()),
+        Pause::BeforeResume => {
+            pids::pass_reserved()?;
+            verdict()
+        }
+    })
+}
+
+/// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its
+/// leading slash (criu(8), `--inherit-fd`).
+fn reopen_cgroup_files(manifest: &Manifest) -> Vec<(OwnedFd, String)> {
+    let moved = cgroups::moved(&manifest.cgroups, &cgroups::own());
+    let reopened = moved.into_iter().filter_map(|(old, new)| {
+        let fd = criu::inheritable_file(&new)
+            .inspect_err(|error| tracing::warn!("cannot open {} in place of {}: {error}", new.display(), old.display()))
+            .ok()?;
+        let key = old.strip_prefix("/").unwrap_or(&old).to_string_lossy().into_owned();
+        Some((fd, key))
+    });
+    reopened.collect()
+}

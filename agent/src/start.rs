@@ -1,0 +1,155 @@
+//! The start: find → verify → claim → restore, rung by rung, and a fresh start below the last.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use std::{io, thread};
+
+use anyhow::{Result, anyhow};
+use thiserror::Error;
+
+use crate::claim::Claim;
+use crate::config::{Config, OnRestoreFailure};
+use crate::identity::Identity;
+use crate::image_dir::{Generation, ImageDir};
+use crate::init::NoPlace;
+use crate::manifest::Manifest;
+use crate::spawn::SpawnError;
+use crate::verify::VerifyError;
+use crate::{criu, find, init, limits, reap, restore, spawn, verify};
+
+/// What a start is given.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// The application's command line.
+    pub command: Vec<OsString>,
+    /// The node's name, if the pod knows it.
+    pub node: Option<String>,
+}
+
+/// A tree that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+}
+
+/// Why nothing runs.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A person wanted to be asked.
+    #[error("nothing could be resumed, and onRestoreFailure is fail; see the reasons above")]
+    NotResumed,
+    /// The fresh start failed.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The init has no place to be.
+    #[error(transparent)]
+    Init(#[from] NoPlace),
+}
+
+/// Climbs the ladder.
+///
+/// # Errors
+/// Nothing runs.
+pub async fn start(setup: &Setup) -> Result<Started, StartError> {
+    match resume_newest(setup).await {
+        Ok(Some(started)) => return Ok(started),
+        Ok(None) => {}
+        Err(_) if setup.config.on_restore_failure == OnRestoreFailure::Fail => return Err(StartError::NotResumed),
+        Err(_) => tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh"),
+    }
+    fresh(setup)
+}
+
+/// Something was there to resume, and could not be.
+struct Unresumable;
+
+async fn resume_newest(setup: &Setup) -> Result<Option<Started>, Unresumable> {
+    let Some(path) = &setup.config.image_dir else { return Ok(None) };
+    let found = ImageDir::open(path).and_then(|dir| Ok((find::rungs(&dir)?, dir)));
+    let (rungs, dir) = found.map_err(|error| {
+        tracing::error!(step = "find", "cannot look for checkpoints: {error}");
+        Unresumable
+    })?;
+    for generation in &rungs {
+        match resume(setup, &dir, *generation).await {
+            Ok(started) => return Ok(Some(started)),
+            Err(reason) => tracing::warn!(step = "start", "generation {generation} is skipped: {reason:#}"),
+        }
+    }
+    if rungs.is_empty() { Ok(None) } else { Err(Unresumable) }
+}
+
+/// One rung.
+async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result<Started> {
+    let began = Instant::now();
+    let here = Identity::here(&setup.command, criu::version()?, setup.node.as_deref());
+    let path = dir.generation(generation);
+    let manifest = verify::facts(&path, generation, &here)?;
+    let claim = Claim::take(dir, generation, &here.host, here.node.as_deref(), setup.config.max_restores)?;
+    let outcome = bring_back(setup, dir, &manifest).await;
+    let told = outcome.as_ref().map_or_else(|reason| format!("{reason:#}"), |()| "resumed".to_owned());
+    if let Err(error) = claim.record(&told) {
+        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
+    }
+    outcome?;
+    tell_restored(&manifest, began);
+    Ok(Started { root: manifest.tree.root, init: manifest.tree.init })
+}
+
+/// Verifies and restores side by side; nothing of the tree runs before both are good.
+async fn bring_back(setup: &Setup, dir: &ImageDir, manifest: &Manifest) -> Result<()> {
+    let path = dir.generation(manifest.generation);
+    let verdict = Arc::new(OnceLock::new());
+    if setup.config.verify_hashes {
+        verify_beside(&path, manifest, &verdict);
+    } else {
+        let _ = verdict.set(Ok(()));
+    }
+    let work = dir.clean_staging()?;
+    let log = work.join(limits::RESTORE_LOG);
+    let (asked, copy) = (Arc::clone(&verdict), manifest.clone());
+    let judge = move || asked.wait().as_ref().copied().map_err(|error| io::Error::other(error.to_string()));
+    let restored = tokio::task::spawn_blocking(move || restore::restore(&path, &copy, &work, judge)).await?;
+    let Err(error) = restored else { return Ok(()) };
+    // Whatever is left holds process ids that the next rung needs.
+    reap::end_all_children();
+    dir.keep_log(&log);
+    // An altered image can make CRIU fail in any way; then the verification knows why.
+    verdict.wait().as_ref().map_err(|altered| anyhow!("{altered}"))?;
+    Err(error.into())
+}
+
+/// What the verification says, once it says something.
+type Verdict = OnceLock<Result<(), VerifyError>>;
+
+fn verify_beside(path: &Path, manifest: &Manifest, verdict: &Arc<Verdict>) {
+    let (path, manifest, verdict) = (path.to_owned(), manifest.clone(), Arc::clone(verdict));
+    thread::spawn(move || verdict.set(verify::hashes(&path, &manifest)));
+}
+
+fn tell_restored(manifest: &Manifest, began: Instant) {
+    let (generation, size) = (manifest.generation, manifest.total_bytes());
+    tracing::info!(
+        step = "restore",
+        generation = generation.0,
+        processes = manifest.tree.processes,
+        bytes = size,
+        ms = began.elapsed().as_millis(),
+        "restored generation {generation}; the application goes on"
+    );
+}
+
+fn fresh(setup: &Setup) -> Result<Started, StartError> {
+    let began = Instant::now();
+    let init = init::install(setup.config.image_dir.as_deref())?;
+    let root = spawn::spawn(&init, &setup.command)?;
+    tracing::info!(step = "start", ms = began.elapsed().as_millis(), "the application starts fresh");
+    Ok(Started { root, init })
+}

@@ -1,0 +1,146 @@
+//! The process tree as /proc shows it (proc(5)).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::limits;
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its parent's id.
+    pub parent: i32,
+    /// The id of its session.
+    pub session: i32,
+    /// Its state, as ps shows it: `T` is stopped, `Z` a zombie.
+    pub state: char,
+    /// Resident memory in pages.
+    pub resident_pages: u64,
+}
+
+/// All processes in sight at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot(BTreeMap<i32, Process>);
+
+impl Snapshot {
+    /// Looks at /proc. Processes that end meanwhile are left out.
+    pub fn take() -> Self {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self(pids.filter_map(|pid| Some((pid, read(pid)?))).collect())
+    }
+
+    /// `root` and all its descendants.
+    pub fn tree(&self, root: i32) -> Tree {
+        let mut members = BTreeSet::from([root]);
+        // A parent may have a higher id than its child, so go round until nothing is new.
+        loop {
+            let before = members.len();
+            members.extend(self.0.values().filter(|p| members.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
+            if members.len() == before {
+                break;
+            }
+        }
+        Tree(members.iter().filter_map(|pid| self.0.get(pid).cloned()).collect())
+    }
+
+    /// The children of `parent`.
+    pub fn children(&self, parent: i32) -> impl Iterator<Item = &Process> {
+        self.0.values().filter(move |process| process.parent == parent)
+    }
+}
+
+/// A process and all its descendants.
+#[derive(Debug, Default)]
+pub struct Tree(pub Vec<Process>);
+
+impl Tree {
+    /// True when a member's session has lost its leader: a double-forked daemon.
+    pub fn has_leaderless_sessions(&self) -> bool {
+        let pids: BTreeSet<i32> = self.0.iter().map(|process| process.pid).collect();
+        self.0.iter().any(|process| !pids.contains(&process.session))
+    }
+
+    /// Resident memory of all members in bytes; shared pages count in each.
+    pub fn resident_bytes(&self) -> u64 {
+        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+        self.0.iter().map(|process| process.resident_pages).sum::<u64>() * page.unsigned_abs()
+    }
+
+    /// Files below the control group root that a member has open.
+    pub fn open_cgroup_files(&self) -> Vec<PathBuf> {
+        let files: BTreeSet<PathBuf> = self.0.iter().flat_map(|process| open_files(process.pid)).collect();
+        files.into_iter().filter(|path| path.starts_with(limits::CGROUP_ROOT)).collect()
+    }
+
+    /// Sends a signal to every member; one that has ended meanwhile is passed over.
+    pub fn signal(&self, signal: Signal) {
+        for process in &self.0 {
+            let _ = kill(Pid::from_raw(process.pid), signal);
+        }
+    }
+
+    /// The members that are not stopped already, which are the ones to continue after a dump has stopped all.
+    pub fn running(self) -> Self {
+        Self(self.0.into_iter().filter(|process| process.state != 'T').collect())
+    }
+}
+
+fn open_files(pid: i32) -> Vec<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
+}
+
+fn read(pid: i32) -> Option<Process> {
+    parse(pid, &fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
+}
+
+/// Reads /proc/PID/stat. The second field is the program's name in parentheses and may hold anything, so fields are
+/// counted after the last parenthesis.
+fn parse(pid: i32, stat: &str) -> Option<Process> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(Process {
+        pid,
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        resident_pages: fields.get(21)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, session: i32) -> (i32, Process) {
+        (pid, Process { pid, parent, session, state: 'S', resident_pages: 1 })
+    }
+
+    #[test]
+    fn a_tree_has_all_descendants_and_nobody_else() {
+        let all = [(1, 0, 1), (300, 1, 300), (301, 300, 301), (299, 301, 301), (400, 1, 1)];
+        let snapshot = Snapshot(all.into_iter().map(|(pid, parent, sid)| process(pid, parent, sid)).collect());
+        let pids: Vec<i32> = snapshot.tree(300).0.iter().map(|p| p.pid).collect();
+        assert_eq!(pids, [299, 300, 301]);
+        assert!(!snapshot.tree(300).has_leaderless_sessions());
+    }
+
+    #[test]
+    fn a_double_forked_daemon_is_told_by_its_dead_session_leader() {
+        let snapshot = Snapshot([process(300, 1, 300), process(307, 300, 306)].into());
+        assert!(snapshot.tree(300).has_leaderless_sessions());
+    }
+
+    #[test]
+    fn a_program_may_have_any_name() {
+        let stat = "307 (a) S (1) R) T 300 306 306 0 -1 1 0 0 0 0 0 0 0 0 20 0 1 0 5 4096 17 18446744073709551615";
+        let process = parse(307, stat).unwrap();
+        assert_eq!((process.parent, process.session, process.state, process.resident_pages), (300, 306, 'T', 17));
+    }
+}

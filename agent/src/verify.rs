@@ -1,0 +1,82 @@
+//! Verifies that a generation is whole and can run here, before anything of it is used.
+
+use std::io;
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::digest;
+use crate::identity::Identity;
+use crate::image_dir::Generation;
+use crate::manifest::{Manifest, ManifestError};
+
+/// Why a generation cannot be resumed. Completes «generation N is skipped: …».
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    /// The manifest is not usable.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// It was made for something else than this container.
+    #[error("{0}")]
+    Obstacle(String),
+    /// A file cannot be read.
+    #[error("its file {name} cannot be read: {source}")]
+    Read {
+        /// The file.
+        name: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file has another size than when it was committed.
+    #[error("its file {name} has {found} bytes where {expected} were committed")]
+    Size {
+        /// The file.
+        name: String,
+        /// The size now.
+        found: u64,
+        /// The size at the commit.
+        expected: u64,
+    },
+    /// A file has other contents than when it was committed.
+    #[error("its file {name} was altered after the commit (BLAKE3 differs)")]
+    Altered {
+        /// The file.
+        name: String,
+    },
+}
+
+/// Reads the manifest of the generation in `path`, and compares machine, command and the sizes of all files.
+///
+/// # Errors
+/// Whatever speaks against resuming it.
+pub fn facts(path: &Path, generation: Generation, here: &Identity) -> Result<Manifest, VerifyError> {
+    let manifest = Manifest::read(path, generation)?;
+    if let Some(obstacle) = manifest.identity.obstacle(here) {
+        return Err(VerifyError::Obstacle(obstacle));
+    }
+    for (name, expected) in &manifest.files {
+        let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
+        if found != expected.size {
+            return Err(VerifyError::Size { name: name.clone(), found, expected: expected.size });
+        }
+    }
+    Ok(manifest)
+}
+
+/// Reads all files and compares their hashes. Takes about as long as CRIU takes to read them.
+///
+/// # Errors
+/// A file was altered or cannot be read.
+pub fn hashes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
+    for (name, expected) in &manifest.files {
+        let found = digest::hash_file(&path.join(name)).map_err(|source| read(name, source))?;
+        if found != *expected {
+            return Err(VerifyError::Altered { name: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn read(name: &str, source: io::Error) -> VerifyError {
+    VerifyError::Read { name: name.to_owned(), source }
+}
