@@ -300,7 +300,7 @@ mod tests {
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("keepGenerations: 0", "must be at least 1"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
-            ("a: b: c", "mapping values are not allowed"),
+            ("\t", "cannot start any token"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(message), "{text}\n  said: {error}\n  not:  {message}");

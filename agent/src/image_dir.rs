@@ -329,7 +329,9 @@ mod tests {
     #[test]
     fn generations_are_listed_newest_first_and_strangers_are_not() {
         let (_volume, dir) = image_dir();
-        (0..11).for_each(|_| drop(commit(&dir)));
+        for _ in 0..11 {
+            commit(&dir);
+        }
         fs::create_dir(dir.generations().join("lost+found")).unwrap();
         fs::create_dir(dir.generations().join("12")).unwrap();
         assert_eq!(dir.list().unwrap()[..2], [Generation(11), Generation(10)]);

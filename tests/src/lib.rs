@@ -1,1 +1,14 @@
-//! Harness.
+//! The harness: real containers, real CRIU, real programs.
+//!
+//! Everything that a test starts is ended when its handle is dropped, also when the test panics.
+
+pub mod build;
+pub mod chain;
+pub mod command;
+pub mod network;
+pub mod output;
+pub mod pod;
+pub mod rootfs;
+pub mod spec;
+pub mod volume;
+pub mod wait;

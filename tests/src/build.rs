@@ -1,0 +1,57 @@
+//! Builds the programs under test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, io};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Builds a binary of the workspace as it is released, and returns a copy that later builds do not touch.
+///
+/// # Errors
+/// It does not compile.
+pub fn cargo_bin(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf> {
+    let target = target_directory();
+    let kept = target.join("crik-tests");
+    fs::create_dir_all(&kept)?;
+    let lock = File::create(kept.join("lock"))?;
+    // Builds with different features overwrite each other's output.
+    lock.lock().context("cannot lock the target directory")?;
+    build(package, features)?;
+    let variant = if features.is_empty() { "default".to_owned() } else { features.join("-") };
+    let copy = kept.join(format!("{bin}-{variant}"));
+    copy_if_changed(&target.join("release").join(bin), &copy)?;
+    Ok(copy)
+}
+
+fn build(package: &str, features: &[&str]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(workspace())
+        .args(["build", "--release", "--quiet", "--locked", "-p", package, "--features", &features.join(",")])
+        .output()?;
+    ensure!(output.status.success(), "cannot build {package}:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The workspace's directory.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
+}
+
+fn target_directory() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// By rename, since a program that runs cannot be written; and not at all if it is the same, since CRIU would take a
+/// new file for another program.
+fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
+    let contents = fs::read(from)?;
+    if fs::read(to).is_ok_and(|old| old == contents) {
+        return Ok(());
+    }
+    let partial = to.with_extension("partial");
+    fs::copy(from, &partial)?;
+    fs::rename(&partial, to)
+}

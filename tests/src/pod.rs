@@ -1,0 +1,267 @@
+//! Pods: real OCI containers, run by runc as a kubelet's runtime would run them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::build::{cargo_bin, workspace};
+use crate::command::run;
+use crate::network::Network;
+use crate::output::Output;
+use crate::rootfs::rootfs;
+use crate::spec::Spec;
+use crate::volume::Volume;
+use crate::wait::wait_for;
+
+/// What a pod is made from. Start it as often as you like; each time it is a new container.
+pub struct Pod {
+    spec: Spec,
+    config: String,
+    volume: PathBuf,
+    binary: Option<PathBuf>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Pod {
+    /// A pod named `job-0` on `node`, which runs `command` under `crik` with the image directory `/checkpoints/job-0`.
+    pub fn new(volume: &Volume, node: &str, command: &[&str]) -> Self {
+        let mut spec = Spec::new("job-0", node);
+        spec.command(&["crik", "run", "--"], command);
+        Self { spec, config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(), volume: volume.path().into(), binary: None }
+    }
+
+    /// Adds lines to the configuration.
+    #[must_use]
+    pub fn config(mut self, yaml: &str) -> Self {
+        self.config += yaml;
+        self.config.push('\n');
+        self
+    }
+
+    /// Replaces the configuration.
+    #[must_use]
+    pub fn only_config(mut self, yaml: &str) -> Self {
+        yaml.clone_into(&mut self.config);
+        self
+    }
+
+    /// Changes the container.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        change(&mut self.spec);
+        self
+    }
+
+    /// Uses another build of `crik`.
+    #[must_use]
+    pub fn binary(mut self, path: &Path) -> Self {
+        self.binary = Some(path.into());
+        self
+    }
+
+    /// Connects it to this machine.
+    #[must_use]
+    pub fn network(mut self, network: &Network) -> Self {
+        self.spec.network = Some(network.path());
+        self
+    }
+
+    /// Starts a container.
+    ///
+    /// # Errors
+    /// A tool is missing, or runc refuses.
+    pub fn start(&self) -> Result<Running> {
+        // The runtime's shim is a subreaper, so that a container's exit status comes to it; so are we.
+        nix::sys::prctl::set_child_subreaper(true)?;
+        let id = format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let bundle = Bundle::new(&id)?;
+        let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
+        fs::write(bundle.path("config.yaml"), &self.config)?;
+        let mounts = [
+            (binary, "/usr/local/bin/crik", "ro"),
+            (bundle.path("config.yaml"), "/etc/crik/config.yaml", "ro"),
+            (workspace().join("tests/programs"), "/programs", "ro"),
+            (self.volume.clone(), crate::volume::MOUNT, "rw"),
+        ];
+        let spec = self.spec.to_oci(&bundle.path("root"), &mounts, &id);
+        fs::write(bundle.path("config.json"), serde_json::to_vec(&spec)?)?;
+        Running::launch(bundle)
+    }
+}
+
+/// A directory with a container's root file system and specification.
+struct Bundle {
+    id: String,
+    dir: tempfile::TempDir,
+}
+
+impl Bundle {
+    /// The root file system is a layer over the common one, as a container runtime makes it.
+    fn new(id: &str) -> Result<Self> {
+        let lower = rootfs()?;
+        let bundle = Self { id: id.to_owned(), dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")? };
+        for name in ["root", "upper", "work"] {
+            fs::create_dir(bundle.path(name))?;
+        }
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            bundle.path("upper").display(),
+            bundle.path("work").display()
+        );
+        mount(Some("overlay"), &bundle.path("root"), Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
+            .context("cannot mount an overlay")?;
+        Ok(bundle)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let _ = run("runc", &["delete", "--force", &self.id]);
+        let _ = umount2(&self.path("root"), MntFlags::MNT_DETACH);
+    }
+}
+
+/// A container that was started. Whatever is left of it is ended and removed when this is dropped.
+pub struct Running {
+    init: Pid,
+    status: Option<i32>,
+    /// What came on standard output.
+    pub stdout: Output,
+    /// What came on standard error, the agent's log among it.
+    pub stderr: Output,
+    /// When runc was called.
+    pub started: Instant,
+    _bundle: Bundle,
+}
+
+/// A process of a container, as it looks from inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id in the container.
+    pub pid: i32,
+    /// Its id on this machine.
+    pub host_pid: i32,
+    /// Its program's name.
+    pub name: String,
+    /// Its state, as ps shows it.
+    pub state: char,
+}
+
+impl Running {
+    fn launch(bundle: Bundle) -> Result<Self> {
+        let (stdout, to_stdout) = Output::new()?;
+        let (stderr, to_stderr) = Output::new()?;
+        let errors = bundle.path("runc.log");
+        let started = Instant::now();
+        let status = Command::new("runc")
+            .arg("--log")
+            .arg(&errors)
+            .args(["run", "--detach", "--pid-file"])
+            .arg(bundle.path("pid"))
+            .arg("--bundle")
+            .arg(bundle.dir.path())
+            .arg(&bundle.id)
+            .stdin(Stdio::null())
+            .stdout(to_stdout)
+            .stderr(to_stderr)
+            .status()
+            .context("runc is missing; apt-get install runc")?;
+        ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
+        let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, _bundle: bundle })
+    }
+
+    /// Sends a signal to the container's first process, as a runtime does.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        ensure!(self.status.is_none(), "the container has ended");
+        Ok(kill(self.init, signal)?)
+    }
+
+    /// Waits for the container's end and returns its exit code.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn wait(&mut self) -> Result<i32> {
+        let code = wait_for("the container to end", || self.poll())?;
+        self.stdout.wait_for_end()?;
+        self.stderr.wait_for_end()?;
+        Ok(code)
+    }
+
+    /// SIGTERM, then the exit code.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn stop(&mut self) -> Result<i32> {
+        self.signal(Signal::SIGTERM)?;
+        self.wait()
+    }
+
+    /// The exit code, if it has ended.
+    fn poll(&mut self) -> Option<i32> {
+        if self.status.is_none() {
+            self.status = match waitpid(self.init, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
+                _ => None,
+            };
+        }
+        self.status
+    }
+
+    /// All processes of the container.
+    pub fn processes(&self) -> Vec<Process> {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let Some(ours) = namespace(&self.init.to_string()) else { return Vec::new() };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
+        pids.filter(|pid| namespace(pid).as_ref() == Some(&ours)).filter_map(|pid| Process::read(&pid)).collect()
+    }
+
+    /// All that was said, for a failing test.
+    pub fn transcript(&self) -> String {
+        format!("--- stdout\n{}\n--- stderr\n{}", self.stdout.text(), self.stderr.text())
+    }
+}
+
+impl Process {
+    fn read(host_pid: &str) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{host_pid}/status")).ok()?;
+        let field = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
+        Some(Self {
+            pid: field("NSpid:")?.split_whitespace().next_back()?.parse().ok()?,
+            host_pid: host_pid.parse().ok()?,
+            name: field("Name:")?,
+            state: field("State:")?.chars().next()?,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.poll().is_none() {
+            let _ = kill(self.init, Signal::SIGKILL);
+            let _ = wait_for("a killed container to end", || self.poll());
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.transcript());
+        }
+    }
+}

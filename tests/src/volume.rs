@@ -1,0 +1,53 @@
+//! The shared volume: a directory that pods on every "node" see.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// A volume that is removed at the end.
+pub struct Volume {
+    dir: tempfile::TempDir,
+}
+
+/// Where pods see the volume.
+pub const MOUNT: &str = "/checkpoints";
+
+impl Volume {
+    /// An empty one, on a real disk: fsync on a memory file system shows nothing.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn new() -> Result<Self> {
+        Ok(Self { dir: tempfile::Builder::new().prefix("crik-volume-").tempdir_in("/var/tmp")? })
+    }
+
+    /// Its directory on this machine.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The committed generations of the image directory `job`, oldest first.
+    pub fn generations(&self, job: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path().join(job).join("generations")).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        found.sort();
+        found
+    }
+
+    /// The newest committed generation of the image directory `job`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn newest(&self, job: &str) -> Result<PathBuf> {
+        self.generations(job).pop().with_context(|| format!("{job} has no generation"))
+    }
+
+    /// The manifest of a generation.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn manifest(generation: &Path) -> Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&fs::read(generation.join("manifest.json"))?)?)
+    }
+}
