@@ -1,9 +1,9 @@
-//! Keeps double-forked daemons in the tree over a restore.
+//! Keeps orphaned processes in the tree over a restore.
 //!
-//! A daemon whose session leader is dead was adopted by the tree's root, a child subreaper. To give it its session
-//! back CRIU (4.2, `prepare_pstree_ids`) makes a helper with the leader's id, lets the helper fork the daemon, and
-//! ends the helper; but CRIU sets the root's subreaper flag only later, so the kernel would hand the daemon to PID 1
-//! and the next dump would leave it behind. Here the flag is set at the root's birth: CRIU is traced from before it
+//! A daemon or any other orphan was adopted by the tree's root, a child subreaper. To give it its session back CRIU
+//! (4.2, `prepare_pstree_ids`) makes a helper in that session, lets the helper fork the orphan, and ends the helper; but
+//! CRIU sets the root's subreaper flag only later, so the kernel would hand the orphan to PID 1: the next dump would
+//! leave it behind, and CRIU itself waits for ever if the orphan was a zombie. Here the flag is set at the root's birth: CRIU is traced from before it
 //! forks, the kernel stops the newborn root before its first instruction (`PTRACE_O_TRACECLONE`, ptrace(2)), and the
 //! root is made to call prctl(2) once. Then both are let go, before CRIU wants to trace the root itself.
 
@@ -30,7 +30,7 @@ pub fn watch_for_root(root: i32) -> io::Result<()> {
         Ok(()) => {
             let _ = attached.send(Ok(()));
             if let Err(error) = ptrace::until_born(criu, root) {
-                tracing::warn!("a daemon of the tree may not survive the next checkpoint: {error}");
+                tracing::warn!("orphans of the tree may slip out of it: {error}");
             }
         }
     });

@@ -1,6 +1,6 @@
 //! Freezes the tree: CRIU writes its image into the staging directory and leaves every process stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -26,6 +26,8 @@ pub struct Request {
     pub root: i32,
     /// The program of the root.
     pub init: PathBuf,
+    /// Processes of the application that are outside its tree.
+    pub strays: Vec<i32>,
     /// Paths that are copied into the generation.
     pub additional_paths: Vec<PathBuf>,
     /// Paths that are removed before the dump.
@@ -38,9 +40,9 @@ pub enum FreezeError {
     /// Processes belong to the application but not to the tree.
     #[error("processes {0:?} of the application are outside its tree and would be lost")]
     Strays(Vec<i32>),
-    /// The tree has daemons that a restore would lose here.
-    #[error("the tree has a double-forked daemon, which a restore cannot keep on this architecture")]
-    Leaderless,
+    /// The tree has processes that a restore would lose here.
+    #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
+    Orphans,
     /// The staging directory cannot be used.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
@@ -64,18 +66,22 @@ pub enum FreezeError {
 
 /// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
 /// nothing.
-pub struct Stopped(Tree);
+pub struct Stopped {
+    tree: Tree,
+    /// Those that were stopped before the dump, and stay so.
+    before: BTreeSet<i32>,
+}
 
 impl Stopped {
     /// Ends the tree: its image is durable, and from now on only the image may go on.
     pub fn kill(mut self) {
-        std::mem::take(&mut self.0).signal(Signal::SIGKILL);
+        std::mem::take(&mut self.tree).signal(Signal::SIGKILL);
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        std::mem::take(&mut self.0).running().signal(Signal::SIGCONT);
+        std::mem::take(&mut self.tree).without(&self.before).signal(Signal::SIGCONT);
     }
 }
 
@@ -100,10 +106,8 @@ pub struct Staged {
 /// # Errors
 /// The tree cannot be dumped whole. It then runs on.
 pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
-    let snapshot = Snapshot::take();
-    refuse_strays(&snapshot, request.root)?;
-    let tree = snapshot.tree(request.root);
-    let facts = facts(&tree, request)?;
+    refuse_strays(&request.strays)?;
+    let before = Snapshot::take().tree(request.root).stopped();
     remove_all(&request.inotify_incompatible_paths)?;
     let staging = dir.clean_staging()?;
     let images = make_directory(&staging.join("criu"))?;
@@ -113,8 +117,10 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     let began = Instant::now();
     criu::dump(request.root, &images)?;
     let dumped = Instant::now();
-    let stopped = Stopped(tree);
-    let cgroups = cgroups::of(&stopped.0);
+    // Only now, since the tree changed until it stopped.
+    let stopped = Stopped { tree: Snapshot::take().tree(request.root), before };
+    let facts = facts(&stopped.tree, request)?;
+    let cgroups = cgroups::of(&stopped.tree);
     let paths: Vec<PathBuf> = request.additional_paths.iter().chain([&request.init]).cloned().collect();
     let extra_paths = extra_files::save(&paths, &store)?;
     let durations_ms = BTreeMap::from([
@@ -125,24 +131,25 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     Ok((stopped, staged))
 }
 
-/// A child of ours beside the root is a process that slipped out of the tree; a dump would leave it behind.
-fn refuse_strays(snapshot: &Snapshot, root: i32) -> Result<(), FreezeError> {
+/// A process that a restore put outside the tree is ours; a dump would leave it behind.
+fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
     let own = std::process::id().cast_signed();
-    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
-    if strays.is_empty() { Ok(()) } else { Err(FreezeError::Strays(strays)) }
+    let children = Snapshot::take();
+    let alive: Vec<i32> = children.children(own).map(|child| child.pid).filter(|pid| strays.contains(pid)).collect();
+    if alive.is_empty() { Ok(()) } else { Err(FreezeError::Strays(alive)) }
 }
 
 fn facts(tree: &Tree, request: &Request) -> Result<TreeFacts, FreezeError> {
-    let leaderless_sessions = tree.has_leaderless_sessions();
-    if leaderless_sessions && !adopt::SUPPORTED {
-        return Err(FreezeError::Leaderless);
+    let orphans = tree.has_orphans(request.root);
+    if orphans && !adopt::SUPPORTED {
+        return Err(FreezeError::Orphans);
     }
     Ok(TreeFacts {
         root: request.root,
         init: request.init.clone(),
         processes: tree.0.len(),
         resident_bytes: tree.resident_bytes(),
-        leaderless_sessions,
+        orphans,
     })
 }
 

@@ -64,8 +64,8 @@ pub struct TreeFacts {
     pub processes: usize,
     /// Resident memory of all of them, in bytes; shared pages count in each.
     pub resident_bytes: u64,
-    /// True when a process belongs to a session whose leader is dead, so that the restore must help CRIU keep it.
-    pub leaderless_sessions: bool,
+    /// True when the root has adopted a process, so that a restore must help CRIU to keep it in the tree.
+    pub orphans: bool,
 }
 
 /// A file of the generation.

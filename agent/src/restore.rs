@@ -42,9 +42,9 @@ pub fn restore(
 }
 
 fn hook(manifest: &Manifest, mut verdict: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
-    let (root, leaderless) = (manifest.tree.root, manifest.tree.leaderless_sessions);
+    let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
-        Pause::BeforeFork if leaderless => adopt::watch_for_root(root),
+        Pause::BeforeFork if orphans => adopt::watch_for_root(root),
         Pause::BeforeFork => Ok(()),
         Pause::BeforeResume => {
             pids::pass_reserved()?;

@@ -16,6 +16,7 @@ use crate::image_dir::{Generation, ImageDir};
 use crate::init::NoPlace;
 use crate::manifest::Manifest;
 use crate::spawn::SpawnError;
+use crate::tree::Snapshot;
 use crate::verify::VerifyError;
 use crate::{criu, find, init, limits, reap, restore, spawn, verify};
 
@@ -37,6 +38,8 @@ pub struct Started {
     pub root: i32,
     /// The program of the root.
     pub init: PathBuf,
+    /// Processes that the restore put outside the tree; none, unless something went wrong.
+    pub strays: Vec<i32>,
 }
 
 /// Why nothing runs.
@@ -100,7 +103,7 @@ async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result
     }
     outcome?;
     tell_restored(&manifest, began);
-    Ok(Started { root: manifest.tree.root, init: manifest.tree.init })
+    Ok(Started { root: manifest.tree.root, init: manifest.tree.init, strays: strays(manifest.tree.root) })
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good.
@@ -134,6 +137,17 @@ fn verify_beside(path: &Path, manifest: &Manifest, verdict: &Arc<Verdict>) {
     thread::spawn(move || verdict.set(verify::hashes(&path, &manifest)));
 }
 
+/// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.
+fn strays(root: i32) -> Vec<i32> {
+    let own = std::process::id().cast_signed();
+    let snapshot = Snapshot::take();
+    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
+    if !strays.is_empty() {
+        tracing::warn!("processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live");
+    }
+    strays
+}
+
 fn tell_restored(manifest: &Manifest, began: Instant) {
     let (generation, size) = (manifest.generation, manifest.total_bytes());
     tracing::info!(
@@ -151,5 +165,5 @@ fn fresh(setup: &Setup) -> Result<Started, StartError> {
     let init = init::install(setup.config.image_dir.as_deref())?;
     let root = spawn::spawn(&init, &setup.command)?;
     tracing::info!(step = "start", ms = began.elapsed().as_millis(), "the application starts fresh");
-    Ok(Started { root, init })
+    Ok(Started { root, init, strays: Vec::new() })
 }

@@ -140,6 +140,7 @@ async fn freeze(setup: &Setup, started: &Started, dir: &ImageDir, deadline: Inst
     let request = freeze::Request {
         root: started.root,
         init: started.init.clone(),
+        strays: started.strays.clone(),
         additional_paths: setup.config.additional_paths.clone(),
         inotify_incompatible_paths: setup.config.inotify_incompatible_paths.clone(),
     };

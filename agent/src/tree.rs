@@ -61,10 +61,9 @@ impl Snapshot {
 pub struct Tree(pub Vec<Process>);
 
 impl Tree {
-    /// True when a member's session has lost its leader: a double-forked daemon.
-    pub fn has_leaderless_sessions(&self) -> bool {
-        let pids: BTreeSet<i32> = self.0.iter().map(|process| process.pid).collect();
-        self.0.iter().any(|process| !pids.contains(&process.session))
+    /// True when `root` has adopted a member: one of another session that it does not lead.
+    pub fn has_orphans(&self, root: i32) -> bool {
+        self.0.iter().any(|process| process.parent == root && process.session != root && process.session != process.pid)
     }
 
     /// Resident memory of all members in bytes; shared pages count in each.
@@ -86,9 +85,15 @@ impl Tree {
         }
     }
 
-    /// The members that are not stopped already, which are the ones to continue after a dump has stopped all.
-    pub fn running(self) -> Self {
-        Self(self.0.into_iter().filter(|process| process.state != 'T').collect())
+    /// The members that are stopped.
+    pub fn stopped(&self) -> BTreeSet<i32> {
+        self.0.iter().filter(|process| process.state == 'T').map(|process| process.pid).collect()
+    }
+
+    /// All members but those.
+    pub fn without(mut self, pids: &BTreeSet<i32>) -> Self {
+        self.0.retain(|process| !pids.contains(&process.pid));
+        self
     }
 }
 
@@ -128,13 +133,16 @@ mod tests {
         let snapshot = Snapshot(all.into_iter().map(|(pid, parent, sid)| process(pid, parent, sid)).collect());
         let pids: Vec<i32> = snapshot.tree(300).0.iter().map(|p| p.pid).collect();
         assert_eq!(pids, [299, 300, 301]);
-        assert!(!snapshot.tree(300).has_leaderless_sessions());
+        assert!(!snapshot.tree(300).has_orphans(300));
     }
 
     #[test]
-    fn a_double_forked_daemon_is_told_by_its_dead_session_leader() {
-        let snapshot = Snapshot([process(300, 1, 300), process(307, 300, 306)].into());
-        assert!(snapshot.tree(300).has_leaderless_sessions());
+    fn adopted_members_are_told_by_their_session() {
+        let application = [process(300, 1, 300), process(301, 300, 301)];
+        for orphan in [process(307, 300, 306), process(307, 300, 301)] {
+            let snapshot = Snapshot(application.iter().cloned().chain([orphan]).collect());
+            assert!(snapshot.tree(300).has_orphans(300));
+        }
     }
 
     #[test]

@@ -72,7 +72,6 @@ impl Output {
     /// There are not in time.
     pub fn wait_for_lines(&self, count: usize) -> Result<()> {
         wait_for(&format!("{count} lines"), || (self.text().matches('\n').count() >= count).then_some(()))
-            .map_err(|error| error.context(format!("this was written:\n{}", self.text())))
     }
 
     /// Waits until every writer has closed the pipe.

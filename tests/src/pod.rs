@@ -205,6 +205,14 @@ impl Running {
         Ok(code)
     }
 
+    /// Waits until the program has written `count` lines.
+    ///
+    /// # Errors
+    /// It has not in time; the message has all that was said.
+    pub fn wait_for_lines(&self, count: usize) -> Result<()> {
+        self.stdout.wait_for_lines(count).map_err(|error| error.context(self.transcript()))
+    }
+
     /// SIGTERM, then the exit code.
     ///
     /// # Errors
