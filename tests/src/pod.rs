@@ -194,6 +194,17 @@ impl Running {
         Ok(kill(self.init, signal)?)
     }
 
+    /// Sends a signal that nix has no name for.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal_number(&self, signal: i32) -> Result<()> {
+        ensure!(self.status.is_none(), "the container has ended");
+        // SAFETY: kill(2) takes two numbers.
+        nix::errno::Errno::result(unsafe { libc::kill(self.init.as_raw(), signal) })?;
+        Ok(())
+    }
+
     /// Waits for the container's end and returns its exit code.
     ///
     /// # Errors

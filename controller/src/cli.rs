@@ -1,0 +1,47 @@
+//! The command line; every flag has an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use crate::limits;
+
+/// Watches Nodes and says which of them are going away.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// Where Node objects come from.
+    #[arg(long, value_enum, default_value_t = SourceKind::Kubernetes, env = "CRIK_SOURCE")]
+    pub source: SourceKind,
+    /// YAML file of Node objects; re-read when it changes.
+    #[arg(long, value_name = "FILE", required_if_eq("source", "file"), env = "CRIK_NODES_FILE")]
+    pub nodes_file: Option<PathBuf>,
+    /// Address to serve on; port 0 lets the system choose one, which the log then tells.
+    #[arg(long, value_name = "ADDRESS", default_value_t = limits::LISTEN, env = "CRIK_LISTEN")]
+    pub listen: SocketAddr,
+    /// How to write the log, which goes to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "CRIK_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Say more.
+    #[arg(long, env = "CRIK_DEBUG")]
+    pub debug: bool,
+}
+
+/// Where Node objects come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SourceKind {
+    /// The API server, found as a pod in the cluster finds it, or by a kubeconfig.
+    Kubernetes,
+    /// A file, for machines without a cluster.
+    File,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; coloured on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

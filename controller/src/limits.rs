@@ -1,0 +1,38 @@
+//! Every number that is fixed in the controller, each with its reason.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The Go program's port, on all addresses.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), crik_api::DEFAULT_PORT);
+
+/// How long a node that was shutting down must be ready without any trace of it before it counts as ready again: a
+/// kubelet that was restarted in the middle of a shutdown forgets it, and reports Ready for a few seconds.
+pub const LATCH: Duration = Duration::from_secs(30);
+
+/// How long a deleted node is remembered as gone: longer than any pod's grace period on it in practice.
+pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// The longest wait of one poll; a longer one is shortened to it. Proxies cut idle connections at 60 s or more.
+pub const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// What a client that was told to wait should wait before it asks again, in seconds.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// How long a client may take to send a request's head, so that slow ones cannot use up all connections.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest request head: a node's name has at most 253 characters.
+pub const HEADER_MAX_BYTES: usize = 16 << 10;
+
+/// How long open connections may take to end at a shutdown, well below the default grace period of a pod.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// How soon after a change the nodes file is read: a file that is written in place changes several times.
+pub const FILE_SETTLE: Duration = Duration::from_millis(5);
+
+/// How often a nodes file is looked for whose directory cannot be watched.
+pub const FILE_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest name of a Kubernetes object (RFC 1123 subdomain).
+pub const NAME_MAX: usize = 253;

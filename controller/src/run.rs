@@ -1,0 +1,83 @@
+//! Wires source, index and server together.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::cli::{Cli, SourceKind};
+use crate::index::{Event, Index};
+use crate::{logging, serve, source};
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// The address cannot be had, or there is no way to the API server.
+pub async fn run(cli: Cli) -> Result<()> {
+    logging::init(cli.log_format, cli.debug);
+    let index = Arc::new(Index::new());
+    let (sender, events) = mpsc::channel(1024);
+    start_source(&cli, sender).await?;
+    tokio::spawn(feed(Arc::clone(&index), events));
+    let listener = TcpListener::bind(cli.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is another program there? see --listen", cli.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        let name = told_to_stop().await;
+        tracing::info!("stopping after {name}");
+        let _ = stop.send(true);
+    });
+    serve::serve(listener, index, stopping).await;
+    Ok(())
+}
+
+async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
+    match (cli.source, &cli.nodes_file) {
+        (SourceKind::File, path) => {
+            let path = path.clone().context("--source file needs --nodes-file")?;
+            tokio::spawn(source::file::run(path, events));
+        }
+        (SourceKind::Kubernetes, _) => {
+            let client = kube::Client::try_default()
+                .await
+                .context("no way to the API server; run in a pod with a ServiceAccount, or set KUBECONFIG")?;
+            tokio::spawn(source::kubernetes::run(client, events));
+        }
+    }
+    Ok(())
+}
+
+/// Feeds the index with what the source tells, and with the passing of time.
+async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
+    loop {
+        let due = index.next_due();
+        let tick = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => index.apply(event),
+                None => return,
+            },
+            () = tick => index.tick(),
+        }
+    }
+}
+
+async fn told_to_stop() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

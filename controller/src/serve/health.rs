@@ -1,0 +1,16 @@
+//! Probes.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::{App, answer};
+
+/// The process serves.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// The first list is complete. A source that is lost later does not change it: old states are better than none.
+pub async fn ready(State(app): State<App>) -> Response {
+    if app.index.is_ready() { "ok\n".into_response() } else { answer::not_ready() }
+}

@@ -1,0 +1,4 @@
+//! Where Node objects come from.
+
+pub mod file;
+pub mod kubernetes;

@@ -1,0 +1,206 @@
+//! The state machine of one node. Pure: time goes in as a number.
+//!
+//! Any state may jump forward. `shutting-down` latches, since `Ready` becomes Unknown when the machine dies and
+//! overwrites the message that said so, and since a kubelet that is restarted forgets its shutdown.
+
+use std::time::Duration;
+
+use crik_api::{NodeState, Reason};
+
+use crate::limits;
+use crate::node::Node;
+use crate::signals::{Class, observe};
+
+/// A moment, as the time since any fixed one.
+pub type Moment = Duration;
+
+/// What is kept of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    uid: String,
+    boot_id: String,
+    /// The node's state.
+    pub state: NodeState,
+    /// The signals that led to it.
+    pub reasons: Vec<Reason>,
+    /// Signals of candidates.
+    pub hints: Vec<Reason>,
+    /// Since when a latched node looks healthy.
+    healthy_since: Option<Moment>,
+    /// When the node was deleted.
+    gone_since: Option<Moment>,
+}
+
+impl Tracked {
+    /// The first sight of a node, or the first of a new one under an old name.
+    pub fn new(node: &Node) -> Self {
+        let seen = observe(node);
+        let mut tracked = Self {
+            uid: node.uid.clone(),
+            boot_id: node.boot_id.clone(),
+            state: NodeState::Ready,
+            reasons: Vec::new(),
+            hints: seen.of(Class::Candidate),
+            healthy_since: None,
+            gone_since: None,
+        };
+        // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
+        if node.ready() == "Unknown" && seen.has(Class::TooLate) {
+            (tracked.state, tracked.reasons) = (NodeState::ShuttingDown, seen.of(Class::TooLate));
+            return tracked;
+        }
+        (tracked.state, tracked.reasons) = unlatched(node);
+        tracked
+    }
+
+    /// A further sight of the node.
+    #[must_use]
+    pub fn seen(self, node: &Node, now: Moment) -> Self {
+        let rebooted = self.boot_id != node.boot_id && node.ready() == "True";
+        if self.uid != node.uid || self.gone_since.is_some() || rebooted {
+            return Self::new(node);
+        }
+        let next = Self { healthy_since: None, ..Self::new(node) };
+        if self.state != NodeState::ShuttingDown || next.state == NodeState::ShuttingDown {
+            return next;
+        }
+        let healthy_since = (node.ready() == "True").then(|| self.healthy_since.unwrap_or(now));
+        Self { hints: next.hints, healthy_since, ..self }.released(node, now)
+    }
+
+    /// Lets a latch go whose time is over.
+    fn released(self, node: &Node, now: Moment) -> Self {
+        match self.healthy_since {
+            Some(since) if now >= since + limits::LATCH => Self::new(node),
+            _ => self,
+        }
+    }
+
+    /// The node was deleted.
+    #[must_use]
+    pub fn deleted(self, now: Moment) -> Self {
+        if self.gone_since.is_some() {
+            return self;
+        }
+        let reason = Reason { signal: "deleted".to_owned(), observed: "the Node object was deleted".to_owned() };
+        Self { state: NodeState::Gone, reasons: vec![reason], healthy_since: None, gone_since: Some(now), ..self }
+    }
+
+    /// When the passing of time alone changes something.
+    pub fn due(&self) -> Option<Moment> {
+        let latch = self.healthy_since.map(|since| since + limits::LATCH);
+        latch.or(self.gone_since.map(|since| since + limits::GONE_KEPT))
+    }
+
+    /// True when a deleted node need not be remembered any more.
+    pub fn forgettable(&self, now: Moment) -> bool {
+        self.gone_since.is_some_and(|since| now >= since + limits::GONE_KEPT)
+    }
+}
+
+/// The state that the object alone says.
+fn unlatched(node: &Node) -> (NodeState, Vec<Reason>) {
+    let seen = observe(node);
+    let ranks = [
+        (Class::ShuttingDown, NodeState::ShuttingDown),
+        (Class::Draining, NodeState::Draining),
+        (Class::Cordoned, NodeState::Cordoned),
+    ];
+    let rank = ranks.into_iter().find(|(class, _)| seen.has(*class));
+    rank.map_or((NodeState::Ready, Vec::new()), |(class, state)| (state, seen.of(class)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Condition, Taint};
+
+    const NOW: Moment = Duration::from_secs(1000);
+
+    fn ready(status: &str) -> Node {
+        let ready = Condition { kind: "Ready".to_owned(), status: status.to_owned(), ..Condition::default() };
+        Node { name: "a".to_owned(), uid: "u1".to_owned(), boot_id: "b1".to_owned(), conditions: vec![ready], ..Node::default() }
+    }
+
+    fn shutting_down() -> Node {
+        let mut node = ready("False");
+        node.conditions[0].reason = "KubeletNotReady".to_owned();
+        node.conditions[0].message = "node is shutting down".to_owned();
+        node
+    }
+
+    fn after(first: &Node, second: &Node, later: u64) -> NodeState {
+        Tracked::new(first).seen(second, NOW).seen(second, NOW + Duration::from_secs(later)).state
+    }
+
+    #[test]
+    fn the_latch_holds_when_the_node_goes_silent() {
+        assert_eq!(after(&shutting_down(), &ready("Unknown"), 10_000), NodeState::ShuttingDown);
+    }
+
+    #[test]
+    fn the_latch_is_released_after_thirty_healthy_seconds() {
+        assert_eq!(after(&shutting_down(), &ready("True"), 29), NodeState::ShuttingDown);
+        assert_eq!(after(&shutting_down(), &ready("True"), 30), NodeState::Ready);
+    }
+
+    #[test]
+    fn the_thirty_seconds_begin_anew_when_health_is_interrupted() {
+        let latched = Tracked::new(&shutting_down()).seen(&ready("True"), NOW).seen(&ready("Unknown"), NOW);
+        let later = latched.seen(&ready("True"), NOW + Duration::from_secs(40));
+        assert_eq!(later.state, NodeState::ShuttingDown);
+        assert_eq!(later.due(), Some(NOW + Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn a_reboot_and_a_new_node_release_the_latch_at_once() {
+        let mut rebooted = ready("True");
+        rebooted.boot_id = "b2".to_owned();
+        assert_eq!(after(&shutting_down(), &rebooted, 0), NodeState::Ready);
+        let mut recreated = ready("False");
+        recreated.uid = "u2".to_owned();
+        assert_eq!(after(&shutting_down(), &recreated, 0), NodeState::Ready);
+    }
+
+    #[test]
+    fn a_reboot_that_is_not_ready_yet_does_not_release_it() {
+        let mut booting = ready("Unknown");
+        booting.boot_id = "b2".to_owned();
+        assert_eq!(after(&shutting_down(), &booting, 0), NodeState::ShuttingDown);
+    }
+
+    #[test]
+    fn draining_and_cordoned_clear_with_their_signals() {
+        let mut cordoned = ready("True");
+        cordoned.unschedulable = true;
+        let mut drained = cordoned.clone();
+        drained.taints = vec![Taint { key: "ToBeDeletedByClusterAutoscaler".to_owned(), effect: String::new() }];
+        assert_eq!(Tracked::new(&cordoned).state, NodeState::Cordoned);
+        assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
+        assert_eq!(after(&drained, &ready("True"), 0), NodeState::Ready);
+    }
+
+    #[test]
+    fn a_candidate_is_only_a_hint() {
+        let mut candidate = ready("True");
+        candidate.taints = vec![Taint { key: "DeletionCandidateOfClusterAutoscaler".to_owned(), effect: String::new() }];
+        let tracked = Tracked::new(&candidate);
+        assert_eq!((tracked.state, tracked.hints.len()), (NodeState::Ready, 1));
+    }
+
+    #[test]
+    fn a_deleted_node_is_gone_for_a_while() {
+        let gone = Tracked::new(&ready("True")).deleted(NOW);
+        assert_eq!(gone.state, NodeState::Gone);
+        assert!(!gone.forgettable(NOW) && gone.forgettable(NOW + limits::GONE_KEPT));
+        assert_eq!(gone.seen(&ready("True"), NOW).state, NodeState::Ready);
+    }
+
+    #[test]
+    fn the_latch_is_rebuilt_from_a_silent_node_with_a_trace() {
+        let mut dead = ready("Unknown");
+        assert_eq!(Tracked::new(&dead).state, NodeState::Ready);
+        dead.taints = vec![Taint { key: "node.cloudprovider.kubernetes.io/shutdown".to_owned(), effect: String::new() }];
+        assert_eq!(Tracked::new(&dead).state, NodeState::ShuttingDown);
+    }
+}

@@ -1,0 +1,125 @@
+//! `make bench`: what crik adds to CRIU's own time, and what it costs while nothing happens.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::pod::{Pod, Running};
+use crik_tests::volume::Volume;
+use nix::sys::signal::Signal;
+
+/// Megabytes of memory and how often to measure with them.
+const SIZES: [(u32, usize); 3] = [(10, 9), (200, 7), (2048, 3)];
+
+/// How long an idle agent is watched.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// How often the start of `true` is measured.
+const STARTS: usize = 31;
+
+fn main() -> Result<()> {
+    println!("times in milliseconds, medians; plain is criu and a sync of its images, in the same container\n");
+    println!("{:>8} {:>12} {:>12} {:>7} {:>14} {:>14} {:>7}", "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio");
+    for (megabytes, rounds) in SIZES {
+        compare(megabytes, rounds)?;
+    }
+    println!("\nstop: SIGTERM to the container's exit; start: the runtime's call to the first new step");
+    idle()?;
+    starts()
+}
+
+/// Both ways take turns, so that a slow moment of the machine meets both.
+fn compare(megabytes: u32, rounds: usize) -> Result<()> {
+    let size = megabytes.to_string();
+    let command = ["python3", "/programs/memory.py", &size];
+    let (ours, theirs) = (Volume::new()?, Volume::new()?);
+    let crik = Pod::new(&ours, "node-a", &command).config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m");
+    let plain = Pod::new(&theirs, "node-a", &[]).with(|spec| spec.command(&["/programs/plain.sh"], &command));
+    let (mut stops, mut starts) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 0..=rounds {
+        for (index, pod) in [&plain, &crik].into_iter().enumerate() {
+            let (start, stop) = cycle(pod, [0, 143][index])?;
+            // In the first round nothing is there to restore, and caches are cold.
+            if round > 0 {
+                starts[index].push(start);
+                stops[index].push(stop);
+            }
+        }
+    }
+    let [plain_stop, crik_stop] = stops.map(median);
+    let [plain_start, crik_start] = starts.map(median);
+    println!(
+        "{:>6}MB {plain_stop:>12.0} {crik_stop:>12.0} {:>7.2} {plain_start:>14.0} {crik_start:>14.0} {:>7.2}",
+        megabytes,
+        crik_stop / plain_stop,
+        crik_start / plain_start
+    );
+    Ok(())
+}
+
+/// Starts the pod, lets it make some steps and stops it; returns the two times.
+fn cycle(pod: &Pod, expected: i32) -> Result<(f64, f64)> {
+    let mut running = pod.start()?;
+    running.wait_for_lines(20)?;
+    let first = running.stdout.first_at().context("nothing was written")?;
+    let start = milliseconds(first.duration_since(running.started));
+    let began = Instant::now();
+    running.signal(Signal::SIGTERM)?;
+    let code = running.wait()?;
+    let stop = milliseconds(began.elapsed());
+    ensure!(code == expected, "exit code {code}\n{}", running.transcript());
+    Ok((start, stop))
+}
+
+/// An agent that supervises a program which sleeps.
+fn idle() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = Pod::new(&volume, "node-a", &["sleep", "1000"]).start()?;
+    running.stderr.wait_for("the application starts fresh")?;
+    // Until the checks at the start are over, which end a thread of theirs after ten idle seconds.
+    thread::sleep(Duration::from_secs(12));
+    let before = switches(&running)?;
+    thread::sleep(IDLE);
+    let wakes = switches(&running)? - before;
+    println!("\nidle agent: {} KiB resident, {wakes} wake-ups in {IDLE:?}", status(&running, "VmRSS:")?);
+    Ok(())
+}
+
+fn switches(running: &Running) -> Result<u64> {
+    status(running, "voluntary_ctxt_switches:")
+}
+
+/// A number of /proc/PID/status of the container's first process.
+fn status(running: &Running, field: &str) -> Result<u64> {
+    let agent = running.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.host_pid))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+    Ok(line.split_whitespace().next().context("no number")?.parse()?)
+}
+
+fn starts() -> Result<()> {
+    let volume = Volume::new()?;
+    let crik = Pod::new(&volume, "node-a", &["true"]).only_config("");
+    let plain = Pod::new(&volume, "node-a", &[]).with(|spec| spec.command(&["true"], &[]));
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..STARTS {
+        for (index, pod) in [&plain, &crik].into_iter().enumerate() {
+            let mut running = pod.start()?;
+            running.wait()?;
+            times[index].push(milliseconds(running.started.elapsed()));
+        }
+    }
+    let [plain, crik] = times.map(median);
+    println!("`crik run -- true`: {crik:.1} ms, `true`: {plain:.1} ms, difference {:.1} ms (container and all)", crik - plain);
+    Ok(())
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}

@@ -1,0 +1,265 @@
+//! Whatever fails, the application ends up as it would have without crik, and an older checkpoint is never lost.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::volume::Volume;
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+const STEPS: usize = 20;
+const SINGLE: [&str; 2] = ["python3", "/programs/single.py"];
+
+fn started(pod: &Pod) -> Result<Running> {
+    let running = pod.start()?;
+    running.wait_for_lines(STEPS)?;
+    Ok(running)
+}
+
+/// Runs `pod` for some steps and checkpoints it; returns what it wrote.
+fn checkpointed(pod: &Pod) -> Result<String> {
+    let mut running = started(pod)?;
+    let code = running.stop()?;
+    ensure!(code == 143, "the agent exited with {code}\n{}", running.transcript());
+    Ok(running.stdout.text())
+}
+
+fn starts_fresh(running: &Running) -> Result<()> {
+    running.stderr.wait_for("the application starts fresh").with_context(|| running.transcript())
+}
+
+fn stops_in_order(running: &mut Running, expected: i32) -> Result<()> {
+    let code = running.stop()?;
+    ensure!(code == expected, "exit code {code}, not {expected}\n{}", running.transcript());
+    ensure!(running.stdout.text().ends_with("goodbye\n"), "no SIGTERM came\n{}", running.transcript());
+    Ok(())
+}
+
+#[test]
+fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"]);
+    let mut running = started(&pod)?;
+    running.signal(Signal::SIGUSR1)?;
+    running.stdout.wait_for("attached")?;
+    stops_in_order(&mut running, 0)?;
+    running.stderr.wait_for("the program uses SysV shared memory")?;
+    running.stderr.wait_for("CRIU's log is kept in /checkpoints/job-0/failed-dump.log")?;
+    ensure!(volume.generations("job-0").is_empty());
+    ensure!(!volume.path().join("job-0/staging").exists(), "the staging directory was left behind");
+    let next = started(&pod)?;
+    starts_fresh(&next)
+}
+
+#[test]
+fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"]).with(|spec| spec.env("GOODBYE", "9"));
+    let first = checkpointed(&pod)?;
+    let mut second = started(&pod)?;
+    second.signal(Signal::SIGUSR1)?;
+    second.stdout.wait_for("attached")?;
+    stops_in_order(&mut second, 9)?;
+    let third = started(&pod)?;
+    third.stderr.wait_for("restored generation 00000001").with_context(|| third.transcript())?;
+    chain::verify(&[first, third.stdout.text()])?;
+    Ok(())
+}
+
+#[test]
+fn a_volume_that_is_full_ends_in_an_ordinary_stop() -> Result<()> {
+    let volume = Volume::new()?;
+    let small = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/small", "options": ["size=1m"]});
+    let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /small/job").with(|spec| spec.mounts.push(small));
+    let mut running = started(&pod)?;
+    stops_in_order(&mut running, 0)?;
+    running.stderr.wait_for("no checkpoint; the application is told to stop")
+}
+
+#[test]
+fn a_missing_volume_is_said_at_start_and_the_application_runs() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /forgotten/job");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("/forgotten does not exist; mount the checkpoint volume there")?;
+    stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn an_image_directory_outside_a_volume_is_said_at_start() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /var/job"))?;
+    running.stderr.wait_for("imageDir /var/job is on the container's own file system")
+}
+
+#[test]
+fn missing_capabilities_are_said_at_start_and_the_application_stops_in_order() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .with(|spec| spec.capabilities.retain(|name| name != "CAP_CHECKPOINT_RESTORE" && name != "CAP_SYS_PTRACE"));
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the capability CHECKPOINT_RESTORE is missing; add it to securityContext")?;
+    running.stderr.wait_for("the capability SYS_PTRACE is missing")?;
+    stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn a_seccomp_profile_is_said_at_start_and_the_application_stops_in_order() -> Result<()> {
+    let volume = Volume::new()?;
+    // Allows all but one call that nothing here makes; any profile is in CRIU's way.
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}],
+    });
+    let mut running = started(&Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.seccomp = Some(profile)))?;
+    running.stderr.wait_for("seccompProfile.type: Unconfined")?;
+    stops_in_order(&mut running, 0)
+}
+
+/// A stand-in for the `criu` in the container.
+fn with_criu(pod: Pod, script: &str, volume: &Volume) -> Result<Pod> {
+    let path = volume.path().join("criu");
+    fs::write(&path, script)?;
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(pod.with(|spec| spec.mounts.push(crik_tests::spec::bind(&path, "/usr/sbin/criu", "ro"))))
+}
+
+#[test]
+fn a_missing_criu_is_said_at_start_with_the_version_that_is_needed() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = with_criu(Pod::new(&volume, "node-a", &SINGLE), "no program", &volume)?;
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("install criu 4.2.0 or newer in the container")?;
+    stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn a_criu_that_hangs_is_cut_off_in_time_for_the_application() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = with_criu(Pod::new(&volume, "node-a", &SINGLE), "#!/bin/sh\nexec sleep 1000\n", &volume)?
+        .config("gracePeriod: 3s\nreserve: 1s\ndecisionTimeout: 1s");
+    let mut running = started(&pod)?;
+    stops_in_order(&mut running, 0)
+}
+
+/// Checkpoints, damages the generation, and expects a fresh start for `reason`.
+fn skipped_after(damage: impl FnOnce(&Path) -> Result<()>, reason: &str) -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    checkpointed(&pod)?;
+    damage(&volume.newest("job-0")?)?;
+    let running = started(&pod)?;
+    starts_fresh(&running)?;
+    running.stderr.wait_for(reason).with_context(|| running.transcript())?;
+    chain::verify(&[running.stdout.text()])?;
+    Ok(())
+}
+
+fn pages(generation: &Path) -> Result<std::path::PathBuf> {
+    let mut images = fs::read_dir(generation.join("criu"))?.flatten().map(|entry| entry.path());
+    images.find(|path| path.to_string_lossy().contains("pages-")).context("no pages")
+}
+
+#[test]
+fn a_truncated_image_is_found() -> Result<()> {
+    let truncate = |generation: &Path| {
+        let file = fs::File::options().write(true).open(pages(generation)?)?;
+        Ok(file.set_len(file.metadata()?.len() - 1)?)
+    };
+    skipped_after(truncate, "bytes where")
+}
+
+#[test]
+fn a_flipped_bit_in_the_pages_is_found() -> Result<()> {
+    let flip = |generation: &Path| {
+        let path = pages(generation)?;
+        let mut bytes = fs::read(&path)?;
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Ok(fs::write(path, bytes)?)
+    };
+    skipped_after(flip, "was altered after the commit")
+}
+
+#[test]
+fn a_flipped_bit_that_criu_stumbles_over_is_named_by_its_cause() -> Result<()> {
+    let flip = |generation: &Path| {
+        let path = generation.join("criu/pstree.img");
+        let mut bytes = fs::read(&path)?;
+        bytes[9] ^= 0x40;
+        Ok(fs::write(path, bytes)?)
+    };
+    skipped_after(flip, "its file criu/pstree.img was altered after the commit")
+}
+
+#[test]
+fn a_missing_image_is_found() -> Result<()> {
+    skipped_after(|generation| Ok(fs::remove_file(generation.join("criu/inventory.img"))?), "cannot be read")
+}
+
+#[test]
+fn a_missing_manifest_is_found() -> Result<()> {
+    skipped_after(|generation| Ok(fs::remove_file(generation.join("manifest.json"))?), "its manifest cannot be read")
+}
+
+#[test]
+fn a_manifest_of_a_later_release_is_told_from_damage() -> Result<()> {
+    let later = |generation: &Path| Ok(fs::write(generation.join("manifest.json"), r#"{"version": 99}"#)?);
+    skipped_after(later, "use the newer crik")
+}
+
+#[test]
+fn the_ladder_goes_down_to_an_older_generation() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let first = checkpointed(&pod)?;
+    checkpointed(&pod)?;
+    fs::remove_file(volume.newest("job-0")?.join("criu/inventory.img"))?;
+    let running = started(&pod)?;
+    running.stderr.wait_for("generation 00000002 is skipped")?;
+    running.stderr.wait_for("restored generation 00000001").with_context(|| running.transcript())?;
+    chain::verify(&[first, running.stdout.text()])?;
+    Ok(())
+}
+
+#[test]
+fn a_generation_is_given_up_after_max_restores() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("maxRestores: 2");
+    checkpointed(&pod)?;
+    for _ in 0..2 {
+        let mut running = started(&pod)?;
+        running.stderr.wait_for("restored generation 00000001")?;
+        running.signal(Signal::SIGKILL)?;
+        running.wait()?;
+    }
+    let running = started(&pod)?;
+    running.stderr.wait_for("it was resumed 2 times (maxRestores), the last time by job-0: resumed")?;
+    starts_fresh(&running)
+}
+
+#[test]
+fn on_restore_failure_fail_leaves_the_decision_to_a_person() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("onRestoreFailure: fail");
+    checkpointed(&pod)?;
+    fs::remove_file(volume.newest("job-0")?.join("criu/inventory.img"))?;
+    let mut running = pod.start()?;
+    let code = running.wait()?;
+    ensure!(code == 75, "exit code {code}\n{}", running.transcript());
+    ensure!(running.stdout.text().is_empty());
+    Ok(())
+}
+
+#[test]
+fn another_command_line_is_not_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    checkpointed(&Pod::new(&volume, "node-a", &SINGLE))?;
+    let running = started(&Pod::new(&volume, "node-a", &["python3", "/programs/single.py", "--new"]))?;
+    running.stderr.wait_for("it is of another command")?;
+    starts_fresh(&running)
+}
