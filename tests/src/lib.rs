@@ -5,6 +5,8 @@
 pub mod build;
 pub mod chain;
 pub mod command;
+pub mod controller;
+pub mod http;
 pub mod network;
 pub mod output;
 pub mod pod;

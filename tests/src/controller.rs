@@ -1,0 +1,207 @@
+//! The real controller, with its nodes in a file.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use crate::build::cargo_bin;
+use crate::wait::wait_for;
+
+/// A controller that is ended when this is dropped.
+pub struct Controller {
+    dir: tempfile::TempDir,
+    child: Child,
+    port: u16,
+}
+
+/// A Node object as it is in a cluster, in the parts that matter.
+#[derive(Clone)]
+pub struct TestNode(Value);
+
+impl TestNode {
+    /// A node that is up and well.
+    pub fn ready(name: &str) -> Self {
+        Self(json!({
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "uid": format!("uid-of-{name}")},
+            "spec": {},
+            "status": {
+                "nodeInfo": {
+                    "bootID": "first", "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
+                    "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
+                    "osImage": "", "systemUUID": "",
+                },
+                "conditions": [
+                    {"type": "MemoryPressure", "status": "False", "reason": "KubeletHasSufficientMemory"},
+                    {"type": "Ready", "status": "True", "reason": "KubeletReady",
+                     "message": "kubelet is posting ready status"},
+                ],
+            },
+        }))
+    }
+
+    /// With the condition that the kubelet sets when its machine shuts down.
+    #[must_use]
+    pub fn shutting_down(self) -> Self {
+        self.condition("False", "KubeletNotReady", "node is shutting down")
+    }
+
+    /// With the condition that the node controller sets when the kubelet is silent.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        self.condition("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
+    }
+
+    fn condition(mut self, status: &str, reason: &str, message: &str) -> Self {
+        self.0["status"]["conditions"][1] =
+            json!({"type": "Ready", "status": status, "reason": reason, "message": message});
+        self
+    }
+
+    /// As `kubectl cordon` leaves it.
+    #[must_use]
+    pub fn cordoned(mut self) -> Self {
+        self.0["spec"]["unschedulable"] = json!(true);
+        self
+    }
+
+    /// With a taint.
+    #[must_use]
+    pub fn tainted(mut self, key: &str, effect: &str) -> Self {
+        self.0["spec"]["taints"] = json!([{"key": key, "effect": effect}]);
+        self
+    }
+
+    /// As another object of the same name.
+    #[must_use]
+    pub fn recreated(mut self) -> Self {
+        self.0["metadata"]["uid"] = json!("another");
+        self
+    }
+}
+
+impl Controller {
+    /// Starts one that knows these nodes, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn start(nodes: &[TestNode]) -> Result<Self> {
+        let controller = Self::start_with(&yaml(nodes)?)?;
+        wait_for("the controller to be ready", || controller.log().contains("the first list of nodes is complete").then_some(()))
+            .with_context(|| controller.log())?;
+        Ok(controller)
+    }
+
+    /// Starts one whose nodes file has this text, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn start_with(text: &str) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        fs::write(dir.path().join("nodes.yaml"), text)?;
+        let child = launch(&dir, 0)?;
+        let mut controller = Self { dir, child, port: 0 };
+        controller.port = wait_for("the controller to listen", || port(&controller.log()))?;
+        Ok(controller)
+    }
+
+    /// Replaces the nodes, at once.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_nodes(&self, nodes: &[TestNode]) -> Result<()> {
+        self.set_text(&yaml(nodes)?)
+    }
+
+    /// Replaces the text of the nodes file, at once.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_text(&self, text: &str) -> Result<()> {
+        let partial = self.dir.path().join("nodes.partial");
+        fs::write(&partial, text)?;
+        Ok(fs::rename(partial, self.dir.path().join("nodes.yaml"))?)
+    }
+
+    /// Its port, on all addresses of this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address on the loopback.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Kills it and starts another on the same port with the same file.
+    ///
+    /// # Errors
+    /// It does not come back.
+    pub fn restart(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = launch(&self.dir, self.port)?;
+        wait_for("the controller to be ready again", || {
+            self.log().contains("the first list of nodes is complete").then_some(())
+        })
+    }
+
+    /// Asks it to stop.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn terminate(&self) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        wait_for("the controller to end", || self.child.try_wait().ok().flatten())
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- controller\n{}", self.log());
+        }
+    }
+}
+
+fn launch(dir: &tempfile::TempDir, port: u16) -> Result<Child> {
+    let nodes: PathBuf = dir.path().join("nodes.yaml");
+    let child = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?)
+        .args(["--source", "file", "--listen", &format!("0.0.0.0:{port}"), "--nodes-file"])
+        .arg(nodes)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(dir.path().join("log"))?)
+        .spawn()?;
+    Ok(child)
+}
+
+fn port(log: &str) -> Option<u16> {
+    let line = log.lines().find(|line| line.contains("listening"))?;
+    line.rsplit_once(':')?.1.trim().parse().ok()
+}
+
+fn yaml(nodes: &[TestNode]) -> Result<String> {
+    let items: Vec<&Value> = nodes.iter().map(|node| &node.0).collect();
+    Ok(serde_yaml::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": items}))?)
+}

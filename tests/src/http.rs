@@ -1,0 +1,52 @@
+//! An HTTP client for tests: status, headers and body, whatever they are.
+
+use anyhow::Result;
+use serde_json::Value;
+use ureq::http::Response;
+use ureq::{Agent, Body};
+
+/// An answer.
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+    headers: ureq::http::HeaderMap,
+}
+
+impl Answer {
+    /// The body as JSON; null if it is not.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// A header's value, empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// Sends a GET.
+///
+/// # Errors
+/// There is no answer.
+pub fn get(url: &str) -> Result<Answer> {
+    answer(agent().get(url).call()?)
+}
+
+/// Sends a POST with an empty body.
+///
+/// # Errors
+/// There is no answer.
+pub fn post(url: &str) -> Result<Answer> {
+    answer(agent().post(url).send_empty()?)
+}
+
+fn agent() -> Agent {
+    Agent::config_builder().http_status_as_error(false).timeout_global(Some(crate::wait::PATIENCE)).build().into()
+}
+
+fn answer(mut response: Response<Body>) -> Result<Answer> {
+    let body = response.body_mut().read_to_string()?;
+    Ok(Answer { status: response.status().as_u16(), body, headers: response.headers().clone() })
+}
