@@ -1,42 +1,33 @@
 //! All nodes, and who waits for which of them to change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crik_api::{NodeState, NodeStatus};
 use tokio::sync::watch;
 
+use crate::event::Event;
 use crate::node::Node;
 use crate::state::{Moment, Tracked};
-
-/// What a source tells.
-#[derive(Debug, PartialEq)]
-pub enum Event {
-    /// All nodes that exist.
-    Listed(Vec<Node>),
-    /// A node that exists.
-    Applied(Node),
-    /// A node that was deleted.
-    Deleted(String),
-    /// The source is lost, and why; what is known may be old until the next other event.
-    Lost(String),
-}
 
 /// The nodes by name. Cheap to ask, and a waiter is woken only if some node's status has changed.
 pub struct Index {
     nodes: Mutex<Nodes>,
     changes: watch::Sender<u64>,
     born: Instant,
-    /// Tells this process's versions from those of another replica, or of itself before a restart.
-    epoch: u128,
+    /// Tells this process's versions from those of another replica, or of itself before a restart. Random, since
+    /// replicas may start at the same time and a clock may be set back.
+    epoch: u64,
 }
 
 #[derive(Default)]
 struct Nodes {
     by_name: BTreeMap<String, Entry>,
     listed: bool,
-    stale: bool,
+    /// Why the source is lost, as long as it is.
+    lost: Option<String>,
     changes: u64,
 }
 
@@ -51,7 +42,7 @@ struct Entry {
 impl Index {
     /// One that knows nothing yet, and says so.
     pub fn new() -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let epoch = RandomState::new().hash_one(std::process::id());
         Self { nodes: Mutex::default(), changes: watch::Sender::new(0), born: Instant::now(), epoch }
     }
 
@@ -59,20 +50,14 @@ impl Index {
     pub fn apply(&self, event: Event) {
         let now = self.now();
         let mut nodes = self.lock();
-        if let Event::Lost(why) = event {
-            if !nodes.stale {
-                tracing::warn!("the source of nodes is lost, so states may be old: {why}");
-                nodes.stale = true;
-                nodes.changes += 1;
-            }
-        } else {
+        if !matches!(event, Event::Lost(_)) {
             nodes.recover();
-            match event {
-                Event::Listed(all) => nodes.list(all, now),
-                Event::Applied(node) => nodes.see(node, now),
-                Event::Deleted(name) => nodes.delete(&name, now),
-                Event::Lost(_) => {}
-            }
+        }
+        match event {
+            Event::Listed(all) => nodes.list(all, now),
+            Event::Applied(node) => nodes.see(node, now),
+            Event::Deleted(name) => nodes.delete(&name, now),
+            Event::Lost(why) => nodes.lose(why),
         }
         self.tell(&nodes);
     }
@@ -82,7 +67,8 @@ impl Index {
         let now = self.now();
         let mut nodes = self.lock();
         let due = |entry: &Entry| entry.tracked.due().is_some_and(|due| due <= now);
-        let late: Vec<Node> = nodes.by_name.values().filter(|entry| due(entry)).map(|e| e.node.clone()).collect();
+        let late: Vec<Node> =
+            nodes.by_name.values().filter(|entry| due(entry)).map(|e| e.node.clone()).collect();
         for node in late {
             if nodes.by_name.get(&node.name).is_some_and(|entry| entry.tracked.forgettable(now)) {
                 nodes.changes += 1;
@@ -125,14 +111,14 @@ impl Index {
     fn status(&self, nodes: &Nodes, name: &str) -> NodeStatus {
         let entry = nodes.by_name.get(name);
         let change = entry.map_or(0, |entry| entry.change);
-        let stale = if nodes.stale { "-stale" } else { "" };
+        let stale = if nodes.lost.is_some() { "-stale" } else { "" };
         NodeStatus {
             name: name.to_owned(),
             state: entry.map_or(NodeState::Unknown, |entry| entry.tracked.state),
             version: format!("{:x}-{change}{stale}", self.epoch),
             reasons: entry.map(|entry| entry.tracked.reasons.clone()).unwrap_or_default(),
             hints: entry.map(|entry| entry.tracked.hints.clone()).unwrap_or_default(),
-            stale: nodes.stale,
+            stale: nodes.lost.is_some(),
         }
     }
 
@@ -151,17 +137,27 @@ impl Index {
 
 impl Nodes {
     fn recover(&mut self) {
-        if self.stale {
+        if self.lost.take().is_some() {
             tracing::info!("the source of nodes is back");
-            self.stale = false;
             self.changes += 1;
         }
     }
 
+    /// Says each cause once, however often it is tried again: someone who repairs a file wants to see the next error.
+    fn lose(&mut self, why: String) {
+        if self.lost.as_ref() == Some(&why) {
+            return;
+        }
+        tracing::warn!("the source of nodes is lost, so states may be old: {why}");
+        self.changes += u64::from(self.lost.is_none());
+        self.lost = Some(why);
+    }
+
     /// A list has no deletions: a node that is not in it any more was deleted meanwhile.
     fn list(&mut self, all: Vec<Node>, now: Moment) {
+        let listed: BTreeSet<&str> = all.iter().map(|node| &*node.name).collect();
         let missing: Vec<String> =
-            self.by_name.keys().filter(|name| !all.iter().any(|node| node.name == **name)).cloned().collect();
+            self.by_name.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
         missing.iter().for_each(|name| self.delete(name, now));
         all.into_iter().for_each(|node| self.see(node, now));
         if !self.listed {
@@ -258,6 +254,25 @@ mod tests {
         index.apply(Event::Applied(cordoned("a")));
         let status = index.get("a").unwrap();
         assert_eq!((status.stale, status.state), (false, NodeState::Cordoned));
+    }
+
+    #[test]
+    fn each_cause_of_a_loss_wakes_waiters_once() {
+        let index = Index::new();
+        index.apply(Event::Listed(vec![node("a")]));
+        index.apply(Event::Lost("no route".to_owned()));
+        let version = index.get("a").unwrap().version;
+        index.apply(Event::Lost("no permission".to_owned()));
+        assert_eq!(index.get("a").unwrap().version, version);
+    }
+
+    #[test]
+    fn no_two_processes_share_a_version() {
+        let version = |index: &Index| {
+            index.apply(Event::Listed(Vec::new()));
+            index.get("a").unwrap().version
+        };
+        assert_ne!(version(&Index::new()), version(&Index::new()));
     }
 
     #[test]

@@ -25,14 +25,22 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest request head: a node's name has at most 253 characters.
 pub const HEADER_MAX_BYTES: usize = 16 << 10;
 
-/// How long open connections may take to end at a shutdown, well below the default grace period of a pod.
-pub const DRAIN: Duration = Duration::from_secs(5);
+/// How long open connections may take to end at a shutdown. Polls are answered at once, so what is left after this is
+/// a client that does not finish its request; it must not hold up the process.
+pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long to wait for a connection to end when there is no room for another.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// How soon after a change the nodes file is read: a file that is written in place changes several times.
 pub const FILE_SETTLE: Duration = Duration::from_millis(5);
 
-/// How often a nodes file is looked for whose directory cannot be watched.
+/// How often a nodes file that cannot be used is tried again, in case its directory was replaced and so is not watched.
 pub const FILE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often a good nodes file is looked at without being told: network file systems and replaced parent directories
+/// tell nothing (inotify(7)).
+pub const FILE_RECHECK: Duration = Duration::from_secs(10);
 
 /// The longest name of a Kubernetes object (RFC 1123 subdomain).
 pub const NAME_MAX: usize = 253;

@@ -1,6 +1,7 @@
 //! `crik-controller`: says which nodes are going away.
 
 mod cli;
+mod event;
 mod index;
 mod limits;
 mod logging;

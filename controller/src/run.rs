@@ -9,7 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::cli::{Cli, SourceKind};
-use crate::index::{Event, Index};
+use crate::event::Event;
+use crate::index::Index;
 use crate::{logging, serve, source};
 
 /// Runs until it is told to stop.
@@ -22,9 +23,9 @@ pub async fn run(cli: Cli) -> Result<()> {
     let (sender, events) = mpsc::channel(1024);
     start_source(&cli, sender).await?;
     tokio::spawn(feed(Arc::clone(&index), events));
-    let listener = TcpListener::bind(cli.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; is another program there? see --listen", cli.listen))?;
+    let listener = TcpListener::bind(cli.listen).await.with_context(|| {
+        format!("cannot listen on {}; is another program there? see --listen", cli.listen)
+    })?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
@@ -73,7 +74,9 @@ async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
 }
 
 async fn told_to_stop() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return pending().await;
     };
     tokio::select! {

@@ -108,7 +108,8 @@ mod tests {
 
     fn with_ready(status: &str, reason: &str, message: &str) -> Node {
         let own = |text: &str| text.to_owned();
-        let ready = Condition { kind: own("Ready"), status: own(status), reason: own(reason), message: own(message) };
+        let ready =
+            Condition { kind: own("Ready"), status: own(status), reason: own(reason), message: own(message) };
         Node { conditions: vec![ready], ..Node::default() }
     }
 
@@ -122,7 +123,9 @@ mod tests {
 
     #[test]
     fn a_node_that_is_merely_not_ready_is_not_shutting_down() {
-        for (status, message) in [("False", "runtime network not ready"), ("Unknown", "node is shutting down")] {
+        for (status, message) in
+            [("False", "runtime network not ready"), ("Unknown", "node is shutting down")]
+        {
             let node = with_ready(status, "KubeletNotReady", message);
             assert!(!observe(&node).has(Class::ShuttingDown), "{message}");
         }

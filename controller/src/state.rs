@@ -27,8 +27,15 @@ pub struct Tracked {
     pub hints: Vec<Reason>,
     /// Since when a latched node looks healthy.
     healthy_since: Option<Moment>,
-    /// When the node was deleted.
-    gone_since: Option<Moment>,
+    /// Of a deleted node.
+    gone: Option<Gone>,
+}
+
+/// When a node was deleted, and what it was until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gone {
+    since: Moment,
+    was: Box<Tracked>,
 }
 
 impl Tracked {
@@ -42,7 +49,7 @@ impl Tracked {
             reasons: Vec::new(),
             hints: seen.of(Class::Candidate),
             healthy_since: None,
-            gone_since: None,
+            gone: None,
         };
         // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
         if node.ready() == "Unknown" && seen.has(Class::TooLate) {
@@ -56,11 +63,16 @@ impl Tracked {
     /// A further sight of the node.
     #[must_use]
     pub fn seen(self, node: &Node, now: Moment) -> Self {
+        // An object that comes back under its own UID was only missing, from a file half written for example, so its
+        // latch holds. A new one has another UID.
+        if let Some(gone) = self.gone {
+            return gone.was.seen(node, now);
+        }
         let rebooted = self.boot_id != node.boot_id && node.ready() == "True";
-        if self.uid != node.uid || self.gone_since.is_some() || rebooted {
+        if self.uid != node.uid || rebooted {
             return Self::new(node);
         }
-        let next = Self { healthy_since: None, ..Self::new(node) };
+        let next = Self::new(node);
         if self.state != NodeState::ShuttingDown || next.state == NodeState::ShuttingDown {
             return next;
         }
@@ -79,22 +91,26 @@ impl Tracked {
     /// The node was deleted.
     #[must_use]
     pub fn deleted(self, now: Moment) -> Self {
-        if self.gone_since.is_some() {
+        if self.gone.is_some() {
             return self;
         }
-        let reason = Reason { signal: "deleted".to_owned(), observed: "the Node object was deleted".to_owned() };
-        Self { state: NodeState::Gone, reasons: vec![reason], healthy_since: None, gone_since: Some(now), ..self }
+        let reason =
+            Reason { signal: "deleted".to_owned(), observed: "the Node object was deleted".to_owned() };
+        // The time in which nothing was seen is no time in good health.
+        let was = Box::new(Self { healthy_since: None, ..self.clone() });
+        let gone = Some(Gone { since: now, was });
+        Self { state: NodeState::Gone, reasons: vec![reason], healthy_since: None, gone, ..self }
     }
 
     /// When the passing of time alone changes something.
     pub fn due(&self) -> Option<Moment> {
         let latch = self.healthy_since.map(|since| since + limits::LATCH);
-        latch.or(self.gone_since.map(|since| since + limits::GONE_KEPT))
+        latch.or(self.gone.as_ref().map(|gone| gone.since + limits::GONE_KEPT))
     }
 
     /// True when a deleted node need not be remembered any more.
     pub fn forgettable(&self, now: Moment) -> bool {
-        self.gone_since.is_some_and(|since| now >= since + limits::GONE_KEPT)
+        self.gone.as_ref().is_some_and(|gone| now >= gone.since + limits::GONE_KEPT)
     }
 }
 
@@ -119,7 +135,13 @@ mod tests {
 
     fn ready(status: &str) -> Node {
         let ready = Condition { kind: "Ready".to_owned(), status: status.to_owned(), ..Condition::default() };
-        Node { name: "a".to_owned(), uid: "u1".to_owned(), boot_id: "b1".to_owned(), conditions: vec![ready], ..Node::default() }
+        Node {
+            name: "a".to_owned(),
+            uid: "u1".to_owned(),
+            boot_id: "b1".to_owned(),
+            conditions: vec![ready],
+            ..Node::default()
+        }
     }
 
     fn shutting_down() -> Node {
@@ -174,7 +196,8 @@ mod tests {
         let mut cordoned = ready("True");
         cordoned.unschedulable = true;
         let mut drained = cordoned.clone();
-        drained.taints = vec![Taint { key: "ToBeDeletedByClusterAutoscaler".to_owned(), effect: String::new() }];
+        drained.taints =
+            vec![Taint { key: "ToBeDeletedByClusterAutoscaler".to_owned(), effect: String::new() }];
         assert_eq!(Tracked::new(&cordoned).state, NodeState::Cordoned);
         assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
         assert_eq!(after(&drained, &ready("True"), 0), NodeState::Ready);
@@ -183,7 +206,8 @@ mod tests {
     #[test]
     fn a_candidate_is_only_a_hint() {
         let mut candidate = ready("True");
-        candidate.taints = vec![Taint { key: "DeletionCandidateOfClusterAutoscaler".to_owned(), effect: String::new() }];
+        candidate.taints =
+            vec![Taint { key: "DeletionCandidateOfClusterAutoscaler".to_owned(), effect: String::new() }];
         let tracked = Tracked::new(&candidate);
         assert_eq!((tracked.state, tracked.hints.len()), (NodeState::Ready, 1));
     }
@@ -197,10 +221,23 @@ mod tests {
     }
 
     #[test]
+    fn the_latch_holds_for_an_object_that_was_only_missing() {
+        let back = Tracked::new(&shutting_down()).deleted(NOW).seen(&ready("True"), NOW);
+        assert_eq!(back.state, NodeState::ShuttingDown);
+        let mut recreated = ready("True");
+        recreated.uid = "u2".to_owned();
+        let new = Tracked::new(&shutting_down()).deleted(NOW).seen(&recreated, NOW);
+        assert_eq!(new.state, NodeState::Ready);
+    }
+
+    #[test]
     fn the_latch_is_rebuilt_from_a_silent_node_with_a_trace() {
         let mut dead = ready("Unknown");
         assert_eq!(Tracked::new(&dead).state, NodeState::Ready);
-        dead.taints = vec![Taint { key: "node.cloudprovider.kubernetes.io/shutdown".to_owned(), effect: String::new() }];
+        dead.taints = vec![Taint {
+            key: "node.cloudprovider.kubernetes.io/shutdown".to_owned(),
+            effect: String::new(),
+        }];
         assert_eq!(Tracked::new(&dead).state, NodeState::ShuttingDown);
     }
 }

@@ -15,7 +15,8 @@ pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
 
 /// The first list is not complete, so every state would be wrong.
 pub fn not_ready() -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "the list of nodes is not complete yet; ask again");
+    let mut response =
+        error(StatusCode::SERVICE_UNAVAILABLE, "the list of nodes is not complete yet; ask again");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
     response
 }

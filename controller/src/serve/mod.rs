@@ -38,7 +38,7 @@ pub async fn serve(listener: TcpListener, index: Arc<Index>, mut stopping: watch
         };
         let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: others have to end first.
-            tokio::time::sleep(limits::FILE_SETTLE).await;
+            tokio::time::sleep(limits::ACCEPT_RETRY).await;
             continue;
         };
         // A long poll's answer is one small packet that must not wait for more.

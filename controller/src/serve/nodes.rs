@@ -77,7 +77,9 @@ pub async fn two_words(State(app): State<App>, name: Result<Path<String>, PathRe
     let Some(status) = app.index.get(&name) else { return answer::not_ready() };
     let state = match status.state {
         NodeState::Unknown | NodeState::Ready => NodeState::Unknown,
-        NodeState::Cordoned | NodeState::Draining | NodeState::ShuttingDown | NodeState::Gone => NodeState::ShuttingDown,
+        NodeState::Cordoned | NodeState::Draining | NodeState::ShuttingDown | NodeState::Gone => {
+            NodeState::ShuttingDown
+        }
     };
     Json(TwoWords { name, state: state.as_str() }).into_response()
 }
@@ -86,7 +88,9 @@ pub async fn two_words(State(app): State<App>, name: Result<Path<String>, PathRe
 fn check_name(name: Result<Path<String>, PathRejection>) -> Result<String, String> {
     let Path(name) = name.map_err(|error| error.body_text())?;
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let label = |label: &str| !label.is_empty() && label.bytes().all(allowed) && !label.starts_with('-') && !label.ends_with('-');
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(allowed) && !label.starts_with('-') && !label.ends_with('-')
+    };
     if name.len() > limits::NAME_MAX || !name.split('.').all(label) {
         let shown: String = name.chars().take(limits::NAME_MAX).collect();
         return Err(format!("{shown:?} is no node name: at most 253 of a-z, 0-9, '-' and '.'"));
@@ -97,6 +101,7 @@ fn check_name(name: Result<Path<String>, PathRejection>) -> Result<String, Strin
 fn check_poll(poll: Result<Query<Poll>, QueryRejection>) -> Result<(Duration, Option<String>), String> {
     let Query(poll) = poll.map_err(|error| error.body_text())?;
     let Some(text) = poll.wait else { return Ok((Duration::ZERO, poll.since)) };
-    let wait = humantime::parse_duration(&text).map_err(|error| format!("wait={text:?} is no duration such as 2s: {error}"))?;
+    let wait = humantime::parse_duration(&text)
+        .map_err(|error| format!("wait={text:?} is no duration such as 2s: {error}"))?;
     Ok((wait.min(limits::WAIT_MAX), poll.since))
 }

@@ -7,7 +7,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc::Sender;
 
-use crate::index::Event;
+use crate::event::Event;
 use crate::node::Node;
 
 /// Watches all nodes until nobody listens.

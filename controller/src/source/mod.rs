@@ -2,3 +2,4 @@
 
 pub mod file;
 pub mod kubernetes;
+mod nodes_file;
