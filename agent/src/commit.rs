@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::digest::Follower;
+use crate::digest;
 use crate::image_dir::{Generation, ImageDir, ImageDirError, to_json, write_durably};
 use crate::manifest::{FILE_NAME, Manifest};
 
@@ -39,11 +39,10 @@ pub enum CommitError {
 pub fn commit(
     dir: &ImageDir,
     mut manifest: Manifest,
-    follower: Follower,
     still_wanted: impl Fn() -> bool,
 ) -> Result<Manifest, CommitError> {
     let staging = dir.staging();
-    manifest.files = follower.finish().map_err(|source| CommitError::Durable { path: staging.clone(), source })?;
+    manifest.files = digest::seal(&staging).map_err(|source| CommitError::Durable { path: staging.clone(), source })?;
     write_durably(&staging.join(FILE_NAME), &to_json(&manifest))?;
     if !still_wanted() {
         return Err(CommitError::TooLate);

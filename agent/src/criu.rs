@@ -161,12 +161,11 @@ pub fn cancel() {
     }
 }
 
-/// The id of the CRIU that this process has started.
+/// The id of the CRIU that this process has started, told from other children by the configuration it inherited.
 pub fn child_pid() -> Option<i32> {
     let own = std::process::id().cast_signed();
-    let snapshot = Snapshot::take();
-    let is_criu = |pid: i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim_end() == "criu");
-    snapshot.children(own).map(|child| child.pid).find(|pid| is_criu(*pid))
+    let is_criu = |pid: &i32| fs::symlink_metadata(format!("/proc/{pid}/fd/{CONFIG_FD}")).is_ok();
+    Snapshot::take().children(own).map(|child| child.pid).find(is_criu)
 }
 
 thread_local! {

@@ -11,7 +11,6 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::criu::{self, CriuError};
-use crate::digest::Follower;
 use crate::extra_files::{self, CopyError};
 use crate::image_dir::{ImageDir, ImageDirError};
 use crate::manifest::{Cgroups, TreeFacts};
@@ -87,8 +86,6 @@ impl Drop for Stopped {
 
 /// What is in the staging directory, and what the manifest will say of it.
 pub struct Staged {
-    /// Hashes the files while they are still in memory.
-    pub follower: Follower,
     /// The tree that was dumped.
     pub tree: TreeFacts,
     /// Where its standard streams lead.
@@ -112,7 +109,6 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     let staging = dir.clean_staging()?;
     let images = make_directory(&staging.join("criu"))?;
     let store = make_directory(&staging.join("files"))?;
-    let follower = Follower::start(&staging);
 
     let began = Instant::now();
     criu::dump(request.root, &images)?;
@@ -127,7 +123,7 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
         ("dump".to_owned(), milliseconds(began, dumped)),
         ("copy".to_owned(), milliseconds(dumped, Instant::now())),
     ]);
-    let staged = Staged { follower, tree: facts, stdio: StdioMap::current(), cgroups, extra_paths, durations_ms };
+    let staged = Staged { tree: facts, stdio: StdioMap::current(), cgroups, extra_paths, durations_ms };
     Ok((stopped, staged))
 }
 

@@ -64,8 +64,8 @@ pub const MANIFEST_MAX_BYTES: u64 = 16 << 20;
 /// calls, small enough to stay in the second-level cache.
 pub const HASH_CHUNK_BYTES: usize = 1 << 20;
 
-/// How long the follower of a growing image sleeps when it has caught up: a tenth of the shortest dump seen (20 ms).
-pub const FOLLOW_PAUSE: Duration = Duration::from_millis(2);
+/// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
+pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
 
 /// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
 /// balancers and proxies that may stand between (60 s is the most common).

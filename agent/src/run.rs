@@ -14,7 +14,7 @@ use crate::reap::Status;
 use crate::start::{Setup, StartError, start};
 use crate::stop::{Outcome, stop};
 use crate::supervise::{Event, Supervisor, block_signals};
-use crate::{checks, criu, exit, limits, logging, reap};
+use crate::{checks, commit, criu, exit, limits, logging, reap};
 
 /// Does what the command line says. Returns the exit code.
 pub fn main(cli: &Cli) -> i32 {
@@ -61,7 +61,7 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
     let url = setup.config.node_state_server_url.as_deref();
     let node = url.map(|url| Node::follow(url, setup.node.as_deref()));
     let started = start(setup).await?;
-    warn_of_obstacles(setup);
+    keep_house(setup);
     let mut supervisor = Supervisor::new(signals, started.root)?;
     let mut phase = Phase::Running;
     loop {
@@ -77,15 +77,21 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
     }
 }
 
-/// Beside the application, which runs in any case and must not wait for it.
-fn warn_of_obstacles(setup: &Setup) {
+/// Says what is in the way of a checkpoint, and removes generations that later ones have made superfluous. Beside the
+/// application, which runs in any case and must not wait for it; and not at the stop, where every moment counts.
+fn keep_house(setup: &Setup) {
     let Some(image_dir) = setup.config.image_dir.clone() else {
         tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
         return;
     };
+    let keep = setup.config.keep_generations;
     tokio::task::spawn_blocking(move || {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
+        }
+        let swept = ImageDir::open(&image_dir).and_then(|dir| commit::retain(&dir, keep));
+        if let Err(error) = swept {
+            tracing::warn!("older generations cannot be removed: {error}");
         }
     });
 }

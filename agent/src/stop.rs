@@ -104,28 +104,22 @@ async fn checkpoint(setup: &Setup, started: &Started, began: Instant) -> Result<
         let _ = dir.sweep_staging();
     }
     taken?.kill();
-    match commit::retain(&dir, setup.config.keep_generations) {
-        Ok(_) => {}
-        Err(error) => tracing::warn!("older generations cannot be removed: {error}"),
-    }
     Ok(())
 }
 
 async fn freeze_and_commit(setup: &Setup, started: &Started, dir: &ImageDir, deadline: Instant) -> Result<Stopped> {
     let generation = dir.next()?;
-    let identity = Identity::here(&setup.command, criu::version()?, setup.node.as_deref());
     let clock = Instant::now();
-    let (stopped, staged) = freeze(setup, started, dir, deadline).await?;
-    let tree = &staged.tree;
+    let (identity, (stopped, staged)) = freeze(setup, started, dir, deadline).await?;
     tracing::info!(
         step = "freeze",
-        processes = tree.processes,
-        bytes = tree.resident_bytes,
+        processes = staged.tree.processes,
+        bytes = staged.tree.resident_bytes,
         ms = clock.elapsed().as_millis(),
         "the application is frozen"
     );
     let clock = Instant::now();
-    let committed = commit(dir, manifest(generation, identity, &staged)?, staged, deadline).await?;
+    let committed = commit(dir, manifest(generation, identity, staged)?, deadline).await?;
     tracing::info!(
         step = "commit",
         generation = generation.0,
@@ -136,7 +130,12 @@ async fn freeze_and_commit(setup: &Setup, started: &Started, dir: &ImageDir, dea
     Ok(stopped)
 }
 
-async fn freeze(setup: &Setup, started: &Started, dir: &ImageDir, deadline: Instant) -> Result<(Stopped, Staged)> {
+async fn freeze(
+    setup: &Setup,
+    started: &Started,
+    dir: &ImageDir,
+    deadline: Instant,
+) -> Result<(Identity, (Stopped, Staged))> {
     let request = freeze::Request {
         root: started.root,
         init: started.init.clone(),
@@ -144,8 +143,11 @@ async fn freeze(setup: &Setup, started: &Started, dir: &ImageDir, deadline: Inst
         additional_paths: setup.config.additional_paths.clone(),
         inotify_incompatible_paths: setup.config.inotify_incompatible_paths.clone(),
     };
-    let dir = dir.clone();
-    let mut dump = spawn_blocking(move || freeze::freeze(&dir, &request));
+    let (dir, command, node) = (dir.clone(), setup.command.clone(), setup.node.clone());
+    let mut dump = spawn_blocking(move || -> Result<_> {
+        let identity = Identity::here(&command, criu::version()?, node.as_deref());
+        Ok((identity, freeze::freeze(&dir, &request)?))
+    });
     if let Ok(done) = timeout_at(deadline, &mut dump).await {
         return Ok(done??);
     }
@@ -159,11 +161,11 @@ async fn give_up<T>(step: JoinHandle<T>) {
     let _ = tokio::time::timeout(limits::CANCEL_PATIENCE, step).await;
 }
 
-async fn commit(dir: &ImageDir, manifest: Manifest, staged: Staged, deadline: Instant) -> Result<Manifest> {
+async fn commit(dir: &ImageDir, manifest: Manifest, deadline: Instant) -> Result<Manifest> {
     let too_late = Arc::new(AtomicBool::new(false));
     let (dir, flag) = (dir.clone(), Arc::clone(&too_late));
     let still_wanted = move || !flag.load(Ordering::Acquire);
-    let step = spawn_blocking(move || commit::commit(&dir, manifest, staged.follower, still_wanted));
+    let step = spawn_blocking(move || commit::commit(&dir, manifest, still_wanted));
     match timeout_at(deadline, step).await {
         Ok(done) => Ok(done??),
         Err(_) => {
@@ -173,19 +175,19 @@ async fn commit(dir: &ImageDir, manifest: Manifest, staged: Staged, deadline: In
     }
 }
 
-fn manifest(generation: Generation, identity: Identity, staged: &Staged) -> Result<Manifest> {
+fn manifest(generation: Generation, identity: Identity, staged: Staged) -> Result<Manifest> {
     Ok(Manifest {
         version: manifest::VERSION,
         generation,
         created_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
         crik_version: env!("CARGO_PKG_VERSION").to_owned(),
         identity,
-        tree: staged.tree.clone(),
-        stdio: staged.stdio.clone(),
-        cgroups: staged.cgroups.clone(),
-        extra_paths: staged.extra_paths.clone(),
+        tree: staged.tree,
+        stdio: staged.stdio,
+        cgroups: staged.cgroups,
+        extra_paths: staged.extra_paths,
         monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
-        durations_ms: staged.durations_ms.clone(),
+        durations_ms: staged.durations_ms,
         files: manifest::Files::new(),
     })
 }

@@ -21,8 +21,12 @@ const STARTS: usize = 31;
 fn main() -> Result<()> {
     println!("times in milliseconds, medians; plain is criu and a sync of its images, in the same container\n");
     println!("{:>8} {:>12} {:>12} {:>7} {:>14} {:>14} {:>7}", "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio");
+    // `make bench SIZES="10 200"` measures some sizes only.
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
     for (megabytes, rounds) in SIZES {
-        compare(megabytes, rounds)?;
+        if wanted.is_empty() || wanted.contains(&megabytes.to_string()) {
+            compare(megabytes, rounds)?;
+        }
     }
     println!("\nstop: SIGTERM to the container's exit; start: the runtime's call to the first new step");
     idle()?;
