@@ -55,7 +55,8 @@ mod ptrace {
     use nix::unistd::Pid;
 
     pub fn seize_with_children(criu: i32) -> io::Result<()> {
-        let births = Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
+        let births =
+            Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
         Ok(ptrace::seize(Pid::from_raw(criu), births)?)
     }
 
@@ -71,7 +72,11 @@ mod ptrace {
                     let outcome = newborn(child, root);
                     done = done || child.as_raw() == root;
                     // Whatever became of it, CRIU must not be left standing.
-                    if done { ptrace::detach(criu, None)? } else { resume(criu)? }
+                    if done {
+                        ptrace::detach(criu, None)?
+                    } else {
+                        resume(criu)?
+                    }
                     outcome?;
                     if done {
                         return Ok(());

@@ -77,10 +77,16 @@ fn volume(image_dir: &Path) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     if let Err(error) = access(dir.root(), AccessFlags::W_OK) {
-        return Some(format!("imageDir {} cannot be written: {error}; mount the volume read-write", image_dir.display()));
+        return Some(format!(
+            "imageDir {} cannot be written: {error}; mount the volume read-write",
+            image_dir.display()
+        ));
     }
     dir.is_on_root_file_system().then(|| {
-        format!("imageDir {} is on the container's own file system and ends with it; mount a volume there", image_dir.display())
+        format!(
+            "imageDir {} is on the container's own file system and ends with it; mount a volume there",
+            image_dir.display()
+        )
     })
 }
 

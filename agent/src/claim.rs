@@ -8,7 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at, to_json, write_durably};
+use crate::durable::{to_json, write_durably};
+use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,14 +62,25 @@ impl Claim {
     ///
     /// # Errors
     /// It was tried `max` times, or the volume fails.
-    pub fn take(dir: &ImageDir, generation: Generation, host: &str, node: Option<&str>, max: u32) -> Result<Self, ClaimError> {
+    pub fn take(
+        dir: &ImageDir,
+        generation: Generation,
+        host: &str,
+        node: Option<&str>,
+        max: u32,
+    ) -> Result<Self, ClaimError> {
         let path = dir.claim(generation);
         let mut account = read(&path)?;
         if account.attempts.len() >= max as usize {
             return Err(exhausted(&account));
         }
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        account.attempts.push(Attempt { host: host.to_owned(), node: node.map(str::to_owned), at, outcome: None });
+        account.attempts.push(Attempt {
+            host: host.to_owned(),
+            node: node.map(str::to_owned),
+            at,
+            outcome: None,
+        });
         write_durably(&path, &to_json(&account))?;
         Ok(Self { path, account })
     }
@@ -102,7 +114,9 @@ fn exhausted(account: &Account) -> ClaimError {
     ClaimError::Exhausted {
         attempts: account.attempts.len(),
         host: last.map_or_else(|| "nobody".to_owned(), |attempt| attempt.host.clone()),
-        outcome: last.and_then(|attempt| attempt.outcome.clone()).unwrap_or_else(|| "outcome unknown".to_owned()),
+        outcome: last
+            .and_then(|attempt| attempt.outcome.clone())
+            .unwrap_or_else(|| "outcome unknown".to_owned()),
     }
 }
 
@@ -123,7 +137,10 @@ mod tests {
         drop(take().unwrap());
         take().unwrap().record("criu failed: no luck").unwrap();
         let error = take().unwrap_err().to_string();
-        assert_eq!(error, "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck");
+        assert_eq!(
+            error,
+            "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
+        );
         assert!(Claim::take(&dir, Generation(2), "job-0", None, 2).is_ok());
     }
 

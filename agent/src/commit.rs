@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::digest;
-use crate::image_dir::{Generation, ImageDir, ImageDirError, to_json, write_durably};
+use crate::durable::{to_json, write_durably};
+use crate::image_dir::{Generation, ImageDir, ImageDirError};
 use crate::manifest::{FILE_NAME, Manifest};
 
 /// Why the checkpoint does not exist.
@@ -42,7 +43,8 @@ pub fn commit(
     still_wanted: impl Fn() -> bool,
 ) -> Result<Manifest, CommitError> {
     let staging = dir.staging();
-    manifest.files = digest::seal(&staging).map_err(|source| CommitError::Durable { path: staging.clone(), source })?;
+    manifest.files =
+        digest::seal(&staging).map_err(|source| CommitError::Durable { path: staging.clone(), source })?;
     write_durably(&staging.join(FILE_NAME), &to_json(&manifest))?;
     if !still_wanted() {
         return Err(CommitError::TooLate);

@@ -179,7 +179,10 @@ impl Config {
             return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
         }
         if self.node_state_server_url.as_ref().is_some_and(|url| !url.starts_with("http://")) {
-            return wrong("nodeStateServerURL", "must start with http://, such as http://crik-controller:9376");
+            return wrong(
+                "nodeStateServerURL",
+                "must start with http://, such as http://crik-controller:9376",
+            );
         }
         if self.keep_generations == 0 {
             return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
@@ -213,14 +216,19 @@ fn expand(dir: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<PathB
     let mut rest = dir.to_str().ok_or_else(|| wrong("is not UTF-8".to_owned()))?;
     let mut expanded = String::new();
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) =
-            after.split_once('}').ok_or_else(|| wrong(format!("{} has a ${{ without its }}", dir.display())))?;
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| wrong(format!("{} has a ${{ without its }}", dir.display())))?;
         let value = variable(name).filter(|value| !value.is_empty()).ok_or_else(|| {
-            wrong(format!("the environment variable {name} is not set; set it in the pod spec (downward API)"))
+            wrong(format!(
+                "the environment variable {name} is not set; set it in the pod spec (downward API)"
+            ))
         })?;
         // A value with a slash or a dot-dot would lead out of the directory that the author meant.
         if value.contains('/') || value == ".." {
-            return Err(wrong(format!("the environment variable {name} is {value:?}, which is no file name")));
+            return Err(wrong(format!(
+                "the environment variable {name} is {value:?}, which is no file name"
+            )));
         }
         expanded += before;
         expanded += &value;

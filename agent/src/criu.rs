@@ -146,7 +146,8 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
         criu.add_external(format!("mnt[{name}]:{path}"));
     }
     for (fd, key) in what.inherited {
-        criu.add_inherit_fd(*fd, key.clone()).map_err(|error| CriuError::Refused { first: error.to_string() })?;
+        criu.add_inherit_fd(*fd, key.clone())
+            .map_err(|error| CriuError::Refused { first: error.to_string() })?;
     }
     HOOK.set(Some(hook));
     let result = criu.restore();
@@ -197,7 +198,8 @@ struct Call {
 impl Call {
     fn begin(more: &[&str]) -> Result<Self, CriuError> {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepare = |source: nix::Error| CriuError::Prepare { what: "write the options", source: source.into() };
+        let prepare =
+            |source: nix::Error| CriuError::Prepare { what: "write the options", source: source.into() };
         let mut file = File::from(memfd_create("criu.conf", MFdFlags::MFD_CLOEXEC).map_err(prepare)?);
         file.write_all(options(more).as_bytes())
             .map_err(|source| CriuError::Prepare { what: "write the options", source })?;
@@ -278,20 +280,34 @@ fn refused(log: &Path, error: &rust_criu::CriuError) -> CriuError {
 /// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
 fn first_error(log: &Path) -> Option<String> {
     let lines = BufReader::new(File::open(log).ok()?).lines().map_while(Result::ok);
-    lines.into_iter().find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
+    lines
+        .into_iter()
+        .find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
 }
 
 /// What a person can do about an error of CRIU's, by a part of its message.
 const ADVICE: [(&str, &str); 10] = [
-    ("Can't get rlimit", "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid"),
-    ("io_uring", "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node"),
-    ("doesn't live in IPC ns", "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own"),
+    (
+        "Can't get rlimit",
+        "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
+    ),
+    (
+        "io_uring",
+        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
+    ),
+    (
+        "doesn't live in IPC ns",
+        "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
+    ),
     ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
     ("Can't lookup mount", "a file is open that was opened outside the container"),
     ("File exists", "a process id of the tree is taken: run nothing else in the container while it starts"),
     ("ghost file", "a deleted file that is still open is larger than the limit"),
     ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
-    ("No such file or directory", "a file that the program had open is not in this container: put it into additionalPaths, or on the volume"),
+    (
+        "No such file or directory",
+        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume",
+    ),
     ("build-ID", "a program file differs from the one that was running: use the same container image"),
 ];
 

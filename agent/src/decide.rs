@@ -27,15 +27,21 @@ impl Policy {
     ///
     /// The kubelet publishes that its node shuts down at about the moment at which it sends the SIGTERM, or a little
     /// after. So a state that means a checkpoint counts at once, and every other only when `time_is_up`.
-    pub fn decide<E: std::fmt::Display>(&self, known: Result<&NodeStatus, E>, time_is_up: bool) -> Option<Decision> {
+    pub fn decide<E: std::fmt::Display>(
+        &self,
+        known: Result<&NodeStatus, E>,
+        time_is_up: bool,
+    ) -> Option<Decision> {
         match known {
-            Ok(status) if self.checkpoint_on.contains(&status.state) && status.state != NodeState::Unknown => {
+            Ok(status)
+                if self.checkpoint_on.contains(&status.state) && status.state != NodeState::Unknown =>
+            {
                 Some(Decision::Checkpoint(describe(status)))
             }
             _ if !time_is_up => None,
-            Ok(status) if status.stale => {
-                Some(self.undetermined(&format!("{}, but the controller has lost its source", describe(status))))
-            }
+            Ok(status) if status.stale => Some(
+                self.undetermined(&format!("{}, but the controller has lost its source", describe(status))),
+            ),
             Ok(status) if status.state == NodeState::Unknown => {
                 Some(self.undetermined(&format!("the controller does not know node {}", status.name)))
             }
@@ -67,7 +73,12 @@ mod tests {
         decide_with(OnUnknown::Checkpoint, known, false, time_is_up)
     }
 
-    fn decide_with(on_unknown: OnUnknown, known: Result<NodeState, &str>, stale: bool, up: bool) -> Option<Decision> {
+    fn decide_with(
+        on_unknown: OnUnknown,
+        known: Result<NodeState, &str>,
+        stale: bool,
+        up: bool,
+    ) -> Option<Decision> {
         let policy = Policy { checkpoint_on: Config::default().checkpoint_on, on_unknown };
         let status = |state| NodeStatus {
             name: "a".to_owned(),
@@ -90,7 +101,10 @@ mod tests {
     #[test]
     fn ready_is_final_only_when_time_is_up() {
         assert_eq!(decide(Ok(NodeState::Ready), false), None);
-        assert_eq!(decide(Ok(NodeState::Ready), true), Some(Decision::Terminate("node a is ready".to_owned())));
+        assert_eq!(
+            decide(Ok(NodeState::Ready), true),
+            Some(Decision::Terminate("node a is ready".to_owned()))
+        );
     }
 
     #[test]

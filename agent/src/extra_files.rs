@@ -51,7 +51,9 @@ fn below(store: &Path, path: &Path) -> PathBuf {
 
 fn copy(from: &Path, to: &Path) -> Result<(), CopyError> {
     let parent = to.parent().unwrap_or(to);
-    fs::create_dir_all(parent).and_then(|()| copy_any(from, to)).map_err(|source| CopyError { path: from.into(), source })
+    fs::create_dir_all(parent)
+        .and_then(|()| copy_any(from, to))
+        .map_err(|source| CopyError { path: from.into(), source })
 }
 
 fn copy_any(from: &Path, to: &Path) -> io::Result<()> {
@@ -115,12 +117,15 @@ mod tests {
         let then = fs::metadata(source.join("secret")).unwrap();
 
         let saved = save(&[source.clone(), dir.path().join("missing")], &store).unwrap();
-        assert_eq!(saved, [source.clone()]);
+        assert_eq!(saved, std::slice::from_ref(&source));
         fs::remove_dir_all(&source).unwrap();
         put_back(&saved, &store).unwrap();
 
         let now = fs::metadata(source.join("secret")).unwrap();
-        assert_eq!((now.mode(), now.mtime(), now.mtime_nsec()), (then.mode(), then.mtime(), then.mtime_nsec()));
+        assert_eq!(
+            (now.mode(), now.mtime(), now.mtime_nsec()),
+            (then.mode(), then.mtime(), then.mtime_nsec())
+        );
         assert_eq!(fs::read_link(source.join("link")).unwrap(), Path::new("secret"));
         assert!(source.join("empty").is_dir());
     }

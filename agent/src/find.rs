@@ -11,7 +11,11 @@ pub fn rungs(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
     let Some(ended) = dir.ended()? else { return Ok(all) };
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|generation| *generation > ended.newest);
     if let Some(newest) = closed.first() {
-        tracing::info!(step = "find", "generations up to {newest} are not resumed: the work ended since ({})", ended.why);
+        tracing::info!(
+            step = "find",
+            "generations up to {newest} are not resumed: the work ended since ({})",
+            ended.why
+        );
     }
     Ok(open)
 }
@@ -29,7 +33,8 @@ mod tests {
             dir.clean_staging().unwrap();
             dir.commit(generation).unwrap();
         };
-        (commit(), commit());
+        commit();
+        commit();
         assert_eq!(rungs(&dir).unwrap(), [Generation(2), Generation(1)]);
         dir.mark_ended("exit status 0").unwrap();
         assert!(rungs(&dir).unwrap().is_empty());

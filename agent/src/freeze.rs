@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::criu::{self, CriuError};
 use crate::extra_files::{self, CopyError};
 use crate::image_dir::{ImageDir, ImageDirError};
+use crate::logging::whole_ms;
 use crate::manifest::{Cgroups, TreeFacts};
 use crate::stdio::StdioMap;
 use crate::tree::{Snapshot, Tree};
@@ -120,8 +121,8 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     let paths: Vec<PathBuf> = request.additional_paths.iter().chain([&request.init]).cloned().collect();
     let extra_paths = extra_files::save(&paths, &store)?;
     let durations_ms = BTreeMap::from([
-        ("dump".to_owned(), milliseconds(began, dumped)),
-        ("copy".to_owned(), milliseconds(dumped, Instant::now())),
+        ("dump".to_owned(), whole_ms(dumped - began)),
+        ("copy".to_owned(), whole_ms(dumped.elapsed())),
     ]);
     let staged = Staged { tree: facts, stdio: StdioMap::current(), cgroups, extra_paths, durations_ms };
     Ok((stopped, staged))
@@ -131,7 +132,8 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
 fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
     let own = std::process::id().cast_signed();
     let children = Snapshot::take();
-    let alive: Vec<i32> = children.children(own).map(|child| child.pid).filter(|pid| strays.contains(pid)).collect();
+    let alive: Vec<i32> =
+        children.children(own).map(|child| child.pid).filter(|pid| strays.contains(pid)).collect();
     if alive.is_empty() { Ok(()) } else { Err(FreezeError::Strays(alive)) }
 }
 
@@ -153,7 +155,9 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
     for path in paths {
         let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at("remove", path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_at("remove", path)(error));
+            }
             _ => {}
         }
     }
@@ -167,8 +171,4 @@ fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
 
 fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> FreezeError + 'p {
     move |source| FreezeError::Io { what, path: path.into(), source }
-}
-
-fn milliseconds(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }

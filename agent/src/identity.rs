@@ -46,31 +46,64 @@ impl Identity {
     /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
     pub fn obstacle(&self, here: &Self) -> Option<String> {
         if self.argv != here.argv {
-            return Some(format!("it is of another command: {:?}, and this pod runs {:?}", self.argv, here.argv));
+            return Some(format!(
+                "it is of another command: {:?}, and this pod runs {:?}",
+                self.argv, here.argv
+            ));
         }
         if self.arch != here.arch {
-            return Some(format!("it is of a machine of another architecture: {}, here {}", self.arch, here.arch));
+            return Some(format!(
+                "it is of a machine of another architecture: {}, here {}",
+                self.arch, here.arch
+            ));
         }
         if self.criu > here.criu {
             let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
             return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
         }
-        let lacking: Vec<&str> = self.cpu_features.iter().filter(|f| !here.cpu_features.contains(f)).map(|f| &**f).collect();
+        let lacking: Vec<&str> =
+            self.cpu_features.iter().filter(|f| !here.cpu_features.contains(f)).map(|f| &**f).collect();
         (!lacking.is_empty()).then(|| {
-            format!("this CPU lacks {}, which the program may use; keep its pods on one CPU type", lacking.join(", "))
+            format!(
+                "this CPU lacks {}, which the program may use; keep its pods on one CPU type",
+                lacking.join(", ")
+            )
         })
     }
 }
 
 /// Prefixes of the flags in /proc/cpuinfo that stand for instructions; the others are about the kernel's own work.
 const INSTRUCTION_SETS: [&str; 24] = [
-    "adx", "aes", "amx_", "avx", "bmi", "cldemote", "clflushopt", "clwb", "erms", "f16c", "fma", "fsgsbase", "fsrm",
-    "gfni", "lzcnt", "movbe", "pclmul", "pku", "popcnt", "rdrand", "rdseed", "sha", "sse", "vaes",
+    "adx",
+    "aes",
+    "amx_",
+    "avx",
+    "bmi",
+    "cldemote",
+    "clflushopt",
+    "clwb",
+    "erms",
+    "f16c",
+    "fma",
+    "fsgsbase",
+    "fsrm",
+    "gfni",
+    "lzcnt",
+    "movbe",
+    "pclmul",
+    "pku",
+    "popcnt",
+    "rdrand",
+    "rdseed",
+    "sha",
+    "sse",
+    "vaes",
 ];
 
 /// Reads the first processor's flags (`flags` on x86, `Features` on ARM, where all are instructions).
 fn cpu_features(cpuinfo: &str) -> Vec<String> {
-    let line = |key: &str| cpuinfo.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));
+    let line =
+        |key: &str| cpuinfo.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));
     let (flags, all) = match (line("flags"), line("Features")) {
         (Some((_, flags)), _) => (flags, false),
         (None, Some((_, features))) => (features, true),

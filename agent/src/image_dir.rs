@@ -9,13 +9,15 @@
 //!
 //! Only rename, exclusive create and fsync are relied on, so that it works on NFS.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::durable::{ignore_missing, remove_tree, sync_directory, to_json, write_durably};
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -182,7 +184,8 @@ impl ImageDir {
 
     /// Saves CRIU's log of a failure from the staging directory, which is swept, for a person to read.
     pub fn keep_log(&self, log: &Path) {
-        let kept = self.root.join(format!("failed-{}", log.file_name().unwrap_or_default().to_string_lossy()));
+        let kept =
+            self.root.join(format!("failed-{}", log.file_name().unwrap_or_default().to_string_lossy()));
         if fs::rename(log, &kept).is_ok() {
             tracing::warn!("CRIU's log is kept in {}", kept.display());
         }
@@ -246,48 +249,6 @@ impl ImageDir {
     fn ended_path(&self) -> PathBuf {
         self.root.join("ended.json")
     }
-}
-
-/// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
-pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
-    json.push(b'\n');
-    json
-}
-
-/// Replaces `path` by `contents`, whole or not at all, also over a loss of power: write beside it, fsync, rename,
-/// fsync the directory. Mode 0600.
-///
-/// # Errors
-/// The volume cannot be written.
-pub fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
-    let partial = path.with_extension("partial");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(io_at("create", &partial))?;
-    file.write_all(contents).and_then(|()| file.sync_all()).map_err(io_at("write", &partial))?;
-    fs::rename(&partial, path).map_err(io_at("replace", path))?;
-    sync_directory(path.parent().unwrap_or(Path::new("/")))
-}
-
-/// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
-///
-/// # Errors
-/// The volume cannot be written.
-pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(io_at("fsync", path))
-}
-
-fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
-    ignore_missing(fs::remove_dir_all(path)).map_err(io_at("remove", path))
-}
-
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 #[cfg(test)]

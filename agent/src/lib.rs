@@ -10,8 +10,8 @@
 //! [`start`] and [`stop`] are the two stories; only they call across stages, and the stages do not know each other.
 
 pub mod adopt;
-pub mod checks;
 pub mod cgroups;
+pub mod checks;
 pub mod claim;
 pub mod cli;
 pub mod commit;
@@ -19,6 +19,7 @@ pub mod config;
 pub mod criu;
 pub mod decide;
 pub mod digest;
+pub mod durable;
 pub mod ends;
 pub mod exit;
 pub mod extra_files;

@@ -1,6 +1,7 @@
 //! The log: one line for each step of a story, on standard error.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -14,4 +15,9 @@ pub fn init(format: LogFormat, debug: bool) {
         LogFormat::Human => log.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+}
+
+/// A duration as logs and manifests give it: in whole milliseconds.
+pub fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -63,7 +63,12 @@ impl Asker {
     }
 
     /// The node's status now, or its first change after `since` if that comes within `wait`.
-    async fn ask(&self, since: Option<&str>, wait: Duration, patience: Duration) -> Result<NodeStatus, Unlearned> {
+    async fn ask(
+        &self,
+        since: Option<&str>,
+        wait: Duration,
+        patience: Duration,
+    ) -> Result<NodeStatus, Unlearned> {
         let mut url = self.url.clone();
         if let Some(version) = since {
             let wait = format!("{}ms", wait.as_millis());
@@ -89,7 +94,8 @@ impl Asker {
         let mut pause = limits::POLL_BACKOFF.0;
         loop {
             let since = known.borrow().as_ref().ok().map(|status| status.version.clone());
-            let answer = self.ask(since.as_deref(), limits::POLL_WAIT, limits::POLL_WAIT + limits::POLL_SLACK).await;
+            let answer =
+                self.ask(since.as_deref(), limits::POLL_WAIT, limits::POLL_WAIT + limits::POLL_SLACK).await;
             let failed = answer.is_err();
             publish(known, answer.map_err(Arc::new));
             if failed {
@@ -116,7 +122,11 @@ impl Node {
         match Asker::new(base, name) {
             Err(error) => {
                 tracing::warn!("the node's state cannot be learned: {error}");
-                Self { asker: None, known: Arc::new(watch::Sender::new(Err(Arc::new(error)))), follower: None }
+                Self {
+                    asker: None,
+                    known: Arc::new(watch::Sender::new(Err(Arc::new(error)))),
+                    follower: None,
+                }
             }
             Ok(asker) => {
                 let known = Arc::new(watch::Sender::new(Err(Arc::new(Unlearned::NotYet))));

@@ -62,6 +62,8 @@ fn use_up_one(stack: &mut [u128]) -> io::Result<i32> {
     // SAFETY: CLONE_VFORK suspends this thread until the new one has ended, so the stack outlives its use, and what we
     // share, thread-local storage too, is used by one at a time. The function touches no memory. The stack's end is
     // aligned to 16, as the ABI wants it, since its items are.
-    let id = unsafe { libc::clone(leave, stack.as_mut_ptr_range().end.cast(), BRIEF_THREAD, std::ptr::null_mut()) };
+    let id = unsafe {
+        libc::clone(leave, stack.as_mut_ptr_range().end.cast(), BRIEF_THREAD, std::ptr::null_mut())
+    };
     if id < 0 { Err(io::Error::last_os_error()) } else { Ok(id) }
 }

@@ -38,7 +38,10 @@ pub fn restore(
     let mut inherited = manifest.stdio.inherited();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join("criu");
-    Ok(criu::restore(&criu::Restore { images: &images, work, inherited: &inherited }, hook(manifest, verdict))?)
+    Ok(criu::restore(
+        &criu::Restore { images: &images, work, inherited: &inherited },
+        hook(manifest, verdict),
+    )?)
 }
 
 fn hook(manifest: &Manifest, mut verdict: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
@@ -59,7 +62,9 @@ fn reopen_cgroup_files(manifest: &Manifest) -> Vec<(OwnedFd, String)> {
     let moved = cgroups::moved(&manifest.cgroups, &cgroups::own());
     let reopened = moved.into_iter().filter_map(|(old, new)| {
         let fd = criu::inheritable_file(&new)
-            .inspect_err(|error| tracing::warn!("cannot open {} in place of {}: {error}", new.display(), old.display()))
+            .inspect_err(|error| {
+                tracing::warn!("cannot open {} in place of {}: {error}", new.display(), old.display())
+            })
             .ok()?;
         let key = old.strip_prefix("/").unwrap_or(&old).to_string_lossy().into_owned();
         Some((fd, key))

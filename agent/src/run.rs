@@ -49,7 +49,8 @@ fn run(args: &Run, config: Config) -> Result<i32> {
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let setup = Setup { config, command: args.command.clone(), node };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let code = runtime.block_on(live(&setup, signals))?;
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();
@@ -67,11 +68,13 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
     loop {
         match supervisor.next().await? {
             Event::Ended(status) => return Ok(end(setup, phase, status)),
-            Event::Signal(libc::SIGTERM) => match stop(setup, &started, node.as_ref(), &mut supervisor).await? {
-                Outcome::Checkpointed => return Ok(leave(setup)),
-                Outcome::Passed(now) => phase = now,
-                Outcome::Ended(status) => return Ok(end(setup, phase, status)),
-            },
+            Event::Signal(libc::SIGTERM) => {
+                match stop(setup, &started, node.as_ref(), &mut supervisor).await? {
+                    Outcome::Checkpointed => return Ok(leave(setup)),
+                    Outcome::Passed(now) => phase = now,
+                    Outcome::Ended(status) => return Ok(end(setup, phase, status)),
+                }
+            }
             Event::Signal(signal) => supervisor.forward(signal),
         }
     }

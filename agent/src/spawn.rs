@@ -26,7 +26,9 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// The ids below 300 could not be used up.
-    #[error("cannot move the counter of process ids past the reserved ones: {0}; is the pod's pid limit too low?")]
+    #[error(
+        "cannot move the counter of process ids past the reserved ones: {0}; is the pod's pid limit too low?"
+    )]
     Pids(io::Error),
     /// The init could not be started.
     #[error("cannot start {path}: {source}")]
@@ -108,7 +110,8 @@ mod tests {
 
     #[test]
     fn each_refusal_has_the_exit_code_of_a_shell() {
-        for (name, code) in [("no-such-command", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/tmp", 126)] {
+        for (name, code) in [("no-such-command", 127), ("/no/such", 127), ("/etc/passwd", 126), ("/tmp", 126)]
+        {
             assert_eq!(resolve(OsStr::new(name)).unwrap_err().exit_code(), code, "{name}");
         }
     }

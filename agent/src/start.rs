@@ -14,6 +14,7 @@ use crate::config::{Config, OnRestoreFailure};
 use crate::identity::Identity;
 use crate::image_dir::{Generation, ImageDir};
 use crate::init::NoPlace;
+use crate::logging::whole_ms;
 use crate::manifest::Manifest;
 use crate::spawn::SpawnError;
 use crate::tree::Snapshot;
@@ -64,7 +65,9 @@ pub async fn start(setup: &Setup) -> Result<Started, StartError> {
     match resume_newest(setup).await {
         Ok(Some(started)) => return Ok(started),
         Ok(None) => {}
-        Err(_) if setup.config.on_restore_failure == OnRestoreFailure::Fail => return Err(StartError::NotResumed),
+        Err(_) if setup.config.on_restore_failure == OnRestoreFailure::Fail => {
+            return Err(StartError::NotResumed);
+        }
         Err(_) => tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh"),
     }
     fresh(setup)
@@ -143,7 +146,9 @@ fn strays(root: i32) -> Vec<i32> {
     let snapshot = Snapshot::take();
     let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
     if !strays.is_empty() {
-        tracing::warn!("processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live");
+        tracing::warn!(
+            "processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live"
+        );
     }
     strays
 }
@@ -155,7 +160,7 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
         generation = generation.0,
         processes = manifest.tree.processes,
         bytes = size,
-        ms = began.elapsed().as_millis(),
+        ms = whole_ms(began.elapsed()),
         "restored generation {generation}; the application goes on"
     );
 }
@@ -164,6 +169,6 @@ fn fresh(setup: &Setup) -> Result<Started, StartError> {
     let began = Instant::now();
     let init = init::install(setup.config.image_dir.as_deref())?;
     let root = spawn::spawn(&init, &setup.command)?;
-    tracing::info!(step = "start", ms = began.elapsed().as_millis(), "the application starts fresh");
+    tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     Ok(Started { root, init, strays: Vec::new() })
 }

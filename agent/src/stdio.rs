@@ -45,7 +45,9 @@ impl StdioMap {
 const NULL: &str = "/dev/null";
 
 fn link(fd: RawFd) -> String {
-    fs::read_link(format!("/proc/self/fd/{fd}")).map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+    fs::read_link(format!("/proc/self/fd/{fd}"))
+        .map(|link| link.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The stream to give to the application in place of `fd`. A runtime opens `/dev/null` outside the container, where

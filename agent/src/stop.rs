@@ -14,6 +14,7 @@ use crate::ends::Phase;
 use crate::freeze::{self, Staged, Stopped};
 use crate::identity::Identity;
 use crate::image_dir::{Generation, ImageDir};
+use crate::logging::whole_ms;
 use crate::manifest::{self, Manifest};
 use crate::node_state::Node;
 use crate::reap::Status;
@@ -47,17 +48,30 @@ pub async fn stop(
         decision = decide(setup, node) => decision,
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
-    let waited = began.elapsed().as_millis();
+    let waited = whole_ms(began.elapsed());
     let outcome = match decision {
         Decision::Terminate(why) => {
-            tracing::info!(step = "decide", decision = "terminate", ms = waited, "the application is told to stop: {why}");
+            tracing::info!(
+                step = "decide",
+                decision = "terminate",
+                ms = waited,
+                "the application is told to stop: {why}"
+            );
             Outcome::Passed(Phase::Terminating)
         }
         Decision::Checkpoint(why) => {
-            tracing::info!(step = "decide", decision = "checkpoint", ms = waited, "a checkpoint is taken: {why}");
+            tracing::info!(
+                step = "decide",
+                decision = "checkpoint",
+                ms = waited,
+                "a checkpoint is taken: {why}"
+            );
             match checkpoint(setup, started, began).await {
                 Ok(()) => return Ok(Outcome::Checkpointed),
-                Err(error) => tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}"),
+                Err(error) => tracing::error!(
+                    step = "stop",
+                    "no checkpoint; the application is told to stop: {error:#}"
+                ),
             }
             Outcome::Passed(Phase::CheckpointFailed)
         }
@@ -107,7 +121,12 @@ async fn checkpoint(setup: &Setup, started: &Started, began: Instant) -> Result<
     Ok(())
 }
 
-async fn freeze_and_commit(setup: &Setup, started: &Started, dir: &ImageDir, deadline: Instant) -> Result<Stopped> {
+async fn freeze_and_commit(
+    setup: &Setup,
+    started: &Started,
+    dir: &ImageDir,
+    deadline: Instant,
+) -> Result<Stopped> {
     let generation = dir.next()?;
     let clock = Instant::now();
     let (identity, (stopped, staged)) = freeze(setup, started, dir, deadline).await?;
@@ -115,7 +134,7 @@ async fn freeze_and_commit(setup: &Setup, started: &Started, dir: &ImageDir, dea
         step = "freeze",
         processes = staged.tree.processes,
         bytes = staged.tree.resident_bytes,
-        ms = clock.elapsed().as_millis(),
+        ms = whole_ms(clock.elapsed()),
         "the application is frozen"
     );
     let clock = Instant::now();
@@ -124,7 +143,7 @@ async fn freeze_and_commit(setup: &Setup, started: &Started, dir: &ImageDir, dea
         step = "commit",
         generation = generation.0,
         bytes = committed.total_bytes(),
-        ms = clock.elapsed().as_millis(),
+        ms = whole_ms(clock.elapsed()),
         "generation {generation} is durable"
     );
     Ok(stopped)
@@ -149,7 +168,7 @@ async fn freeze(
         Ok((identity, freeze::freeze(&dir, &request)?))
     });
     if let Ok(done) = timeout_at(deadline, &mut dump).await {
-        return Ok(done??);
+        return done?;
     }
     criu::cancel();
     give_up(dump).await;

@@ -42,7 +42,9 @@ impl Snapshot {
         // A parent may have a higher id than its child, so go round until nothing is new.
         loop {
             let before = members.len();
-            members.extend(self.0.values().filter(|p| members.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>());
+            members.extend(
+                self.0.values().filter(|p| members.contains(&p.parent)).map(|p| p.pid).collect::<Vec<_>>(),
+            );
             if members.len() == before {
                 break;
             }
@@ -63,7 +65,9 @@ pub struct Tree(pub Vec<Process>);
 impl Tree {
     /// True when `root` has adopted a member: one of another session that it does not lead.
     pub fn has_orphans(&self, root: i32) -> bool {
-        self.0.iter().any(|process| process.parent == root && process.session != root && process.session != process.pid)
+        self.0.iter().any(|process| {
+            process.parent == root && process.session != root && process.session != process.pid
+        })
     }
 
     /// Resident memory of all members in bytes; shared pages count in each.
@@ -130,7 +134,8 @@ mod tests {
     #[test]
     fn a_tree_has_all_descendants_and_nobody_else() {
         let all = [(1, 0, 1), (300, 1, 300), (301, 300, 301), (299, 301, 301), (400, 1, 1)];
-        let snapshot = Snapshot(all.into_iter().map(|(pid, parent, sid)| process(pid, parent, sid)).collect());
+        let snapshot =
+            Snapshot(all.into_iter().map(|(pid, parent, sid)| process(pid, parent, sid)).collect());
         let pids: Vec<i32> = snapshot.tree(300).0.iter().map(|p| p.pid).collect();
         assert_eq!(pids, [299, 300, 301]);
         assert!(!snapshot.tree(300).has_orphans(300));
@@ -147,8 +152,12 @@ mod tests {
 
     #[test]
     fn a_program_may_have_any_name() {
-        let stat = "307 (a) S (1) R) T 300 306 306 0 -1 1 0 0 0 0 0 0 0 0 20 0 1 0 5 4096 17 18446744073709551615";
+        let stat =
+            "307 (a) S (1) R) T 300 306 306 0 -1 1 0 0 0 0 0 0 0 0 20 0 1 0 5 4096 17 18446744073709551615";
         let process = parse(307, stat).unwrap();
-        assert_eq!((process.parent, process.session, process.state, process.resident_pages), (300, 306, 'T', 17));
+        assert_eq!(
+            (process.parent, process.session, process.state, process.resident_pages),
+            (300, 306, 'T', 17)
+        );
     }
 }

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 pub fn verify(outputs: &[String]) -> Result<u64> {
     let text = outputs.concat();
     let mut lines = text.lines().filter(|line| line.starts_with("begin ") || line.starts_with("step "));
-    let seed = lines.next().and_then(|line| line.strip_prefix("begin ")).context("the chain has no beginning")?;
+    let seed =
+        lines.next().and_then(|line| line.strip_prefix("begin ")).context("the chain has no beginning")?;
     let mut hash = hex(Sha256::digest(seed));
     let mut last = 0;
     for line in lines {

@@ -25,5 +25,8 @@ pub fn run(tool: &str, args: &[&str]) -> Result<String> {
 
 fn output(tool: &str, args: &[&str]) -> Result<Output> {
     let package = PACKAGES.iter().find(|(name, _)| *name == tool).map_or(tool, |(_, package)| package);
-    Command::new(tool).args(args).output().with_context(|| format!("{tool} is missing; apt-get install {package}"))
+    Command::new(tool)
+        .args(args)
+        .output()
+        .with_context(|| format!("{tool} is missing; apt-get install {package}"))
 }

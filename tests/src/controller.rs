@@ -46,6 +46,11 @@ impl TestNode {
         }))
     }
 
+    /// True if this is its name.
+    pub fn is(&self, name: &str) -> bool {
+        self.0["metadata"]["name"] == name
+    }
+
     /// With the condition that the kubelet sets when its machine shuts down.
     #[must_use]
     pub fn shutting_down(self) -> Self {
@@ -93,8 +98,10 @@ impl Controller {
     /// It does not get ready.
     pub fn start(nodes: &[TestNode]) -> Result<Self> {
         let controller = Self::start_with(&yaml(nodes)?)?;
-        wait_for("the controller to be ready", || controller.log().contains("the first list of nodes is complete").then_some(()))
-            .with_context(|| controller.log())?;
+        wait_for("the controller to be ready", || {
+            controller.log().contains("the first list of nodes is complete").then_some(())
+        })
+        .with_context(|| controller.log())?;
         Ok(controller)
     }
 

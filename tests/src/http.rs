@@ -43,7 +43,11 @@ pub fn post(url: &str) -> Result<Answer> {
 }
 
 fn agent() -> Agent {
-    Agent::config_builder().http_status_as_error(false).timeout_global(Some(crate::wait::PATIENCE)).build().into()
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(crate::wait::PATIENCE))
+        .build()
+        .into()
 }
 
 fn answer(mut response: Response<Body>) -> Result<Answer> {

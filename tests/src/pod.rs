@@ -36,7 +36,12 @@ impl Pod {
     pub fn new(volume: &Volume, node: &str, command: &[&str]) -> Self {
         let mut spec = Spec::new("job-0", node);
         spec.command(&["crik", "run", "--"], command);
-        Self { spec, config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(), volume: volume.path().into(), binary: None }
+        Self {
+            spec,
+            config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
+            volume: volume.path().into(),
+            binary: None,
+        }
     }
 
     /// Adds lines to the configuration.
@@ -108,7 +113,10 @@ impl Bundle {
     /// The root file system is a layer over the common one, as a container runtime makes it.
     fn new(id: &str) -> Result<Self> {
         let lower = rootfs()?;
-        let bundle = Self { id: id.to_owned(), dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")? };
+        let bundle = Self {
+            id: id.to_owned(),
+            dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
+        };
         for name in ["root", "upper", "work"] {
             fs::create_dir(bundle.path(name))?;
         }
@@ -118,8 +126,14 @@ impl Bundle {
             bundle.path("upper").display(),
             bundle.path("work").display()
         );
-        mount(Some("overlay"), &bundle.path("root"), Some("overlay"), MsFlags::empty(), Some(layers.as_str()))
-            .context("cannot mount an overlay")?;
+        mount(
+            Some("overlay"),
+            &bundle.path("root"),
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(layers.as_str()),
+        )
+        .context("cannot mount an overlay")?;
         Ok(bundle)
     }
 
@@ -251,7 +265,9 @@ impl Running {
         let Some(ours) = namespace(&self.init.to_string()) else { return Vec::new() };
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
-        pids.filter(|pid| namespace(pid).as_ref() == Some(&ours)).filter_map(|pid| Process::read(&pid)).collect()
+        pids.filter(|pid| namespace(pid).as_ref() == Some(&ours))
+            .filter_map(|pid| Process::read(&pid))
+            .collect()
     }
 
     /// All that was said, for a failing test.
@@ -263,7 +279,8 @@ impl Running {
 impl Process {
     fn read(host_pid: &str) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{host_pid}/status")).ok()?;
-        let field = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
+        let field =
+            |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
         Some(Self {
             pid: field("NSpid:")?.split_whitespace().next_back()?.parse().ok()?,
             host_pid: host_pid.parse().ok()?,

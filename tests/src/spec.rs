@@ -55,7 +55,11 @@ impl Spec {
                 format!("KUBERNETES_NODE_NAME={node}"),
                 "PYTHONDONTWRITEBYTECODE=1".to_owned(),
             ],
-            capabilities: DEFAULT_CAPABILITIES.iter().chain(&ADDED_CAPABILITIES).map(|&name| name.to_owned()).collect(),
+            capabilities: DEFAULT_CAPABILITIES
+                .iter()
+                .chain(&ADDED_CAPABILITIES)
+                .map(|&name| name.to_owned())
+                .collect(),
             network: None,
             read_only: false,
             seccomp: None,
@@ -104,7 +108,8 @@ impl Spec {
     }
 
     fn namespaces(&self) -> Vec<Value> {
-        let mut all: Vec<Value> = ["pid", "mount", "ipc", "uts"].iter().map(|kind| json!({"type": kind})).collect();
+        let mut all: Vec<Value> =
+            ["pid", "mount", "ipc", "uts"].iter().map(|kind| json!({"type": kind})).collect();
         all.push(match &self.network {
             Some(path) => json!({"type": "network", "path": path}),
             None => json!({"type": "network"}),
@@ -119,9 +124,7 @@ pub fn bind(from: &Path, to: &str, mode: &str) -> Value {
 }
 
 fn base_mounts() -> Vec<Value> {
-    let mount = |kind: &str, to: &str, options: &[&str]| {
-        json!({"type": kind, "source": kind, "destination": to, "options": options})
-    };
+    let mount = |kind: &str, to: &str, options: &[&str]| json!({"type": kind, "source": kind, "destination": to, "options": options});
     vec![
         mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),

@@ -22,7 +22,9 @@ fn state(controller: &Controller, name: &str) -> Result<String> {
 }
 
 fn becomes(controller: &Controller, name: &str, expected: &str) -> Result<()> {
-    wait_for(&format!("{name} to become {expected}"), || (state(controller, name).ok()? == expected).then_some(()))
+    wait_for(&format!("{name} to become {expected}"), || {
+        (state(controller, name).ok()? == expected).then_some(())
+    })
 }
 
 fn version(status: &Value) -> &str {
@@ -57,7 +59,8 @@ fn each_state_is_told_with_its_reasons() -> Result<()> {
 fn the_list_has_all_nodes_by_name() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("b"), TestNode::ready("a").cordoned()])?;
     let list = get(&controller.url("/v1/nodes"))?.json();
-    let names: Vec<&str> = list["nodes"].as_array().context("no list")?.iter().filter_map(|n| n["name"].as_str()).collect();
+    let names: Vec<&str> =
+        list["nodes"].as_array().context("no list")?.iter().filter_map(|n| n["name"].as_str()).collect();
     ensure!(names == ["a", "b"], "{list}");
     Ok(())
 }
@@ -69,7 +72,12 @@ fn the_go_agent_hears_its_two_words() -> Result<()> {
         TestNode::ready("cordoned").cordoned(),
         TestNode::ready("off").shutting_down(),
     ])?;
-    for (name, word) in [("well", "unknown"), ("never-seen", "unknown"), ("cordoned", "shutting-down"), ("off", "shutting-down")] {
+    for (name, word) in [
+        ("well", "unknown"),
+        ("never-seen", "unknown"),
+        ("cordoned", "shutting-down"),
+        ("off", "shutting-down"),
+    ] {
         let answer = get(&controller.url(&format!("/nodes/{name}")))?;
         ensure!(answer.json() == json!({"name": name, "state": word}), "{}", answer.body);
     }
@@ -83,7 +91,8 @@ fn a_waiting_poll_answers_within_fifty_milliseconds_of_a_change() -> Result<()> 
     for round in 0..21 {
         let since = version(&status(&controller, "a")?).to_owned();
         let url = controller.url(&format!("/v1/nodes/a?wait=60s&since={since}"));
-        let (asking, waiting) = (Instant::now(), thread::spawn(move || get(&url).map(|answer| (answer, Instant::now()))));
+        let (asking, waiting) =
+            (Instant::now(), thread::spawn(move || get(&url).map(|answer| (answer, Instant::now()))));
         // The poll has arrived when a plain request that was sent later has been answered.
         while asking.elapsed() < Duration::from_millis(20) {
             state(&controller, "a")?;
@@ -163,7 +172,8 @@ fn raw(controller: &Controller, request: &[u8]) -> Result<String> {
 fn huge_and_broken_requests_are_refused_and_nothing_else_suffers() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("a")])?;
     for size in [10 << 10, 1 << 20] {
-        let request = format!("GET /v1/nodes/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(size));
+        let request =
+            format!("GET /v1/nodes/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(size));
         let said = raw(&controller, request.as_bytes())?;
         ensure!(said.is_empty() || said.contains(" 4"), "{size} bytes gave {said:?}");
     }
@@ -182,12 +192,21 @@ fn a_client_that_sends_nothing_is_cut_off() -> Result<()> {
 fn wrong_methods_routes_and_parameters_are_explained() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("a")])?;
     let wrong = post(&controller.url("/v1/nodes/a"))?;
-    ensure!(wrong.status == 405 && wrong.header("allow").contains("GET") && wrong.json()["error"].is_string(), "{}", wrong.body);
+    ensure!(
+        wrong.status == 405 && wrong.header("allow").contains("GET") && wrong.json()["error"].is_string(),
+        "{}",
+        wrong.body
+    );
     let lost = get(&controller.url("/v2/nodes"))?;
     ensure!(lost.status == 404 && lost.json()["error"].is_string(), "{}", lost.body);
     for wait in ["soon", "-1s", "", "5"] {
         let answer = get(&controller.url(&format!("/v1/nodes/a?wait={wait}")))?;
-        ensure!(answer.status == 400 && answer.body.contains("no duration"), "{wait:?}: {} {}", answer.status, answer.body);
+        ensure!(
+            answer.status == 400 && answer.body.contains("no duration"),
+            "{wait:?}: {} {}",
+            answer.status,
+            answer.body
+        );
     }
     Ok(())
 }
@@ -267,5 +286,7 @@ fn read_by_server(port: u16) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
     let (local, nothing) = (format!(":{port:04X}"), ":00000000");
     let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields.filter(|f| f.len() > 4 && f[1].ends_with(&local) && f[3] == "01" && f[4].ends_with(nothing)).count()
+    fields
+        .filter(|f| f.len() > 4 && f[1].ends_with(&local) && f[3] == "01" && f[4].ends_with(nothing))
+        .count()
 }

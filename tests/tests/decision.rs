@@ -46,7 +46,11 @@ fn means(node: TestNode, expected: i32, because: &str) -> Result<()> {
 
 #[test]
 fn a_node_that_shuts_down_means_a_checkpoint() -> Result<()> {
-    means(TestNode::ready("node-a").shutting_down(), CHECKPOINTED, "node node-a is shutting-down (kubelet-shutdown)")
+    means(
+        TestNode::ready("node-a").shutting_down(),
+        CHECKPOINTED,
+        "node node-a is shutting-down (kubelet-shutdown)",
+    )
 }
 
 #[test]
@@ -89,7 +93,8 @@ fn a_state_that_turns_after_the_sigterm_means_a_checkpoint() -> Result<()> {
 fn a_configured_list_of_states_is_followed() -> Result<()> {
     let (volume, network) = (Volume::new()?, Network::new()?);
     let controller = Controller::start(&[TestNode::ready("node-a").cordoned()])?;
-    let pod = pod(&volume, &network, controller.port()).config("checkpointOn: [shutting-down]\ndecisionTimeout: 500ms");
+    let pod = pod(&volume, &network, controller.port())
+        .config("checkpointOn: [shutting-down]\ndecisionTimeout: 500ms");
     let mut running = started(&pod)?;
     running.signal(Signal::SIGTERM)?;
     ends_with(&mut running, STOPPED, "node node-a is cordoned")
@@ -181,7 +186,12 @@ fn a_program_that_ends_while_the_decision_is_open_keeps_its_exit_status() -> Res
     let (volume, network) = (Volume::new()?, Network::new()?);
     let controller = Controller::start(&[TestNode::ready("node-a")])?;
     let pod = pod(&volume, &network, controller.port()).config("decisionTimeout: 20s\ngracePeriod: 60s");
-    let pod = pod.with(|spec| spec.command(&["crik", "run", "--"], &["sh", "-c", "echo up; trap 'exit 9' USR1; while :; do sleep 0.1; done"]));
+    let pod = pod.with(|spec| {
+        spec.command(
+            &["crik", "run", "--"],
+            &["sh", "-c", "echo up; trap 'exit 9' USR1; while :; do sleep 0.1; done"],
+        )
+    });
     let mut running = pod.start()?;
     running.stdout.wait_for("up")?;
     running.signal(Signal::SIGTERM)?;

@@ -57,7 +57,8 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
 #[test]
 fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
     let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"]).with(|spec| spec.env("GOODBYE", "9"));
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"])
+        .with(|spec| spec.env("GOODBYE", "9"));
     let first = checkpointed(&pod)?;
     let mut second = started(&pod)?;
     second.signal(Signal::SIGUSR1)?;
@@ -73,7 +74,9 @@ fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
 fn a_volume_that_is_full_ends_in_an_ordinary_stop() -> Result<()> {
     let volume = Volume::new()?;
     let small = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/small", "options": ["size=1m"]});
-    let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /small/job").with(|spec| spec.mounts.push(small));
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .only_config("imageDir: /small/job")
+        .with(|spec| spec.mounts.push(small));
     let mut running = started(&pod)?;
     stops_in_order(&mut running, 0)?;
     running.stderr.wait_for("no checkpoint; the application is told to stop")
@@ -98,8 +101,9 @@ fn an_image_directory_outside_a_volume_is_said_at_start() -> Result<()> {
 #[test]
 fn missing_capabilities_are_said_at_start_and_the_application_stops_in_order() -> Result<()> {
     let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &SINGLE)
-        .with(|spec| spec.capabilities.retain(|name| name != "CAP_CHECKPOINT_RESTORE" && name != "CAP_SYS_PTRACE"));
+    let pod = Pod::new(&volume, "node-a", &SINGLE).with(|spec| {
+        spec.capabilities.retain(|name| name != "CAP_CHECKPOINT_RESTORE" && name != "CAP_SYS_PTRACE")
+    });
     let mut running = started(&pod)?;
     running.stderr.wait_for("the capability CHECKPOINT_RESTORE is missing; add it to securityContext")?;
     running.stderr.wait_for("the capability SYS_PTRACE is missing")?;
@@ -115,7 +119,8 @@ fn a_seccomp_profile_is_said_at_start_and_the_application_stops_in_order() -> Re
         "architectures": ["SCMP_ARCH_X86_64"],
         "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}],
     });
-    let mut running = started(&Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.seccomp = Some(profile)))?;
+    let mut running =
+        started(&Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.seccomp = Some(profile)))?;
     running.stderr.wait_for("seccompProfile.type: Unconfined")?;
     stops_in_order(&mut running, 0)
 }
@@ -203,7 +208,10 @@ fn a_missing_image_is_found() -> Result<()> {
 
 #[test]
 fn a_missing_manifest_is_found() -> Result<()> {
-    skipped_after(|generation| Ok(fs::remove_file(generation.join("manifest.json"))?), "its manifest cannot be read")
+    skipped_after(
+        |generation| Ok(fs::remove_file(generation.join("manifest.json"))?),
+        "its manifest cannot be read",
+    )
 }
 
 #[test]

@@ -91,8 +91,13 @@ fn the_tree_has_nothing_open_but_its_streams() -> Result<()> {
     let mut running = Pod::new(&volume, "node-a", &["sh", "-c", "ls /proc/$$/fd; exit 1"]).start()?;
     running.wait()?;
     // The shell itself may keep one of its own, from 10 on.
-    let foreign: Vec<String> =
-        running.stdout.text().lines().filter(|fd| !["0", "1", "2", "10"].contains(fd)).map(str::to_owned).collect();
+    let foreign: Vec<String> = running
+        .stdout
+        .text()
+        .lines()
+        .filter(|fd| !["0", "1", "2", "10"].contains(fd))
+        .map(str::to_owned)
+        .collect();
     ensure!(foreign.is_empty(), "{foreign:?}");
     Ok(())
 }

@@ -19,8 +19,13 @@ const IDLE: Duration = Duration::from_secs(10);
 const STARTS: usize = 31;
 
 fn main() -> Result<()> {
-    println!("times in milliseconds, medians; plain is criu and a sync of its images, in the same container\n");
-    println!("{:>8} {:>12} {:>12} {:>7} {:>14} {:>14} {:>7}", "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio");
+    println!(
+        "times in milliseconds, medians; plain is criu and a sync of its images, in the same container\n"
+    );
+    println!(
+        "{:>8} {:>12} {:>12} {:>7} {:>14} {:>14} {:>7}",
+        "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio"
+    );
     // `make bench SIZES="10 200"` measures some sizes only.
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     for (megabytes, rounds) in SIZES {
@@ -38,7 +43,8 @@ fn compare(megabytes: u32, rounds: usize) -> Result<()> {
     let size = megabytes.to_string();
     let command = ["python3", "/programs/memory.py", &size];
     let (ours, theirs) = (Volume::new()?, Volume::new()?);
-    let crik = Pod::new(&ours, "node-a", &command).config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m");
+    let crik =
+        Pod::new(&ours, "node-a", &command).config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m");
     let plain = Pod::new(&theirs, "node-a", &[]).with(|spec| spec.command(&["/programs/plain.sh"], &command));
     let (mut stops, mut starts) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for round in 0..=rounds {
@@ -115,7 +121,10 @@ fn starts() -> Result<()> {
         }
     }
     let [plain, crik] = times.map(median);
-    println!("`crik run -- true`: {crik:.1} ms, `true`: {plain:.1} ms, difference {:.1} ms (container and all)", crik - plain);
+    println!(
+        "`crik run -- true`: {crik:.1} ms, `true`: {plain:.1} ms, difference {:.1} ms (container and all)",
+        crik - plain
+    );
     Ok(())
 }
 
