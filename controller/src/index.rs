@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::event::Event;
 use crate::node::Node;
+use crate::signals::observe;
 use crate::state::{Moment, Tracked};
 
 /// The nodes by name. Cheap to ask, and a waiter is woken only if some node's status has changed.
@@ -168,10 +169,10 @@ impl Nodes {
     }
 
     fn see(&mut self, node: Node, now: Moment) {
-        let before = self.by_name.get(&node.name);
-        let tracked = match before {
-            Some(entry) => entry.tracked.clone().seen(&node, now),
-            None => Tracked::new(&node),
+        let seen = observe(&node);
+        let tracked = match self.by_name.get(&node.name) {
+            Some(entry) => entry.tracked.clone().seen(&node, &seen, now),
+            None => Tracked::new(&node, &seen),
         };
         self.store(node, tracked);
     }

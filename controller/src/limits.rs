@@ -38,9 +38,9 @@ pub const FILE_SETTLE: Duration = Duration::from_millis(5);
 /// How often a nodes file that cannot be used is tried again, in case its directory was replaced and so is not watched.
 pub const FILE_RETRY: Duration = Duration::from_secs(1);
 
-/// How often a good nodes file is looked at without being told: network file systems and replaced parent directories
-/// tell nothing (inotify(7)).
-pub const FILE_RECHECK: Duration = Duration::from_secs(10);
+/// How often a good nodes file is looked at without being told: network file systems and directories that were moved
+/// away tell nothing (inotify(7)).
+pub const FILE_RECHECK: Duration = Duration::from_secs(5);
 
 /// The longest name of a Kubernetes object (RFC 1123 subdomain).
 pub const NAME_MAX: usize = 253;

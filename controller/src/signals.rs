@@ -23,48 +23,77 @@ pub enum Class {
 struct Signal {
     name: &'static str,
     class: Class,
-    matches: fn(&Node) -> Option<String>,
+    matcher: Matcher,
 }
 
-/// All signals.
+/// What has to stand on the Node.
+enum Matcher {
+    /// `spec.unschedulable` is true.
+    Unschedulable,
+    /// There is a taint with this key, whatever its value and effect.
+    Taint(&'static str),
+    /// There is a condition of this type, status and reason, whose message contains this text.
+    Condition { kind: &'static str, status: &'static str, reason: &'static str, message: &'static str },
+}
+
+/// All signals, each with who writes it and from where that is known.
 static TABLE: [Signal; 5] = [
-    // Kubernetes, pkg/kubelet/nodeshutdown (KEP-2000): the condition's message may be joined with other errors.
+    // Kubelet, graceful node shutdown (KEP-2000, pkg/kubelet/nodeshutdown).
     Signal {
         name: "kubelet-shutdown",
         class: Class::ShuttingDown,
-        matches: |node| {
-            condition(node, |c| {
-                c.kind == "Ready"
-                    && c.status == "False"
-                    && c.reason == "KubeletNotReady"
-                    && c.message.contains("node is shutting down")
-            })
+        // Contained, since the kubelet joins the messages of all errors there are.
+        matcher: Matcher::Condition {
+            kind: "Ready",
+            status: "False",
+            reason: "KubeletNotReady",
+            message: "node is shutting down",
         },
     },
-    // Cluster autoscaler, utils/taints: set right before it drains, removed if it changes its mind.
+    // Cluster autoscaler, right before it drains; removed if it changes its mind (utils/taints).
     Signal {
         name: "autoscaler-to-be-deleted",
         class: Class::Draining,
-        matches: |node| taint(node, "ToBeDeletedByClusterAutoscaler"),
+        matcher: Matcher::Taint("ToBeDeletedByClusterAutoscaler"),
     },
+    // Cluster autoscaler, while a node is not needed (utils/taints).
     Signal {
         name: "autoscaler-candidate",
         class: Class::Candidate,
-        matches: |node| taint(node, "DeletionCandidateOfClusterAutoscaler"),
+        matcher: Matcher::Taint("DeletionCandidateOfClusterAutoscaler"),
     },
-    // kubectl cordon and drain, and every tool built on them.
-    Signal {
-        name: "cordon",
-        class: Class::Cordoned,
-        matches: |node| node.unschedulable.then(|| "spec.unschedulable".to_owned()),
-    },
-    // The cloud's node lifecycle controller: the machine is already off.
+    // kubectl cordon and drain, and every tool built on them (kubectl pkg/drain).
+    Signal { name: "cordon", class: Class::Cordoned, matcher: Matcher::Unschedulable },
+    // Cloud node lifecycle controller, when the machine is off already (k8s.io/cloud-provider/api).
     Signal {
         name: "cloud-shutdown",
         class: Class::TooLate,
-        matches: |node| taint(node, "node.cloudprovider.kubernetes.io/shutdown"),
+        matcher: Matcher::Taint("node.cloudprovider.kubernetes.io/shutdown"),
     },
 ];
+
+impl Matcher {
+    /// What stands on the Node, in words a person can search for, if it is this.
+    fn observed(&self, node: &Node) -> Option<String> {
+        match self {
+            Self::Unschedulable => node.unschedulable.then(|| "spec.unschedulable".to_owned()),
+            Self::Taint(key) => {
+                let taint = node.taints.iter().find(|taint| taint.key == *key)?;
+                Some(format!("taint {}:{}", taint.key, taint.effect))
+            }
+            Self::Condition { kind, status, reason, message } => {
+                let wanted = |c: &&Condition| {
+                    c.kind == *kind
+                        && c.status == *status
+                        && c.reason == *reason
+                        && c.message.contains(message)
+                };
+                let found = node.conditions.iter().find(wanted)?;
+                Some(format!("condition {kind}={status}, {reason}: {}", found.message))
+            }
+        }
+    }
+}
 
 /// The signals that one look at a node shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,21 +113,11 @@ impl Observation {
 
 /// Looks at a node.
 pub fn observe(node: &Node) -> Observation {
-    let seen = TABLE.iter().filter_map(|signal| {
-        let observed = (signal.matches)(node)?;
+    let found = TABLE.iter().filter_map(|signal| {
+        let observed = signal.matcher.observed(node)?;
         Some((signal.class, Reason { signal: signal.name.to_owned(), observed }))
     });
-    Observation(seen.collect())
-}
-
-fn taint(node: &Node, key: &str) -> Option<String> {
-    let taint = node.taints.iter().find(|taint| taint.key == key)?;
-    Some(format!("taint {}:{}", taint.key, taint.effect))
-}
-
-fn condition(node: &Node, matches: impl Fn(&Condition) -> bool) -> Option<String> {
-    let found = node.conditions.iter().find(|condition| matches(condition))?;
-    Some(format!("condition {}={}, {}: {}", found.kind, found.status, found.reason, found.message))
+    Observation(found.collect())
 }
 
 #[cfg(test)]

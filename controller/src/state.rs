@@ -9,7 +9,7 @@ use crik_api::{NodeState, Reason};
 
 use crate::limits;
 use crate::node::Node;
-use crate::signals::{Class, observe};
+use crate::signals::{Class, Observation};
 
 /// A moment, as the time since any fixed one.
 pub type Moment = Duration;
@@ -40,8 +40,7 @@ struct Gone {
 
 impl Tracked {
     /// The first sight of a node, or the first of a new one under an old name.
-    pub fn new(node: &Node) -> Self {
-        let seen = observe(node);
+    pub fn new(node: &Node, seen: &Observation) -> Self {
         let mut tracked = Self {
             uid: node.uid.clone(),
             boot_id: node.boot_id.clone(),
@@ -56,34 +55,34 @@ impl Tracked {
             (tracked.state, tracked.reasons) = (NodeState::ShuttingDown, seen.of(Class::TooLate));
             return tracked;
         }
-        (tracked.state, tracked.reasons) = unlatched(node);
+        (tracked.state, tracked.reasons) = unlatched(seen);
         tracked
     }
 
     /// A further sight of the node.
     #[must_use]
-    pub fn seen(self, node: &Node, now: Moment) -> Self {
+    pub fn seen(self, node: &Node, seen: &Observation, now: Moment) -> Self {
         // An object that comes back under its own UID was only missing, from a file half written for example, so its
         // latch holds. A new one has another UID.
         if let Some(gone) = self.gone {
-            return gone.was.seen(node, now);
+            return gone.was.seen(node, seen, now);
         }
         let rebooted = self.boot_id != node.boot_id && node.ready() == "True";
         if self.uid != node.uid || rebooted {
-            return Self::new(node);
+            return Self::new(node, seen);
         }
-        let next = Self::new(node);
+        let next = Self::new(node, seen);
         if self.state != NodeState::ShuttingDown || next.state == NodeState::ShuttingDown {
             return next;
         }
         let healthy_since = (node.ready() == "True").then(|| self.healthy_since.unwrap_or(now));
-        Self { hints: next.hints, healthy_since, ..self }.released(node, now)
+        Self { hints: next.hints, healthy_since, ..self }.released(node, seen, now)
     }
 
     /// Lets a latch go whose time is over.
-    fn released(self, node: &Node, now: Moment) -> Self {
+    fn released(self, node: &Node, seen: &Observation, now: Moment) -> Self {
         match self.healthy_since {
-            Some(since) if now >= since + limits::LATCH => Self::new(node),
+            Some(since) if now >= since + limits::LATCH => Self::new(node, seen),
             _ => self,
         }
     }
@@ -114,9 +113,8 @@ impl Tracked {
     }
 }
 
-/// The state that the object alone says.
-fn unlatched(node: &Node) -> (NodeState, Vec<Reason>) {
-    let seen = observe(node);
+/// The state that the signals alone say.
+fn unlatched(seen: &Observation) -> (NodeState, Vec<Reason>) {
     let ranks = [
         (Class::ShuttingDown, NodeState::ShuttingDown),
         (Class::Draining, NodeState::Draining),
@@ -130,6 +128,7 @@ fn unlatched(node: &Node) -> (NodeState, Vec<Reason>) {
 mod tests {
     use super::*;
     use crate::node::{Condition, Taint};
+    use crate::signals::observe;
 
     const NOW: Moment = Duration::from_secs(1000);
 
@@ -151,8 +150,18 @@ mod tests {
         node
     }
 
+    fn new(node: &Node) -> Tracked {
+        Tracked::new(node, &observe(node))
+    }
+
+    impl Tracked {
+        fn then(self, node: &Node, now: Moment) -> Self {
+            self.seen(node, &observe(node), now)
+        }
+    }
+
     fn after(first: &Node, second: &Node, later: u64) -> NodeState {
-        Tracked::new(first).seen(second, NOW).seen(second, NOW + Duration::from_secs(later)).state
+        new(first).then(second, NOW).then(second, NOW + Duration::from_secs(later)).state
     }
 
     #[test]
@@ -168,8 +177,8 @@ mod tests {
 
     #[test]
     fn the_thirty_seconds_begin_anew_when_health_is_interrupted() {
-        let latched = Tracked::new(&shutting_down()).seen(&ready("True"), NOW).seen(&ready("Unknown"), NOW);
-        let later = latched.seen(&ready("True"), NOW + Duration::from_secs(40));
+        let latched = new(&shutting_down()).then(&ready("True"), NOW).then(&ready("Unknown"), NOW);
+        let later = latched.then(&ready("True"), NOW + Duration::from_secs(40));
         assert_eq!(later.state, NodeState::ShuttingDown);
         assert_eq!(later.due(), Some(NOW + Duration::from_secs(70)));
     }
@@ -198,7 +207,7 @@ mod tests {
         let mut drained = cordoned.clone();
         drained.taints =
             vec![Taint { key: "ToBeDeletedByClusterAutoscaler".to_owned(), effect: String::new() }];
-        assert_eq!(Tracked::new(&cordoned).state, NodeState::Cordoned);
+        assert_eq!(new(&cordoned).state, NodeState::Cordoned);
         assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
         assert_eq!(after(&drained, &ready("True"), 0), NodeState::Ready);
     }
@@ -208,36 +217,36 @@ mod tests {
         let mut candidate = ready("True");
         candidate.taints =
             vec![Taint { key: "DeletionCandidateOfClusterAutoscaler".to_owned(), effect: String::new() }];
-        let tracked = Tracked::new(&candidate);
+        let tracked = new(&candidate);
         assert_eq!((tracked.state, tracked.hints.len()), (NodeState::Ready, 1));
     }
 
     #[test]
     fn a_deleted_node_is_gone_for_a_while() {
-        let gone = Tracked::new(&ready("True")).deleted(NOW);
+        let gone = new(&ready("True")).deleted(NOW);
         assert_eq!(gone.state, NodeState::Gone);
         assert!(!gone.forgettable(NOW) && gone.forgettable(NOW + limits::GONE_KEPT));
-        assert_eq!(gone.seen(&ready("True"), NOW).state, NodeState::Ready);
+        assert_eq!(gone.then(&ready("True"), NOW).state, NodeState::Ready);
     }
 
     #[test]
     fn the_latch_holds_for_an_object_that_was_only_missing() {
-        let back = Tracked::new(&shutting_down()).deleted(NOW).seen(&ready("True"), NOW);
+        let back = new(&shutting_down()).deleted(NOW).then(&ready("True"), NOW);
         assert_eq!(back.state, NodeState::ShuttingDown);
         let mut recreated = ready("True");
         recreated.uid = "u2".to_owned();
-        let new = Tracked::new(&shutting_down()).deleted(NOW).seen(&recreated, NOW);
-        assert_eq!(new.state, NodeState::Ready);
+        let successor = new(&shutting_down()).deleted(NOW).then(&recreated, NOW);
+        assert_eq!(successor.state, NodeState::Ready);
     }
 
     #[test]
     fn the_latch_is_rebuilt_from_a_silent_node_with_a_trace() {
         let mut dead = ready("Unknown");
-        assert_eq!(Tracked::new(&dead).state, NodeState::Ready);
+        assert_eq!(new(&dead).state, NodeState::Ready);
         dead.taints = vec![Taint {
             key: "node.cloudprovider.kubernetes.io/shutdown".to_owned(),
             effect: String::new(),
         }];
-        assert_eq!(Tracked::new(&dead).state, NodeState::ShuttingDown);
+        assert_eq!(new(&dead).state, NodeState::ShuttingDown);
     }
 }

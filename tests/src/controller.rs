@@ -4,13 +4,17 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use crik_api::{NodeState, NodeStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::build::cargo_bin;
+use crate::http::get;
 use crate::wait::wait_for;
+
+const READY: &str = "the first list of nodes is complete";
 
 /// A controller that is ended when this is dropped.
 pub struct Controller {
@@ -98,10 +102,7 @@ impl Controller {
     /// It does not get ready.
     pub fn start(nodes: &[TestNode]) -> Result<Self> {
         let controller = Self::start_with(&yaml(nodes)?)?;
-        wait_for("the controller to be ready", || {
-            controller.log().contains("the first list of nodes is complete").then_some(())
-        })
-        .with_context(|| controller.log())?;
+        controller.logs(READY)?;
         Ok(controller)
     }
 
@@ -136,6 +137,40 @@ impl Controller {
         Ok(fs::rename(partial, self.dir.path().join("nodes.yaml"))?)
     }
 
+    /// The file that its nodes are in.
+    pub fn nodes_file(&self) -> PathBuf {
+        self.dir.path().join("nodes.yaml")
+    }
+
+    /// The status of a node, as the API tells it.
+    ///
+    /// # Errors
+    /// There is no answer, or another than 200.
+    pub fn status(&self, name: &str) -> Result<NodeStatus> {
+        let answer = get(&self.url(&format!("/v1/nodes/{name}")))?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.body);
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    /// Waits until a node has a state.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn becomes(&self, name: &str, state: NodeState) -> Result<()> {
+        wait_for(&format!("{name} to become {state}"), || {
+            self.status(name).is_ok_and(|status| status.state == state).then_some(())
+        })
+    }
+
+    /// Waits until something is in the log.
+    ///
+    /// # Errors
+    /// It does not come.
+    pub fn logs(&self, text: &str) -> Result<()> {
+        wait_for(&format!("{text:?} in the log"), || self.log().contains(text).then_some(()))
+            .with_context(|| self.log())
+    }
+
     /// Its port, on all addresses of this machine.
     pub fn port(&self) -> u16 {
         self.port
@@ -159,9 +194,7 @@ impl Controller {
         self.child.kill()?;
         self.child.wait()?;
         self.child = launch(&self.dir, self.port)?;
-        wait_for("the controller to be ready again", || {
-            self.log().contains("the first list of nodes is complete").then_some(())
-        })
+        self.logs(READY)
     }
 
     /// Asks it to stop.
@@ -192,7 +225,7 @@ impl Drop for Controller {
 }
 
 fn launch(dir: &tempfile::TempDir, port: u16) -> Result<Child> {
-    let nodes: PathBuf = dir.path().join("nodes.yaml");
+    let nodes = dir.path().join("nodes.yaml");
     let child = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?)
         .args(["--source", "file", "--listen", &format!("0.0.0.0:{port}"), "--nodes-file"])
         .arg(nodes)
@@ -204,7 +237,9 @@ fn launch(dir: &tempfile::TempDir, port: u16) -> Result<Child> {
 }
 
 fn port(log: &str) -> Option<u16> {
-    let line = log.lines().find(|line| line.contains("listening"))?;
+    // Up to the last line's end: a number that is half written is a number too.
+    let (whole, _) = log.rsplit_once('\n')?;
+    let line = whole.lines().find(|line| line.contains("listening"))?;
     line.rsplit_once(':')?.1.trim().parse().ok()
 }
 

@@ -3,6 +3,7 @@
 //! It is read again when it changes. As long as it is missing or wrong, what was read before stays, marked as stale;
 //! before it was first read, nothing is served. Replace it by a rename, or write it in place and close it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,11 @@ use crate::limits;
 pub async fn run(path: PathBuf, events: Sender<Event>) {
     let (told, mut changes) = mpsc::channel(1);
     let mut watch = Watch { told, path, watcher: None, complaint: String::new() };
-    let mut good = None;
+    let (mut good, mut was_told) = (None, false);
     loop {
-        // A directory that was replaced is another one, and only failing shows it. Watched before it is read, so that
-        // no change falls between the two.
-        if good.is_none() || watch.watcher.is_none() {
+        // A directory that was replaced is another one, whose watch tells nothing. Watched before it is read, so that no
+        // change falls between the two.
+        if good.is_none() || !was_told {
             watch.set();
         }
         if let Some(event) = read(&watch.path, &mut good)
@@ -33,7 +34,8 @@ pub async fn run(path: PathBuf, events: Sender<Event>) {
         }
         let sure = good.is_some() && watch.watcher.is_some();
         let pause = if sure { limits::FILE_RECHECK } else { limits::FILE_RETRY };
-        if timeout(pause, changes.recv()).await.is_ok() {
+        was_told = timeout(pause, changes.recv()).await.is_ok();
+        if was_told {
             // What comes in a burst is read once.
             sleep(limits::FILE_SETTLE).await;
             while changes.try_recv().is_ok() {}
@@ -70,8 +72,7 @@ struct Watch {
 impl Watch {
     /// Begins to watch, or begins anew.
     fn set(&mut self) {
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        match watcher(directory.unwrap_or(Path::new(".")), self.told.clone()) {
+        match watcher(&self.path, self.told.clone()) {
             Ok(watcher) => self.watcher = Some(watcher),
             Err(error) => self.complain(&error.to_string()),
         }
@@ -89,9 +90,11 @@ impl Watch {
     }
 }
 
-fn watcher(directory: &Path, told: Sender<()>) -> notify::Result<RecommendedWatcher> {
+fn watcher(path: &Path, told: Sender<()>) -> notify::Result<RecommendedWatcher> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(OsStr::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !completes(&event)) {
+        if event.is_ok_and(|event| !completes(&event, name.as_deref())) {
             return;
         }
         // A full channel has told already.
@@ -101,13 +104,17 @@ fn watcher(directory: &Path, told: Sender<()>) -> notify::Result<RecommendedWatc
     Ok(watcher)
 }
 
-/// Whether a file may be complete now. One that is written in place is empty at first, and an empty file would mean
-/// that all nodes are gone; it is complete when its writer closes it. Our own reading is an event too.
-fn completes(event: &notify::Event) -> bool {
+/// Whether the file may be complete and another now. One that is written in place is empty at first, and an empty file
+/// would mean that all nodes are gone; it is complete when its writer closes it. Our own reading is an event too. Of
+/// other files only links matter, which may be on the way to ours.
+fn completes(event: &notify::Event, name: Option<&OsStr>) -> bool {
+    let link = event.paths.iter().any(|path| path.is_symlink());
+    let ours = event.paths.iter().any(|path| path.file_name() == name);
     match event.kind {
-        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
+        EventKind::Access(kind) => ours && kind == AccessKind::Close(AccessMode::Write),
         EventKind::Modify(ModifyKind::Data(_)) => false,
-        EventKind::Create(_) => event.paths.iter().any(|path| path.is_symlink()),
-        _ => true,
+        EventKind::Create(_) => link,
+        // Without a path it says that events were lost.
+        _ => ours || link || event.paths.is_empty(),
     }
 }
