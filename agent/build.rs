@@ -30,5 +30,5 @@ fn rustc(out: &PathBuf) -> Command {
 
 /// Two builds of the agent with two different inits, for the test that one restores what the other dumped.
 fn opt_level() -> &'static str {
-    if env::var_os("CARGO_FEATURE_OTHER_BUILD").is_some() { "0" } else { "s" }
+    if env::var_os("CARGO_FEATURE_OTHER_BUILD").is_some() { "2" } else { "s" }
 }

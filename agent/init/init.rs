@@ -59,6 +59,12 @@ const NOT_EXECUTABLE: usize = 126;
 static ALL_SIGNALS: u64 = !0;
 static NO_SIGNALS: u64 = 0;
 
+// Not on the stack: to fill an array there, the compiler may call a memset, which nobody provides.
+/// struct rlimit: neither a soft nor a hard limit above zero.
+static NO_CORE: [u64; 2] = [0; 2];
+/// struct sigaction: SIG_DFL with no flags is all zero.
+static DEFAULT_ACTION: [u64; 4] = [0; 4];
+
 #[cfg(target_arch = "x86_64")]
 global_asm!(".globl _start", "_start:", "mov rdi, rsp", "and rsp, -16", "call {}", "ud2", sym main);
 
@@ -147,11 +153,8 @@ unsafe fn end_like(status: usize) -> ! {
     }
     unsafe {
         // The core that matters is the application's.
-        let no_core = [0_u64; 2];
-        syscall(nr::SETRLIMIT, RLIMIT_CORE, no_core.as_ptr() as usize, 0, 0);
-        // All zero is struct sigaction's SIG_DFL with no flags.
-        let default = [0_u64; 4];
-        syscall(nr::RT_SIGACTION, signal, default.as_ptr() as usize, 0, SIGSET_BYTES);
+        syscall(nr::SETRLIMIT, RLIMIT_CORE, NO_CORE.as_ptr() as usize, 0, 0);
+        syscall(nr::RT_SIGACTION, signal, DEFAULT_ACTION.as_ptr() as usize, 0, SIGSET_BYTES);
         syscall(nr::KILL, syscall(nr::GETPID, 0, 0, 0, 0) as usize, signal, 0, 0);
         block(&NO_SIGNALS);
         exit(128 + signal)

@@ -12,5 +12,6 @@ pub mod output;
 pub mod pod;
 pub mod rootfs;
 pub mod spec;
+pub mod story;
 pub mod volume;
 pub mod wait;

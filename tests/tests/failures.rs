@@ -5,38 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
-use crik_tests::pod::{Pod, Running};
+use crik_tests::pod::Pod;
+use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh, stops_in_order};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 use serde_json::json;
-
-const STEPS: usize = 20;
-const SINGLE: [&str; 2] = ["python3", "/programs/single.py"];
-
-fn started(pod: &Pod) -> Result<Running> {
-    let running = pod.start()?;
-    running.wait_for_lines(STEPS)?;
-    Ok(running)
-}
-
-/// Runs `pod` for some steps and checkpoints it; returns what it wrote.
-fn checkpointed(pod: &Pod) -> Result<String> {
-    let mut running = started(pod)?;
-    let code = running.stop()?;
-    ensure!(code == 143, "the agent exited with {code}\n{}", running.transcript());
-    Ok(running.stdout.text())
-}
-
-fn starts_fresh(running: &Running) -> Result<()> {
-    running.stderr.wait_for("the application starts fresh").with_context(|| running.transcript())
-}
-
-fn stops_in_order(running: &mut Running, expected: i32) -> Result<()> {
-    let code = running.stop()?;
-    ensure!(code == expected, "exit code {code}, not {expected}\n{}", running.transcript());
-    ensure!(running.stdout.text().ends_with("goodbye\n"), "no SIGTERM came\n{}", running.transcript());
-    Ok(())
-}
 
 #[test]
 fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
@@ -65,7 +38,7 @@ fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
     second.stdout.wait_for("attached")?;
     stops_in_order(&mut second, 9)?;
     let third = started(&pod)?;
-    third.stderr.wait_for("restored generation 00000001").with_context(|| third.transcript())?;
+    resumes(&third, 1)?;
     chain::verify(&[first, third.stdout.text()])?;
     Ok(())
 }
@@ -229,7 +202,7 @@ fn the_ladder_goes_down_to_an_older_generation() -> Result<()> {
     fs::remove_file(volume.newest("job-0")?.join("criu/inventory.img"))?;
     let running = started(&pod)?;
     running.stderr.wait_for("generation 00000002 is skipped")?;
-    running.stderr.wait_for("restored generation 00000001").with_context(|| running.transcript())?;
+    resumes(&running, 1)?;
     chain::verify(&[first, running.stdout.text()])?;
     Ok(())
 }
@@ -241,7 +214,7 @@ fn a_generation_is_given_up_after_max_restores() -> Result<()> {
     checkpointed(&pod)?;
     for _ in 0..2 {
         let mut running = started(&pod)?;
-        running.stderr.wait_for("restored generation 00000001")?;
+        resumes(&running, 1)?;
         running.signal(Signal::SIGKILL)?;
         running.wait()?;
     }

@@ -1,0 +1,73 @@
+//! What suites do with a pod again and again.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::pod::{Pod, Running};
+
+/// How many steps a program makes before something happens to it.
+pub const STEPS: usize = 20;
+
+/// What the agent exits with after a checkpoint.
+pub const CHECKPOINTED: i32 = 143;
+
+/// The program that most suites run: one process that answers a SIGTERM by saying goodbye.
+pub const SINGLE: [&str; 2] = ["python3", "/programs/single.py"];
+
+/// Starts a container and lets its program make some steps.
+///
+/// # Errors
+/// It makes none.
+pub fn started(pod: &Pod) -> Result<Running> {
+    let running = pod.start()?;
+    running.wait_for_lines(STEPS)?;
+    Ok(running)
+}
+
+/// Runs `pod` for some steps and checkpoints it; returns what it wrote.
+///
+/// # Errors
+/// There is no checkpoint.
+pub fn checkpointed(pod: &Pod) -> Result<String> {
+    let mut running = started(pod)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    Ok(running.stdout.text())
+}
+
+/// Stops a container and expects an exit code.
+///
+/// # Errors
+/// It is another one.
+pub fn ends_with(running: &mut Running, expected: i32) -> Result<()> {
+    let code = running.stop()?;
+    ensure!(code == expected, "exit code {code}, not {expected}\n{}", running.transcript());
+    Ok(())
+}
+
+/// Stops a container whose program must get the SIGTERM and end with an exit code.
+///
+/// # Errors
+/// It does not get it, or ends with another one.
+pub fn stops_in_order(running: &mut Running, expected: i32) -> Result<()> {
+    ends_with(running, expected)?;
+    ensure!(running.stdout.text().ends_with("goodbye\n"), "no SIGTERM came\n{}", running.transcript());
+    Ok(())
+}
+
+/// Expects that a container's program began anew.
+///
+/// # Errors
+/// It did not.
+pub fn starts_fresh(running: &Running) -> Result<()> {
+    running.stderr.wait_for("the application starts fresh").with_context(|| running.transcript())
+}
+
+/// Expects that a container's program went on from a generation.
+///
+/// # Errors
+/// It did not.
+pub fn resumes(running: &Running, generation: u64) -> Result<()> {
+    running
+        .stderr
+        .wait_for(&format!("restored generation {generation:08}"))
+        .with_context(|| running.transcript())
+}

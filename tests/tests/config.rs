@@ -1,0 +1,50 @@
+//! A configuration that is wrong is refused with its mistake and the remedy, and nothing is started.
+
+use anyhow::{Result, ensure};
+use crik_tests::pod::Pod;
+use crik_tests::story::{SINGLE, started, stops_in_order};
+use crik_tests::volume::Volume;
+
+#[test]
+fn each_mistake_is_named_and_nothing_is_started() -> Result<()> {
+    let volume = Volume::new()?;
+    for (yaml, message) in [
+        ("imagedir: /checkpoints/job", "unknown field `imagedir`, expected one of `imageDir`"),
+        ("additionalPaths: /srv", "additionalPaths: invalid type: string \"/srv\", expected a sequence"),
+        ("keepGenerations: many", "keepGenerations: invalid type: string \"many\""),
+        ("gracePeriod: 30", "gracePeriod: \"30\" is no duration such as 30s"),
+        ("checkpointOn: [drained]", "\"drained\" is no node state; there are unknown, ready, cordoned"),
+        ("imageDir: checkpoints", "imageDir: must be an absolute path"),
+        (
+            "imageDir: /checkpoints/${NOT_SET}",
+            "the environment variable NOT_SET is not set; set it in the pod spec",
+        ),
+        ("imageDir: {", "the configuration /etc/crik/config.yaml is wrong"),
+    ] {
+        let mut running = Pod::new(&volume, "node-a", &SINGLE).only_config(yaml).start()?;
+        let code = running.wait()?;
+        ensure!(code == 78, "{yaml}: exit code {code}\n{}", running.transcript());
+        ensure!(running.stderr.text().contains(message), "{yaml}\n{}", running.transcript());
+        ensure!(running.stdout.text().is_empty(), "{yaml}: the application was started");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_means_the_defaults() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &[]).with(|spec| {
+        spec.command(&["crik", "run", "--config-path", "/no/such/file", "--debug", "--"], &SINGLE)
+    });
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("no imageDir is configured, so no checkpoint will be taken")?;
+    stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn a_pod_that_does_not_know_its_node_is_told_so_at_start() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "", &SINGLE).config("nodeStateServerURL: http://127.0.0.1:9");
+    let running = started(&pod)?;
+    running.stderr.wait_for("the environment variable KUBERNETES_NODE_NAME is not set")
+}
