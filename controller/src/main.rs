@@ -12,9 +12,7 @@ mod signals;
 mod source;
 mod state;
 
-use clap::Parser;
-
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
-    run::run(cli::Cli::parse()).await
+async fn main() -> std::process::ExitCode {
+    run::run(clap::Parser::parse()).await
 }

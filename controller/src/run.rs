@@ -1,6 +1,7 @@
 //! Wires source, index and server together.
 
 use std::future::pending;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -13,12 +14,23 @@ use crate::event::Event;
 use crate::index::Index;
 use crate::{logging, serve, source};
 
-/// Runs until it is told to stop.
+/// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
+pub async fn run(cli: Cli) -> ExitCode {
+    logging::init(cli.log_format, cli.debug);
+    match serve_nodes(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From source to server.
 ///
 /// # Errors
 /// The address cannot be had, or there is no way to the API server.
-pub async fn run(cli: Cli) -> Result<()> {
-    logging::init(cli.log_format, cli.debug);
+async fn serve_nodes(cli: Cli) -> Result<()> {
     let index = Arc::new(Index::new());
     let (sender, events) = mpsc::channel(1024);
     start_source(&cli, sender).await?;

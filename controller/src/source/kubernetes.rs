@@ -1,5 +1,8 @@
 //! The API server.
 
+use std::error::Error;
+use std::iter::successors;
+
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node as Object;
 use kube::runtime::WatchStreamExt;
@@ -35,12 +38,21 @@ async fn forward(
             Ok(watcher::Event::InitDone) => Event::Listed(std::mem::take(&mut listing)),
             Ok(watcher::Event::Apply(object)) => Event::Applied(Node::from(object)),
             Ok(watcher::Event::Delete(object)) => Event::Deleted(object.metadata.name.unwrap_or_default()),
-            Err(error) => Event::Lost(error.to_string()),
+            Err(error) => Event::Lost(with_causes(&error)),
         };
         if events.send(event).await.is_err() {
             return;
         }
     }
+}
+
+/// The error with what caused it, since the outermost says only that a list failed. Some repeat their cause.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+    causes.fold(
+        error.to_string(),
+        |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") },
+    )
 }
 
 #[cfg(test)]
