@@ -237,7 +237,7 @@ fn options(more: &[&str]) -> String {
 }
 
 /// Without `unprivileged` CRIU restores the time namespace, for which it needs both.
-fn may_restore_clocks() -> bool {
+pub fn may_restore_clocks() -> bool {
     use crate::checks::{Capability, has};
     has(Capability::SysAdmin) && has(Capability::SysTime)
 }

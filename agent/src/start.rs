@@ -7,6 +7,7 @@ use std::time::Instant;
 use std::{io, thread};
 
 use anyhow::{Result, anyhow};
+use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 use crate::claim::Claim;
@@ -153,7 +154,22 @@ fn strays(root: i32) -> Vec<i32> {
     strays
 }
 
+/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
+/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
+fn clock_went_back(then: u64, now: u64) -> Option<u64> {
+    then.checked_sub(now).filter(|seconds| *seconds > 0)
+}
+
 fn tell_restored(manifest: &Manifest, began: Instant) {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
+    if let Some(seconds) =
+        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
+    {
+        tracing::warn!(
+            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
+             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
+        );
+    }
     let (generation, size) = (manifest.generation, manifest.total_bytes());
     tracing::info!(
         step = "restore",
@@ -171,4 +187,16 @@ fn fresh(setup: &Setup) -> Result<Started, StartError> {
     let root = spawn::spawn(&init, &setup.command)?;
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     Ok(Started { root, init, strays: Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock_went_back;
+
+    #[test]
+    fn only_a_clock_that_went_back_is_told() {
+        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
+        assert_eq!(clock_went_back(600, 86_400), None);
+        assert_eq!(clock_went_back(600, 600), None);
+    }
 }
