@@ -132,7 +132,8 @@ fn replicas_have_image_directories_of_their_own() -> Result<()> {
     };
     let (zero, one) = (checkpointed(&replica("job-0"))?, checkpointed(&replica("job-1"))?);
     let (mut again_zero, mut again_one) = (started(&replica("job-0"))?, started(&replica("job-1"))?);
-    (resumes(&again_zero, 1)?, resumes(&again_one, 1)?);
+    resumes(&again_zero, 1)?;
+    resumes(&again_one, 1)?;
     ends_with(&mut again_zero, CHECKPOINTED)?;
     ends_with(&mut again_one, CHECKPOINTED)?;
     chain::verify(&[zero, again_zero.stdout.text()])?;
