@@ -5,7 +5,7 @@
 export RUST_BACKTRACE ?= 0
 
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: setup lint deny ; cargo test --workspace --locked
+test: setup lint deny ; cargo test --workspace --locked --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
 deny: ; ./tests/cargo-deny.sh

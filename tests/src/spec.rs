@@ -98,7 +98,7 @@ impl Spec {
             },
             "mounts": mounts,
             "linux": {
-                "cgroupsPath": format!("/crik-tests/{id}"),
+                "cgroupsPath": format!("/{id}"),
                 "namespaces": self.namespaces(),
                 "seccomp": self.seccomp,
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
