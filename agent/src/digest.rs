@@ -1,13 +1,13 @@
 //! Hashes and durability of an image's files.
 //!
-//! Write-back and hashing go on side by side: the one waits for the disk, the other keeps the processors busy with
+//! Syncing and hashing go on side by side: the one waits for the disk, the other keeps the processors busy with
 //! what is still in the page cache. To follow the files already while CRIU writes them was tried and made the dump
 //! itself slower by a third, since both fight for the same pages.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::limits;
 use crate::manifest::{FileFacts, Files};
@@ -20,15 +20,21 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
     let (mut paths, mut directories) = (Vec::new(), Vec::new());
     walk(dir, &mut paths, &mut directories)?;
     let files = paths.iter().map(File::open).collect::<io::Result<Vec<File>>>()?;
-    files.iter().for_each(start_write_back);
-    let mut facts = Files::new();
-    for (path, file) in paths.iter().zip(&files) {
-        let name = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
-        facts.insert(name, hash(file, Effort::AllProcessors)?);
-    }
-    files.iter().try_for_each(File::sync_all)?;
+    let (synced, hashed) = thread::scope(|scope| {
+        let syncing = scope.spawn(|| files.iter().try_for_each(File::sync_all));
+        let hashed = hash_all(dir, &paths, &files);
+        (syncing.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs panicked"))), hashed)
+    });
+    synced?;
     directories.iter().try_for_each(|directory| File::open(directory)?.sync_all())?;
-    Ok(facts)
+    hashed
+}
+
+fn hash_all(dir: &Path, paths: &[PathBuf], files: &[File]) -> io::Result<Files> {
+    let name = |path: &Path| path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
+    let facts =
+        paths.iter().zip(files).map(|(path, file)| Ok((name(path), hash(file, Effort::AllProcessors)?)));
+    facts.collect()
 }
 
 /// Hashes one file on one processor: at a restore CRIU needs the others.
@@ -95,12 +101,6 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) ->
         }
     }
     Ok(())
-}
-
-/// Only a hint, to have less to wait for in the fsync that follows; where it is not supported nothing is lost.
-fn start_write_back(file: &File) {
-    // SAFETY: takes numbers only, and an error is without consequence. A length of 0 is the whole file.
-    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 #!/bin/sh
-# What a person would do with CRIU alone: dump on SIGTERM and sync the images, restore if there are any. The options
-# are the least with which that works in this container.
-images=/checkpoints/plain
-options="--unprivileged --network-lock skip --tcp-close -D $images -v4"
-if [ -e $images/inventory.img ]; then
+# What a person would do with CRIU alone: dump on SIGTERM into a new directory, sync it, then name it the latest;
+# restore the latest at the start, and remove the one before. The options are the least with which that works here.
+base=/checkpoints/plain
+options="--unprivileged --network-lock skip --tcp-close -v4"
+latest=$(cat $base/latest 2> /dev/null || echo 0)
+images=$base/$latest
+mkdir -p $base
+if [ "$latest" != 0 ]; then
     # shellcheck disable=SC2086
-    criu restore $options -o restore.log --restore-detached --inherit-fd "fd[1]:$(cat $images/stdout)" \
-        --inherit-fd "fd[2]:$(cat $images/stderr)" || exit 1
-    tree=$(cat $images/tree)
+    criu restore $options -D "$images" -o restore.log --restore-detached \
+        --inherit-fd "fd[1]:$(cat "$images/stdout")" --inherit-fd "fd[2]:$(cat "$images/stderr")" || exit 1
+    tree=$(cat "$images/tree")
+    rm -rf "${base:?}/$((latest - 1))" &
 else
-    mkdir -p $images
     # Ids above 300, or they would be taken at the restore.
     while [ "$(sh -c 'echo $$')" -lt 300 ]; do :; done
     setsid "$@" < /dev/null &
@@ -17,13 +20,15 @@ else
 fi
 dump() {
     # By way of variables: a redirection would already be in place when the link is read.
-    stdout=$(readlink /proc/$tree/fd/1)
-    stderr=$(readlink /proc/$tree/fd/2)
-    echo "$stdout" > $images/stdout
-    echo "$stderr" > $images/stderr
-    echo "$tree" > $images/tree
+    stdout=$(readlink "/proc/$tree/fd/1")
+    stderr=$(readlink "/proc/$tree/fd/2")
+    next=$base/$((latest + 1))
+    mkdir "$next"
+    echo "$stdout" > "$next/stdout"
+    echo "$stderr" > "$next/stderr"
+    echo "$tree" > "$next/tree"
     # shellcheck disable=SC2086
-    criu dump $options -o dump.log -t "$tree" && sync $images/* $images
+    criu dump $options -D "$next" -o dump.log -t "$tree" && sync "$next"/* "$next" && echo $((latest + 1)) > $base/latest
     exit $?
 }
 trap dump TERM
