@@ -81,7 +81,7 @@ impl Stopped {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        std::mem::take(&mut self.tree).without(&self.before).signal(Signal::SIGCONT);
+        std::mem::take(&mut self.tree).only_stopped().without(&self.before).signal(Signal::SIGCONT);
     }
 }
 
@@ -112,10 +112,12 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     let store = make_directory(&staging.join("files"))?;
 
     let began = Instant::now();
-    criu::dump(request.root, &images)?;
+    let outcome = criu::dump(request.root, &images);
     let dumped = Instant::now();
-    // Only now, since the tree changed until it stopped.
+    // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
+    // stopped some of it.
     let stopped = Stopped { tree: Snapshot::take().tree(request.root), before };
+    outcome?;
     let facts = facts(&stopped.tree, request)?;
     let cgroups = cgroups::of(&stopped.tree);
     let paths: Vec<PathBuf> = request.additional_paths.iter().chain([&request.init]).cloned().collect();

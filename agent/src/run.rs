@@ -68,7 +68,8 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
     loop {
         match supervisor.next().await? {
             Event::Ended(status) => return Ok(end(setup, phase, status)),
-            Event::Signal(libc::SIGTERM) => {
+            // Once the application is told to stop, a further SIGTERM is for it too.
+            Event::Signal(libc::SIGTERM) if phase == Phase::Running => {
                 match stop(setup, &started, node.as_ref(), &mut supervisor).await? {
                     Outcome::Checkpointed => return Ok(leave(setup)),
                     Outcome::Passed(now) => phase = now,

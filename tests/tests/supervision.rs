@@ -57,6 +57,19 @@ fn every_catchable_signal_is_passed_on() -> Result<()> {
 }
 
 #[test]
+fn every_sigterm_is_passed_on_to_an_application_that_lives_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let script = "trap 'n=$((n + 1)); echo got $n' TERM; echo up; while :; do sleep 0.05; done";
+    let running = plain(&volume, &["sh", "-c", script]).start()?;
+    running.stdout.wait_for("up")?;
+    for count in 1..=3 {
+        running.signal(Signal::SIGTERM)?;
+        running.stdout.wait_for(&format!("got {count}"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_thousand_orphans_leave_no_zombie() -> Result<()> {
     let volume = Volume::new()?;
     let running = plain(&volume, &["python3", "/programs/orphans.py"]).start()?;
