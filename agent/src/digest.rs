@@ -19,10 +19,10 @@ use crate::manifest::{FileFacts, Files};
 pub fn seal(dir: &Path) -> io::Result<Files> {
     let (mut paths, mut directories) = (Vec::new(), Vec::new());
     walk(dir, &mut paths, &mut directories)?;
-    let files = paths.iter().map(File::open).collect::<io::Result<Vec<File>>>()?;
+    // One open file at a time for each: there may be more files than descriptors.
     let (synced, hashed) = thread::scope(|scope| {
-        let syncing = scope.spawn(|| files.iter().try_for_each(File::sync_all));
-        let hashed = hash_all(dir, &paths, &files);
+        let syncing = scope.spawn(|| paths.iter().try_for_each(|path| File::open(path)?.sync_all()));
+        let hashed = hash_all(dir, &paths);
         (syncing.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs panicked"))), hashed)
     });
     synced?;
@@ -30,11 +30,16 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
     hashed
 }
 
-fn hash_all(dir: &Path, paths: &[PathBuf], files: &[File]) -> io::Result<Files> {
-    let name = |path: &Path| path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
+fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<Files> {
     let facts =
-        paths.iter().zip(files).map(|(path, file)| Ok((name(path), hash(file, Effort::AllProcessors)?)));
+        paths.iter().map(|path| Ok((name(dir, path)?, hash(&File::open(path)?, Effort::AllProcessors)?)));
     facts.collect()
+}
+
+/// A file's name in the manifest, which is JSON and so UTF-8.
+fn name(dir: &Path, path: &Path) -> io::Result<String> {
+    let name = path.strip_prefix(dir).unwrap_or(path).to_str();
+    name.map(str::to_owned).ok_or_else(|| io::Error::other(format!("the name of {path:?} is not UTF-8")))
 }
 
 /// Hashes one file on one processor: at a restore CRIU needs the others.

@@ -27,7 +27,7 @@ pub struct CopyError {
 pub fn save(paths: &[PathBuf], store: &Path) -> Result<Vec<PathBuf>, CopyError> {
     let mut saved = Vec::new();
     for path in paths {
-        if path.symlink_metadata().is_err() {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             tracing::debug!("additional path {} does not exist and is left out", path.display());
             continue;
         }

@@ -5,13 +5,14 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::criu::{self, CriuError};
-use crate::extra_files::{self, CopyError};
 use crate::image_dir::{ImageDir, ImageDirError};
 use crate::logging::whole_ms;
 use crate::manifest::{Cgroups, TreeFacts};
@@ -28,10 +29,10 @@ pub struct Request {
     pub init: PathBuf,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
-    /// Paths that are copied into the generation.
-    pub additional_paths: Vec<PathBuf>,
     /// Paths that are removed before the dump.
     pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// Becomes false when the dump would come too late to be begun.
+    pub wanted: Arc<AtomicBool>,
 }
 
 /// Why the tree could not be frozen. It runs on.
@@ -59,9 +60,9 @@ pub enum FreezeError {
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
-    /// An additional path cannot be copied.
-    #[error(transparent)]
-    Copy(#[from] CopyError),
+    /// The application was told to stop meanwhile.
+    #[error("the dump came too late to be begun")]
+    TooLate,
 }
 
 /// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
@@ -93,8 +94,6 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
-    /// The paths that were copied.
-    pub extra_paths: Vec<PathBuf>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -106,28 +105,24 @@ pub struct Staged {
 pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
     let before = Snapshot::take().tree(request.root).stopped();
-    remove_all(&request.inotify_incompatible_paths)?;
     let staging = dir.clean_staging()?;
     let images = make_directory(&staging.join("criu"))?;
-    let store = make_directory(&staging.join("files"))?;
+    make_directory(&staging.join("files"))?;
+    if !request.wanted.load(Ordering::Acquire) {
+        return Err(FreezeError::TooLate);
+    }
+    remove_all(&request.inotify_incompatible_paths)?;
 
     let began = Instant::now();
     let outcome = criu::dump(request.root, &images);
-    let dumped = Instant::now();
+    let durations_ms = BTreeMap::from([("dump".to_owned(), whole_ms(began.elapsed()))]);
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = Stopped { tree: Snapshot::take().tree(request.root), before };
     outcome?;
-    let facts = facts(&stopped.tree, request)?;
+    let tree = facts(&stopped.tree, request)?;
     let cgroups = cgroups::of(&stopped.tree);
-    let paths: Vec<PathBuf> = request.additional_paths.iter().chain([&request.init]).cloned().collect();
-    let extra_paths = extra_files::save(&paths, &store)?;
-    let durations_ms = BTreeMap::from([
-        ("dump".to_owned(), whole_ms(dumped - began)),
-        ("copy".to_owned(), whole_ms(dumped.elapsed())),
-    ]);
-    let staged = Staged { tree: facts, stdio: StdioMap::current(), cgroups, extra_paths, durations_ms };
-    Ok((stopped, staged))
+    Ok((stopped, Staged { tree, stdio: StdioMap::current(), cgroups, durations_ms }))
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

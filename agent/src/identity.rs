@@ -73,7 +73,8 @@ impl Identity {
 }
 
 /// Prefixes of the flags in /proc/cpuinfo that stand for instructions; the others are about the kernel's own work.
-const INSTRUCTION_SETS: [&str; 24] = [
+const INSTRUCTION_SETS: [&str; 33] = [
+    "abm",
     "adx",
     "aes",
     "amx_",
@@ -88,16 +89,24 @@ const INSTRUCTION_SETS: [&str; 24] = [
     "fsgsbase",
     "fsrm",
     "gfni",
-    "lzcnt",
     "movbe",
+    "movdir",
     "pclmul",
     "pku",
+    "pni",
     "popcnt",
+    "rdpid",
     "rdrand",
     "rdseed",
+    "rtm",
     "sha",
     "sse",
+    "ssse",
+    "tbm",
     "vaes",
+    "vpclmul",
+    "xop",
+    "xsave",
 ];
 
 /// Reads the first processor's flags (`flags` on x86, `Features` on ARM, where all are instructions).

@@ -70,6 +70,9 @@ pub fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Im
     move |source| ImageDirError::Io { what, path: path.into(), source }
 }
 
+/// Before the number in the name of a generation that is being removed.
+const REMOVING: &str = "removing-";
+
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,11 +201,14 @@ impl ImageDir {
     /// The volume cannot be written. The generation then does not exist, or exists whole.
     pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
         let staging = self.staging();
-        sync_directory(&staging)?;
         let target = self.generation(generation);
         fs::rename(&staging, &target).map_err(io_at("commit", &target))?;
-        sync_directory(&self.generations())?;
-        sync_directory(&self.root)
+        let durable = sync_directory(&self.generations()).and_then(|()| sync_directory(&self.root));
+        if durable.is_err() {
+            // It is seen but may not last, and the application is about to go on.
+            fs::rename(&target, &staging).map_err(io_at("take back", &target))?;
+        }
+        durable
     }
 
     /// Removes a generation and its claim. It is renamed away first, so that it is never seen half removed.
@@ -211,12 +217,33 @@ impl ImageDir {
     /// The volume cannot be written.
     pub fn remove(&self, generation: Generation) -> Result<(), ImageDirError> {
         let path = self.generation(generation);
-        let trash = self.root.join(format!("removing-{generation}"));
+        let trash = self.root.join(format!("{REMOVING}{generation}"));
         remove_tree(&trash)?;
         fs::rename(&path, &trash).map_err(io_at("remove", &path))?;
         remove_tree(&trash)?;
+        self.remove_claim(generation)
+    }
+
+    /// Removes the claim on a generation.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn remove_claim(&self, generation: Generation) -> Result<(), ImageDirError> {
         let claim = self.claim(generation);
         ignore_missing(fs::remove_file(&claim)).map_err(io_at("remove", &claim))
+    }
+
+    /// Removes what is left of generations whose removal was interrupted.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn sweep_removed(&self) -> Result<(), ImageDirError> {
+        for entry in fs::read_dir(&self.root).map_err(io_at("read", &self.root))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(REMOVING) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The mark of an end, if there is one. A mark that cannot be understood is an error and not «no mark»: to resume
@@ -232,6 +259,16 @@ impl ImageDir {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map(Some)
                 .map_err(|error| io_at("understand (remove it to allow a resume)", &path)(error.into())),
+        }
+    }
+
+    /// Marks the workload of the image directory `path` as ended, if there is anything that could be resumed. Says in the
+    /// log if it cannot.
+    pub fn end(path: &Path, why: &str) {
+        let marked = Self::open(path)
+            .and_then(|dir| if dir.list()?.is_empty() { Ok(()) } else { dir.mark_ended(why).map(drop) });
+        if let Err(error) = marked {
+            tracing::error!("the end cannot be marked, so an older checkpoint may be resumed: {error}");
         }
     }
 

@@ -94,3 +94,9 @@ pub const REAP_PAUSE: Duration = Duration::from_millis(1);
 
 /// How long a CRIU that was killed may take to be gone, which is at once unless the volume holds it.
 pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the agent may stay after its application to finish on the volume what a stop began.
+pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long to wait for it between one SIGKILL and the next.
+pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);

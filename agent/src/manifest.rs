@@ -141,6 +141,18 @@ impl Manifest {
         }
     }
 
+    /// The manifest's file, which [`Manifest::read`] is sure to accept.
+    ///
+    /// # Errors
+    /// A name in it is not UTF-8, or it is too large: a generation with it could never be resumed.
+    pub fn to_json(&self) -> io::Result<Vec<u8>> {
+        let json = serde_json::to_vec_pretty(self)?;
+        if json.len() as u64 > limits::MANIFEST_MAX_BYTES {
+            return Err(io::Error::other("too many files; put fewer into additionalPaths"));
+        }
+        Ok(json)
+    }
+
     /// Size of all its files, in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()

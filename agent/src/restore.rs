@@ -50,8 +50,9 @@ fn hook(manifest: &Manifest, mut verdict: impl FnMut() -> io::Result<()> + Send 
         Pause::BeforeFork if orphans => adopt::watch_for_root(root),
         Pause::BeforeFork => Ok(()),
         Pause::BeforeResume => {
-            pids::pass_reserved()?;
-            verdict()
+            // Only a tree that will run: after a failure the next rung needs the low ids again.
+            verdict()?;
+            pids::pass_reserved()
         }
     })
 }

@@ -4,11 +4,12 @@ use std::env;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signalfd::SignalFd;
+use tokio::time::timeout;
 
 use crate::cli::{Cli, Command, Run};
 use crate::config::Config;
 use crate::ends::{NextStart, Phase, next_start};
-use crate::image_dir::ImageDir;
+use crate::image_dir::{Generation, ImageDir};
 use crate::node_state::Node;
 use crate::reap::Status;
 use crate::start::{Setup, StartError, start};
@@ -51,10 +52,10 @@ fn run(args: &Run, config: Config) -> Result<i32> {
     let setup = Setup { config, command: args.command.clone(), node };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let code = runtime.block_on(live(&setup, signals))?;
+    let code = runtime.block_on(live(&setup, signals));
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();
-    Ok(code)
+    code
 }
 
 /// Starts the tree, watches over it, and ends as it ends.
@@ -62,17 +63,22 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
     let url = setup.config.node_state_server_url.as_deref();
     let node = url.map(|url| Node::follow(url, setup.node.as_deref()));
     let started = start(setup).await?;
-    keep_house(setup);
+    keep_house(setup, started.resumed);
     let mut supervisor = Supervisor::new(signals, started.root)?;
-    let mut phase = Phase::Running;
+    let (mut phase, mut rest) = (Phase::Running, None);
     loop {
         match supervisor.next().await? {
-            Event::Ended(status) => return Ok(end(setup, phase, status)),
+            Event::Ended(status) => {
+                if let Some(rest) = rest {
+                    let _ = timeout(limits::CLEAN_UP_PATIENCE, rest).await;
+                }
+                return Ok(end(setup, phase, status));
+            }
             // Once the application is told to stop, a further SIGTERM is for it too.
             Event::Signal(libc::SIGTERM) if phase == Phase::Running => {
                 match stop(setup, &started, node.as_ref(), &mut supervisor).await? {
                     Outcome::Checkpointed => return Ok(leave(setup)),
-                    Outcome::Passed(now) => phase = now,
+                    Outcome::Passed(now, left) => (phase, rest) = (now, left),
                     Outcome::Ended(status) => return Ok(end(setup, phase, status)),
                 }
             }
@@ -83,7 +89,7 @@ async fn live(setup: &Setup, signals: SignalFd) -> Result<i32> {
 
 /// Says what is in the way of a checkpoint, and removes generations that later ones have made superfluous. Beside the
 /// application, which runs in any case and must not wait for it; and not at the stop, where every moment counts.
-fn keep_house(setup: &Setup) {
+fn keep_house(setup: &Setup, resumed: Option<Generation>) {
     let Some(image_dir) = setup.config.image_dir.clone() else {
         tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
         return;
@@ -93,8 +99,9 @@ fn keep_house(setup: &Setup) {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
-        let swept = ImageDir::open(&image_dir).and_then(|dir| commit::retain(&dir, keep));
-        if let Err(error) = swept {
+        // After a fresh start nothing has proven to be superfluous.
+        let Some(proven) = resumed else { return };
+        if let Err(error) = ImageDir::open(&image_dir).and_then(|dir| commit::retain(&dir, proven, keep)) {
             tracing::warn!("older generations cannot be removed: {error}");
         }
     });
@@ -107,21 +114,10 @@ fn leave(setup: &Setup) -> i32 {
 
 /// The application has ended: marks the end if it is one, ends what it left behind, and passes its status on.
 fn end(setup: &Setup, phase: Phase, status: Status) -> i32 {
-    if next_start(phase, status) == NextStart::Fresh
-        && let Some(path) = &setup.config.image_dir
-        && let Err(error) = mark_ended(path, status)
-    {
-        tracing::error!("the end cannot be marked, so an older checkpoint may be resumed: {error}");
+    if let (NextStart::Fresh, Some(path)) = (next_start(phase, status), &setup.config.image_dir) {
+        ImageDir::end(path, &status.to_string());
     }
     tracing::info!(step = "exit", "the application ended: {status}");
     reap::end_all_children();
     status.exit_code()
-}
-
-fn mark_ended(path: &std::path::Path, status: Status) -> Result<(), crate::image_dir::ImageDirError> {
-    let dir = ImageDir::open(path)?;
-    if dir.list()?.is_empty() {
-        return Ok(());
-    }
-    dir.mark_ended(&status.to_string()).map(drop)
 }

@@ -42,6 +42,8 @@ pub struct Started {
     pub init: PathBuf,
     /// Processes that the restore put outside the tree; none, unless something went wrong.
     pub strays: Vec<i32>,
+    /// The generation from which it was resumed.
+    pub resumed: Option<Generation>,
 }
 
 /// Why nothing runs.
@@ -107,7 +109,12 @@ async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result
     }
     outcome?;
     tell_restored(&manifest, began);
-    Ok(Started { root: manifest.tree.root, init: manifest.tree.init, strays: strays(manifest.tree.root) })
+    Ok(Started {
+        root: manifest.tree.root,
+        init: manifest.tree.init,
+        strays: strays(manifest.tree.root),
+        resumed: Some(generation),
+    })
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good.
@@ -186,7 +193,7 @@ fn fresh(setup: &Setup) -> Result<Started, StartError> {
     let init = init::install(setup.config.image_dir.as_deref())?;
     let root = spawn::spawn(&init, &setup.command)?;
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new() })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None })
 }
 
 #[cfg(test)]

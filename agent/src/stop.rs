@@ -1,7 +1,9 @@
 //! The stop: signal → decide → freeze → commit → exit.
 
-use std::sync::Arc;
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -9,6 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
+use crate::commit::LastCall;
 use crate::decide::{Decision, Policy};
 use crate::ends::Phase;
 use crate::freeze::{self, Staged, Stopped};
@@ -23,12 +26,12 @@ use crate::supervise::{Event, Supervisor};
 use crate::{commit, criu, limits};
 
 /// How a SIGTERM was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Outcome {
     /// The tree is durable and has been killed.
     Checkpointed,
-    /// The tree got the SIGTERM.
-    Passed(Phase),
+    /// The tree got the SIGTERM, and there may be something left to do on the volume.
+    Passed(Phase, Option<JoinHandle<()>>),
     /// The tree ended before there was a decision.
     Ended(Status),
 }
@@ -48,36 +51,41 @@ pub async fn stop(
         decision = decide(setup, node) => decision,
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
-    let waited = whole_ms(began.elapsed());
-    let outcome = match decision {
+    tell(&decision, whole_ms(began.elapsed()));
+    if let Decision::Terminate(_) = decision {
+        supervisor.forward(libc::SIGTERM);
+        return Ok(Outcome::Passed(Phase::Terminating, mark_ended(setup)));
+    }
+    let staging = Staging::default();
+    let Err(error) = checkpoint(setup, started, began, &staging).await else {
+        return Ok(Outcome::Checkpointed);
+    };
+    // First of all: what is left of the grace period is the application's.
+    supervisor.forward(libc::SIGTERM);
+    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}");
+    Ok(Outcome::Passed(Phase::CheckpointFailed, Some(clean_up(setup, staging))))
+}
+
+/// Someone wants it stopped, so its past is not resumed, also if it outlives its grace period and is killed.
+fn mark_ended(setup: &Setup) -> Option<JoinHandle<()>> {
+    let path = setup.config.image_dir.clone()?;
+    Some(spawn_blocking(move || ImageDir::end(&path, "told to stop")))
+}
+
+fn tell(decision: &Decision, ms: u64) {
+    match decision {
         Decision::Terminate(why) => {
             tracing::info!(
                 step = "decide",
                 decision = "terminate",
-                ms = waited,
+                ms,
                 "the application is told to stop: {why}"
             );
-            Outcome::Passed(Phase::Terminating)
         }
         Decision::Checkpoint(why) => {
-            tracing::info!(
-                step = "decide",
-                decision = "checkpoint",
-                ms = waited,
-                "a checkpoint is taken: {why}"
-            );
-            match checkpoint(setup, started, began).await {
-                Ok(()) => return Ok(Outcome::Checkpointed),
-                Err(error) => tracing::error!(
-                    step = "stop",
-                    "no checkpoint; the application is told to stop: {error:#}"
-                ),
-            }
-            Outcome::Passed(Phase::CheckpointFailed)
+            tracing::info!(step = "decide", decision = "checkpoint", ms, "a checkpoint is taken: {why}");
         }
-    };
-    supervisor.forward(libc::SIGTERM);
-    Ok(outcome)
+    }
 }
 
 /// Passes signals on until the tree ends; further SIGTERMs say nothing new.
@@ -108,28 +116,11 @@ async fn decide(setup: &Setup, node: Option<&Node>) -> Decision {
 }
 
 /// Takes a checkpoint and kills the tree. On an error the tree runs on.
-async fn checkpoint(setup: &Setup, started: &Started, began: Instant) -> Result<()> {
-    let path = setup.config.image_dir.as_deref().context("no imageDir is configured")?;
-    let dir = ImageDir::open(path)?;
+async fn checkpoint(setup: &Setup, started: &Started, began: Instant, staging: &Staging) -> Result<()> {
     let deadline = began + setup.config.grace_period.saturating_sub(setup.config.reserve);
-    let taken = freeze_and_commit(setup, started, &dir, deadline).await;
-    if taken.is_err() {
-        dir.keep_log(&dir.staging().join("criu").join(limits::DUMP_LOG));
-        let _ = dir.sweep_staging();
-    }
-    taken?.kill();
-    Ok(())
-}
-
-async fn freeze_and_commit(
-    setup: &Setup,
-    started: &Started,
-    dir: &ImageDir,
-    deadline: Instant,
-) -> Result<Stopped> {
-    let generation = dir.next()?;
     let clock = Instant::now();
-    let (identity, (stopped, staged)) = freeze(setup, started, dir, deadline).await?;
+    // The stopped tree stays here, so that it goes on at the first error, whatever a step on the volume still does.
+    let (stopped, staged) = freeze(setup, started, staging, deadline).await?;
     tracing::info!(
         step = "freeze",
         processes = staged.tree.processes,
@@ -138,75 +129,127 @@ async fn freeze_and_commit(
         "the application is frozen"
     );
     let clock = Instant::now();
-    let committed = commit(dir, manifest(generation, identity, staged)?, deadline).await?;
+    let committed = commit(setup, staged, staging, deadline).await?;
     tracing::info!(
         step = "commit",
-        generation = generation.0,
+        generation = committed.generation.0,
         bytes = committed.total_bytes(),
         ms = whole_ms(clock.elapsed()),
-        "generation {generation} is durable"
+        "generation {} is durable",
+        committed.generation
     );
-    Ok(stopped)
+    stopped.kill();
+    Ok(())
+}
+
+/// Held by whoever works in the staging directory. A step that is given up may hold it for as long as the volume likes.
+type Staging = Arc<Mutex<()>>;
+
+fn enter(staging: &Staging) -> MutexGuard<'_, ()> {
+    staging.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn freeze(
     setup: &Setup,
     started: &Started,
-    dir: &ImageDir,
+    staging: &Staging,
     deadline: Instant,
-) -> Result<(Identity, (Stopped, Staged))> {
+) -> Result<(Stopped, Staged)> {
+    let wanted = Arc::new(AtomicBool::new(true));
     let request = freeze::Request {
         root: started.root,
         init: started.init.clone(),
         strays: started.strays.clone(),
-        additional_paths: setup.config.additional_paths.clone(),
         inotify_incompatible_paths: setup.config.inotify_incompatible_paths.clone(),
+        wanted: Arc::clone(&wanted),
     };
-    let (dir, command, node) = (dir.clone(), setup.command.clone(), setup.node.clone());
+    let (path, staging) = (image_dir(setup)?, Arc::clone(staging));
     let mut dump = spawn_blocking(move || -> Result<_> {
-        let identity = Identity::here(&command, criu::version()?, node.as_deref());
-        Ok((identity, freeze::freeze(&dir, &request)?))
+        let _inside = enter(&staging);
+        Ok(freeze::freeze(&ImageDir::open(&path)?, &request)?)
     });
     if let Ok(done) = timeout_at(deadline, &mut dump).await {
         return done?;
     }
-    criu::cancel();
+    wanted.store(false, Ordering::Release);
     give_up(dump).await;
     bail!("the dump would not be done within gracePeriod less reserve");
 }
 
-/// Waits a moment for a blocking step that was cancelled; what it returns is dropped, so that a stopped tree goes on.
-async fn give_up<T>(step: JoinHandle<T>) {
-    let _ = tokio::time::timeout(limits::CANCEL_PATIENCE, step).await;
-}
-
-async fn commit(dir: &ImageDir, manifest: Manifest, deadline: Instant) -> Result<Manifest> {
-    let too_late = Arc::new(AtomicBool::new(false));
-    let (dir, flag) = (dir.clone(), Arc::clone(&too_late));
-    let still_wanted = move || !flag.load(Ordering::Acquire);
-    let step = spawn_blocking(move || commit::commit(&dir, manifest, still_wanted));
-    match timeout_at(deadline, step).await {
-        Ok(done) => Ok(done??),
-        Err(_) => {
-            too_late.store(true, Ordering::Release);
-            bail!("the volume was too slow for gracePeriod less reserve");
+/// Ends CRIU and waits a moment for the step; what it returns is dropped, so that a stopped tree goes on.
+async fn give_up<T>(mut step: JoinHandle<T>) {
+    let patience = Instant::now() + limits::CANCEL_PATIENCE;
+    while Instant::now() < patience {
+        // Again and again: it may just be about to start.
+        criu::cancel();
+        if timeout_at(Instant::now() + limits::CANCEL_PAUSE, &mut step).await.is_ok() {
+            return;
         }
     }
 }
 
-fn manifest(generation: Generation, identity: Identity, staged: Staged) -> Result<Manifest> {
-    Ok(Manifest {
-        version: manifest::VERSION,
-        generation,
-        created_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
-        crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-        identity,
-        tree: staged.tree,
-        stdio: staged.stdio,
-        cgroups: staged.cgroups,
-        extra_paths: staged.extra_paths,
-        monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
-        durations_ms: staged.durations_ms,
-        files: manifest::Files::new(),
+async fn commit(setup: &Setup, staged: Staged, staging: &Staging, deadline: Instant) -> Result<Manifest> {
+    let (path, staging, setting) = (image_dir(setup)?, Arc::clone(staging), manifest_setting(setup));
+    let last_call = Arc::new(LastCall::default());
+    let asked = Arc::clone(&last_call);
+    let additional: Vec<PathBuf> =
+        setup.config.additional_paths.iter().chain([&staged.tree.init]).cloned().collect();
+    let mut step = spawn_blocking(move || -> Result<_> {
+        let _inside = enter(&staging);
+        let dir = ImageDir::open(&path)?;
+        let manifest = setting.manifest(dir.next()?, staged)?;
+        Ok(commit::commit(&dir, manifest, &additional, &asked)?)
+    });
+    match timeout_at(deadline, &mut step).await {
+        Ok(done) => done?,
+        Err(_) if last_call.close() => bail!("the volume was too slow for gracePeriod less reserve"),
+        // The rename is under way: the checkpoint may exist, so the application must not go on without knowing.
+        Err(_) => step.await?,
+    }
+}
+
+fn image_dir(setup: &Setup) -> Result<PathBuf> {
+    setup.config.image_dir.clone().context("no imageDir is configured")
+}
+
+/// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
+fn clean_up(setup: &Setup, staging: Staging) -> JoinHandle<()> {
+    let path = image_dir(setup);
+    spawn_blocking(move || {
+        let _inside = enter(&staging);
+        let Some(dir) = path.ok().and_then(|path| ImageDir::open(&path).ok()) else { return };
+        dir.keep_log(&dir.staging().join("criu").join(limits::DUMP_LOG));
+        if let Err(error) = dir.sweep_staging() {
+            tracing::warn!("the staging directory is left behind: {error}");
+        }
     })
+}
+
+/// What the manifest says besides what was staged.
+struct Setting {
+    command: Vec<OsString>,
+    node: Option<String>,
+}
+
+fn manifest_setting(setup: &Setup) -> Setting {
+    Setting { command: setup.command.clone(), node: setup.node.clone() }
+}
+
+impl Setting {
+    fn manifest(&self, generation: Generation, staged: Staged) -> Result<Manifest> {
+        Ok(Manifest {
+            version: manifest::VERSION,
+            generation,
+            created_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+            crik_version: env!("CARGO_PKG_VERSION").to_owned(),
+            identity: Identity::here(&self.command, criu::version()?, self.node.as_deref()),
+            tree: staged.tree,
+            stdio: staged.stdio,
+            cgroups: staged.cgroups,
+            extra_paths: Vec::new(),
+            monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
+            durations_ms: staged.durations_ms,
+            files: manifest::Files::new(),
+        })
+    }
 }

@@ -4,9 +4,12 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 use crik_tests::chain;
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
 /// Checkpoints a program, resumes it, ends it by `end`, and starts it again.
@@ -73,6 +76,26 @@ fn a_pod_that_vanished_with_its_node_is_resumed() -> Result<()> {
 }
 
 #[test]
+fn a_program_that_was_told_to_stop_and_had_to_be_killed_is_not_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    let network = Network::new()?;
+    let controller = Controller::start(&[TestNode::ready("node-a").shutting_down()])?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/stubborn.py"])
+        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
+        .network(&network);
+    checkpointed(&pod)?;
+    controller.set_nodes(&[TestNode::ready("node-a").recreated()])?;
+    let mut stubborn = started(&pod)?;
+    resumes(&stubborn, 1)?;
+    stubborn.signal(Signal::SIGTERM)?;
+    stubborn.stdout.wait_for("not yet")?;
+    wait_for("the mark", || volume.path().join("job-0/ended.json").exists().then_some(()))?;
+    stubborn.signal(Signal::SIGKILL)?;
+    stubborn.wait()?;
+    starts_fresh(&started(&pod)?)
+}
+
+#[test]
 fn old_generations_are_removed_only_after_a_newer_one_is_committed() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 2");
@@ -82,9 +105,7 @@ fn old_generations_are_removed_only_after_a_newer_one_is_committed() -> Result<(
     }
     let last = started(&pod)?;
     resumes(&last, 4)?;
-    crik_tests::wait::wait_for("generation 2 to be removed", || {
-        (volume.generations("job-0").len() == 2).then_some(())
-    })?;
+    wait_for("generation 2 to be removed", || (volume.generations("job-0").len() == 2).then_some(()))?;
     ensure!(volume.newest("job-0")?.ends_with("00000004"));
     ensure!(!volume.path().join("job-0/claims/00000002.json").exists(), "the claim was left behind");
     outputs.push(last.stdout.text());

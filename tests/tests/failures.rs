@@ -208,6 +208,41 @@ fn the_ladder_goes_down_to_an_older_generation() -> Result<()> {
 }
 
 #[test]
+fn an_older_generation_is_resumed_when_the_newer_ones_pages_were_altered() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 1");
+    let first = checkpointed(&pod)?;
+    checkpointed(&pod)?;
+    let path = pages(&volume.newest("job-0")?)?;
+    let mut bytes = fs::read(&path)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes)?;
+    // CRIU had restored all of the newer one when the hash was found to differ: its ids must be free again.
+    let mut running = started(&pod)?;
+    resumes(&running, 1)?;
+    chain::verify(&[first.clone(), running.stdout.text()])?;
+    // What works is not removed in favour of what does not.
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    let again = started(&pod)?;
+    resumes(&again, 1)?;
+    chain::verify(&[first, again.stdout.text()]).map(drop)
+}
+
+#[test]
+fn an_additional_path_whose_name_json_cannot_hold_is_refused_before_the_commit() -> Result<()> {
+    let volume = Volume::new()?;
+    let script = "mkdir /srv/odd; touch \"$(printf '/srv/odd/\\377')\"; exec python3 /programs/single.py";
+    let pod = Pod::new(&volume, "node-a", &["sh", "-c", script]).config("additionalPaths: [/srv/odd]");
+    let mut running = started(&pod)?;
+    stops_in_order(&mut running, 0)?;
+    running.stderr.wait_for("is not UTF-8")?;
+    ensure!(volume.generations("job-0").is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_generation_is_given_up_after_max_restores() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("maxRestores: 2");
