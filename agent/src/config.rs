@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
-use crate::exit;
+use crate::{exit, limits};
 
 /// What `crik run` is told by its file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -187,7 +187,19 @@ impl Config {
         if self.keep_generations == 0 {
             return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
         }
-        if self.reserve + self.decision_timeout >= self.grace_period {
+        if self.max_restores == 0 {
+            return wrong(
+                "maxRestores",
+                "must be at least 1; leave imageDir out if nothing is ever to be resumed",
+            );
+        }
+        if self.checkpoint_on.contains(&NodeState::Unknown) {
+            return wrong("checkpointOn", "unknown is not for this list; see onUnknown");
+        }
+        if self.grace_period > limits::GRACE_PERIOD_MAX {
+            return wrong("gracePeriod", "must be at most a day");
+        }
+        if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
         }
         Ok(())
@@ -307,6 +319,9 @@ mod tests {
             ("additionalPaths: [a]", "every path must be absolute"),
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("keepGenerations: 0", "must be at least 1"),
+            ("maxRestores: 0", "must be at least 1"),
+            ("checkpointOn: [unknown]", "see onUnknown"),
+            ("gracePeriod: 9999years", "must be at most a day"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),
         ] {

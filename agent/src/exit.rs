@@ -1,8 +1,5 @@
 //! Every exit code of `crik`.
 
-/// The application ran and exited 0, or a command of ours succeeded.
-pub const OK: i32 = 0;
-
 /// An error of `crik` itself that has no code of its own.
 pub const FAILURE: i32 = 1;
 

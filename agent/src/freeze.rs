@@ -41,6 +41,12 @@ pub enum FreezeError {
     /// Processes belong to the application but not to the tree.
     #[error("processes {0:?} of the application are outside its tree and would be lost")]
     Strays(Vec<i32>),
+    /// A subreaper inside the tree has adopted processes.
+    #[error(
+        "processes {0:?} were adopted inside the tree, and CRIU cannot give them their session back; start the program \
+         without an init of its own (tini, dumb-init), since crik has one"
+    )]
+    LostSessions(Vec<i32>),
     /// The tree has processes that a restore would lose here.
     #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
     Orphans,
@@ -135,6 +141,10 @@ fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
 }
 
 fn facts(tree: &Tree, request: &Request) -> Result<TreeFacts, FreezeError> {
+    let lost = tree.in_lost_sessions(request.root);
+    if !lost.is_empty() {
+        return Err(FreezeError::LostSessions(lost));
+    }
     let orphans = tree.has_orphans(request.root);
     if orphans && !adopt::SUPPORTED {
         return Err(FreezeError::Orphans);

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
 
+/// The longest grace period: no node gives as much, and arithmetic with absurd ones would overflow.
+pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
 pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
 
@@ -77,6 +80,9 @@ pub const POLL_SLACK: Duration = Duration::from_secs(5);
 /// To connect takes a round trip; an address that does not answer in this time is a dying replica that is still
 /// listed, and another one is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// A long poll that ends before this without news was not a long one.
+pub const POLL_EARLY: Duration = Duration::from_secs(1);
 
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.

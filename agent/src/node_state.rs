@@ -94,11 +94,15 @@ impl Asker {
         let mut pause = limits::POLL_BACKOFF.0;
         loop {
             let since = known.borrow().as_ref().ok().map(|status| status.version.clone());
+            let began = Instant::now();
             let answer =
                 self.ask(since.as_deref(), limits::POLL_WAIT, limits::POLL_WAIT + limits::POLL_SLACK).await;
+            let news = answer.as_ref().is_ok_and(|status| since.as_ref() != Some(&status.version));
+            let early = began.elapsed() < limits::POLL_EARLY;
             let failed = answer.is_err();
             publish(known, answer.map_err(Arc::new));
-            if failed {
+            // A proxy or an old controller that answers at once without news would be asked without end.
+            if failed || early && !news {
                 sleep(pause).await;
                 pause = (pause * 2).min(limits::POLL_BACKOFF.1);
             } else {

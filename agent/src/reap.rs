@@ -1,4 +1,4 @@
-//! The one place that waits for children.
+//! The one place that waits for our children; `adopt.rs` waits for stops of what it traces.
 
 use std::thread;
 use std::time::Instant;
@@ -56,10 +56,13 @@ impl std::fmt::Display for Status {
 /// Reaps every child that has ended, and tells how `root` ended if it is among them. To be called at each SIGCHLD,
 /// which may stand for any number of children.
 ///
-/// While CRIU runs, only `root` is waited for: rust-criu waits for the CRIU that it started, and to take that exit
-/// status away would look like a failure. What ends meanwhile is reaped at the next call.
+/// While CRIU runs, only `root` is waited for: rust-criu may still send the CRIU that it started a SIGKILL, which must not
+/// meet another process under the same id. What ends meanwhile is reaped at the next call.
 pub fn reap(root: i32) -> Option<Status> {
-    let whom = if criu::is_running() { root } else { ANY_CHILD };
+    collect(if criu::is_running() { root } else { ANY_CHILD }, root)
+}
+
+fn collect(whom: i32, root: i32) -> Option<Status> {
     loop {
         let mut encoded = 0;
         // SAFETY: waitpid(2) writes one int, to which the reference is valid. The libc function is used since nix knows
@@ -87,7 +90,7 @@ pub fn end_all_children() {
         for child in children {
             let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
         }
-        reap(NOBODY);
+        collect(ANY_CHILD, NOBODY);
         thread::sleep(limits::REAP_PAUSE);
     }
 }

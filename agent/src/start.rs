@@ -101,8 +101,13 @@ async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result
     let here = Identity::here(&setup.command, criu::version()?, setup.node.as_deref());
     let path = dir.generation(generation);
     let manifest = verify::facts(&path, generation, &here)?;
+    // Before the claim: a volume that cannot even do this should not use up an attempt.
+    let work = dir.clean_staging()?;
+    if setup.config.verify_hashes {
+        verify::extra_files(&path, &manifest)?;
+    }
     let claim = Claim::take(dir, generation, &here.host, here.node.as_deref(), setup.config.max_restores)?;
-    let outcome = bring_back(setup, dir, &manifest).await;
+    let outcome = bring_back(setup, dir, &manifest, work).await;
     let told = outcome.as_ref().map_or_else(|reason| format!("{reason:#}"), |()| "resumed".to_owned());
     if let Err(error) = claim.record(&told) {
         tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
@@ -118,7 +123,7 @@ async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good.
-async fn bring_back(setup: &Setup, dir: &ImageDir, manifest: &Manifest) -> Result<()> {
+async fn bring_back(setup: &Setup, dir: &ImageDir, manifest: &Manifest, work: PathBuf) -> Result<()> {
     let path = dir.generation(manifest.generation);
     let verdict = Arc::new(OnceLock::new());
     if setup.config.verify_hashes {
@@ -126,7 +131,6 @@ async fn bring_back(setup: &Setup, dir: &ImageDir, manifest: &Manifest) -> Resul
     } else {
         let _ = verdict.set(Ok(()));
     }
-    let work = dir.clean_staging()?;
     let log = work.join(limits::RESTORE_LOG);
     let (asked, copy) = (Arc::clone(&verdict), manifest.clone());
     let judge = move || asked.wait().as_ref().copied().map_err(|error| io::Error::other(error.to_string()));
@@ -145,7 +149,7 @@ type Verdict = OnceLock<Result<(), VerifyError>>;
 
 fn verify_beside(path: &Path, manifest: &Manifest, verdict: &Arc<Verdict>) {
     let (path, manifest, verdict) = (path.to_owned(), manifest.clone(), Arc::clone(verdict));
-    thread::spawn(move || verdict.set(verify::hashes(&path, &manifest)));
+    thread::spawn(move || verdict.set(verify::images(&path, &manifest)));
 }
 
 /// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.

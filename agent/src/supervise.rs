@@ -49,11 +49,6 @@ impl Supervisor {
         Ok(Self { signals, root, ended: None })
     }
 
-    /// The tree's root.
-    pub fn root(&self) -> i32 {
-        self.root
-    }
-
     /// Waits for the next event. Once the root has ended, that is the only one.
     ///
     /// # Errors

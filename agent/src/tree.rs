@@ -77,6 +77,20 @@ impl Tree {
         })
     }
 
+    /// Members whose session nobody could give back: its leader is neither among their ancestors nor themselves, and they
+    /// are not children of `root`, for which CRIU makes up a leader.
+    pub fn in_lost_sessions(&self, root: i32) -> Vec<i32> {
+        let parents: BTreeMap<i32, i32> =
+            self.0.iter().map(|process| (process.pid, process.parent)).collect();
+        let ancestors = |pid: i32| std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
+        let lost = |process: &&Process| {
+            process.parent != root
+                && process.pid != root
+                && !ancestors(process.pid).any(|pid| pid == process.session)
+        };
+        self.0.iter().filter(lost).map(|process| process.pid).collect()
+    }
+
     /// Resident memory of all members in bytes; shared pages count in each.
     pub fn resident_bytes(&self) -> u64 {
         let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
@@ -161,6 +175,17 @@ mod tests {
             let snapshot = Snapshot(application.iter().cloned().chain([orphan]).collect());
             assert!(snapshot.tree(300).has_orphans(300));
         }
+    }
+
+    #[test]
+    fn what_a_subreaper_inside_the_tree_adopted_is_in_a_lost_session() {
+        let tree = |all: &[(i32, i32, i32)]| {
+            Snapshot(all.iter().map(|(pid, parent, sid)| process(*pid, *parent, *sid)).collect()).tree(300)
+        };
+        let application = [(300, 1, 300), (301, 300, 301), (310, 301, 310), (311, 310, 301)];
+        assert!(tree(&application).in_lost_sessions(300).is_empty());
+        let adopted = [(300, 1, 300), (301, 300, 301), (312, 301, 302), (313, 300, 302)];
+        assert_eq!(tree(&adopted).in_lost_sessions(300), [312]);
     }
 
     #[test]

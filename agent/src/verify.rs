@@ -1,4 +1,4 @@
-//! Verifies that a generation is whole and can run here, before anything of it is used.
+//! Verifies that a generation is whole and can run here, before anything of it runs or overwrites a file.
 
 use std::io;
 use std::path::Path;
@@ -63,12 +63,28 @@ pub fn facts(path: &Path, generation: Generation, here: &Identity) -> Result<Man
     Ok(manifest)
 }
 
-/// Reads all files and compares their hashes. Takes about as long as CRIU takes to read them.
+/// Compares the hashes of the files that are put back into the container, which happens before CRIU begins.
 ///
 /// # Errors
 /// A file was altered or cannot be read.
-pub fn hashes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    for (name, expected) in &manifest.files {
+pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
+    compare(path, manifest, is_extra)
+}
+
+/// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
+///
+/// # Errors
+/// A file was altered or cannot be read.
+pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
+    compare(path, manifest, |name| !is_extra(name))
+}
+
+fn is_extra(name: &str) -> bool {
+    name.starts_with("files/")
+}
+
+fn compare(path: &Path, manifest: &Manifest, which: impl Fn(&str) -> bool) -> Result<(), VerifyError> {
+    for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
         let found = digest::hash_file(&path.join(name)).map_err(|source| read(name, source))?;
         if found != *expected {
             return Err(VerifyError::Altered { name: name.clone() });

@@ -1,4 +1,5 @@
-"""Starts a daemon as daemon(3) does (`single`) or as python-daemon does (`double`), and makes steps only while it lives.
+"""Starts a daemon as daemon(3) does (`single`) or as python-daemon does (`double`, or `subreaper` where it
+adopts that one itself), and makes steps only while it lives.
 
 The two talk over a socket pair, and the daemon keeps a count of its own.
 """
@@ -10,6 +11,12 @@ import sys
 import time
 
 from steps import Steps, fail
+
+if sys.argv[1] == "subreaper":
+    # As tini -s does: what this program's children leave behind is adopted by it and not by the tree's root.
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 here, there = socket.socketpair()
 
@@ -29,10 +36,10 @@ def serve():
 pid = os.fork()
 if pid == 0:
     os.setsid()
-    if sys.argv[1] == "double" and os.fork() != 0:
+    if sys.argv[1] != "single" and os.fork() != 0:
         os._exit(0)
     serve()
-if sys.argv[1] == "double":
+if sys.argv[1] != "single":
     os.waitpid(pid, 0)
 there.close()
 

@@ -45,3 +45,16 @@ fn a_daemon_goes_on() -> Result<()> {
 fn a_double_forked_daemon_goes_on() -> Result<()> {
     lives_on("double")
 }
+
+#[test]
+fn a_daemon_that_a_subreaper_of_the_programs_own_adopted_is_not_lost_in_silence() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut running =
+        Pod::new(&volume, "node-a", &["python3", "/programs/daemons.py", "subreaper"]).start()?;
+    running.wait_for_lines(STEPS)?;
+    let code = running.stop()?;
+    ensure!(code == 128 + 15, "exit code {code}\n{}", running.transcript());
+    running.stderr.wait_for("start the program without an init of its own")?;
+    ensure!(volume.generations("job-0").is_empty());
+    Ok(())
+}
