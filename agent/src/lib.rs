@@ -20,6 +20,7 @@ pub mod criu;
 pub mod decide;
 pub mod digest;
 pub mod durable;
+pub mod ended;
 pub mod ends;
 pub mod exit;
 pub mod extra_files;
