@@ -1,15 +1,19 @@
-//! The claim: a pod's durable right to resume a generation, and the account of every attempt.
+//! The claim on a generation: who resumes it, and the account of every attempt.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::durable::{to_json, write_durably};
-use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::durable::to_json;
+use crate::hold::Hold;
+use crate::image_dir::{Generation, ImageDirError, io_at};
+use crate::limits;
+use crate::pod::Pod;
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +27,27 @@ pub struct Attempt {
     pub at: u64,
     /// What came of it; none as long as it is not known, as when the node died meanwhile.
     pub outcome: Option<String>,
+    /// True if it was cut off by a SIGTERM, which says nothing about the generation.
+    #[serde(default)]
+    pub interrupted: bool,
 }
 
 /// The claim file.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Account {
-    attempts: Vec<Attempt>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// All attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The tree runs.
+    Resumed,
+    /// It does not, for this reason.
+    Failed(String),
+    /// The pod was told to stop meanwhile.
+    Interrupted,
 }
 
 /// Why a generation cannot be claimed. Completes «generation N is skipped: …».
@@ -49,63 +68,90 @@ pub enum ClaimError {
     Volume(#[from] ImageDirError),
 }
 
-/// A claim that this pod holds.
+/// A claim of this pod.
 #[derive(Debug)]
 pub struct Claim {
-    path: PathBuf,
+    hold: Arc<Hold>,
+    generation: Generation,
     account: Account,
 }
 
 impl Claim {
-    /// Claims `generation` for the pod `host` on `node`. The attempt is on the volume before this returns, so that one
-    /// that ends the pod counts too.
+    /// Claims `generation` for `pod`, which holds the image directory. The attempt is on the volume before this returns,
+    /// so that one that ends the pod counts too.
     ///
     /// # Errors
     /// It was tried `max` times, or the volume fails.
-    pub fn take(
-        dir: &ImageDir,
-        generation: Generation,
-        host: &str,
-        node: Option<&str>,
-        max: u32,
-    ) -> Result<Self, ClaimError> {
-        let path = dir.claim(generation);
-        let mut account = read(&path)?;
-        if account.attempts.len() >= max as usize {
+    pub fn take(hold: &Arc<Hold>, generation: Generation, pod: &Pod, max: u32) -> Result<Self, ClaimError> {
+        let mut account = Account::read(&hold.dir().claim(generation))?;
+        if account.attempts.iter().filter(|attempt| !attempt.interrupted).count() >= max as usize {
             return Err(exhausted(&account));
         }
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         account.attempts.push(Attempt {
-            host: host.to_owned(),
-            node: node.map(str::to_owned),
-            at,
+            host: pod.host.clone(),
+            node: pod.node.clone(),
+            at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             outcome: None,
+            interrupted: false,
         });
-        write_durably(&path, &to_json(&account))?;
-        Ok(Self { path, account })
+        let claim = Self { hold: Arc::clone(hold), generation, account };
+        claim.write()?;
+        Ok(claim)
     }
 
     /// Writes down what came of the attempt.
     ///
     /// # Errors
     /// The volume fails.
-    pub fn record(mut self, outcome: &str) -> Result<(), ClaimError> {
+    pub fn record(mut self, outcome: &Outcome) -> Result<(), ClaimError> {
         if let Some(attempt) = self.account.attempts.last_mut() {
-            attempt.outcome = Some(outcome.to_owned());
+            attempt.interrupted = *outcome == Outcome::Interrupted;
+            attempt.outcome = Some(outcome.to_string());
         }
-        Ok(write_durably(&self.path, &to_json(&self.account))?)
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), ClaimError> {
+        Ok(self.hold.put(&self.hold.dir().claim(self.generation), &to_json(&self.account))?)
     }
 }
 
-/// A file that cannot be understood is taken for an empty one: it only counts attempts, and the next write mends it.
-fn read(path: &std::path::Path) -> Result<Account, ClaimError> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Account::default()),
-        Err(error) => Err(io_at("read", path)(error).into()),
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-            tracing::warn!("{} is damaged and starts anew: {error}", path.display());
-            Account::default()
-        })),
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resumed => f.write_str("resumed"),
+            Self::Failed(reason) => f.write_str(reason),
+            Self::Interrupted => f.write_str("interrupted by a SIGTERM"),
+        }
+    }
+}
+
+impl Account {
+    /// Reads the claim file at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
+    /// and the next write mends it.
+    ///
+    /// # Errors
+    /// The volume fails.
+    pub fn read(path: &Path) -> Result<Self, ImageDirError> {
+        let mut bytes = Vec::new();
+        let read =
+            File::open(path).and_then(|file| file.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(io_at("read", path)(error)),
+            Ok(_) => Ok(Self::parse(&bytes).unwrap_or_else(|error| {
+                tracing::warn!("{} is damaged and starts anew: {error}", path.display());
+                Self::default()
+            })),
+        }
+    }
+
+    /// Reads the contents of a claim file.
+    ///
+    /// # Errors
+    /// They are not those of one.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes)
     }
 }
 
@@ -122,32 +168,40 @@ fn exhausted(account: &Account) -> ClaimError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    fn dir() -> (tempfile::TempDir, ImageDir) {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(volume.path()).unwrap();
-        (volume, dir)
+    use super::*;
+    use crate::hold::fixture::{held, wish};
+
+    fn take(hold: &Arc<Hold>, max: u32) -> Result<Claim, ClaimError> {
+        Claim::take(hold, Generation(1), &wish("job-0").pod, max)
     }
 
     #[test]
     fn an_attempt_counts_even_if_nobody_lived_to_tell() {
-        let (_volume, dir) = dir();
-        let take = || Claim::take(&dir, Generation(1), "job-0", Some("node-a"), 2);
-        drop(take().unwrap());
-        take().unwrap().record("criu failed: no luck").unwrap();
-        let error = take().unwrap_err().to_string();
+        let (_volume, hold) = held();
+        drop(take(&hold, 2).unwrap());
+        take(&hold, 2).unwrap().record(&Outcome::Failed("criu failed: no luck".to_owned())).unwrap();
         assert_eq!(
-            error,
+            take(&hold, 2).unwrap_err().to_string(),
             "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
         );
-        assert!(Claim::take(&dir, Generation(2), "job-0", None, 2).is_ok());
+    }
+
+    #[test]
+    fn an_attempt_that_a_sigterm_cut_off_does_not_count() {
+        let (_volume, hold) = held();
+        for _ in 0..3 {
+            take(&hold, 1).unwrap().record(&Outcome::Interrupted).unwrap();
+        }
+        drop(take(&hold, 1).unwrap());
+        assert!(take(&hold, 1).is_err());
     }
 
     #[test]
     fn a_damaged_claim_is_no_obstacle() {
-        let (_volume, dir) = dir();
-        fs::write(dir.claim(Generation(1)), "{").unwrap();
-        assert!(Claim::take(&dir, Generation(1), "job-0", None, 1).is_ok());
+        let (_volume, hold) = held();
+        fs::write(hold.dir().claim(Generation(1)), "{").unwrap();
+        assert!(take(&hold, 1).is_ok());
     }
 }

@@ -49,6 +49,23 @@ pub struct Config {
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
     pub on_restore_failure: OnRestoreFailure,
+    /// How long a restore may take.
+    #[serde(deserialize_with = "duration")]
+    pub restore_timeout: Duration,
+    /// How long the volume may take to answer at a start.
+    #[serde(deserialize_with = "duration")]
+    pub volume_timeout: Duration,
+    /// What to do when another pod that lives holds the image directory.
+    pub on_claimed: OnClaimed,
+    /// How long to wait for such a pod.
+    #[serde(deserialize_with = "duration")]
+    pub claim_timeout: Duration,
+    /// After how long without a sign of life of this pod another one may take the image directory over.
+    #[serde(deserialize_with = "duration")]
+    pub claim_expiry: Duration,
+    /// How often a checkpoint is taken while the application goes on.
+    #[serde(deserialize_with = "some_duration")]
+    pub interval: Option<Duration>,
     /// Exit codes that can be chosen.
     pub exit_code: ExitCode,
 }
@@ -74,6 +91,12 @@ impl Default for Config {
             verify_hashes: true,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
+            restore_timeout: Duration::from_secs(600),
+            volume_timeout: Duration::from_secs(30),
+            on_claimed: OnClaimed::Wait,
+            claim_timeout: Duration::from_secs(300),
+            claim_expiry: Duration::from_secs(60),
+            interval: None,
             exit_code: ExitCode::default(),
         }
     }
@@ -96,6 +119,18 @@ pub enum OnRestoreFailure {
     /// The application starts from its beginning.
     Fresh,
     /// The agent exits, for a person to look.
+    Fail,
+}
+
+/// What a pod does whose image directory is held by another one that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClaimed {
+    /// It waits, and exits if that takes longer than `claimTimeout`.
+    Wait,
+    /// The application starts from its beginning and is not checkpointed.
+    Fresh,
+    /// The agent exits, for the kubelet to try again.
     Fail,
 }
 
@@ -199,6 +234,18 @@ impl Config {
         if self.grace_period > limits::GRACE_PERIOD_MAX {
             return wrong("gracePeriod", "must be at most a day");
         }
+        if self.claim_expiry < limits::CLAIM_EXPIRY_MIN {
+            return wrong(
+                "claimExpiry",
+                "must be at least 1s, or a busy volume looks like a pod that is gone",
+            );
+        }
+        if self.interval.is_some_and(|interval| interval < limits::INTERVAL_MIN) {
+            return wrong("interval", "must be at least 1s; leave it out for no periodic checkpoints");
+        }
+        if self.restore_timeout.is_zero() || self.volume_timeout.is_zero() {
+            return wrong("restoreTimeout, volumeTimeout", "must be longer than 0s");
+        }
         if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
         }
@@ -255,6 +302,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         .map_err(|error| D::Error::custom(format!("{text:?} is no duration such as 30s or 1m30s: {error}")))
 }
 
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
 fn node_states<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeState>, D::Error> {
     let words = Vec::<String>::deserialize(deserializer)?;
     words
@@ -289,12 +340,14 @@ mod tests {
             "{imageDir: /c, nodeStateServerURL: 'http://crik', additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, verifyHashes: false, maxRestores: 1, onRestoreFailure: fail,
+              restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               exitCode: {checkpointed: 75}}",
         )
         .unwrap();
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, [NodeState::Draining]);
         assert_eq!(config.exit_code.checkpointed, 75);
+        assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
     #[test]
@@ -322,6 +375,10 @@ mod tests {
             ("maxRestores: 0", "must be at least 1"),
             ("checkpointOn: [unknown]", "see onUnknown"),
             ("gracePeriod: 9999years", "must be at most a day"),
+            ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
+            ("interval: 0s", "interval: must be at least 1s"),
+            ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),
         ] {

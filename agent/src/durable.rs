@@ -16,23 +16,15 @@ pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     json
 }
 
-/// Replaces `path` by `contents`, whole or not at all, also over a loss of power: write beside it, fsync, rename,
-/// fsync the directory. Mode 0600.
+/// Writes a file and makes it and its name durable. Mode 0600.
 ///
 /// # Errors
 /// The volume cannot be written.
-pub fn write_durably(path: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
-    let partial = path.with_extension("partial");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(io_at("create", &partial))?;
-    file.write_all(contents).and_then(|()| file.sync_all()).map_err(io_at("write", &partial))?;
-    fs::rename(&partial, path).map_err(io_at("replace", path))?;
-    sync_directory(path.parent().unwrap_or(Path::new("/")))
+pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 /// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
@@ -43,12 +35,14 @@ pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(io_at("fsync", path))
 }
 
-/// Removes a directory and all below it; one that is not there is no error.
+/// Removes what is there, with all below it if it is a directory; if nothing is there that is no error.
 ///
 /// # Errors
 /// The volume cannot be written.
 pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
-    ignore_missing(fs::remove_dir_all(path)).map_err(io_at("remove", path))
+    let is_directory = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    ignore_missing(removed).map_err(io_at("remove", path))
 }
 
 /// Takes what is not there for removed.

@@ -1,11 +1,12 @@
 //! The mark that a workload has ended: nothing older than it may be resumed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{to_json, write_durably};
+use crate::durable::to_json;
+use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
 
 /// The mark that the workload finished by itself or shut down in order.
@@ -35,25 +36,14 @@ impl ImageDir {
         }
     }
 
-    /// Marks the workload of the image directory `path` as ended, if there is anything that could be resumed. Says in the
-    /// log if it cannot.
-    pub fn end(path: &Path, why: &str) {
-        let marked = Self::open(path)
-            .and_then(|dir| if dir.list()?.is_empty() { Ok(()) } else { dir.mark_ended(why).map(drop) });
-        if let Err(error) = marked {
-            tracing::error!("the end cannot be marked, so an older checkpoint may be resumed: {error}");
-        }
-    }
-
-    /// Marks the workload as ended: no generation that exists now may be resumed.
+    /// The number for the next commit: above every generation that exists, or was there when the workload ended.
     ///
     /// # Errors
-    /// The volume cannot be written.
-    pub fn mark_ended(&self, why: &str) -> Result<Ended, ImageDirError> {
-        let newest = Generation(self.next()?.0 - 1);
-        let ended = Ended { newest, why: why.to_owned() };
-        write_durably(&self.ended_path(), &to_json(&ended))?;
-        Ok(ended)
+    /// The volume cannot be read.
+    pub fn next(&self) -> Result<Generation, ImageDirError> {
+        let newest = self.list()?.first().copied().unwrap_or(Generation(0));
+        let ended = self.ended()?.map_or(Generation(0), |ended| ended.newest);
+        Ok(newest.max(ended).next())
     }
 
     fn ended_path(&self) -> PathBuf {
@@ -61,9 +51,25 @@ impl ImageDir {
     }
 }
 
+impl Hold {
+    /// Marks the workload as ended, if there is anything that could be resumed: no generation that exists now may be.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn mark_ended(&self, why: &str) -> Result<(), ImageDirError> {
+        if self.dir().list()?.is_empty() {
+            return Ok(());
+        }
+        let newest = Generation(self.dir().next()?.0 - 1);
+        let ended = Ended { newest, why: why.to_owned() };
+        self.put(&self.dir().ended_path(), &to_json(&ended))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hold::fixture::{commit, held};
 
     #[test]
     fn a_mark_that_cannot_be_understood_is_not_taken_for_none() {
@@ -71,5 +77,17 @@ mod tests {
         let dir = ImageDir::open(volume.path()).unwrap();
         fs::write(dir.ended_path(), "{").unwrap();
         assert!(dir.ended().unwrap_err().to_string().contains("ended.json"));
+    }
+
+    #[test]
+    fn a_number_is_never_used_again_after_an_end() {
+        let (_volume, hold) = held();
+        hold.mark_ended("nothing to resume").unwrap();
+        assert_eq!(hold.dir().ended().unwrap(), None);
+        let last = commit(&hold);
+        hold.mark_ended("exit status 0").unwrap();
+        assert_eq!(hold.dir().ended().unwrap().unwrap().newest, last);
+        hold.remove(last).unwrap();
+        assert_eq!(hold.dir().next().unwrap(), last.next());
     }
 }

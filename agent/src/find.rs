@@ -23,22 +23,18 @@ pub fn rungs(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hold::fixture::{commit, held};
 
     #[test]
     fn what_ended_is_not_resumed_and_what_began_later_is() {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(volume.path()).unwrap();
-        let commit = || {
-            let generation = dir.next().unwrap();
-            dir.clean_staging().unwrap();
-            dir.commit(generation).unwrap();
-        };
-        commit();
-        commit();
-        assert_eq!(rungs(&dir).unwrap(), [Generation(2), Generation(1)]);
-        dir.mark_ended("exit status 0").unwrap();
-        assert!(rungs(&dir).unwrap().is_empty());
-        commit();
-        assert_eq!(rungs(&dir).unwrap(), [Generation(3)]);
+        let (_volume, hold) = held();
+        commit(&hold);
+        commit(&hold);
+        let dir = hold.dir();
+        assert_eq!(rungs(dir).unwrap(), [Generation(2), Generation(1)]);
+        hold.mark_ended("exit status 0").unwrap();
+        assert!(rungs(dir).unwrap().is_empty());
+        commit(&hold);
+        assert_eq!(rungs(dir).unwrap(), [Generation(3)]);
     }
 }

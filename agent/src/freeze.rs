@@ -6,16 +6,17 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::criu::{self, CriuError};
-use crate::image_dir::{ImageDir, ImageDirError};
+use crate::image_dir::ImageDirError;
+use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::{Cgroups, TreeFacts};
+use crate::staging::Staging;
 use crate::stdio::StdioMap;
 use crate::tree::{Snapshot, Tree};
 use crate::{adopt, cgroups};
@@ -31,8 +32,8 @@ pub struct Request {
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// Becomes false when the dump would come too late to be begun.
-    pub wanted: Arc<AtomicBool>,
+    /// Closed when the dump would come too late to be begun.
+    pub last_call: Arc<LastCall>,
 }
 
 /// Why the tree could not be frozen. It runs on.
@@ -100,6 +101,8 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
+    /// The additional paths that were copied.
+    pub extra_paths: Vec<PathBuf>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -108,13 +111,13 @@ pub struct Staged {
 ///
 /// # Errors
 /// The tree cannot be dumped whole. It then runs on.
-pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
+pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
     let before = Snapshot::take().tree(request.root).stopped();
-    let staging = dir.clean_staging()?;
+    let staging = staging.clean()?;
     let images = make_directory(&staging.join("criu"))?;
     make_directory(&staging.join("files"))?;
-    if !request.wanted.load(Ordering::Acquire) {
+    if request.last_call.is_closed() {
         return Err(FreezeError::TooLate);
     }
     remove_all(&request.inotify_incompatible_paths)?;
@@ -128,7 +131,7 @@ pub fn freeze(dir: &ImageDir, request: &Request) -> Result<(Stopped, Staged), Fr
     outcome?;
     let tree = facts(&stopped.tree, request)?;
     let cgroups = cgroups::of(&stopped.tree);
-    Ok((stopped, Staged { tree, stdio: StdioMap::current(), cgroups, durations_ms }))
+    Ok((stopped, Staged { tree, stdio: StdioMap::current(), cgroups, extra_paths: Vec::new(), durations_ms }))
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

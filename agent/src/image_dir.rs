@@ -3,11 +3,12 @@
 //! ```text
 //! generations/00000007/   committed, immutable
 //! claims/00000007.json    who resumes it, attempts, outcomes
-//! staging/                never read at start; swept
+//! holders/00000012/       the pod that may do either, and what it is about to commit
 //! ended.json              if present, nothing older than it may be resumed
 //! ```
 //!
-//! Only rename, exclusive create and fsync are relied on, so that it works on NFS.
+//! Only rename, exclusive create and fsync are relied on, so that it works on NFS. Here is what anybody may do; what
+//! changes the directory is done by its holder ([`crate::hold`]).
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::durable::{ignore_missing, remove_tree, sync_directory};
+use crate::durable::{remove_tree, sync_directory};
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,11 +30,11 @@ impl Generation {
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
+}
 
-    /// Reads a directory's name; anything but eight or more digits is not a generation.
-    fn parse(name: &str) -> Option<Self> {
-        (name.len() >= 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok().map(Self))?
-    }
+/// Reads a numbered name; anything but eight or more digits is not one of ours.
+fn parse_number(name: &str) -> Option<u64> {
+    (name.len() >= 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
 }
 
 impl std::fmt::Display for Generation {
@@ -53,6 +54,9 @@ pub enum ImageDirError {
         /// The directory that is missing.
         parent: PathBuf,
     },
+    /// Another pod took the image directory over, since this one gave no sign of life for too long.
+    #[error("the image directory is held by {0} now, which took it over; nothing more is written from here")]
+    Lost(String),
     /// An operation on the volume failed.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -70,8 +74,9 @@ pub fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> Im
     move |source| ImageDirError::Io { what, path: path.into(), source }
 }
 
-/// Before the number in the name of a generation that is being removed.
-const REMOVING: &str = "removing-";
+/// What earlier releases left directly in the image directory: a dump that was not committed, and generations whose
+/// removal was interrupted.
+const LEFT_OVERS: [&str; 2] = ["staging", "removing-"];
 
 /// An image directory that exists.
 #[derive(Debug, Clone)]
@@ -91,7 +96,7 @@ impl ImageDir {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
         let dir = Self { root: root.into() };
-        for path in [root.to_owned(), dir.generations(), dir.claims()] {
+        for path in [root.to_owned(), dir.generations(), dir.claims(), dir.holders()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
         Ok(dir)
@@ -116,9 +121,22 @@ impl ImageDir {
         self.root.join("claims")
     }
 
-    /// Where a dump is written before it is committed.
-    pub fn staging(&self) -> PathBuf {
-        self.root.join("staging")
+    /// The directory of the holds.
+    pub fn holders(&self) -> PathBuf {
+        self.root.join("holders")
+    }
+
+    /// The directory of the hold `number`.
+    pub fn hold(&self, number: u64) -> PathBuf {
+        self.holders().join(format!("{number:08}"))
+    }
+
+    /// The number of the newest hold.
+    ///
+    /// # Errors
+    /// The volume cannot be read.
+    pub fn newest_hold(&self) -> Result<Option<u64>, ImageDirError> {
+        Ok(numbers(&self.holders())?.into_iter().max())
     }
 
     /// The directory of a committed generation.
@@ -136,100 +154,46 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read.
     pub fn list(&self) -> Result<Vec<Generation>, ImageDirError> {
-        let path = self.generations();
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&path).map_err(io_at("read", &path))? {
-            let name = entry.map_err(io_at("read", &path))?.file_name();
-            found.extend(name.to_str().and_then(Generation::parse));
-        }
+        let mut found: Vec<Generation> = numbers(&self.generations())?.into_iter().map(Generation).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
     }
 
-    /// The number for the next commit: above every generation that exists, or was there when the workload ended.
-    ///
-    /// # Errors
-    /// The volume cannot be read.
-    pub fn next(&self) -> Result<Generation, ImageDirError> {
-        let newest = self.list()?.first().copied().unwrap_or(Generation(0));
-        let ended = self.ended()?.map_or(Generation(0), |ended| ended.newest);
-        Ok(newest.max(ended).next())
-    }
-
-    /// Makes an empty staging directory, whatever an earlier dump left there.
+    /// Makes the entries of the generations durable.
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn clean_staging(&self) -> Result<PathBuf, ImageDirError> {
-        let staging = self.staging();
-        self.sweep_staging()?;
-        DirBuilder::new().mode(0o700).create(&staging).map_err(io_at("create", &staging))?;
-        Ok(staging)
+    pub fn sync_generations(&self) -> Result<(), ImageDirError> {
+        sync_directory(&self.generations()).and_then(|()| sync_directory(&self.root))
     }
 
-    /// Removes the staging directory.
+    /// Makes the next look at the generations and at the mark of an end see what other machines wrote. NFS clients
+    /// remember names and listings for up to a minute (nfs(5), `acdirmax`), except of directories that they have just
+    /// changed themselves.
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn sweep_staging(&self) -> Result<(), ImageDirError> {
-        remove_tree(&self.staging())
-    }
-
-    /// Saves CRIU's log of a failure from the staging directory, which is swept, for a person to read.
-    pub fn keep_log(&self, log: &Path) {
-        let kept =
-            self.root.join(format!("failed-{}", log.file_name().unwrap_or_default().to_string_lossy()));
-        if fs::rename(log, &kept).is_ok() {
-            tracing::warn!("CRIU's log is kept in {}", kept.display());
+    pub fn refresh(&self) -> Result<(), ImageDirError> {
+        for path in [self.generations(), self.claims(), self.root.clone()] {
+            let changed = path.join("refresh");
+            fs::create_dir(&changed)
+                .or_else(
+                    |error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
+                )
+                .and_then(|()| fs::remove_dir(&changed))
+                .map_err(io_at("write", &path))?;
         }
+        Ok(())
     }
 
-    /// Makes the staging directory a generation: the commit. What is in it must be durable already, or a loss of power
-    /// could leave a generation without its contents.
-    ///
-    /// # Errors
-    /// The volume cannot be written. The generation then does not exist, or exists whole.
-    pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let staging = self.staging();
-        let target = self.generation(generation);
-        fs::rename(&staging, &target).map_err(io_at("commit", &target))?;
-        let durable = sync_directory(&self.generations()).and_then(|()| sync_directory(&self.root));
-        if durable.is_err() {
-            // It is seen but may not last, and the application is about to go on.
-            fs::rename(&target, &staging).map_err(io_at("take back", &target))?;
-        }
-        durable
-    }
-
-    /// Removes a generation and its claim. It is renamed away first, so that it is never seen half removed.
+    /// Removes what earlier releases left half done.
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn remove(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let path = self.generation(generation);
-        let trash = self.root.join(format!("{REMOVING}{generation}"));
-        remove_tree(&trash)?;
-        fs::rename(&path, &trash).map_err(io_at("remove", &path))?;
-        remove_tree(&trash)?;
-        self.remove_claim(generation)
-    }
-
-    /// Removes the claim on a generation.
-    ///
-    /// # Errors
-    /// The volume cannot be written.
-    pub fn remove_claim(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let claim = self.claim(generation);
-        ignore_missing(fs::remove_file(&claim)).map_err(io_at("remove", &claim))
-    }
-
-    /// Removes what is left of generations whose removal was interrupted.
-    ///
-    /// # Errors
-    /// The volume cannot be written.
-    pub fn sweep_removed(&self) -> Result<(), ImageDirError> {
+    pub fn sweep_left_overs(&self) -> Result<(), ImageDirError> {
         for entry in fs::read_dir(&self.root).map_err(io_at("read", &self.root))?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(REMOVING) {
+            let name = entry.file_name();
+            if LEFT_OVERS.iter().any(|start| name.to_string_lossy().starts_with(start)) {
                 remove_tree(&entry.path())?;
             }
         }
@@ -237,22 +201,19 @@ impl ImageDir {
     }
 }
 
+/// The numbered names in a directory.
+fn numbers(path: &Path) -> Result<Vec<u64>, ImageDirError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(io_at("read", path))? {
+        let name = entry.map_err(io_at("read", path))?.file_name();
+        found.extend(name.to_str().and_then(parse_number));
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn image_dir() -> (tempfile::TempDir, ImageDir) {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        (volume, dir)
-    }
-
-    fn commit(dir: &ImageDir) -> Generation {
-        let generation = dir.next().unwrap();
-        dir.clean_staging().unwrap();
-        dir.commit(generation).unwrap();
-        generation
-    }
 
     #[test]
     fn a_forgotten_volume_is_noticed() {
@@ -264,32 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_staged_does_not_exist_until_it_is_committed() {
-        let (_volume, dir) = image_dir();
-        dir.clean_staging().unwrap();
-        assert!(dir.list().unwrap().is_empty());
-        dir.commit(Generation(1)).unwrap();
-        assert_eq!(dir.list().unwrap(), [Generation(1)]);
-        assert!(!dir.staging().exists());
-    }
-
-    #[test]
     fn generations_are_listed_newest_first_and_strangers_are_not() {
-        let (_volume, dir) = image_dir();
-        for _ in 0..11 {
-            commit(&dir);
+        let volume = tempfile::tempdir().unwrap();
+        let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
+        for name in ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x"] {
+            fs::create_dir(dir.generations().join(name)).unwrap();
         }
-        fs::create_dir(dir.generations().join("lost+found")).unwrap();
-        fs::create_dir(dir.generations().join("12")).unwrap();
-        assert_eq!(dir.list().unwrap()[..2], [Generation(11), Generation(10)]);
+        assert_eq!(dir.list().unwrap(), [Generation(100_000_000), Generation(10), Generation(9)]);
     }
 
     #[test]
-    fn a_number_is_never_used_again_after_an_end() {
-        let (_volume, dir) = image_dir();
-        let last = commit(&dir);
-        assert_eq!(dir.mark_ended("exit status 0").unwrap().newest, last);
-        dir.remove(last).unwrap();
-        assert_eq!(dir.next().unwrap(), last.next());
+    fn what_earlier_releases_left_is_swept() {
+        let volume = tempfile::tempdir().unwrap();
+        let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
+        for name in ["staging/criu", "removing-00000003/criu"] {
+            fs::create_dir_all(dir.root().join(name)).unwrap();
+        }
+        dir.sweep_left_overs().unwrap();
+        assert_eq!(fs::read_dir(dir.root()).unwrap().count(), 3);
     }
 }

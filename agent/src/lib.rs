@@ -4,13 +4,17 @@
 //!
 //! ```text
 //! stop:   signal → decide → freeze → commit → exit
-//! start:  find → verify → claim → restore → supervise
+//! start:  acquire → find → verify → claim → restore → supervise
 //! ```
 //!
-//! [`start`] and [`stop`] are the two stories; only they call across stages, and the stages do not know each other.
+//! [`start`] and [`stop`] are the two stories, and [`checkpoint`] is the part of the second that also happens while the
+//! application goes on; only they call across stages, and the stages do not know each other.
 
+pub mod acquire;
 pub mod adopt;
+pub mod cancel;
 pub mod cgroups;
+pub mod checkpoint;
 pub mod checks;
 pub mod claim;
 pub mod cli;
@@ -19,6 +23,7 @@ pub mod config;
 pub mod criu;
 pub mod decide;
 pub mod digest;
+pub mod dump_progress;
 pub mod durable;
 pub mod ended;
 pub mod ends;
@@ -26,21 +31,35 @@ pub mod exit;
 pub mod extra_files;
 pub mod find;
 pub mod freeze;
+pub mod heartbeat;
+pub mod hold;
+pub mod holder;
+pub mod house;
 pub mod identity;
 pub mod image_dir;
 pub mod init;
+pub mod last_call;
 pub mod limits;
 pub mod logging;
 pub mod manifest;
 pub mod node_state;
+pub mod pace;
+pub mod patience;
 pub mod pids;
+pub mod pod;
 pub mod reap;
 pub mod restore;
+pub mod room;
 pub mod run;
+pub mod rung;
+pub mod signals;
 pub mod spawn;
+pub mod speed;
+pub mod staging;
 pub mod start;
 pub mod stdio;
 pub mod stop;
 pub mod supervise;
 pub mod tree;
+pub mod verdict;
 pub mod verify;

@@ -106,3 +106,54 @@ pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long to wait for it between one SIGKILL and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
+
+/// The kernel's name for this boot of the machine (random(4)).
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
+/// memory.
+pub const CLAIM_MAX_BYTES: u64 = 1 << 20;
+
+/// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
+pub const RENEWALS_PER_EXPIRY: u32 = 4;
+
+/// How often another pod's hold is looked at by one that waits for it.
+pub const CLAIM_POLL: Duration = Duration::from_millis(250);
+
+/// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
+pub const HOLD_ROUNDS: u32 = 16;
+
+/// How long the agent may stay after its application to mark an end; the mark matters more than a quick exit.
+pub const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The shortest `claimExpiry`: a busy volume may hold a renewal up for a moment.
+pub const CLAIM_EXPIRY_MIN: Duration = Duration::from_secs(1);
+
+/// The shortest `interval`: below, the application would hardly run between two pauses.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// How often a restore that waits for the hashes looks whether it was given up.
+pub const VERDICT_POLL: Duration = Duration::from_millis(50);
+
+/// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
+pub const PROBE_BYTES: u64 = 16 << 20;
+
+/// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
+/// measured earlier and with less data, and a dump that proves too slow is given up on the way.
+pub const HOPELESS_FACTOR: f64 = 3.0;
+
+/// A dump on its way is given up when it needs this many times the time that is left: its pace varies, and the deadline
+/// holds in any case.
+pub const PACE_FACTOR: f64 = 1.5;
+
+/// Before this the pace of a dump says little: CRIU first writes all but the memory.
+pub const PACE_EARLIEST: Duration = Duration::from_secs(1);
+
+/// How often the pace is looked at.
+pub const PACE_POLL: Duration = Duration::from_millis(200);
+
+/// How often the log tells how far a dump is.
+pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+
+/// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
+pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;

@@ -1,26 +1,30 @@
-//! The start: find → verify → claim → restore, rung by rung, and a fresh start below the last.
+//! The start: acquire → find → verify → claim → restore, rung by rung, and a fresh start below the last.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
-use std::{io, thread};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
-use crate::claim::Claim;
-use crate::config::{Config, OnRestoreFailure};
+use crate::acquire::{AcquireError, acquire};
+use crate::cancel::give_up;
+use crate::claim::{Claim, Outcome};
+use crate::config::{Config, OnClaimed, OnRestoreFailure};
+use crate::hold::Hold;
 use crate::identity::Identity;
-use crate::image_dir::{Generation, ImageDir};
+use crate::image_dir::Generation;
 use crate::init::NoPlace;
+use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::Manifest;
+use crate::patience::{Abandoned, patiently};
+use crate::pod::Pod;
+use crate::signals::Signals;
 use crate::spawn::SpawnError;
 use crate::tree::Snapshot;
-use crate::verify::VerifyError;
-use crate::{criu, find, init, limits, reap, restore, spawn, verify};
+use crate::{criu, find, init, reap, rung, spawn};
 
 /// What a start is given.
 #[derive(Debug)]
@@ -29,8 +33,8 @@ pub struct Setup {
     pub config: Config,
     /// The application's command line.
     pub command: Vec<OsString>,
-    /// The node's name, if the pod knows it.
-    pub node: Option<String>,
+    /// This pod.
+    pub pod: Pod,
 }
 
 /// A tree that runs.
@@ -44,6 +48,8 @@ pub struct Started {
     pub strays: Vec<i32>,
     /// The generation from which it was resumed.
     pub resumed: Option<Generation>,
+    /// The image directory, if this pod holds it.
+    pub hold: Option<Arc<Hold>>,
 }
 
 /// Why nothing runs.
@@ -52,6 +58,12 @@ pub enum StartError {
     /// A person wanted to be asked.
     #[error("nothing could be resumed, and onRestoreFailure is fail; see the reasons above")]
     NotResumed,
+    /// Another pod has the image directory.
+    #[error(transparent)]
+    Claimed(AcquireError),
+    /// The pod was told to stop before anything ran.
+    #[error("signal {0} came before the application ran")]
+    Stopped(i32),
     /// The fresh start failed.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
@@ -60,58 +72,149 @@ pub enum StartError {
     Init(#[from] NoPlace),
 }
 
-/// Climbs the ladder.
+/// Takes the image directory, climbs down the ladder, and starts fresh below.
 ///
 /// # Errors
-/// Nothing runs.
-pub async fn start(setup: &Setup) -> Result<Started, StartError> {
-    match resume_newest(setup).await {
-        Ok(Some(started)) => return Ok(started),
-        Ok(None) => {}
-        Err(_) if setup.config.on_restore_failure == OnRestoreFailure::Fail => {
-            return Err(StartError::NotResumed);
-        }
-        Err(_) => tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh"),
+/// Nothing runs. The image directory is then given back.
+pub async fn start(setup: &Setup, signals: &Signals) -> Result<Started, StartError> {
+    let hold = hold(setup, signals).await?;
+    let started = start_with(setup, signals, hold.clone()).await;
+    if let (Err(_), Some(hold)) = (&started, hold) {
+        let _ = patiently(signals, setup.config.volume_timeout, move || hold.release()).await;
     }
-    fresh(setup)
+    started
 }
 
-/// Something was there to resume, and could not be.
-struct Unresumable;
+/// Takes the image directory, if there is one to take.
+async fn hold(setup: &Setup, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
+    let config = &setup.config;
+    let Some(path) = &config.image_dir else { return Ok(None) };
+    match acquire(path, config, &setup.pod, signals).await {
+        Ok(hold) => Ok(Some(hold)),
+        Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
+        Err(claimed @ AcquireError::Claimed { .. }) if config.on_claimed != OnClaimed::Fresh => {
+            Err(StartError::Claimed(claimed))
+        }
+        Err(claimed @ AcquireError::Claimed { .. }) => {
+            tracing::warn!(step = "claim", "the application starts fresh and is not checkpointed: {claimed}");
+            Ok(None)
+        }
+        Err(error) => {
+            tracing::error!(step = "find", "cannot look for checkpoints: {error}");
+            if config.on_restore_failure == OnRestoreFailure::Fail {
+                Err(StartError::NotResumed)
+            } else {
+                Ok(None)
+            }
+        }
+    }
+}
 
-async fn resume_newest(setup: &Setup) -> Result<Option<Started>, Unresumable> {
-    let Some(path) = &setup.config.image_dir else { return Ok(None) };
-    let found = ImageDir::open(path).and_then(|dir| Ok((find::rungs(&dir)?, dir)));
-    let (rungs, dir) = found.map_err(|error| {
-        tracing::error!(step = "find", "cannot look for checkpoints: {error}");
-        Unresumable
-    })?;
+async fn start_with(
+    setup: &Setup,
+    signals: &Signals,
+    hold: Option<Arc<Hold>>,
+) -> Result<Started, StartError> {
+    if let Some(hold) = &hold {
+        match resume_newest(setup, signals, hold).await {
+            Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
+            Ok(None) => {}
+            Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
+            Err(Unresumed::Failed) if setup.config.on_restore_failure == OnRestoreFailure::Fail => {
+                return Err(StartError::NotResumed);
+            }
+            Err(Unresumed::Failed) => {
+                tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh");
+            }
+        }
+    }
+    fresh(setup, hold)
+}
+
+/// Something was there to resume, and was not.
+enum Unresumed {
+    /// It could not be.
+    Failed,
+    /// The pod was told to stop meanwhile.
+    Stopped(i32),
+}
+
+async fn resume_newest(
+    setup: &Setup,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+) -> Result<Option<Started>, Unresumed> {
+    let (limit, looked) = (setup.config.volume_timeout, Arc::clone(hold));
+    let rungs = match patiently(signals, limit, move || find::rungs(looked.dir())).await {
+        Ok(Ok(rungs)) => rungs,
+        Err(Abandoned::Signal(signal)) => return Err(Unresumed::Stopped(signal)),
+        Ok(Err(error)) => return Err(no_look(&error)),
+        Err(error) => return Err(no_look(&error)),
+    };
     for generation in &rungs {
-        match resume(setup, &dir, *generation).await {
+        match resume(setup, signals, hold, *generation).await {
             Ok(started) => return Ok(Some(started)),
-            Err(reason) => tracing::warn!(step = "start", "generation {generation} is skipped: {reason:#}"),
+            Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
+            Err(Failure::Skip(reason)) => skip(*generation, &reason),
+            Err(Failure::NoAnswer(reason)) => {
+                skip(*generation, &reason);
+                break;
+            }
         }
     }
-    if rungs.is_empty() { Ok(None) } else { Err(Unresumable) }
+    if rungs.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
 }
 
-/// One rung.
-async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result<Started> {
+fn no_look(error: &dyn std::error::Error) -> Unresumed {
+    tracing::error!(step = "find", "cannot look for checkpoints: {error}");
+    Unresumed::Failed
+}
+
+fn skip(generation: Generation, reason: &str) {
+    tracing::warn!(step = "start", "generation {generation} is skipped: {reason}");
+}
+
+/// Why a rung was left.
+enum Failure {
+    /// For a reason of its own; the next one may work.
+    Skip(String),
+    /// The volume does not answer, and would not at the next rung.
+    NoAnswer(String),
+    /// The pod was told to stop.
+    Stopped(i32),
+}
+
+impl From<Abandoned> for Failure {
+    fn from(abandoned: Abandoned) -> Self {
+        match abandoned {
+            Abandoned::Signal(signal) => Self::Stopped(signal),
+            Abandoned::NoAnswer(_) => Self::NoAnswer(abandoned.to_string()),
+            Abandoned::Broken(_) => Self::Skip(abandoned.to_string()),
+        }
+    }
+}
+
+/// One rung: verify, claim, restore.
+async fn resume(
+    setup: &Setup,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<Started, Failure> {
     let began = Instant::now();
-    let here = Identity::here(&setup.command, criu::version()?, setup.node.as_deref());
-    let path = dir.generation(generation);
-    let manifest = verify::facts(&path, generation, &here)?;
-    // Before the claim: a volume that cannot even do this should not use up an attempt.
-    let work = dir.clean_staging()?;
-    if setup.config.verify_hashes {
-        verify::extra_files(&path, &manifest)?;
-    }
-    let claim = Claim::take(dir, generation, &here.host, here.node.as_deref(), setup.config.max_restores)?;
-    let outcome = bring_back(setup, dir, &manifest, work).await;
-    let told = outcome.as_ref().map_or_else(|reason| format!("{reason:#}"), |()| "resumed".to_owned());
-    if let Err(error) = claim.record(&told) {
-        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
-    }
+    let limit = setup.config.volume_timeout;
+    let (held, command, node) = (Arc::clone(hold), setup.command.clone(), setup.pod.node.clone());
+    let check = move || -> anyhow::Result<Manifest> {
+        let here = Identity::here(&command, criu::version()?, node.as_deref());
+        Ok(rung::check(&held, generation, &here)?)
+    };
+    let manifest =
+        patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(format!("{error:#}")))?;
+    let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
+    let take = move || Claim::take(&held, generation, &pod, max);
+    let claim = patiently(signals, limit, take).await?.map_err(|error| Failure::Skip(error.to_string()))?;
+    let outcome = bring_back(setup, signals, hold, &manifest).await;
+    record(claim, &outcome, signals, limit).await;
     outcome?;
     tell_restored(&manifest, began);
     Ok(Started {
@@ -119,37 +222,68 @@ async fn resume(setup: &Setup, dir: &ImageDir, generation: Generation) -> Result
         init: manifest.tree.init,
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
+        hold: Some(Arc::clone(hold)),
     })
 }
 
-/// Verifies and restores side by side; nothing of the tree runs before both are good.
-async fn bring_back(setup: &Setup, dir: &ImageDir, manifest: &Manifest, work: PathBuf) -> Result<()> {
-    let path = dir.generation(manifest.generation);
-    let verdict = Arc::new(OnceLock::new());
-    if setup.config.verify_hashes {
-        verify_beside(&path, manifest, &verdict);
-    } else {
-        let _ = verdict.set(Ok(()));
+async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
+    let outcome = match outcome {
+        Ok(()) => Outcome::Resumed,
+        Err(Failure::Stopped(_)) => Outcome::Interrupted,
+        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => Outcome::Failed(reason.clone()),
+    };
+    let recorded = patiently(signals, limit, move || claim.record(&outcome)).await;
+    if let Err(Abandoned::Signal(signal)) = recorded {
+        raise(signal);
+    } else if let Err(error) =
+        recorded.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()))
+    {
+        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
     }
-    let log = work.join(limits::RESTORE_LOG);
-    let (asked, copy) = (Arc::clone(&verdict), manifest.clone());
-    let judge = move || asked.wait().as_ref().copied().map_err(|error| io::Error::other(error.to_string()));
-    let restored = tokio::task::spawn_blocking(move || restore::restore(&path, &copy, &work, judge)).await?;
-    let Err(error) = restored else { return Ok(()) };
-    // Whatever is left holds process ids that the next rung needs.
-    reap::end_all_children();
-    dir.keep_log(&log);
-    // An altered image can make CRIU fail in any way; then the verification knows why.
-    verdict.wait().as_ref().map_err(|altered| anyhow!("{altered}"))?;
-    Err(error.into())
 }
 
-/// What the verification says, once it says something.
-type Verdict = OnceLock<Result<(), VerifyError>>;
+/// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
+async fn bring_back(
+    setup: &Setup,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
+    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
+    let hashes = config.verify_hashes;
+    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, hashes, &asked));
+    let failure = tokio::select! {
+        done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
+        () = tokio::time::sleep(config.restore_timeout) => {
+            Failure::Skip(format!("it was not restored within {:?} (restoreTimeout)", config.restore_timeout))
+        }
+        signal = signals.to_end() => Failure::Stopped(signal.unwrap_or(libc::SIGTERM)),
+    };
+    if last_call.close() {
+        give_up(step).await;
+        reap::end_all_children();
+        return Err(failure);
+    }
+    // The tree is about to run, and what came is for it.
+    if let Failure::Stopped(signal) = failure {
+        raise(signal);
+    }
+    restored(step.await.map_err(anyhow::Error::from).flatten())
+}
 
-fn verify_beside(path: &Path, manifest: &Manifest, verdict: &Arc<Verdict>) {
-    let (path, manifest, verdict) = (path.to_owned(), manifest.clone(), Arc::clone(verdict));
-    thread::spawn(move || verdict.set(verify::images(&path, &manifest)));
+fn restored(outcome: anyhow::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|error| {
+        // Whatever is left holds process ids that the next rung needs.
+        reap::end_all_children();
+        Failure::Skip(format!("{error:#}"))
+    })
+}
+
+/// Gives a signal back that was read too early; all are blocked, so it is read again by who comes next.
+fn raise(signal: i32) {
+    // SAFETY: raise(3) takes a number.
+    unsafe { libc::raise(signal) };
 }
 
 /// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.
@@ -192,12 +326,12 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
     );
 }
 
-fn fresh(setup: &Setup) -> Result<Started, StartError> {
+fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {
     let began = Instant::now();
     let init = init::install(setup.config.image_dir.as_deref())?;
     let root = spawn::spawn(&init, &setup.command)?;
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold })
 }
 
 #[cfg(test)]

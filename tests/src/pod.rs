@@ -21,12 +21,15 @@ use crate::spec::Spec;
 use crate::volume::Volume;
 use crate::wait::wait_for;
 
-/// What a pod is made from. Start it as often as you like; each time it is a new container.
+/// What a pod is made from. Start it as often as you like; each time its container is started anew, as the kubelet does when
+/// it has ended.
+#[derive(Clone)]
 pub struct Pod {
     spec: Spec,
     config: String,
     volume: PathBuf,
     binary: Option<PathBuf>,
+    uid: String,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -41,7 +44,14 @@ impl Pod {
             config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
             volume: volume.path().into(),
             binary: None,
+            uid: uid(),
         }
+    }
+
+    /// The pod that takes this one's place: the same in all but its uid.
+    #[must_use]
+    pub fn replacement(&self) -> Self {
+        Self { uid: uid(), ..self.clone() }
     }
 
     /// Adds lines to the configuration.
@@ -91,7 +101,10 @@ impl Pod {
         let bundle = Bundle::new(&id)?;
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
         fs::write(bundle.path("config.yaml"), &self.config)?;
+        let [hosts, termination_log] = self.kubelet_files(&bundle)?;
         let mounts = [
+            (hosts, "/etc/hosts", "rw"),
+            (termination_log, "/dev/termination-log", "rw"),
             (binary, "/usr/local/bin/crik", "ro"),
             (bundle.path("config.yaml"), "/etc/crik/config.yaml", "ro"),
             (workspace().join("tests/programs"), "/programs", "ro"),
@@ -101,6 +114,22 @@ impl Pod {
         fs::write(bundle.path("config.json"), serde_json::to_vec(&spec)?)?;
         Running::launch(bundle)
     }
+
+    /// The files that a kubelet mounts into every container from the pod's own directory, whose name has the pod's uid.
+    fn kubelet_files(&self, bundle: &Bundle) -> Result<[PathBuf; 2]> {
+        let pod = bundle.path("pods").join(&self.uid);
+        let files = [pod.join("etc-hosts"), pod.join("containers/app/termination-log")];
+        for file in &files {
+            fs::create_dir_all(file.parent().context("no parent")?)?;
+            fs::write(file, "")?;
+        }
+        Ok(files)
+    }
+}
+
+/// Another one for each pod.
+fn uid() -> String {
+    format!("uid-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A directory with a container's root file system and specification.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 /// A container's variable parts.
+#[derive(Clone)]
 pub struct Spec {
     /// The pod's name, which is its host name.
     pub name: String,

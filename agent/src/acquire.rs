@@ -1,0 +1,105 @@
+//! Waits for the image directory: takes it, or follows `onClaimed` when another pod holds it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::config::{Config, OnClaimed};
+use crate::hold::{Hold, HoldError, Wish};
+use crate::holder::{Seen, Silence};
+use crate::image_dir::{ImageDir, ImageDirError};
+use crate::limits;
+use crate::patience::{Abandoned, patiently};
+use crate::pod::Pod;
+use crate::signals::Signals;
+use std::sync::Arc;
+
+/// Why this pod does not hold the image directory.
+#[derive(Debug, Error)]
+pub enum AcquireError {
+    /// Another pod has it, and lives.
+    #[error(
+        "the image directory is held by {holder}, which is alive{waited}; give each replica its own, such as \
+         /checkpoints/${{POD_NAME}}, or see onClaimed"
+    )]
+    Claimed {
+        /// The other pod.
+        holder: String,
+        /// For how long it was waited for, as part of the message.
+        waited: String,
+    },
+    /// It takes too long, or the pod was told to stop.
+    #[error(transparent)]
+    Abandoned(#[from] Abandoned),
+    /// The volume fails.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+}
+
+/// Takes the image directory at `path`. While another pod holds it that may be gone, waits until that is known; while one
+/// that lives holds it, waits as long as `onClaimed` says.
+///
+/// # Errors
+/// It is not ours. With `onClaimed: fresh` and `fail` that is [`AcquireError::Claimed`] as soon as the other pod is seen
+/// alive.
+pub async fn acquire(
+    path: &Path,
+    config: &Config,
+    pod: &Pod,
+    signals: &Signals,
+) -> Result<Arc<Hold>, AcquireError> {
+    let mut wish = Wish { pod: pod.clone(), expiry: config.claim_expiry, expired: None };
+    let mut other = Other::default();
+    loop {
+        let (path, asked) = (path.to_owned(), wish.clone());
+        let take =
+            move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &asked));
+        match patiently(signals, config.volume_timeout, take).await? {
+            Ok(hold) => return Ok(hold),
+            Err(HoldError::Volume(error)) => return Err(error.into()),
+            Err(HoldError::Held(seen)) => wish.expired = other.observe(&seen, config)?,
+            // The next look will find one of them.
+            Err(HoldError::Contended) => {}
+        }
+        pause(signals).await?;
+    }
+}
+
+async fn pause(signals: &Signals) -> Result<(), Abandoned> {
+    tokio::select! {
+        () = tokio::time::sleep(limits::CLAIM_POLL) => Ok(()),
+        signal = signals.to_end() => {
+            Err(signal.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal))
+        }
+    }
+}
+
+/// What was seen of the pod that holds the image directory.
+#[derive(Default)]
+struct Other {
+    first: Option<(Seen, Instant)>,
+    silence: Silence,
+}
+
+impl Other {
+    /// The number of the hold if it has expired. An error if it is time to follow `onClaimed`.
+    fn observe(&mut self, seen: &Seen, config: &Config) -> Result<Option<u64>, AcquireError> {
+        let (first, since) = self.first.get_or_insert_with(|| {
+            tracing::info!(step = "claim", "the image directory is held by {}; waiting for it", seen.name());
+            (seen.clone(), Instant::now())
+        });
+        // Another number is a pod that has taken it just now.
+        let alive = first != seen;
+        let waited = since.elapsed();
+        if alive && (config.on_claimed != OnClaimed::Wait || waited >= config.claim_timeout) {
+            return Err(AcquireError::Claimed { holder: seen.name(), waited: told(waited) });
+        }
+        let silent = self.silence.observe(seen, Instant::now());
+        Ok((silent >= seen.expiry(config.claim_expiry)).then_some(seen.number))
+    }
+}
+
+fn told(waited: Duration) -> String {
+    format!(" (waited {} s)", waited.as_secs())
+}

@@ -1,0 +1,47 @@
+//! Keeps house beside the application, which runs in any case and must not wait for it; and not at the stop, where every
+//! moment counts.
+
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use crate::checkpoint::Checkpointer;
+use crate::hold::Hold;
+use crate::manifest::Manifest;
+use crate::{checks, commit, speed};
+
+/// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
+/// the volume is.
+pub fn keep(checkpointer: &Arc<Checkpointer>) {
+    let Some(image_dir) = checkpointer.setup.config.image_dir.clone() else {
+        tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
+        return;
+    };
+    let checkpointer = Arc::clone(checkpointer);
+    spawn_blocking(move || {
+        for obstacle in checks::obstacles(&image_dir) {
+            tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
+        }
+        let Some(hold) = checkpointer.hold() else { return };
+        // After a fresh start nothing has proven to be superfluous.
+        if checkpointer.started.resumed.is_some() {
+            retain(&checkpointer, &hold);
+        }
+        checkpointer.learn_speed(speed(&checkpointer, &hold));
+    });
+}
+
+/// Removes superfluous generations.
+pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
+    let keep = checkpointer.setup.config.keep_generations;
+    if let Err(error) = commit::retain(hold, checkpointer.started.resumed, keep) {
+        tracing::warn!("older generations cannot be removed: {error}");
+    }
+}
+
+/// As the last checkpoint went, or as a file goes that is written for it.
+fn speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
+    let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation).ok();
+    let last = checkpointer.started.resumed.and_then(manifest).and_then(|manifest| speed::of(&manifest));
+    last.or_else(|| speed::measure(hold.path()).ok())
+}

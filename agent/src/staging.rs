@@ -1,0 +1,106 @@
+//! Where a dump is made before it is committed: never read at a start, and swept.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::durable::remove_tree;
+use crate::hold::Hold;
+use crate::image_dir::{Generation, ImageDirError, io_at};
+
+/// What is made there. Each has its place, so that a stop need not wait for what a step that was given up still does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The checkpoint of a stop.
+    Stop,
+    /// A checkpoint after which the application goes on.
+    Interval,
+    /// The log of a restore.
+    Restore,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "staging",
+            Self::Interval => "interval",
+            Self::Restore => "restore",
+        }
+    }
+}
+
+/// A directory below a hold, so that only the holder can commit it.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    hold: Arc<Hold>,
+    path: PathBuf,
+    busy: Arc<Mutex<()>>,
+}
+
+impl Staging {
+    /// For `purpose`. Nothing is made yet.
+    pub fn new(hold: &Arc<Hold>, purpose: Purpose) -> Self {
+        Self { hold: Arc::clone(hold), path: hold.path().join(purpose.name()), busy: Arc::default() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hold below which it is.
+    pub fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    /// Waits until nobody works there. A step that was given up may take as long as the volume likes.
+    pub fn enter(&self) -> MutexGuard<'_, ()> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it anew and empty, whatever an earlier dump left there.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn clean(&self) -> Result<&Path, ImageDirError> {
+        self.sweep()?;
+        let made = DirBuilder::new().mode(0o700).create(&self.path);
+        made.map_err(|error| self.hold.explain("create", &self.path, error))?;
+        Ok(&self.path)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn sweep(&self) -> Result<(), ImageDirError> {
+        remove_tree(&self.path)
+    }
+
+    /// Makes it a generation: the commit. What is in it must be durable already, or a loss of power could leave a
+    /// generation without its contents.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now. The generation then does not exist,
+    /// or exists whole.
+    pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
+        let target = self.hold.dir().generation(generation);
+        fs::rename(&self.path, &target).map_err(|error| self.hold.explain("commit", &target, error))?;
+        let durable = self.hold.dir().sync_generations();
+        if durable.is_err() {
+            // It is seen but may not last, and the application is about to go on.
+            fs::rename(&target, &self.path).map_err(io_at("take back", &target))?;
+        }
+        durable
+    }
+
+    /// Saves CRIU's log of a failure, for a person to read.
+    pub fn keep_log(&self, log: &Path) {
+        let name = log.file_name().unwrap_or_default().to_string_lossy();
+        let kept = self.hold.dir().root().join(format!("failed-{name}"));
+        if fs::rename(self.path.join(log), &kept).is_ok() {
+            tracing::warn!("CRIU's log is kept in {}", kept.display());
+        }
+    }
+}
