@@ -1,7 +1,7 @@
 //! Shows other pods that the holder of an image directory lives.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Heartbeat {
 }
 
 /// False once there is nothing to renew any more.
-fn renewed(path: &PathBuf, count: u64) -> bool {
+fn renewed(path: &Path, count: u64) -> bool {
     match holder::renew(path, count) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             tracing::error!(
