@@ -1,17 +1,20 @@
 //! Takes a checkpoint: room → freeze → commit. Each step works on the volume in a thread of its own and is given up when it
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Error, Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
+use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cancel::give_up;
-use crate::dump_progress::watch;
+use crate::criu::Leave;
+use crate::dump_progress::{Progress, watch};
 use crate::freeze::{self, Staged, Stopped};
 use crate::hold::{Hold, Wish};
 use crate::identity::Identity;
@@ -19,10 +22,10 @@ use crate::image_dir::{Generation, ImageDir};
 use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::{self, Manifest};
+use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
-use crate::start::{Setup, Started};
 use crate::tree::Snapshot;
-use crate::{commit, criu, extra_files, limits, pace, room, speed};
+use crate::{commit, criu, hooks, limits, pace, room, speed};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -32,10 +35,12 @@ pub struct Checkpointer {
     pub started: Started,
     /// The image directory, once this pod holds it.
     hold: Mutex<Option<Arc<Hold>>>,
-    /// Where the checkpoint of a stop was begun.
+    /// Where the last checkpoint was begun.
     staging: Mutex<Option<Staging>>,
     /// Bytes per second that the volume takes, once that is known.
     speed: Mutex<Option<f64>>,
+    /// How far the dump is that is under way.
+    pub progress: latest::Sender<Progress>,
 }
 
 impl Checkpointer {
@@ -48,12 +53,18 @@ impl Checkpointer {
             hold,
             staging: Mutex::default(),
             speed: Mutex::default(),
+            progress: latest::Sender::default(),
         })
     }
 
     /// The image directory, if this pod holds it.
     pub fn hold(&self) -> Option<Arc<Hold>> {
         lock(&self.hold).clone()
+    }
+
+    /// How long a stop may take before the application must be told to stop.
+    pub fn patience(&self) -> Duration {
+        self.setup.config.grace_period.saturating_sub(self.setup.config.reserve)
     }
 
     /// Notes how fast the volume is, in bytes per second.
@@ -66,28 +77,51 @@ impl Checkpointer {
     ///
     /// # Errors
     /// There is no checkpoint, and the tree runs on.
-    pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<()> {
-        let call = Arc::new(LastCall::default());
-        let staging = self.prepare(deadline, &call).await?;
-        *lock(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, deadline, &call).await?;
-        let committed = self.commit(&staging, staged, deadline, &call).await?;
-        self.learn_speed(speed::of(&committed));
+    pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
+        let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
+        let (stopped, committed) = self.take(Purpose::Stop, &limits).await?;
         stopped.kill();
-        Ok(())
+        Ok(committed)
     }
 
-    /// Makes sure that there is an image directory, room, and a chance.
-    async fn prepare(self: &Arc<Self>, deadline: Instant, call: &Arc<LastCall>) -> Result<Staging> {
-        let this = Arc::clone(self);
+    /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop
+    /// could take; what follows may take its time, until there is a `hurry`.
+    ///
+    /// # Errors
+    /// There is no checkpoint.
+    pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
+        let frozen = Instant::now() + self.patience();
+        let (_, committed) = self.take(Purpose::Interval, &Limits { frozen, durable: None, hurry }).await?;
+        Ok(committed)
+    }
+
+    async fn take(self: &Arc<Self>, purpose: Purpose, limits: &Limits) -> Result<(Stopped, Manifest)> {
+        let call = Arc::new(LastCall::default());
+        let staging = self.prepare(purpose, limits, &call).await?;
+        *lock(&self.staging) = Some(staging.clone());
+        let (stopped, staged) = self.freeze(&staging, limits, &call).await?;
+        let committed = self.commit(&staging, staged, limits, &call).await?;
+        self.learn_speed(speed::of(&committed));
+        Ok((stopped, committed))
+    }
+
+    /// Lets the application prepare, and makes sure that there is an image directory, room, and a chance.
+    async fn prepare(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        limits: &Limits,
+        call: &Arc<LastCall>,
+    ) -> Result<Staging> {
+        let (this, deadline) = (Arc::clone(self), limits.frozen);
         let step = spawn_blocking(move || {
+            hooks::run("preCheckpoint", this.setup.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
             let bytes = Snapshot::take().tree(this.started.root).private_bytes();
             room::make(&hold, bytes, this.started.resumed)?;
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
-            Ok(Staging::new(&hold, Purpose::Stop))
+            Ok(Staging::new(&hold, purpose))
         });
-        within(step, deadline, call).await
+        until(step, limits.until_frozen(), call).await
     }
 
     /// A start may have failed to take the image directory for a reason that has passed.
@@ -119,36 +153,36 @@ impl Checkpointer {
     async fn freeze(
         self: &Arc<Self>,
         staging: &Staging,
-        deadline: Instant,
+        limits: &Limits,
         call: &Arc<LastCall>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
-        let (this, place, request) = (Arc::clone(self), staging.clone(), self.request(call));
-        let step = spawn_blocking(move || -> Result<_> {
+        let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
+        let (place, request) = (staging.clone(), self.request(leave, call));
+        let step = spawn_blocking(move || {
             let _inside = place.enter();
-            let (stopped, mut staged) = freeze::freeze(&place, &request)?;
-            staged.extra_paths = extra_files::save(&this.additional_paths(), &place.path().join("files"))?;
-            Ok((stopped, staged))
+            Ok(freeze::freeze(&place, &request)?)
         });
         let expected = Snapshot::take().tree(self.started.root).private_bytes();
-        let hopeless = watch(staging.path(), expected, deadline);
-        let (stopped, staged) = until(step, hopeless, call).await?;
-        tracing::info!(
-            step = "freeze",
-            processes = staged.tree.processes,
-            bytes = staged.tree.resident_bytes,
-            ms = whole_ms(clock.elapsed()),
-            "the application is frozen"
-        );
-        Ok((stopped, staged))
+        let hopeless = async {
+            tokio::select! {
+                reason = watch(staging.path(), expected, limits.frozen, &self.progress) => reason,
+                reason = limits.until_hurry() => reason,
+            }
+        };
+        let frozen = until(step, hopeless, call).await?;
+        tell_frozen(&frozen.1, clock.elapsed());
+        Ok(frozen)
     }
 
-    fn request(&self, call: &Arc<LastCall>) -> freeze::Request {
+    fn request(&self, leave: Leave, call: &Arc<LastCall>) -> freeze::Request {
         freeze::Request {
             root: self.started.root,
             init: self.started.init.clone(),
             strays: self.started.strays.clone(),
             inotify_incompatible_paths: self.setup.config.inotify_incompatible_paths.clone(),
+            additional_paths: self.additional_paths(),
+            leave,
             last_call: Arc::clone(call),
         }
     }
@@ -162,7 +196,7 @@ impl Checkpointer {
         self: &Arc<Self>,
         staging: &Staging,
         staged: Staged,
-        deadline: Instant,
+        limits: &Limits,
         call: &Arc<LastCall>,
     ) -> Result<Manifest> {
         let clock = Instant::now();
@@ -172,7 +206,7 @@ impl Checkpointer {
             let manifest = this.manifest(place.hold().dir().next()?, staged)?;
             Ok(commit::commit(&place, manifest, &asked)?)
         });
-        let committed = within(step, deadline, call).await?;
+        let committed = until(step, limits.until_durable(), call).await?;
         tell_committed(&committed, clock.elapsed());
         Ok(committed)
     }
@@ -223,13 +257,57 @@ fn tell_committed(committed: &Manifest, took: Duration) {
     );
 }
 
-/// Waits for a step until the deadline.
-async fn within<T>(step: JoinHandle<Result<T>>, deadline: Instant, call: &LastCall) -> Result<T> {
-    let late = async {
-        sleep_until(deadline).await;
-        anyhow!("it would not be done within gracePeriod less reserve; is the volume too slow?")
-    };
-    until(step, late, call).await
+fn tell_frozen(staged: &Staged, took: Duration) {
+    let pause = staged.durations_ms.get(freeze::PAUSE);
+    tracing::info!(
+        step = "freeze",
+        processes = staged.tree.processes,
+        bytes = staged.tree.resident_bytes,
+        ms = whole_ms(took),
+        pause_ms = pause,
+        "{}",
+        match pause {
+            None => "the application is frozen".to_owned(),
+            Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
+        }
+    );
+}
+
+/// Until when the steps of a checkpoint may go on.
+struct Limits {
+    /// The dump.
+    frozen: Instant,
+    /// The commit, if anybody waits for it.
+    durable: Option<Instant>,
+    /// Told when something more important has come.
+    hurry: Arc<Notify>,
+}
+
+impl Limits {
+    async fn until_frozen(&self) -> Error {
+        self.late(Some(self.frozen)).await
+    }
+
+    async fn until_durable(&self) -> Error {
+        self.late(self.durable).await
+    }
+
+    async fn until_hurry(&self) -> Error {
+        self.late(None).await
+    }
+
+    async fn late(&self, deadline: Option<Instant>) -> Error {
+        let over = async {
+            match deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.hurry.notified() => anyhow!("it was given up for something more important"),
+            () = over => anyhow!("it would not be done within gracePeriod less reserve; is the volume too slow?"),
+        }
+    }
 }
 
 /// Waits for a step until there is a reason to give it up. Once the commit has begun it is waited for: the checkpoint may

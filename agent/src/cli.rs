@@ -21,6 +21,28 @@ pub struct Cli {
 pub enum Command {
     /// Run a program, or go on with it where its last checkpoint left off.
     Run(Run),
+    /// Ask the agent of this container for a checkpoint, after which the pod ends and the next one goes on.
+    Checkpoint(Checkpoint),
+}
+
+/// Arguments of `crik checkpoint`.
+#[derive(Debug, clap::Args)]
+pub struct Checkpoint {
+    /// Let the application go on after the checkpoint.
+    #[arg(long)]
+    pub leave_running: bool,
+    /// How to print what came of it.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 /// Arguments of `crik run`.

@@ -66,6 +66,8 @@ pub struct Config {
     /// How often a checkpoint is taken while the application goes on.
     #[serde(deserialize_with = "some_duration")]
     pub interval: Option<Duration>,
+    /// Commands to run beside a checkpoint and a restore.
+    pub hooks: Hooks,
     /// Exit codes that can be chosen.
     pub exit_code: ExitCode,
 }
@@ -97,6 +99,7 @@ impl Default for Config {
             claim_timeout: Duration::from_secs(300),
             claim_expiry: Duration::from_secs(60),
             interval: None,
+            hooks: Hooks::default(),
             exit_code: ExitCode::default(),
         }
     }
@@ -132,6 +135,45 @@ pub enum OnClaimed {
     Fresh,
     /// The agent exits, for the kubelet to try again.
     Fail,
+}
+
+/// Commands to run beside a checkpoint and a restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Hooks {
+    /// Before the tree is frozen.
+    pub pre_checkpoint: Option<Hook>,
+    /// When the tree is restored, before its first instruction.
+    pub post_restore: Option<Hook>,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hook {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How long it may take.
+    #[serde(deserialize_with = "duration", default = "hook_timeout")]
+    pub timeout: Duration,
+    /// What its failure means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What the failure of a hook means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Nothing but a line in the log.
+    #[default]
+    Ignore,
+    /// That the checkpoint, or the restore of this generation, has failed.
+    Fail,
+}
+
+fn hook_timeout() -> Duration {
+    Duration::from_secs(5)
 }
 
 /// Exit codes that can be chosen.
@@ -249,6 +291,23 @@ impl Config {
         if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
         }
+        self.hooks.check(self.grace_period - self.reserve - self.decision_timeout)
+    }
+}
+
+impl Hooks {
+    fn check(&self, left: Duration) -> Result<(), Problem> {
+        let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
+        let empty = |hook: &Option<Hook>| hook.as_ref().is_some_and(|hook| hook.command.is_empty());
+        if empty(&self.pre_checkpoint) || empty(&self.post_restore) {
+            return wrong("hooks", "command must have at least the program, such as [/bin/sync]");
+        }
+        if self.pre_checkpoint.as_ref().is_some_and(|hook| hook.timeout >= left) {
+            return wrong(
+                "hooks.preCheckpoint.timeout",
+                "must be shorter than gracePeriod less reserve and decisionTimeout, or no checkpoint could follow",
+            );
+        }
         Ok(())
     }
 }
@@ -341,12 +400,16 @@ mod tests {
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, verifyHashes: false, maxRestores: 1, onRestoreFailure: fail,
               restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
         .unwrap();
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, [NodeState::Draining]);
         assert_eq!(config.exit_code.checkpointed, 75);
+        let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
+        assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
+        assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -378,6 +441,9 @@ mod tests {
             ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
             ("interval: 0s", "interval: must be at least 1s"),
             ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("hooks: {preCheckpoint: {command: []}}", "command must have at least the program"),
+            ("hooks: {preCheckpoint: {}}", "missing field `command`"),
+            ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
             ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),

@@ -8,7 +8,6 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
@@ -21,6 +20,7 @@ use rust_criu::{CgMode, Criu};
 use thiserror::Error;
 
 use crate::limits::{self, CriuVersion};
+use crate::reap::Elsewhere;
 use crate::tree::Snapshot;
 
 /// The environment variable by which CRIU finds its configuration file.
@@ -31,14 +31,6 @@ const CONFIG_FD: RawFd = 199;
 
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Set during a call.
-static RUNNING: AtomicBool = AtomicBool::new(false);
-
-/// True while a CRIU that rust-criu waits for may be a child of ours.
-pub fn is_running() -> bool {
-    RUNNING.load(Ordering::Acquire)
-}
 
 /// Why CRIU did not do it.
 #[derive(Debug, Error)]
@@ -93,19 +85,47 @@ fn ask_version() -> Result<CriuVersion, CriuError> {
     if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }
 }
 
-/// Dumps the tree of `root` into the directory `images` and leaves it stopped. Blocks.
+/// What becomes of the tree after a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// It stays stopped.
+    Stopped,
+    /// It goes on.
+    Running,
+}
+
+impl Leave {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            // Files that have lost their name but not their last link get a name for as long as the image is there.
+            Self::Stopped => &["leave-stopped", "link-remap"],
+            // CRIU removes these names again when it lets the tree go on (criu/cr-dump.c), so the image could not be
+            // restored. Without the option such a file is refused.
+            Self::Running => &["leave-running"],
+        }
+    }
+}
+
+/// Dumps the tree of `root` into the directory `images`. At CRIU's pauses the hook is called, whose errors are ignored: the
+/// library would no longer wait for CRIU to let the tree go. Blocks.
 ///
 /// # Errors
 /// CRIU refused; the tree then runs as before.
-pub fn dump(root: i32, images: &Path) -> Result<(), CriuError> {
-    let _call = Call::begin(&["leave-stopped"])?;
+pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
+    let _call = Call::begin(leave.options())?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory, limits::DUMP_LOG)?;
     criu.set_pid(root);
+    criu.set_notify_scripts(true);
+    criu.set_notify_cb(notified);
     for (name, path) in present_mounts() {
         criu.add_external(format!("mnt[{path}]:{name}"));
     }
-    criu.dump().map_err(|error| refused(&images.join(limits::DUMP_LOG), &error))
+    let ignoring = Box::new(move |pause| {
+        let _ = hook(pause);
+        Ok(())
+    });
+    hooked(ignoring, || criu.dump()).map_err(|error| refused(&images.join(limits::DUMP_LOG), &error))
 }
 
 /// What a restore is given.
@@ -118,12 +138,16 @@ pub struct Restore<'a> {
     pub inherited: &'a [(RawFd, String)],
 }
 
-/// Called at CRIU's two pauses in a restore. An error ends the restore and CRIU kills what it has made.
+/// Called at CRIU's pauses. An error ends a restore, and CRIU kills what it has made.
 pub type Hook = Box<dyn FnMut(Pause) -> io::Result<()> + Send>;
 
-/// When CRIU pauses in a restore.
+/// When CRIU pauses (criu(8), action scripts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pause {
+    /// In a dump, before the first process is frozen.
+    BeforeFreeze,
+    /// The image is written, and all processes are frozen.
+    Dumped,
     /// Before the first process is made.
     BeforeFork,
     /// All processes are restored and none runs yet.
@@ -149,10 +173,14 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
         criu.add_inherit_fd(*fd, key.clone())
             .map_err(|error| CriuError::Refused { first: error.to_string() })?;
     }
+    hooked(hook, || criu.restore()).map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
+}
+
+fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
     HOOK.set(Some(hook));
-    let result = criu.restore();
+    let result = call();
     HOOK.set(None);
-    result.map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
+    result
 }
 
 /// Ends the call that is under way; CRIU's tracees go on when their tracer is gone (ptrace(2)).
@@ -176,6 +204,8 @@ thread_local! {
 
 fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
     let pause = match script {
+        "pre-dump" => Pause::BeforeFreeze,
+        "post-dump" => Pause::Dumped,
         "pre-restore" => Pause::BeforeFork,
         "post-restore" => Pause::BeforeResume,
         _ => return 0,
@@ -193,6 +223,8 @@ fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
 /// One call of CRIU: the configuration file exists as long as this does.
 struct Call {
     _turn: MutexGuard<'static, ()>,
+    /// rust-criu waits for the CRIU that it starts.
+    _waits: Elsewhere,
 }
 
 impl Call {
@@ -207,8 +239,7 @@ impl Call {
         if unsafe { libc::dup2(file.as_raw_fd(), CONFIG_FD) } < 0 {
             return Err(prepare(nix::Error::last()));
         }
-        RUNNING.store(true, Ordering::Release);
-        Ok(Self { _turn: turn })
+        Ok(Self { _turn: turn, _waits: Elsewhere::begin() })
     }
 }
 
@@ -216,7 +247,6 @@ impl Drop for Call {
     fn drop(&mut self) {
         // SAFETY: opened by `begin`, and calls do not overlap.
         drop(unsafe { OwnedFd::from_raw_fd(CONFIG_FD) });
-        RUNNING.store(false, Ordering::Release);
     }
 }
 
@@ -249,7 +279,6 @@ fn request(images: &OwnedFd, log: &str) -> Result<Criu, CriuError> {
     criu.set_log_level(limits::CRIU_LOG_LEVEL);
     criu.set_ext_unix_sk(true);
     criu.set_file_locks(true);
-    criu.set_link_remap(true);
     // A pod's control groups are the kubelet's.
     criu.cgroups_mode(CgMode::IGNORE);
     Ok(criu)

@@ -7,20 +7,38 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Error, anyhow};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::{limits, pace, room};
 
+/// How far a dump is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Bytes that are written.
+    pub written: u64,
+    /// Bytes that will be, about.
+    pub expected: u64,
+}
+
 /// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes: the deadline is over, or
-/// its pace says that it would not make it.
-pub async fn watch(staging: &Path, expected: u64, deadline: Instant) -> Error {
+/// its pace says that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
+pub async fn watch(
+    staging: &Path,
+    expected: u64,
+    deadline: Instant,
+    progress: &watch::Sender<Progress>,
+) -> Error {
     let (began, written) = (Instant::now(), follow(staging.join("criu")));
     let mut told = began;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         sleep(left.min(limits::PACE_POLL)).await;
         let (now, written) = (Instant::now(), written.load(Ordering::Relaxed));
+        progress.send_replace(Progress { written, expected });
         if now >= deadline {
             return anyhow!("the dump would not be done within gracePeriod less reserve");
         }

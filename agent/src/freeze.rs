@@ -1,17 +1,18 @@
-//! Freezes the tree: CRIU writes its image into the staging directory and leaves every process stopped.
+//! Freezes the tree: CRIU writes its image into the staging directory, and leaves every process stopped or lets it go on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use crate::criu::{self, CriuError};
+use crate::criu::{self, CriuError, Hook, Leave, Pause};
+use crate::extra_files::{self, CopyError};
 use crate::image_dir::ImageDirError;
 use crate::last_call::LastCall;
 use crate::logging::whole_ms;
@@ -20,6 +21,9 @@ use crate::staging::Staging;
 use crate::stdio::StdioMap;
 use crate::tree::{Snapshot, Tree};
 use crate::{adopt, cgroups};
+
+/// The name of the duration for which a tree that goes on was frozen.
+pub const PAUSE: &str = "pause";
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -30,8 +34,12 @@ pub struct Request {
     pub init: PathBuf,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
-    /// Paths that are removed before the dump.
+    /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// Files that are not part of the container's image and go with it.
+    pub additional_paths: Vec<PathBuf>,
+    /// What becomes of the tree afterwards.
+    pub leave: Leave,
     /// Closed when the dump would come too late to be begun.
     pub last_call: Arc<LastCall>,
 }
@@ -64,9 +72,15 @@ pub enum FreezeError {
         /// Why it failed.
         source: io::Error,
     },
+    /// An additional path cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
+    /// It says that it did, without having paused for us.
+    #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
+    NoPause,
     /// The application was told to stop meanwhile.
     #[error("the dump came too late to be begun")]
     TooLate,
@@ -116,22 +130,62 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.clean()?;
     let images = make_directory(&staging.join("criu"))?;
-    make_directory(&staging.join("files"))?;
+    let files = make_directory(&staging.join("files"))?;
     if request.last_call.is_closed() {
         return Err(FreezeError::TooLate);
     }
-    remove_all(&request.inotify_incompatible_paths)?;
+    if request.leave == Leave::Stopped {
+        remove_all(&request.inotify_incompatible_paths)?;
+    }
 
-    let began = Instant::now();
-    let outcome = criu::dump(request.root, &images);
-    let durations_ms = BTreeMap::from([("dump".to_owned(), whole_ms(began.elapsed()))]);
+    let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, files, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
-    let stopped = Stopped { tree: Snapshot::take().tree(request.root), before };
+    let stopped = match (request.leave, &outcome) {
+        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before },
+        _ => Stopped { tree: Snapshot::take().tree(request.root), before },
+    };
     outcome?;
-    let tree = facts(&stopped.tree, request)?;
-    let cgroups = cgroups::of(&stopped.tree);
-    Ok((stopped, Staged { tree, stdio: StdioMap::current(), cgroups, extra_paths: Vec::new(), durations_ms }))
+    let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
+    staged.durations_ms.insert("dump".to_owned(), whole_ms(began.elapsed()));
+    if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
+        staged.durations_ms.insert(PAUSE.to_owned(), whole_ms(since.elapsed()));
+    }
+    Ok((stopped, staged))
+}
+
+/// What is learned while the tree is frozen.
+#[derive(Default)]
+struct Frozen {
+    since: Option<Instant>,
+    staged: Option<Result<Staged, FreezeError>>,
+}
+
+fn hook(request: &Request, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen) = (request.clone(), Arc::clone(frozen));
+    Box::new(move |pause| {
+        let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        match pause {
+            Pause::BeforeFreeze => frozen.since = Some(Instant::now()),
+            Pause::Dumped => frozen.staged = Some(stage(&request, &files)),
+            Pause::BeforeFork | Pause::BeforeResume => {}
+        }
+        Ok(())
+    })
+}
+
+/// What goes with the image. The tree is frozen, so its files are those of the same moment.
+fn stage(request: &Request, files: &Path) -> Result<Staged, FreezeError> {
+    let tree = Snapshot::take().tree(request.root);
+    Ok(Staged {
+        tree: facts(&tree, request)?,
+        stdio: StdioMap::current(),
+        cgroups: cgroups::of(&tree),
+        extra_paths: extra_files::save(&request.additional_paths, files)?,
+        durations_ms: BTreeMap::new(),
+    })
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

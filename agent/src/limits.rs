@@ -157,3 +157,26 @@ pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
 
 /// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
 pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
+
+/// How often a hook that runs is looked at.
+pub const HOOK_POLL: Duration = Duration::from_millis(5);
+
+/// Where a restored application finds which generation it is.
+pub const RESTORED: &str = "/run/crik/restored.json";
+
+/// The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for a year.
+pub const LATEST_TIME: u64 = 253_402_300_799;
+
+/// The start of the name of the agent's control socket, which is in no file system (unix(7), abstract), since a container
+/// may have none that can be written. The PID namespace follows, so that containers that share a network do not meet.
+pub const CONTROL_SOCKET: &str = "crik-agent-";
+
+/// A request on the control socket is one short line.
+pub const REQUEST_MAX_BYTES: u64 = 4 << 10;
+
+/// How long who connects may take to say what is wanted, and how long an answer may take to be read before the agent
+/// exits.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// After this a person wants to see that something happens.
+pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);

@@ -1,5 +1,6 @@
 //! The one place that waits for our children; `adopt.rs` waits for stops of what it traces.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::tree::Snapshot;
-use crate::{criu, exit, limits};
+use crate::{exit, limits};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +57,30 @@ impl std::fmt::Display for Status {
 /// Reaps every child that has ended, and tells how `root` ended if it is among them. To be called at each SIGCHLD,
 /// which may stand for any number of children.
 ///
-/// While CRIU runs, only `root` is waited for: rust-criu may still send the CRIU that it started a SIGKILL, which must not
-/// meet another process under the same id. What ends meanwhile is reaped at the next call.
+/// While somebody else waits for a child ([`Elsewhere`]), only `root` is waited for. What ends meanwhile is reaped at the next
+/// call.
 pub fn reap(root: i32) -> Option<Status> {
-    collect(if criu::is_running() { root } else { ANY_CHILD }, root)
+    collect(if WAITED_ELSEWHERE.load(Ordering::Acquire) > 0 { root } else { ANY_CHILD }, root)
+}
+
+static WAITED_ELSEWHERE: AtomicUsize = AtomicUsize::new(0);
+
+/// As long as one of these lives, a child belongs to who has made it: its status is not taken away, and a SIGKILL for it
+/// cannot meet another process under the same id.
+pub struct Elsewhere(());
+
+impl Elsewhere {
+    /// To be made before the child.
+    pub fn begin() -> Self {
+        WAITED_ELSEWHERE.fetch_add(1, Ordering::AcqRel);
+        Self(())
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        WAITED_ELSEWHERE.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn collect(whom: i32, root: i32) -> Option<Status> {

@@ -23,7 +23,7 @@ pub enum RestoreError {
 }
 
 /// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
-/// `verdict` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
@@ -31,27 +31,24 @@ pub fn restore(
     path: &Path,
     manifest: &Manifest,
     work: &Path,
-    verdict: impl FnMut() -> io::Result<()> + Send + 'static,
+    go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
     extra_files::put_back(&manifest.extra_paths, &path.join("files"))?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = manifest.stdio.inherited();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join("criu");
-    Ok(criu::restore(
-        &criu::Restore { images: &images, work, inherited: &inherited },
-        hook(manifest, verdict),
-    )?)
+    Ok(criu::restore(&criu::Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
 }
 
-fn hook(manifest: &Manifest, mut verdict: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
+fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
         Pause::BeforeFork if orphans => adopt::watch_for_root(root),
-        Pause::BeforeFork => Ok(()),
+        Pause::BeforeFork | Pause::BeforeFreeze | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next rung needs the low ids again.
-            verdict()?;
+            go()?;
             pids::pass_reserved()
         }
     })

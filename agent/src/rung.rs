@@ -2,19 +2,21 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow};
 
 use crate::hold::Hold;
+use crate::hooks::HookError;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
 use crate::last_call::LastCall;
 use crate::manifest::Manifest;
+use crate::setup::Setup;
 use crate::staging::{Purpose, Staging};
 use crate::verdict::Verdict;
 use crate::verify::VerifyError;
-use crate::{limits, restore, verify};
+use crate::{hooks, limits, restore, restored, verify};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///
@@ -31,9 +33,10 @@ pub fn check(hold: &Hold, generation: Generation, here: &Identity) -> Result<Man
 pub fn bring_back(
     hold: &Arc<Hold>,
     manifest: &Manifest,
-    hashes: bool,
+    setup: &Arc<Setup>,
     last_call: &Arc<LastCall>,
 ) -> Result<()> {
+    let hashes = setup.config.verify_hashes;
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
     let work = staging.clean()?;
@@ -41,14 +44,37 @@ pub fn bring_back(
         verify::extra_files(&path, manifest)?;
     }
     let verdict = Arc::new(if hashes { Verdict::begin(&path, manifest) } else { Verdict::good() });
-    let (asked, call) = (Arc::clone(&verdict), Arc::clone(last_call));
-    let judge = move || {
-        asked.wait(|| call.is_closed()).map_err(io::Error::other)?;
-        if call.begin() { Ok(()) } else { Err(io::Error::other("the restore was given up")) }
-    };
-    let Err(error) = restore::restore(&path, manifest, work, judge) else { return Ok(()) };
+    let refused = Arc::new(OnceLock::new());
+    let go = go(setup, manifest, &verdict, last_call, &refused);
+    let Err(error) = restore::restore(&path, manifest, work, go) else { return Ok(()) };
     staging.keep_log(Path::new(limits::RESTORE_LOG));
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verdict.wait(|| last_call.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
-    Err(error.into())
+    Err(refused.get().map_or_else(|| error.into(), |why: &String| anyhow!("{why}")))
+}
+
+/// Says whether the tree, which is restored and stopped, may go on; notes why not.
+fn go(
+    setup: &Arc<Setup>,
+    manifest: &Manifest,
+    verdict: &Arc<Verdict>,
+    last_call: &Arc<LastCall>,
+    refused: &Arc<OnceLock<String>>,
+) -> impl FnMut() -> io::Result<()> + Send + use<> {
+    let (setup, manifest, verdict) = (Arc::clone(setup), manifest.clone(), Arc::clone(verdict));
+    let (call, refused) = (Arc::clone(last_call), Arc::clone(refused));
+    move || {
+        let ready = verdict.wait(|| call.is_closed()).and_then(|()| {
+            make_ready(&setup, &manifest).map_err(|error| error.to_string())?;
+            if call.begin() { Ok(()) } else { Err("the restore was given up".to_owned()) }
+        });
+        ready.map_err(|why| io::Error::other(refused.get_or_init(|| why).clone()))
+    }
+}
+
+/// The last that happens before the first instruction of the tree.
+fn make_ready(setup: &Setup, manifest: &Manifest) -> Result<(), HookError> {
+    restored::tell(manifest, &setup.pod);
+    let variables = [("CRIK_GENERATION", manifest.generation.0.to_string())];
+    hooks::run("postRestore", setup.config.hooks.post_restore.as_ref(), &variables)
 }

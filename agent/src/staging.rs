@@ -34,6 +34,7 @@ impl Purpose {
 #[derive(Debug, Clone)]
 pub struct Staging {
     hold: Arc<Hold>,
+    purpose: Purpose,
     path: PathBuf,
     busy: Arc<Mutex<()>>,
 }
@@ -41,7 +42,13 @@ pub struct Staging {
 impl Staging {
     /// For `purpose`. Nothing is made yet.
     pub fn new(hold: &Arc<Hold>, purpose: Purpose) -> Self {
-        Self { hold: Arc::clone(hold), path: hold.path().join(purpose.name()), busy: Arc::default() }
+        let path = hold.path().join(purpose.name());
+        Self { hold: Arc::clone(hold), purpose, path, busy: Arc::default() }
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// The directory.

@@ -1,7 +1,5 @@
 //! The start: acquire → find → verify → claim → restore, rung by rung, and a fresh start below the last.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +9,7 @@ use thiserror::Error;
 use crate::acquire::{AcquireError, acquire};
 use crate::cancel::give_up;
 use crate::claim::{Claim, Outcome};
-use crate::config::{Config, OnClaimed, OnRestoreFailure};
+use crate::config::{OnClaimed, OnRestoreFailure};
 use crate::hold::Hold;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
@@ -20,37 +18,11 @@ use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::Manifest;
 use crate::patience::{Abandoned, patiently};
-use crate::pod::Pod;
+use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
 use crate::tree::Snapshot;
-use crate::{criu, find, init, reap, rung, spawn};
-
-/// What a start is given.
-#[derive(Debug)]
-pub struct Setup {
-    /// The configuration.
-    pub config: Config,
-    /// The application's command line.
-    pub command: Vec<OsString>,
-    /// This pod.
-    pub pod: Pod,
-}
-
-/// A tree that runs.
-#[derive(Debug)]
-pub struct Started {
-    /// Its root.
-    pub root: i32,
-    /// The program of the root.
-    pub init: PathBuf,
-    /// Processes that the restore put outside the tree; none, unless something went wrong.
-    pub strays: Vec<i32>,
-    /// The generation from which it was resumed.
-    pub resumed: Option<Generation>,
-    /// The image directory, if this pod holds it.
-    pub hold: Option<Arc<Hold>>,
-}
+use crate::{criu, find, init, reap, restored, rung, spawn};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -76,7 +48,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// Nothing runs. The image directory is then given back.
-pub async fn start(setup: &Setup, signals: &Signals) -> Result<Started, StartError> {
+pub async fn start(setup: &Arc<Setup>, signals: &Signals) -> Result<Started, StartError> {
     let hold = hold(setup, signals).await?;
     let started = start_with(setup, signals, hold.clone()).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
@@ -86,7 +58,7 @@ pub async fn start(setup: &Setup, signals: &Signals) -> Result<Started, StartErr
 }
 
 /// Takes the image directory, if there is one to take.
-async fn hold(setup: &Setup, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
+async fn hold(setup: &Arc<Setup>, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
     let config = &setup.config;
     let Some(path) = &config.image_dir else { return Ok(None) };
     match acquire(path, config, &setup.pod, signals).await {
@@ -111,7 +83,7 @@ async fn hold(setup: &Setup, signals: &Signals) -> Result<Option<Arc<Hold>>, Sta
 }
 
 async fn start_with(
-    setup: &Setup,
+    setup: &Arc<Setup>,
     signals: &Signals,
     hold: Option<Arc<Hold>>,
 ) -> Result<Started, StartError> {
@@ -140,7 +112,7 @@ enum Unresumed {
 }
 
 async fn resume_newest(
-    setup: &Setup,
+    setup: &Arc<Setup>,
     signals: &Signals,
     hold: &Arc<Hold>,
 ) -> Result<Option<Started>, Unresumed> {
@@ -196,7 +168,7 @@ impl From<Abandoned> for Failure {
 
 /// One rung: verify, claim, restore.
 async fn resume(
-    setup: &Setup,
+    setup: &Arc<Setup>,
     signals: &Signals,
     hold: &Arc<Hold>,
     generation: Generation,
@@ -244,15 +216,15 @@ async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, 
 
 /// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
 async fn bring_back(
-    setup: &Setup,
+    setup: &Arc<Setup>,
     signals: &Signals,
     hold: &Arc<Hold>,
     manifest: &Manifest,
 ) -> Result<(), Failure> {
     let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
     let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
-    let hashes = config.verify_hashes;
-    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, hashes, &asked));
+    let told = Arc::clone(setup);
+    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, &told, &asked));
     let failure = tokio::select! {
         done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
         () = tokio::time::sleep(config.restore_timeout) => {
@@ -328,6 +300,7 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
 
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {
     let began = Instant::now();
+    restored::forget();
     let init = init::install(setup.config.image_dir.as_deref())?;
     let root = spawn::spawn(&init, &setup.command)?;
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");

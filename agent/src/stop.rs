@@ -6,6 +6,7 @@ use anyhow::Result;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
+use crate::background::Background;
 use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
 use crate::ends::Phase;
@@ -13,7 +14,7 @@ use crate::hold::Hold;
 use crate::logging::whole_ms;
 use crate::node_state::Node;
 use crate::reap::Status;
-use crate::start::Setup;
+use crate::setup::Setup;
 use crate::supervise::{Event, Supervisor};
 
 /// How a SIGTERM was answered.
@@ -35,6 +36,7 @@ pub async fn stop(
     checkpointer: &Arc<Checkpointer>,
     node: Option<&Node>,
     supervisor: &mut Supervisor,
+    background: &mut Background,
 ) -> Result<Outcome> {
     let (began, setup) = (Instant::now(), &checkpointer.setup);
     let decision = tokio::select! {
@@ -42,12 +44,16 @@ pub async fn stop(
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
     tell(&decision, whole_ms(began.elapsed()));
+    let deadline = began + checkpointer.patience();
     if let Decision::Terminate(_) = decision {
         supervisor.forward(libc::SIGTERM);
+        background.give_up(deadline).await;
         return Ok(Outcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
     }
-    let deadline = began + setup.config.grace_period.saturating_sub(setup.config.reserve);
-    let Err(error) = checkpointer.checkpoint(deadline).await else { return Ok(Outcome::Checkpointed) };
+    background.give_up(deadline).await;
+    let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
+        return Ok(Outcome::Checkpointed);
+    };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(libc::SIGTERM);
     tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}");

@@ -26,6 +26,18 @@ pub fn verify(outputs: &[String]) -> Result<u64> {
     Ok(last)
 }
 
+/// Checks that `after` goes on from a state that `before` had passed through, as after a node loss: what came later is done
+/// again.
+///
+/// # Errors
+/// It does not.
+pub fn verify_repeated(before: &str, after: &str) -> Result<u64> {
+    let first = after.lines().find_map(parse).context("the successor made no step")?.0;
+    let kept = before.lines().filter(|line| parse(line).is_none_or(|(number, ..)| number < first));
+    let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
+    verify(&[kept, after.to_owned()])
+}
+
 fn parse(line: &str) -> Option<(u64, &str, &str)> {
     let mut words = line.strip_prefix("step ")?.split(' ');
     Some((words.next()?.parse().ok()?, words.next()?, words.next()?))
@@ -47,6 +59,14 @@ mod tests {
             lines.push(format!("step {number} t {hash}\n"));
         }
         lines
+    }
+
+    #[test]
+    fn steps_that_are_done_again_must_follow_from_what_was_kept() {
+        let (before, whole) = (chain(5).concat(), chain(9));
+        assert_eq!(verify_repeated(&before, &whole[4..].concat()).unwrap(), 9);
+        assert!(verify_repeated(&before, &whole[7..].concat()).is_err());
+        assert!(verify_repeated(&before, "").is_err());
     }
 
     #[test]

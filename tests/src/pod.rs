@@ -188,7 +188,7 @@ pub struct Running {
     pub stderr: Output,
     /// When runc was called.
     pub started: Instant,
-    _bundle: Bundle,
+    bundle: Bundle,
 }
 
 /// A process of a container, as it looks from inside.
@@ -225,7 +225,7 @@ impl Running {
             .context("runc is missing; apt-get install runc")?;
         ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
         let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
-        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, _bundle: bundle })
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle })
     }
 
     /// Sends a signal to the container's first process, as a runtime does.
@@ -246,6 +246,17 @@ impl Running {
         // SAFETY: kill(2) takes two numbers.
         nix::errno::Errno::result(unsafe { libc::kill(self.init.as_raw(), signal) })?;
         Ok(())
+    }
+
+    /// Runs a command in the container, as `kubectl exec` does; returns its exit code and what it printed on standard output
+    /// and standard error.
+    ///
+    /// # Errors
+    /// runc refuses.
+    pub fn exec(&self, command: &[&str]) -> Result<(Option<i32>, String, String)> {
+        let output = Command::new("runc").args(["exec", &self.bundle.id]).args(command).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
     }
 
     /// Waits for the container's end and returns its exit code.

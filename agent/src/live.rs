@@ -1,0 +1,175 @@
+//! The life of a tree, from its start to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signalfd::SignalFd;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout};
+
+use crate::background::Background;
+use crate::checkpoint::Checkpointer;
+use crate::control::{Answer, Asked, Control, Reply};
+use crate::ends::{NextStart, Phase, next_start};
+use crate::manifest::Manifest;
+use crate::node_state::Node;
+use crate::reap::Status;
+use crate::setup::Setup;
+use crate::signals::Signals;
+use crate::start::start;
+use crate::stop::{Outcome, mark_ended, stop};
+use crate::supervise::{Event, Supervisor};
+use crate::{house, limits, reap};
+
+/// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
+///
+/// # Errors
+/// Nothing could be started, or it can no longer be watched over.
+pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
+    let url = setup.config.node_state_server_url.as_deref();
+    let node = url.map(|url| Node::follow(url, setup.pod.node.as_deref()));
+    let signals = Signals::new(signals)?;
+    let started = start(setup, &signals).await?;
+    let supervisor = Supervisor::new(signals, started.root);
+    let checkpointer = Checkpointer::new(setup, started);
+    house::keep(&checkpointer);
+    let life = Life {
+        background: Background::new(&checkpointer),
+        control: Control::listen(&checkpointer.progress),
+        phase: Phase::Running,
+        rest: None,
+        checkpointer,
+        node,
+        supervisor,
+    };
+    life.go_on().await
+}
+
+/// A tree that runs, and what may happen to it.
+struct Life {
+    checkpointer: Arc<Checkpointer>,
+    node: Option<Node>,
+    supervisor: Supervisor,
+    background: Background,
+    control: Control,
+    phase: Phase,
+    /// What is left to do on the volume after a stop.
+    rest: Option<JoinHandle<()>>,
+}
+
+/// What has happened.
+enum News {
+    Of(Event),
+    Asked(Asked),
+}
+
+impl Life {
+    async fn go_on(mut self) -> Result<i32> {
+        loop {
+            let over = match self.news().await? {
+                News::Of(Event::Ended(status)) => Some(self.end(status).await),
+                // Once the application is told to stop, a further SIGTERM is for it too.
+                News::Of(Event::Signal(libc::SIGTERM)) if self.phase == Phase::Running => self.stop().await?,
+                News::Of(Event::Signal(signal)) => {
+                    self.supervisor.forward(signal);
+                    None
+                }
+                News::Asked(asked) => self.answer(asked).await,
+            };
+            if let Some(code) = over {
+                return Ok(code);
+            }
+        }
+    }
+
+    async fn news(&mut self) -> Result<News> {
+        tokio::select! {
+            biased;
+            event = self.supervisor.next() => Ok(News::Of(event?)),
+            asked = self.control.next() => Ok(News::Asked(asked)),
+            never = self.background.go_on(), if self.phase == Phase::Running => never,
+        }
+    }
+
+    /// The exit code if that was the end.
+    async fn stop(&mut self) -> Result<Option<i32>> {
+        let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
+        match stop(&self.checkpointer, node, supervisor, &mut self.background).await? {
+            Outcome::Checkpointed => Ok(Some(self.leave().await)),
+            Outcome::Ended(status) => Ok(Some(self.end(status).await)),
+            Outcome::Passed(phase, rest) => {
+                (self.phase, self.rest) = (phase, rest);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The exit code if that was the end.
+    async fn answer(&mut self, asked: Asked) -> Option<i32> {
+        if self.phase != Phase::Running {
+            asked.reply.send(Answer::failed("the application is told to stop"));
+        } else if asked.request.leave_running {
+            self.background.begin(Some(asked.reply));
+        } else {
+            return self.checkpoint(asked.reply).await;
+        }
+        None
+    }
+
+    /// A person wants the application to go on elsewhere. If that cannot be, it goes on here.
+    async fn checkpoint(&mut self, reply: Reply) -> Option<i32> {
+        let deadline = Instant::now() + self.checkpointer.patience();
+        self.background.give_up(deadline).await;
+        match self.checkpointer.checkpoint(deadline).await {
+            Ok(committed) => Some(self.leave_after(reply, &committed).await),
+            Err(error) => {
+                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+                drop(self.checkpointer.clean_up());
+                reply.send(Answer::failed(&format!("{error:#}")));
+                None
+            }
+        }
+    }
+
+    async fn leave_after(&self, reply: Reply, committed: &Manifest) -> i32 {
+        reply.send_last(Answer::committed(committed)).await;
+        self.leave().await
+    }
+
+    /// The image is durable, and the next pod may have it.
+    async fn leave(&self) -> i32 {
+        reap::end_all_children();
+        self.give_back(None, limits::CLEAN_UP_PATIENCE).await;
+        self.checkpointer.setup.config.exit_code.checkpointed.into()
+    }
+
+    /// The application has ended: marks the end if it is one, ends what it left behind, and passes its status on.
+    async fn end(&mut self, status: Status) -> i32 {
+        tracing::info!(step = "exit", "the application ended: {status}");
+        reap::end_all_children();
+        if let Some(rest) = self.rest.take() {
+            let _ = timeout(limits::CLEAN_UP_PATIENCE, rest).await;
+        }
+        let fresh = next_start(self.phase, status) == NextStart::Fresh;
+        // What is committed after the mark would be resumed.
+        self.background.give_up(Instant::now() + limits::END_PATIENCE).await;
+        self.give_back(fresh.then_some(status), limits::END_PATIENCE).await;
+        status.exit_code()
+    }
+
+    /// Gives the image directory back, after marking an end if there is one to mark. A volume that hangs holds up nobody
+    /// for ever.
+    async fn give_back(&self, ended: Option<Status>, patience: Duration) {
+        let Some(hold) = self.checkpointer.hold() else { return };
+        let done = spawn_blocking(move || {
+            ended.iter().for_each(|status| mark_ended(&hold, &status.to_string()));
+            hold.release();
+        });
+        if timeout(patience, done).await.is_err() {
+            tracing::error!(
+                "the volume does not answer; the image directory is not given back, nor an end marked"
+            );
+        }
+    }
+}

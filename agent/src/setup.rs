@@ -1,0 +1,36 @@
+//! What a start is given, and what comes of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::hold::Hold;
+use crate::image_dir::Generation;
+use crate::pod::Pod;
+
+/// What a start is given.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// The application's command line.
+    pub command: Vec<OsString>,
+    /// This pod.
+    pub pod: Pod,
+}
+
+/// A tree that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// Processes that the restore put outside the tree; none, unless something went wrong.
+    pub strays: Vec<i32>,
+    /// The generation from which it was resumed.
+    pub resumed: Option<Generation>,
+    /// The image directory, if this pod holds it.
+    pub hold: Option<Arc<Hold>>,
+}

@@ -1,0 +1,130 @@
+//! Checkpoints while the application goes on: periodic ones, for nodes that vanish without notice, and those that somebody
+//! asks for.
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started, starts_fresh};
+use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
+
+/// The line in the log that tells for how long the application stood still.
+const PAUSED: &str = "the application was frozen for ";
+
+/// So that the next pod need not wait long for one that vanished.
+const SHORT_EXPIRY: &str = "claimExpiry: 1s";
+
+fn asked(running: &Running, more: &[&str]) -> Result<serde_json::Value> {
+    let command = [&["crik", "checkpoint", "--output", "json"], more].concat();
+    let (code, out, err) = running.exec(&command)?;
+    ensure!(code == Some(0), "{out}{err}\n{}", running.transcript());
+    Ok(serde_json::from_str(&out)?)
+}
+
+#[test]
+fn a_node_that_vanishes_without_notice_costs_one_interval() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("interval: 1s").config(SHORT_EXPIRY);
+    let mut first = started(&pod)?;
+    first.stderr.wait_for("generation 00000003 is durable")?;
+    ensure!(first.stderr.text().contains(PAUSED), "{}", first.transcript());
+    wait_for("older generations to be removed", || (volume.generations("job-0").len() == 2).then_some(()))?;
+    first.signal(Signal::SIGKILL)?;
+    first.wait()?;
+    let second = started(&pod.replacement())?;
+    second.stderr.wait_for("restored generation ")?;
+    chain::verify_repeated(&first.stdout.text(), &second.stdout.text()).map(drop)
+}
+
+#[test]
+fn without_an_interval_nothing_is_checkpointed() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    running.wait_for_lines(5 * STEPS)?;
+    ensure!(volume.generations("job-0").is_empty() && !running.stderr.text().contains(PAUSED));
+    ends_with(&mut running, CHECKPOINTED)
+}
+
+#[test]
+fn a_stop_is_not_held_up_by_a_periodic_checkpoint() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/memory.py", "200"]).config("interval: 1s");
+    let mut running = started(&pod)?;
+    // In the midst of one.
+    wait_for("a periodic dump", || {
+        let holds = std::fs::read_dir(volume.path().join("job-0/holders")).ok()?;
+        holds.flatten().any(|hold| hold.path().join("interval/criu").exists()).then_some(())
+    })?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    next.stderr.wait_for("restored generation ")?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_checkpoint_can_be_asked_for() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config(SHORT_EXPIRY);
+    let mut running = started(&pod)?;
+    let told = asked(&running, &["--leave-running"])?;
+    ensure!(told["generation"] == 1 && told["pauseMs"].is_u64(), "{told}");
+    running.wait_for_lines(3 * STEPS)?;
+    let told = asked(&running, &[])?;
+    ensure!(told["generation"] == 2 && told["pauseMs"].is_null(), "{told}");
+    ensure!(running.wait()? == CHECKPOINTED, "{}", running.transcript());
+    let next = started(&pod.replacement())?;
+    resumes(&next, 2)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn an_application_goes_on_when_a_checkpoint_that_was_asked_for_fails() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .config("hooks: {preCheckpoint: {command: [/bin/false], onFailure: fail}}");
+    let mut running = started(&pod)?;
+    for more in [&[][..], &["--leave-running"]] {
+        let (code, _, err) = running.exec(&[&["crik", "checkpoint"], more].concat())?;
+        ensure!(code == Some(1) && err.contains("hook preCheckpoint: exit status: 1"), "{code:?} {err}");
+    }
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    ensure!(!running.stdout.text().contains("goodbye"), "{}", running.transcript());
+    ends_with(&mut running, 0)
+}
+
+#[test]
+fn without_an_agent_the_command_says_so() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.command(&[], &SINGLE));
+    let running = started(&pod)?;
+    let (code, _, err) = running.exec(&["crik", "checkpoint"])?;
+    ensure!(code == Some(1) && err.contains("no agent of crik runs in this container"), "{err}");
+    Ok(())
+}
+
+#[test]
+fn work_that_finished_during_a_periodic_checkpoint_is_not_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/endings.py"]).config("interval: 1s");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for(PAUSED)?;
+    running.signal(Signal::SIGUSR1)?;
+    ensure!(running.wait()? == 0, "{}", running.transcript());
+    starts_fresh(&started(&pod)?)
+}
+
+#[test]
+fn a_restored_application_knows_its_generation() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let read = |running: &Running| running.exec(&["cat", "/run/crik/restored.json"]);
+    let mut first = started(&pod)?;
+    ensure!(read(&first)?.0 == Some(1), "a fresh start was not restored");
+    ends_with(&mut first, CHECKPOINTED)?;
+    let second = started(&pod)?;
+    let told: serde_json::Value = serde_json::from_str(&read(&second)?.1)?;
+    ensure!(told["generation"] == 1 && told["restoredOn"] == "node-a", "{told}");
+    ensure!(told["checkpointedAt"].as_str().context("no time")?.ends_with('Z'), "{told}");
+    Ok(())
+}
