@@ -21,6 +21,8 @@ pub struct Spec {
     pub seccomp: Option<Value>,
     /// More mounts, in the specification's form.
     pub mounts: Vec<Value>,
+    /// Bytes of memory that it may have.
+    pub memory_limit: Option<u64>,
 }
 
 /// What a container runtime gives when a pod asks for nothing.
@@ -65,6 +67,7 @@ impl Spec {
             read_only: false,
             seccomp: None,
             mounts: Vec::new(),
+            memory_limit: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Spec {
                 "cgroupsPath": format!("/{id}"),
                 "namespaces": self.namespaces(),
                 "seccomp": self.seccomp,
+                "resources": {"memory": {"limit": self.memory_limit}},
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
                 "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             },

@@ -2,77 +2,107 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
-/// Checkpoints a program, resumes it, ends it by `end`, and starts it again.
-fn after(end: impl FnOnce(&mut Running) -> Result<()>) -> Result<(Running, Vec<String>, Volume)> {
-    let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/endings.py"]);
-    let first = checkpointed(&pod)?;
-    let mut second = started(&pod)?;
-    resumes(&second, 1)?;
-    end(&mut second)?;
-    let third = started(&pod)?;
-    Ok((third, vec![first], volume))
+/// A workload whose checkpoint was resumed once.
+struct Resumed {
+    volume: Volume,
+    pod: Pod,
+    first: String,
+}
+
+const ENDINGS: [&str; 2] = ["python3", "/programs/endings.py"];
+
+impl Resumed {
+    /// Others may take its image directory over when it was silent for `expiry`.
+    fn new(expiry: &str) -> Result<(Self, Running)> {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &ENDINGS).config(&format!("claimExpiry: {expiry}"));
+        let first = checkpointed(&pod)?;
+        let second = started(&pod)?;
+        resumes(&second, 1)?;
+        Ok((Self { volume, pod, first }, second))
+    }
+
+    /// The next start resumes the checkpoint again.
+    fn is_resumed_by(&self, pod: &Pod) -> Result<()> {
+        let next = started(pod)?;
+        resumes(&next, 1)?;
+        chain::verify(&[self.first.clone(), next.stdout.text()]).map(drop)
+    }
 }
 
 #[test]
 fn work_that_finished_is_not_resumed() -> Result<()> {
-    let (next, _, volume) = after(|running| {
-        running.signal(Signal::SIGUSR1)?;
-        ensure!(running.wait()? == 0, "{}", running.transcript());
-        Ok(())
-    })?;
+    let (workload, mut running) = Resumed::new("1h")?;
+    running.signal(Signal::SIGUSR1)?;
+    ensure!(running.wait()? == 0, "{}", running.transcript());
+    ensure!(workload.volume.path().join("job-0/ended.json").exists());
+    let mut next = started(&workload.pod)?;
     starts_fresh(&next)?;
-    ensure!(volume.path().join("job-0/ended.json").exists());
     // What the new life leaves behind is resumed again.
-    drop(next);
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/endings.py"]);
-    let output = checkpointed(&pod)?;
-    let last = started(&pod)?;
+    ends_with(&mut next, CHECKPOINTED)?;
+    let last = started(&workload.pod)?;
     resumes(&last, 2)?;
-    chain::verify(&[output, last.stdout.text()]).map(drop)
+    chain::verify(&[next.stdout.text(), last.stdout.text()]).map(drop)
 }
 
 #[test]
 fn a_crash_is_resumed_from_the_checkpoint() -> Result<()> {
-    let (next, mut outputs, _volume) = after(|running| {
-        running.signal(Signal::SIGUSR2)?;
-        ensure!(running.wait()? == 3, "{}", running.transcript());
-        Ok(())
-    })?;
-    resumes(&next, 1)?;
-    outputs.push(next.stdout.text());
-    chain::verify(&outputs).map(drop)
+    let (workload, mut running) = Resumed::new("1h")?;
+    running.signal(Signal::SIGUSR2)?;
+    ensure!(running.wait()? == 3, "{}", running.transcript());
+    workload.is_resumed_by(&workload.pod)
 }
 
 #[test]
 fn a_program_that_a_signal_killed_is_resumed() -> Result<()> {
-    let (next, _, _volume) = after(|running| {
-        let python = running.processes().into_iter().find(|process| process.name == "python3");
-        let pid = python.map(|process| process.host_pid).unwrap_or_default();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL)?;
-        ensure!(running.wait()? == 128 + 9, "{}", running.transcript());
-        Ok(())
-    })?;
-    resumes(&next, 1)
+    let (workload, mut running) = Resumed::new("1h")?;
+    let python = running.processes().into_iter().find(|process| process.name == "python3");
+    let pid = python.context("no python3")?.host_pid;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL)?;
+    ensure!(running.wait()? == 128 + 9, "{}", running.transcript());
+    workload.is_resumed_by(&workload.pod)
 }
 
 #[test]
-fn a_pod_that_vanished_with_its_node_is_resumed() -> Result<()> {
-    let (next, _, _volume) = after(|running| {
-        running.signal(Signal::SIGKILL)?;
-        running.wait().map(drop)
-    })?;
-    resumes(&next, 1)
+fn a_program_that_the_kernel_killed_for_its_memory_is_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/greedy.py"])
+        .with(|spec| spec.memory_limit = Some(256 << 20));
+    let first = checkpointed(&pod)?;
+    let mut second = started(&pod)?;
+    resumes(&second, 1)?;
+    second.signal(Signal::SIGUSR1)?;
+    ensure!(second.wait()? == 128 + 9, "{}", second.transcript());
+    let third = started(&pod)?;
+    resumes(&third, 1)?;
+    chain::verify(&[first, third.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_container_that_was_killed_is_resumed_at_once_by_its_restart() -> Result<()> {
+    let (workload, mut running) = Resumed::new("1h")?;
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    // By the pod's uid it is known to be gone, so no expiry is waited for.
+    workload.is_resumed_by(&workload.pod)
+}
+
+#[test]
+fn a_pod_that_vanished_with_its_node_is_resumed_when_its_hold_has_expired() -> Result<()> {
+    let (workload, mut running) = Resumed::new("1s")?;
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    workload.is_resumed_by(&workload.pod.replacement())
 }
 
 #[test]
@@ -115,12 +145,15 @@ fn old_generations_are_removed_only_after_a_newer_one_is_committed() -> Result<(
 #[test]
 fn what_a_dump_left_half_way_is_swept_and_never_resumed() -> Result<()> {
     let volume = Volume::new()?;
-    let staging = volume.path().join("job-0/staging/criu");
-    fs::create_dir_all(&staging)?;
-    fs::write(staging.join("inventory.img"), "half an image")?;
-    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let half =
+        ["job-0/staging/criu", "job-0/holders/00000001/staging/criu"].map(|path| volume.path().join(path));
+    for path in &half {
+        fs::create_dir_all(path)?;
+        fs::write(path.join("inventory.img"), "half an image")?;
+    }
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("claimExpiry: 1s");
     let output = checkpointed(&pod)?;
-    ensure!(!staging.exists());
+    ensure!(half.iter().all(|path| !path.exists()));
     let next = started(&pod)?;
     resumes(&next, 1)?;
     chain::verify(&[output, next.stdout.text()]).map(drop)

@@ -26,7 +26,8 @@ fn the_application_can_prepare_for_a_checkpoint() -> Result<()> {
 #[test]
 fn the_environment_is_made_ready_before_the_first_instruction() -> Result<()> {
     let volume = Volume::new()?;
-    let script = "cp /run/crik/restored.json /checkpoints/told; echo $CRIK_GENERATION > /checkpoints/hook; ls /proc";
+    let script =
+        "cp /run/crik/restored.json /checkpoints/told; echo $CRIK_GENERATION > /checkpoints/hook; ls /proc";
     let pod = pod(&volume, "postRestore", script, ", onFailure: fail");
     let before = checkpointed(&pod)?;
     ensure!(!volume.path().join("hook").exists(), "a fresh start is no restore");
