@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cancel::give_up;
 use crate::criu::Leave;
 use crate::dump_progress::{Progress, watch};
+use crate::fault::{Point, reach};
 use crate::freeze::{self, Staged, Stopped};
 use crate::hold::{Hold, Wish};
 use crate::identity::Identity;
@@ -81,6 +82,7 @@ impl Checkpointer {
         let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let (stopped, committed) = self.take(Purpose::Stop, &limits).await?;
         stopped.kill();
+        reach(Point::Killed);
         Ok(committed)
     }
 
@@ -118,6 +120,7 @@ impl Checkpointer {
             let hold = this.take_hold()?;
             let bytes = Snapshot::take().tree(this.started.root).private_bytes();
             room::make(&hold, bytes, this.started.resumed)?;
+            reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
             Ok(Staging::new(&hold, purpose))
         });

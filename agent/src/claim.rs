@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::durable::to_json;
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError, io_at};
 use crate::limits;
@@ -96,6 +97,7 @@ impl Claim {
         });
         let claim = Self { hold: Arc::clone(hold), generation, account };
         claim.write()?;
+        reach(Point::Claimed);
         Ok(claim)
     }
 
@@ -108,7 +110,9 @@ impl Claim {
             attempt.interrupted = *outcome == Outcome::Interrupted;
             attempt.outcome = Some(outcome.to_string());
         }
-        self.write()
+        self.write()?;
+        reach(Point::OutcomeRecorded);
+        Ok(())
     }
 
     fn write(&self) -> Result<(), ClaimError> {

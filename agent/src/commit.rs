@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::digest;
 use crate::durable::create_durably;
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError};
 use crate::last_call::LastCall;
@@ -51,14 +52,18 @@ pub fn commit(
     let durable = |source| CommitError::Durable { path: path.into(), source };
     let clock = Instant::now();
     manifest.files = digest::seal(path).map_err(durable)?;
+    reach(Point::Sealed);
     manifest.durations_ms.insert("durable".to_owned(), whole_ms(clock.elapsed()));
     manifest.to_json().and_then(|json| create_durably(&path.join(FILE_NAME), &json)).map_err(durable)?;
+    reach(Point::ManifestWritten);
     // A later generation of this number must not find the claims on one that a person has removed.
     staging.hold().remove_claim(manifest.generation)?;
+    reach(Point::NumberFreed);
     if !last_call.begin() {
         return Err(CommitError::TooLate);
     }
     staging.commit(manifest.generation)?;
+    reach(Point::Committed);
     Ok(manifest)
 }
 

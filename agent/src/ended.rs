@@ -6,6 +6,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::to_json;
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
 
@@ -62,7 +63,9 @@ impl Hold {
         }
         let newest = Generation(self.dir().next()?.0 - 1);
         let ended = Ended { newest, why: why.to_owned() };
-        self.put(&self.dir().ended_path(), &to_json(&ended))
+        self.put(&self.dir().ended_path(), &to_json(&ended))?;
+        reach(Point::EndMarked);
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use crate::criu::{self, CriuError, Hook, Leave, Pause};
 use crate::extra_files::{self, CopyError};
+use crate::fault::{Point, reach};
 use crate::image_dir::ImageDirError;
 use crate::last_call::LastCall;
 use crate::logging::whole_ms;
@@ -147,6 +148,7 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
         _ => Stopped { tree: Snapshot::take().tree(request.root), before },
     };
     outcome?;
+    reach(Point::Frozen);
     let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     staged.durations_ms.insert("dump".to_owned(), whole_ms(began.elapsed()));
@@ -168,8 +170,14 @@ fn hook(request: &Request, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook 
     Box::new(move |pause| {
         let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
         match pause {
-            Pause::BeforeFreeze => frozen.since = Some(Instant::now()),
-            Pause::Dumped => frozen.staged = Some(stage(&request, &files)),
+            Pause::BeforeFreeze => {
+                reach(Point::BeforeFreeze);
+                frozen.since = Some(Instant::now());
+            }
+            Pause::Dumped => {
+                reach(Point::Dumped);
+                frozen.staged = Some(stage(&request, &files));
+            }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
         Ok(())

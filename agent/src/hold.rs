@@ -25,6 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
 use crate::durable::{create_durably, ignore_missing, remove_tree, sync_directory, to_json};
+use crate::fault::{Point, reach};
 use crate::heartbeat::Heartbeat;
 use crate::holder::{self, Holder, Seen};
 use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
@@ -105,12 +106,15 @@ impl Hold {
                 remove_stubbornly(&entry.path())?;
             }
         }
-        self.dir.sweep_left_overs()
+        self.dir.sweep_left_overs()?;
+        reach(Point::OthersRemoved);
+        Ok(())
     }
 
     /// Gives the image directory back. If that fails, others wait until the hold expires.
     pub fn release(&self) {
         let released = create_durably(&self.path.join(holder::RELEASED), b"");
+        reach(Point::Released);
         if let Err(error) = released {
             tracing::warn!(
                 "the image directory cannot be given back; another pod waits until claimExpiry: {error}"
@@ -135,6 +139,7 @@ impl Hold {
     pub fn put(&self, target: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
         let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
         create_durably(&partial, contents)
+            .inspect(|()| reach(Point::PartialWritten))
             .and_then(|()| fs::rename(&partial, target))
             .map_err(|error| self.explain("write", target, error))?;
         sync_directory(target.parent().unwrap_or(target))
@@ -149,7 +154,9 @@ impl Hold {
         let trash = self.path.join(format!("removing-{generation}"));
         remove_tree(&trash)?;
         fs::rename(&path, &trash).map_err(|error| self.explain("remove", &path, error))?;
+        reach(Point::GenerationHidden);
         remove_tree(&trash)?;
+        reach(Point::GenerationRemoved);
         self.remove_claim(generation)
     }
 
@@ -206,7 +213,9 @@ fn may_pass_over(seen: &Seen, wish: &Wish) -> Result<(), HoldError> {
 fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>, HoldError> {
     let (nonce, target) = (nonce().map_err(io_at("read", Path::new("/dev/urandom")))?, dir.hold(number));
     let new = prepare(dir, &nonce, wish)?;
+    reach(Point::HoldPrepared);
     let renamed = fs::rename(&new, &target);
+    reach(Point::HoldTaken);
     let ours = || {
         Seen::read(&target, number).is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce))
     };

@@ -32,6 +32,7 @@ pub mod ended;
 pub mod ends;
 pub mod exit;
 pub mod extra_files;
+pub mod fault;
 pub mod find;
 pub mod freeze;
 pub mod heartbeat;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::criu::{self, CriuError, Hook, Pause};
 use crate::extra_files::{self, CopyError};
+use crate::fault::{Point, reach};
 use crate::manifest::Manifest;
 use crate::{adopt, cgroups, pids};
 
@@ -34,6 +35,7 @@ pub fn restore(
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
     extra_files::put_back(&manifest.extra_paths, &path.join("files"))?;
+    reach(Point::FilesPutBack);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = manifest.stdio.inherited();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
@@ -44,10 +46,14 @@ pub fn restore(
 fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
-        Pause::BeforeFork if orphans => adopt::watch_for_root(root),
-        Pause::BeforeFork | Pause::BeforeFreeze | Pause::Dumped => Ok(()),
+        Pause::BeforeFork => {
+            reach(Point::BeforeFork);
+            if orphans { adopt::watch_for_root(root) } else { Ok(()) }
+        }
+        Pause::BeforeFreeze | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next rung needs the low ids again.
+            reach(Point::BeforeResume);
             go()?;
             pids::pass_reserved()
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::durable::remove_tree;
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError, io_at};
 
@@ -74,6 +75,9 @@ impl Staging {
         self.sweep()?;
         let made = DirBuilder::new().mode(0o700).create(&self.path);
         made.map_err(|error| self.hold.explain("create", &self.path, error))?;
+        if self.purpose != Purpose::Restore {
+            reach(Point::StagingMade);
+        }
         Ok(&self.path)
     }
 
@@ -94,6 +98,7 @@ impl Staging {
     pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
         let target = self.hold.dir().generation(generation);
         fs::rename(&self.path, &target).map_err(|error| self.hold.explain("commit", &target, error))?;
+        reach(Point::Renamed);
         let durable = self.hold.dir().sync_generations();
         if durable.is_err() {
             // It is seen but may not last, and the application is about to go on.

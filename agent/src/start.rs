@@ -10,6 +10,7 @@ use crate::acquire::{AcquireError, acquire};
 use crate::cancel::give_up;
 use crate::claim::{Claim, Outcome};
 use crate::config::{OnClaimed, OnRestoreFailure};
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
@@ -182,10 +183,12 @@ async fn resume(
     };
     let manifest =
         patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(format!("{error:#}")))?;
+    reach(Point::Verified);
     let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
     let take = move || Claim::take(&held, generation, &pod, max);
     let claim = patiently(signals, limit, take).await?.map_err(|error| Failure::Skip(error.to_string()))?;
     let outcome = bring_back(setup, signals, hold, &manifest).await;
+    reach(Point::Resumed);
     record(claim, &outcome, signals, limit).await;
     outcome?;
     tell_restored(&manifest, began);

@@ -10,6 +10,7 @@ use crate::background::Background;
 use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
 use crate::ends::Phase;
+use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::logging::whole_ms;
 use crate::node_state::Node;
@@ -44,6 +45,7 @@ pub async fn stop(
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
     tell(&decision, whole_ms(began.elapsed()));
+    reach(Point::Decided);
     let deadline = began + checkpointer.patience();
     if let Decision::Terminate(_) = decision {
         supervisor.forward(libc::SIGTERM);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::wait::wait_for;
 
@@ -69,9 +69,25 @@ impl Output {
     /// Waits until there are at least `count` whole lines.
     ///
     /// # Errors
-    /// There are not in time.
+    /// There are not in time, or all writers have gone.
     pub fn wait_for_lines(&self, count: usize) -> Result<()> {
-        wait_for(&format!("{count} lines"), || (self.text().matches('\n').count() >= count).then_some(()))
+        self.wait_for_lines_or_end(count)?;
+        let came = self.lines();
+        ensure!(came >= count, "{came} lines came where {count} were expected, and then the end");
+        Ok(())
+    }
+
+    /// Waits until there are at least `count` whole lines or every writer has closed the pipe.
+    ///
+    /// # Errors
+    /// Neither comes in time.
+    pub fn wait_for_lines_or_end(&self, count: usize) -> Result<()> {
+        let over = || self.lines() >= count || self.update(|state| state.ended);
+        wait_for(&format!("{count} lines"), || over().then_some(()))
+    }
+
+    fn lines(&self) -> usize {
+        self.update(|state| state.bytes.iter().filter(|byte| **byte == b'\n').count())
     }
 
     /// Waits until every writer has closed the pipe.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::command::run;
+
 /// A volume that is removed at the end.
 pub struct Volume {
     dir: tempfile::TempDir,
@@ -20,6 +22,17 @@ impl Volume {
     /// It cannot be made.
     pub fn new() -> Result<Self> {
         Ok(Self { dir: tempfile::Builder::new().prefix("crik-volume-").tempdir_in("/var/tmp")? })
+    }
+
+    /// Another one with the same contents.
+    ///
+    /// # Errors
+    /// It cannot be copied.
+    pub fn copy(&self) -> Result<Self> {
+        let copy = Self::new()?;
+        let from = self.path().join(".");
+        run("cp", &["--archive", &from.to_string_lossy(), &copy.path().to_string_lossy()])?;
+        Ok(copy)
     }
 
     /// Its directory on this machine.

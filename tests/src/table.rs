@@ -1,0 +1,127 @@
+//! A table of cases that ask one question: all are run, each is told with its outcome, and only then does a failure count.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Error, Result, bail};
+
+/// The cases that were run.
+pub struct Table {
+    title: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: String,
+    took: Duration,
+    outcome: Result<String, Error>,
+}
+
+impl Row {
+    fn run(name: &str, case: impl FnOnce() -> Result<String>) -> Self {
+        let began = Instant::now();
+        let outcome = case();
+        Self { name: name.to_owned(), took: began.elapsed(), outcome }
+    }
+}
+
+impl Table {
+    /// An empty one.
+    pub fn new(title: &str) -> Self {
+        Self { title: title.to_owned(), rows: Vec::new() }
+    }
+
+    /// Runs a case, which says in a few words what happened.
+    pub fn case(&mut self, name: &str, case: impl FnOnce() -> Result<String>) {
+        self.rows.push(Row::run(name, case));
+    }
+
+    /// Runs a case for each of `inputs`, named by `name`, as many at once as there are processors.
+    pub fn each<T: Sync>(
+        &mut self,
+        inputs: &[T],
+        name: impl Fn(&T) -> String + Sync,
+        case: impl Fn(&T) -> Result<String> + Sync,
+    ) {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || {
+            while let Some((number, input)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, inputs.get(n)?)))
+            {
+                let row = Row::run(&name(input), || case(input));
+                done.lock().expect("a case panicked").push((number, row));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(work);
+            }
+        });
+        let mut done = done.into_inner().expect("a case panicked");
+        done.sort_by_key(|(number, _)| *number);
+        self.rows.extend(done.into_iter().map(|(_, row)| row));
+    }
+
+    /// Prints the table, and gives the verdict.
+    ///
+    /// # Errors
+    /// A case did not hold, or there was none; the message has all that did not.
+    pub fn finish(self) -> Result<()> {
+        // Not by eprint!, which the test runner keeps to itself when a test passes.
+        let _ = io::stderr().write_all(self.to_string().as_bytes());
+        let broken: Vec<String> = self
+            .rows
+            .iter()
+            .filter_map(|row| Some(format!("{}: {:#}", row.name, row.outcome.as_ref().err()?)))
+            .collect();
+        if broken.is_empty() && !self.rows.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "{}: {} of {} cases did not hold\n{}",
+            self.title,
+            broken.len(),
+            self.rows.len(),
+            broken.join("\n\n")
+        )
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        let mut text = format!("\n{}\n", self.title);
+        for Row { name, took, outcome } in &self.rows {
+            let said = match outcome {
+                Ok(said) => format!("held    {said}"),
+                Err(error) => format!("BROKEN  {error:#}").lines().next().unwrap_or_default().to_owned(),
+            };
+            writeln!(text, "  {name:<width$}  {:>7.2} s  {said}", took.as_secs_f64())?;
+        }
+        let held = self.rows.iter().filter(|row| row.outcome.is_ok()).count();
+        writeln!(f, "{text}  {} cases run, {held} held", self.rows.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_broken_case_breaks_the_table() {
+        let mut table = Table::new("numbers");
+        table.each(
+            &[1, 2, 3],
+            i32::to_string,
+            |n| if *n == 2 { bail!("even") } else { Ok("odd".to_owned()) },
+        );
+        let text = table.to_string();
+        assert!(text.contains("3 cases run, 2 held") && text.contains("BROKEN  even"), "{text}");
+        assert!(table.finish().unwrap_err().to_string().contains("1 of 3 cases did not hold\n2: even"));
+        assert!(Table::new("nothing").finish().is_err());
+    }
+}

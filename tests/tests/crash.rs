@@ -1,0 +1,162 @@
+//! The agent dies at every step there is, and the next pod goes on from the last committed generation or starts fresh.
+
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail};
+use crik_agent::fault::{Point, VARIABLE};
+use crik_tests::build::cargo_bin;
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{STEPS, checkpointed, resumes, started, starts_fresh};
+use crik_tests::table::Table;
+use crik_tests::volume::Volume;
+use nix::sys::signal::Signal;
+
+/// What `kill -9` leaves.
+const KILLED: i32 = 128 + 9;
+
+/// A workload with two generations of its own and an older one that a start removes.
+struct Before {
+    volume: Volume,
+    output: String,
+}
+
+fn before() -> Result<&'static Before> {
+    static BEFORE: OnceLock<Result<Before>> = OnceLock::new();
+    let made = BEFORE.get_or_init(|| {
+        let volume = Volume::new()?;
+        let pod = pod(&volume);
+        let output = (0..3).map(|_| checkpointed(&pod)).collect::<Result<String>>()?;
+        Ok(Before { volume, output })
+    });
+    made.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))
+}
+
+fn pod(volume: &Volume) -> Pod {
+    Pod::new(volume, "node-a", &["python3", "/programs/endings.py"])
+        .config("claimExpiry: 1s\nkeepGenerations: 2")
+}
+
+fn dying_at(point: Point, volume: &Volume, config: &str) -> Result<Pod> {
+    let binary = cargo_bin("crik-agent", "crik", &["fault-points"])?;
+    let pod = pod(volume).replacement().config(config).binary(&binary);
+    Ok(pod.with(|spec| spec.env(VARIABLE, &format!("{point:?}"))))
+}
+
+/// How the life in which the agent dies would have ended.
+#[derive(Debug, Clone, Copy)]
+enum Life {
+    Checkpoint,
+    End,
+    Periodic,
+}
+
+impl Life {
+    fn config(self) -> &'static str {
+        if let Self::Periodic = self { "interval: 1s" } else { "" }
+    }
+
+    fn lead(self, running: &mut Running) -> Result<i32> {
+        // At a step of the start it never gets as far.
+        let _ = match self {
+            Self::Checkpoint => steps_then(running, Signal::SIGTERM),
+            Self::End => steps_then(running, Signal::SIGUSR1),
+            Self::Periodic => Ok(()),
+        };
+        running.wait()
+    }
+}
+
+/// Sends a signal once the program has made some steps, if the container lives so long.
+fn steps_then(running: &mut Running, signal: Signal) -> Result<()> {
+    running.stdout.wait_for_lines_or_end(STEPS)?;
+    running.signal(signal)
+}
+
+/// What a volume has to resume.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Generation(u64),
+    Fresh,
+}
+
+impl Next {
+    fn on(volume: &Volume) -> Result<Self> {
+        if volume.path().join("job-0/ended.json").exists() {
+            return Ok(Self::Fresh);
+        }
+        let newest = volume.newest("job-0")?;
+        let number = newest.file_name().and_then(|name| name.to_str()).context("no name")?.parse()?;
+        Ok(Self::Generation(number))
+    }
+}
+
+/// The agent dies at `point` of a `life`. None if that life does not come by there.
+fn die_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
+    let before = before()?;
+    let volume = before.volume.copy()?;
+    let mut dying = dying_at(point, &volume, life.config())?.start()?;
+    if life.lead(&mut dying)? != KILLED {
+        return Ok(None);
+    }
+    let next = Next::on(&volume)?;
+    let running = started(&pod(&volume).replacement())?;
+    let outputs = before.output.clone() + &dying.stdout.text();
+    match next {
+        Next::Fresh => {
+            starts_fresh(&running)?;
+            chain::verify(&[running.stdout.text()])?;
+            Ok(Some("the next pod starts fresh, after the end".to_owned()))
+        }
+        Next::Generation(number) => {
+            resumes(&running, number)?;
+            chain::verify_repeated(&outputs, &running.stdout.text()).with_context(|| running.transcript())?;
+            Ok(Some(format!("the next pod resumes generation {number}")))
+        }
+    }
+}
+
+#[test]
+fn the_agent_may_die_at_every_step() -> Result<()> {
+    before()?;
+    let mut table = Table::new("kill -9 of the agent, then a new pod");
+    table.each(
+        Point::ALL,
+        |point| format!("{point:?}"),
+        |point| {
+            for life in [Life::Checkpoint, Life::End] {
+                if let Some(said) = die_and_go_on(*point, life)? {
+                    return Ok(said);
+                }
+            }
+            bail!("no life came by here");
+        },
+    );
+    table.finish()
+}
+
+#[test]
+fn the_agent_may_die_at_every_step_of_a_periodic_checkpoint() -> Result<()> {
+    const STEPS_OF_IT: &[Point] = &[
+        Point::RoomMade,
+        Point::StagingMade,
+        Point::BeforeFreeze,
+        Point::Dumped,
+        Point::Frozen,
+        Point::Sealed,
+        Point::ManifestWritten,
+        Point::NumberFreed,
+        Point::Renamed,
+        Point::Committed,
+    ];
+    before()?;
+    let mut table = Table::new("kill -9 of the agent in a periodic checkpoint, then a new pod");
+    table.each(
+        STEPS_OF_IT,
+        |point| format!("{point:?}"),
+        |point| {
+            die_and_go_on(*point, Life::Periodic)?.context("the periodic checkpoint did not come by here")
+        },
+    );
+    table.finish()
+}
