@@ -288,7 +288,7 @@ impl Running {
     }
 
     /// The exit code, if it has ended.
-    fn poll(&mut self) -> Option<i32> {
+    pub fn poll(&mut self) -> Option<i32> {
         if self.status.is_none() {
             self.status = match waitpid(self.init, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, code)) => Some(code),
