@@ -4,12 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::command::run;
 
 /// A volume that is removed at the end.
 pub struct Volume {
+    /// Unmounted before its directory is removed.
+    _mount: Option<Mounted>,
     dir: tempfile::TempDir,
+}
+
+/// A file system that is mounted as long as this lives.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
 }
 
 /// Where pods see the volume.
@@ -21,7 +33,20 @@ impl Volume {
     /// # Errors
     /// It cannot be made.
     pub fn new() -> Result<Self> {
-        Ok(Self { dir: tempfile::Builder::new().prefix("crik-volume-").tempdir_in("/var/tmp")? })
+        let dir = tempfile::Builder::new().prefix("crik-volume-").tempdir_in("/var/tmp")?;
+        Ok(Self { _mount: None, dir })
+    }
+
+    /// An empty one that has only so many megabytes.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn of_size(megabytes: u32) -> Result<Self> {
+        let volume = Self::new()?;
+        let options = format!("size={megabytes}m");
+        mount(Some("tmpfs"), volume.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+            .context("cannot mount a tmpfs")?;
+        Ok(Self { _mount: Some(Mounted(volume.path().into())), ..volume })
     }
 
     /// Another one with the same contents.
@@ -46,6 +71,13 @@ impl Volume {
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         found.sort();
         found
+    }
+
+    /// The staging directories of the image directory `job`.
+    pub fn staged(&self, job: &str) -> Vec<PathBuf> {
+        let holds = fs::read_dir(self.path().join(job).join("holders")).into_iter().flatten().flatten();
+        let staged = holds.flat_map(|hold| ["staging", "interval"].map(|name| hold.path().join(name)));
+        staged.filter(|path| path.exists()).collect()
     }
 
     /// The newest committed generation of the image directory `job`.

@@ -22,7 +22,7 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
     running.stderr.wait_for("the program uses SysV shared memory")?;
     running.stderr.wait_for("CRIU's log is kept in /checkpoints/job-0/failed-dump.log")?;
     ensure!(volume.generations("job-0").is_empty());
-    ensure!(!volume.path().join("job-0/staging").exists(), "the staging directory was left behind");
+    ensure!(volume.staged("job-0").is_empty(), "the staging directory was left behind");
     let next = started(&pod)?;
     starts_fresh(&next)
 }

@@ -52,10 +52,7 @@ fn a_stop_is_not_held_up_by_a_periodic_checkpoint() -> Result<()> {
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/memory.py", "200"]).config("interval: 1s");
     let mut running = started(&pod)?;
     // In the midst of one.
-    wait_for("a periodic dump", || {
-        let holds = std::fs::read_dir(volume.path().join("job-0/holders")).ok()?;
-        holds.flatten().any(|hold| hold.path().join("interval/criu").exists()).then_some(())
-    })?;
+    wait_for("a periodic dump", || (!volume.staged("job-0").is_empty()).then_some(()))?;
     ends_with(&mut running, CHECKPOINTED)?;
     let next = started(&pod)?;
     next.stderr.wait_for("restored generation ")?;
