@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::checkpoint::Checkpointer;
 use crate::hold::Hold;
 use crate::manifest::Manifest;
-use crate::{checks, commit, speed};
+use crate::{checks, commit, room, speed};
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.
@@ -27,7 +27,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         if checkpointer.started.resumed.is_some() {
             retain(&checkpointer, &hold);
         }
-        checkpointer.learn_speed(speed(&checkpointer, &hold));
+        let speed = speed(&checkpointer, &hold);
+        checkpointer.learn_speed(speed);
+        tell(speed);
     });
 }
 
@@ -36,6 +38,15 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     let keep = checkpointer.setup.config.keep_generations;
     if let Err(error) = commit::retain(hold, checkpointer.started.resumed, keep) {
         tracing::warn!("older generations cannot be removed: {error}");
+    }
+}
+
+fn tell(speed: Option<f64>) {
+    match speed {
+        Some(speed) => {
+            tracing::info!(step = "check", "the volume takes about {}/s", room::bytes(speed as u64))
+        }
+        None => tracing::warn!(step = "check", "the volume cannot be written"),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod build;
 pub mod chain;
 pub mod command;
 pub mod controller;
+pub mod faulty;
 pub mod http;
 pub mod network;
 pub mod output;

@@ -54,6 +54,12 @@ impl Pod {
         Self { uid: uid(), ..self.clone() }
     }
 
+    /// The same pod with another volume in the place of its own.
+    #[must_use]
+    pub fn on(&self, volume: &Volume) -> Self {
+        Self { volume: volume.path().into(), ..self.clone() }
+    }
+
     /// Adds lines to the configuration.
     #[must_use]
     pub fn config(mut self, yaml: &str) -> Self {

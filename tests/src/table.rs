@@ -1,6 +1,5 @@
 //! A table of cases that ask one question: all are run, each is told with its outcome, and only then does a failure count.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,18 +91,26 @@ impl Table {
 }
 
 impl std::fmt::Display for Table {
+    /// Cases of the same name and outcome share a line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        let mut text = format!("\n{}\n", self.title);
+        let mut lines: Vec<(&str, String, usize, Duration)> = Vec::new();
         for Row { name, took, outcome } in &self.rows {
             let said = match outcome {
                 Ok(said) => format!("held    {said}"),
                 Err(error) => format!("BROKEN  {error:#}").lines().next().unwrap_or_default().to_owned(),
             };
-            writeln!(text, "  {name:<width$}  {:>7.2} s  {said}", took.as_secs_f64())?;
+            match lines.iter_mut().find(|line| line.0 == name && line.1 == said) {
+                Some(line) => (line.2, line.3) = (line.2 + 1, line.3.max(*took)),
+                None => lines.push((name, said, 1, *took)),
+            }
         }
+        let width = lines.iter().map(|line| line.0.len()).max().unwrap_or(0);
         let held = self.rows.iter().filter(|row| row.outcome.is_ok()).count();
-        writeln!(f, "{text}  {} cases run, {held} held", self.rows.len())
+        writeln!(f, "\n{}\n  {:<width$}  cases  longest  outcome", self.title, "case")?;
+        for (name, said, cases, longest) in lines {
+            writeln!(f, "  {name:<width$}  {cases:>5}  {:>5.1} s  {said}", longest.as_secs_f64())?;
+        }
+        writeln!(f, "  {} cases run, {held} held", self.rows.len())
     }
 }
 

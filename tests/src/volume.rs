@@ -7,12 +7,23 @@ use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::command::run;
+use crate::faulty::Faulty;
 
 /// A volume that is removed at the end.
 pub struct Volume {
     /// Unmounted before its directory is removed.
     _mount: Option<Mounted>,
     dir: tempfile::TempDir,
+}
+
+/// A volume that fails on demand.
+pub struct FaultyVolume {
+    /// What fails.
+    pub faulty: Faulty,
+    /// As pods see it.
+    pub volume: Volume,
+    /// As it is without faults.
+    pub backing: Volume,
 }
 
 /// A file system that is mounted as long as this lives.
@@ -47,6 +58,16 @@ impl Volume {
         mount(Some("tmpfs"), volume.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
             .context("cannot mount a tmpfs")?;
         Ok(Self { _mount: Some(Mounted(volume.path().into())), ..volume })
+    }
+
+    /// Another one with the same contents, which fails on demand.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn faulty_copy(&self) -> Result<FaultyVolume> {
+        let (backing, volume) = (self.copy()?, Self::new()?);
+        let faulty = Faulty::mount(backing.path(), volume.path())?;
+        Ok(FaultyVolume { faulty, volume, backing })
     }
 
     /// Another one with the same contents.

@@ -1,0 +1,162 @@
+//! What fails, and when.
+
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// The operations that count; what only ends the use of a file does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are the kernel's names")]
+pub enum Op {
+    Lookup,
+    GetAttr,
+    SetAttr,
+    ReadLink,
+    MkDir,
+    Unlink,
+    RmDir,
+    SymLink,
+    Rename,
+    Link,
+    Open,
+    Create,
+    Read,
+    Write,
+    Flush,
+    FSync,
+    OpenDir,
+    ReadDir,
+    FSyncDir,
+    StatFs,
+}
+
+impl Op {
+    /// True if it changes the file system, or makes it durable.
+    fn changes(self) -> bool {
+        !matches!(
+            self,
+            Self::Lookup
+                | Self::GetAttr
+                | Self::ReadLink
+                | Self::Open
+                | Self::Read
+                | Self::Flush
+                | Self::OpenDir
+                | Self::ReadDir
+                | Self::StatFs
+        )
+    }
+}
+
+/// How an operation fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// With this error number, once.
+    Once(i32),
+    /// With this error number, and all that follow too.
+    FromThenOn(i32),
+    /// With this error number, and all that follow too, if they change anything.
+    ChangesFromThenOn(i32),
+    /// It takes so long.
+    Slow(Duration),
+    /// The file system answers nothing any more. Who waits can be killed, as with NFS.
+    Hang,
+}
+
+/// Shared by a file system and the test that makes it fail.
+#[derive(Default)]
+pub struct Faults {
+    state: Mutex<State>,
+    cleared: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    ops: Vec<Op>,
+    armed: Option<(usize, Fault)>,
+    bandwidth: Option<u64>,
+    short_writes: bool,
+}
+
+impl Faults {
+    /// Counts anew, and lets the `n`-th operation from now fail; the first is 1, and a [`Fault::Hang`] comes before the
+    /// second at the earliest.
+    pub fn arm(&self, n: usize, fault: Fault) {
+        *self.state() = State { armed: Some((n, fault)), ..State::default() };
+    }
+
+    /// Counts anew, and lets nothing fail.
+    pub fn count(&self) {
+        *self.state() = State::default();
+    }
+
+    /// Lets nothing fail any more. What hangs goes on.
+    pub fn clear(&self) {
+        let mut state = self.state();
+        *state = State { ops: std::mem::take(&mut state.ops), ..State::default() };
+        self.cleared.notify_all();
+    }
+
+    /// Lets writes be no faster than so many bytes per second.
+    pub fn limit_bandwidth(&self, bytes_per_second: u64) {
+        self.state().bandwidth = Some(bytes_per_second);
+    }
+
+    /// Lets every write of more than one byte write only the first half.
+    pub fn shorten_writes(&self) {
+        self.state().short_writes = true;
+    }
+
+    /// The operations since they were counted anew.
+    pub fn ops(&self) -> Vec<Op> {
+        self.state().ops.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be called before an operation: fails if it is to fail.
+    pub(super) fn before(&self, op: Op) -> io::Result<()> {
+        let mut state = self.state();
+        state.ops.push(op);
+        let Some((at, fault)) = state.armed else { return Ok(()) };
+        let (now, after) = (state.ops.len() == at, state.ops.len() >= at);
+        let errno = match fault {
+            Fault::Once(errno) => now.then_some(errno),
+            Fault::FromThenOn(errno) => after.then_some(errno),
+            Fault::ChangesFromThenOn(errno) => (after && op.changes()).then_some(errno),
+            Fault::Slow(duration) if now => {
+                drop(state);
+                thread::sleep(duration);
+                return Ok(());
+            }
+            Fault::Slow(_) | Fault::Hang => None,
+        };
+        errno.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+
+    /// To be called after an operation was answered. An operation that was not taken from the kernel can be given up by a
+    /// process that is killed, so a hang begins here, and not in the operation that is to hang.
+    pub(super) fn after(&self) {
+        let mut state = self.state();
+        let hangs =
+            |state: &State| matches!(state.armed, Some((at, Fault::Hang)) if state.ops.len() + 1 >= at);
+        while hangs(&state) {
+            state = self.cleared.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How much of a write of `bytes` is done, which takes as long as it takes.
+    pub(super) fn written(&self, bytes: usize) -> usize {
+        let (bandwidth, short) = {
+            let state = self.state();
+            (state.bandwidth, state.short_writes)
+        };
+        if let Some(bandwidth) = bandwidth {
+            thread::sleep(Duration::from_secs_f64(bytes as f64 / bandwidth as f64));
+        }
+        if short && bytes > 1 { bytes / 2 } else { bytes }
+    }
+}

@@ -1,0 +1,198 @@
+//! Whatever the volume does, the application ends up as it would have without crik, and the next start works.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use crik_tests::chain;
+use crik_tests::faulty::{Fault, Faults, Op};
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::table::Table;
+use crik_tests::volume::{FaultyVolume, Volume};
+use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
+
+/// Short, so that what hangs is given up soon. No sign of life is written meanwhile, so that the operations are always the
+/// same.
+const CONFIG: &str = "gracePeriod: 8s\nreserve: 4s\ndecisionTimeout: 1s\nvolumeTimeout: 2s\nclaimExpiry: 1h";
+
+const GRACE_PERIOD: Duration = Duration::from_secs(8);
+const RESERVE: Duration = Duration::from_secs(4);
+
+/// A workload with one good generation.
+struct Before {
+    volume: Volume,
+    output: String,
+}
+
+fn before() -> Result<&'static Before> {
+    static BEFORE: OnceLock<Result<Before>> = OnceLock::new();
+    let made = BEFORE.get_or_init(|| {
+        let volume = Volume::new()?;
+        let output = checkpointed(&pod(&volume))?;
+        Ok(Before { volume, output })
+    });
+    made.as_ref().map_err(|error| anyhow!("{error:#}"))
+}
+
+fn pod(volume: &Volume) -> Pod {
+    Pod::new(volume, "node-a", &SINGLE).config(CONFIG)
+}
+
+/// A container that was resumed and has done all that it does beside the application.
+fn settled(pod: &Pod) -> Result<Running> {
+    let running = started(pod)?;
+    resumes(&running, 1)?;
+    running.stderr.wait_for("the volume takes about")?;
+    Ok(running)
+}
+
+/// What a case did on the volume, and what came of it.
+struct Case {
+    ops: Vec<Op>,
+    said: String,
+}
+
+impl Case {
+    /// With the operation that was hit.
+    fn at(self, n: usize) -> String {
+        match self.ops.get(n - 1) {
+            Some(op) => format!("{op:?}: {}", self.said),
+            None => format!("it was over before: {}", self.said),
+        }
+    }
+}
+
+/// A stop while the volume misbehaves, and the next start when it does not any more.
+fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
+    let before = before()?;
+    let FaultyVolume { faulty, volume, backing } = before.volume.faulty_copy()?;
+    let pod = pod(&volume);
+    let mut running = settled(&pod)?;
+    arm(&faulty.faults);
+    let (end, after) = stopped(&mut running)?;
+    let ops = faulty.faults.ops();
+    drop(faulty);
+    let outputs = before.output.clone() + &running.stdout.text();
+    let next = goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
+    let said = match end {
+        End::Checkpointed => format!("checkpointed, and then {next}"),
+        End::ToldToStop if after < Duration::from_secs(1) => format!("told to stop at once, and then {next}"),
+        End::ToldToStop => format!("told to stop within {} s, and then {next}", after.as_secs() + 1),
+    };
+    Ok(Case { ops, said })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Checkpointed,
+    ToldToStop,
+}
+
+/// The application is checkpointed, or gets its SIGTERM with its reserve; nothing else. Says how long that took.
+fn stopped(running: &mut Running) -> Result<(End, Duration)> {
+    let began = Instant::now();
+    running.signal(Signal::SIGTERM)?;
+    let goodbye = |running: &Running| running.stdout.text().ends_with("goodbye\n");
+    let mut after = None;
+    let code = wait_for("the container to end", || {
+        after = after.or_else(|| goodbye(running).then(|| began.elapsed()));
+        running.poll()
+    })?;
+    running.stdout.wait_for_end()?;
+    if code == CHECKPOINTED {
+        return Ok((End::Checkpointed, began.elapsed()));
+    }
+    ensure!(code == 0 && goodbye(running), "exit code {code}\n{}", running.transcript());
+    let after = after.unwrap_or_else(|| began.elapsed());
+    let left = GRACE_PERIOD.saturating_sub(after);
+    // A busy machine may take a moment to pass the signal on.
+    ensure!(left > RESERVE - Duration::from_secs(1), "it has only {left:?} left\n{}", running.transcript());
+    Ok((End::ToldToStop, after))
+}
+
+/// The next pod resumes the newest generation, or starts fresh after a marked end.
+fn goes_on(pod: &Pod, volume: &Volume, outputs: &str, end: End) -> Result<String> {
+    let ended = volume.path().join("job-0/ended.json").exists();
+    let newest = volume.generations("job-0").len() as u64;
+    let next = started(pod)?;
+    if ended {
+        starts_fresh(&next)?;
+        ensure!(end == End::ToldToStop, "a checkpoint was reported, and is not resumed");
+        return Ok("fresh".to_owned());
+    }
+    resumes(&next, newest)?;
+    if end == End::Checkpointed {
+        chain::verify(&[outputs.to_owned(), next.stdout.text()])?;
+    } else {
+        chain::verify_repeated(outputs, &next.stdout.text())?;
+    }
+    Ok(format!("generation {newest}"))
+}
+
+/// A start while the volume misbehaves: the application runs, and can be stopped.
+fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
+    let before = before()?;
+    let FaultyVolume { faulty, volume, backing } = before.volume.faulty_copy()?;
+    let pod = pod(&volume);
+    arm(&faulty.faults);
+    let mut running = started(&pod)?;
+    let resumed = running.stderr.text().contains("restored generation 00000001");
+    let ops = faulty.faults.ops();
+    faulty.faults.clear();
+    let (end, _) = stopped(&mut running)?;
+    drop(faulty);
+    let earlier = if resumed { before.output.clone() } else { String::new() };
+    let outputs = earlier + &running.stdout.text();
+    chain::verify(std::slice::from_ref(&outputs))?;
+    if end == End::Checkpointed {
+        goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
+    }
+    Ok(Case { ops, said: (if resumed { "resumed" } else { "started fresh" }).to_owned() })
+}
+
+/// A start or a stop with this fault at each of its operations.
+fn at_every_operation(
+    table: &mut Table,
+    name: &str,
+    fault: Fault,
+    of: fn(Arm) -> Result<Case>,
+) -> Result<()> {
+    // Threads interleave in other ways each time, so that a few operations more may come.
+    let count = of(Box::new(Faults::count))?.ops.len() + 3;
+    let places: Vec<usize> = (1..=count).collect();
+    table.each(
+        &places,
+        |_| name.to_owned(),
+        |n| {
+            let case =
+                of(Box::new(|faults| faults.arm(*n, fault))).with_context(|| format!("operation {n}"))?;
+            Ok(case.at(*n))
+        },
+    );
+    Ok(())
+}
+
+/// Makes a file system fail.
+type Arm<'a> = Box<dyn FnOnce(&Faults) + 'a>;
+
+#[test]
+fn an_error_at_any_operation_of_a_stop_costs_at_most_the_new_checkpoint() -> Result<()> {
+    let mut table = Table::new("a stop, with an error at every operation of it");
+    at_every_operation(&mut table, "EIO once", Fault::Once(libc::EIO), |arm| stop_with(arm))?;
+    at_every_operation(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), |arm| {
+        stop_with(arm)
+    })?;
+    table.finish()
+}
+
+#[test]
+fn an_error_at_any_operation_of_a_start_keeps_no_application_from_running() -> Result<()> {
+    let mut table = Table::new("a start, with an error at every operation of it");
+    at_every_operation(&mut table, "EIO once", Fault::Once(libc::EIO), |arm| start_with(arm))?;
+    at_every_operation(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), |arm| {
+        start_with(arm)
+    })?;
+    table.finish()
+}
