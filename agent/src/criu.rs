@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
@@ -34,6 +34,9 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Set during a call.
 static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// Set while a dump can be made to fail by itself.
+static DUMPING: AtomicBool = AtomicBool::new(false);
 
 /// True while a CRIU that rust-criu waits for may be a child of ours.
 pub fn is_running() -> bool {
@@ -99,6 +102,7 @@ fn ask_version() -> Result<CriuVersion, CriuError> {
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path) -> Result<(), CriuError> {
     let _call = Call::begin(&["leave-stopped"])?;
+    let _failable = Failable::begin()?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory, limits::DUMP_LOG)?;
     criu.set_pid(root);
@@ -155,10 +159,55 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     result.map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
 }
 
-/// Ends the call that is under way; CRIU's tracees go on when their tracer is gone (ptrace(2)).
+/// Makes the call that is under way fail. A dump fails by itself: its next write is refused, so that it takes its own
+/// way out, on which it gives every process back as it found it. A dump that is killed may leave its code in one of them
+/// in place of the application's own (measured: one tree in twenty is lost by that). What a restore has made is ended
+/// anyway, so CRIU is killed.
 pub fn cancel() {
+    let Some(pid) = child_pid() else { return };
+    if !DUMPING.load(Ordering::Acquire) || refuse_writes(pid).is_err() {
+        kill_now();
+    }
+}
+
+/// Ends the call that is under way at once, whatever becomes of what it works on.
+pub fn kill_now() {
     if let Some(pid) = child_pid() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Lowers the size up to which `pid` may write files to nothing (prlimit(2)), for which a process of our own user needs no
+/// capability.
+fn refuse_writes(pid: i32) -> io::Result<()> {
+    let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: prlimit(2) reads one structure, to which the reference is valid.
+    let set = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &nothing, std::ptr::null_mut()) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// While this exists, a CRIU that is started survives a write which the file size limit refuses: it inherits that SIGXFSZ is
+/// ignored. Only for a dump, since what a restore makes would inherit it too.
+struct Failable {
+    before: SigAction,
+}
+
+impl Failable {
+    fn begin() -> Result<Self, CriuError> {
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler of ours is installed.
+        let before = unsafe { sigaction(Signal::SIGXFSZ, &ignore) }
+            .map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source: source.into() })?;
+        DUMPING.store(true, Ordering::Release);
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Failable {
+    fn drop(&mut self) {
+        DUMPING.store(false, Ordering::Release);
+        // SAFETY: it was in force before.
+        let _ = unsafe { sigaction(Signal::SIGXFSZ, &self.before) };
     }
 }
 

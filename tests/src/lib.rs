@@ -13,5 +13,6 @@ pub mod pod;
 pub mod rootfs;
 pub mod spec;
 pub mod story;
+pub mod table;
 pub mod volume;
 pub mod wait;
