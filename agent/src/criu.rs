@@ -29,6 +29,14 @@ pub const CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
 const CONFIG_FD: RawFd = 199;
 
+/// Has CRIU write down what CPU it dumps on, and compare it first of all at a restore: the instructions, and the layout of
+/// the registers that XSAVE writes, of which /proc/cpuinfo does not tell. A CPU with more instructions is good enough, one
+/// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
+const COMPARE_CPU: &str = "cpu-cap=fpu,ins";
+
+/// The image that `COMPARE_CPU` writes.
+const CPU_IMAGE: &str = "cpuinfo.img";
+
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -101,7 +109,7 @@ fn ask_version() -> Result<CriuVersion, CriuError> {
 /// # Errors
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path) -> Result<(), CriuError> {
-    let _call = Call::begin(&["leave-stopped"])?;
+    let _call = Call::begin(&["leave-stopped", COMPARE_CPU])?;
     let _failable = Failable::begin()?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory, limits::DUMP_LOG)?;
@@ -139,7 +147,9 @@ pub enum Pause {
 /// # Errors
 /// CRIU refused, or the hook did.
 pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
-    let _call = Call::begin(&[])?;
+    // Generations of earlier releases do not say what CPU they are of.
+    let compare = what.images.join(CPU_IMAGE).exists().then_some(COMPARE_CPU);
+    let _call = Call::begin(compare.as_slice())?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = request(&directory, limits::RESTORE_LOG)?;
     criu.set_work_dir_fd(work.as_raw_fd());
@@ -335,7 +345,36 @@ fn first_error(log: &Path) -> Option<String> {
 }
 
 /// What a person can do about an error of CRIU's, by a part of its message.
-const ADVICE: [(&str, &str); 10] = [
+const ADVICE: [(&str, &str); 18] = [
+    (
+        "CPU instruction capabilities",
+        "this CPU lacks instructions that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "CPU xfeatures",
+        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "FPU feature required",
+        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "CPU xsave",
+        "this CPU lays its registers out in another way than the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "has bad size",
+        "that file was changed since the checkpoint: use the same container image, or put it into additionalPaths",
+    ),
+    (
+        "Address already in use",
+        "its address is taken: run nothing in the pod that listens there while it starts",
+    ),
+    (
+        "Cannot assign requested address",
+        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
+    ),
+    ("No mapping for", "a volume that the program had is not mounted here: use the same mounts"),
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",

@@ -111,6 +111,9 @@ pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait for it between one look and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
 
+/// How much of a script's beginning the kernel reads to find its interpreter (`BINPRM_BUF_SIZE`, execve(2)).
+pub const SCRIPT_HEAD_BYTES: u64 = 256;
+
 /// The kernel's name for this boot of the machine (random(4)).
 pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

@@ -21,10 +21,11 @@ use crate::logging::whole_ms;
 use crate::manifest::Manifest;
 use crate::patience::{Abandoned, patiently};
 use crate::pod::Pod;
+use crate::programs::Programs;
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
 use crate::tree::Snapshot;
-use crate::{criu, find, init, reap, rung, spawn};
+use crate::{criu, find, init, programs, reap, rung, spawn};
 
 /// What a start is given.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Started {
     pub resumed: Option<Generation>,
     /// The image directory, if this pod holds it.
     pub hold: Option<Arc<Hold>>,
+    /// The files that it was started from.
+    pub programs: Programs,
 }
 
 /// Why nothing runs.
@@ -223,6 +226,7 @@ async fn resume(
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
         hold: Some(Arc::clone(hold)),
+        programs: Programs::of_the_past(manifest.identity.programs),
     })
 }
 
@@ -329,9 +333,11 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {
     let began = Instant::now();
     let init = init::install(setup.config.image_dir.as_deref())?;
+    let noted = programs::note(&setup.command);
     let root = spawn::spawn(&init, &setup.command)?;
+    let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold, programs })
 }
 
 #[cfg(test)]

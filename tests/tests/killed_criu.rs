@@ -70,7 +70,7 @@ fn kill_criu(running: &Running, after: Duration) -> Result<bool> {
 /// Waits for the container's end as a kubelet does, and returns its exit code.
 fn end_in_time(running: &mut Running) -> Result<i32> {
     let told = Instant::now();
-    while told.elapsed() < GRACE && !running.processes().is_empty() {
+    while told.elapsed() < GRACE && running.processes().iter().any(|process| process.state != 'Z') {
         sleep(Duration::from_millis(20));
     }
     // An error means that it has ended.
@@ -134,8 +134,9 @@ fn whenever_criu_is_killed_in_a_restore_the_tree_runs_whole_or_not_at_all() -> R
 
 fn killed_restore(after: Duration) -> Result<String> {
     let volume = Volume::new()?;
-    let first = checkpointed(&heavy(&volume))?;
-    let second = heavy(&volume).start()?;
+    let pod = heavy(&volume);
+    let first = checkpointed(&pod)?;
+    let second = pod.start()?;
     let hit = kill_criu(&second, after)?;
     second.wait_for_lines(crik_tests::story::STEPS)?;
     let fresh = second.stderr.text().contains("the application starts fresh");
@@ -144,7 +145,7 @@ fn killed_restore(after: Duration) -> Result<String> {
     chain::verify(&whole).with_context(|| second.transcript())?;
     drop(second);
     // Nothing newer was committed, so the generation is as good as before.
-    let third = started(&heavy(&volume))?;
+    let third = started(&pod)?;
     chain::verify(&[first, third.stdout.text()]).with_context(|| third.transcript())?;
     let fate = if fresh { "started fresh" } else { "resumed" };
     Ok(if hit { fate.to_owned() } else { format!("too late; {fate}") })
