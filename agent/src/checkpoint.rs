@@ -221,7 +221,8 @@ impl Checkpointer {
             generation,
             created_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref()),
+            identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref())
+                .with_programs(self.started.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,
             cgroups: staged.cgroups,

@@ -8,11 +8,12 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
@@ -29,8 +30,19 @@ pub const CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
 const CONFIG_FD: RawFd = 199;
 
+/// Has CRIU write down what CPU it dumps on, and compare it first of all at a restore: the instructions, and the layout of
+/// the registers that XSAVE writes, of which /proc/cpuinfo does not tell. A CPU with more instructions is good enough, one
+/// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
+const COMPARE_CPU: &str = "cpu-cap=fpu,ins";
+
+/// The image that `COMPARE_CPU` writes.
+const CPU_IMAGE: &str = "cpuinfo.img";
+
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Set while a dump can be made to fail by itself.
+static DUMPING: AtomicBool = AtomicBool::new(false);
 
 /// Why CRIU did not do it.
 #[derive(Debug, Error)]
@@ -98,10 +110,10 @@ impl Leave {
     fn options(self) -> &'static [&'static str] {
         match self {
             // Files that have lost their name but not their last link get a name for as long as the image is there.
-            Self::Stopped => &["leave-stopped", "link-remap"],
+            Self::Stopped => &["leave-stopped", "link-remap", COMPARE_CPU],
             // CRIU removes these names again when it lets the tree go on (criu/cr-dump.c), so the image could not be
             // restored. Without the option such a file is refused.
-            Self::Running => &["leave-running"],
+            Self::Running => &["leave-running", COMPARE_CPU],
         }
     }
 }
@@ -113,6 +125,7 @@ impl Leave {
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
     let _call = Call::begin(leave.options())?;
+    let _failable = Failable::begin()?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory, limits::DUMP_LOG)?;
     criu.set_pid(root);
@@ -159,7 +172,9 @@ pub enum Pause {
 /// # Errors
 /// CRIU refused, or the hook did.
 pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
-    let _call = Call::begin(&[])?;
+    // Generations of earlier releases do not say what CPU they are of.
+    let compare = what.images.join(CPU_IMAGE).exists().then_some(COMPARE_CPU);
+    let _call = Call::begin(compare.as_slice())?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = request(&directory, limits::RESTORE_LOG)?;
     criu.set_work_dir_fd(work.as_raw_fd());
@@ -183,10 +198,55 @@ fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Ends the call that is under way; CRIU's tracees go on when their tracer is gone (ptrace(2)).
+/// Makes the call that is under way fail. A dump fails by itself: its next write is refused, so that it takes its own
+/// way out, on which it gives every process back as it found it. A dump that is killed may leave its code in one of them
+/// in place of the application's own (measured: one tree in twenty is lost by that). What a restore has made is ended
+/// anyway, so CRIU is killed.
 pub fn cancel() {
+    let Some(pid) = child_pid() else { return };
+    if !DUMPING.load(Ordering::Acquire) || refuse_writes(pid).is_err() {
+        kill_now();
+    }
+}
+
+/// Ends the call that is under way at once, whatever becomes of what it works on.
+pub fn kill_now() {
     if let Some(pid) = child_pid() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Lowers the size up to which `pid` may write files to nothing (prlimit(2)), for which a process of our own user needs no
+/// capability.
+fn refuse_writes(pid: i32) -> io::Result<()> {
+    let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: prlimit(2) reads one structure, to which the reference is valid.
+    let set = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &nothing, std::ptr::null_mut()) };
+    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// While this exists, a CRIU that is started survives a write which the file size limit refuses: it inherits that SIGXFSZ is
+/// ignored. Only for a dump, since what a restore makes would inherit it too.
+struct Failable {
+    before: SigAction,
+}
+
+impl Failable {
+    fn begin() -> Result<Self, CriuError> {
+        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler of ours is installed.
+        let before = unsafe { sigaction(Signal::SIGXFSZ, &ignore) }
+            .map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source: source.into() })?;
+        DUMPING.store(true, Ordering::Release);
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Failable {
+    fn drop(&mut self) {
+        DUMPING.store(false, Ordering::Release);
+        // SAFETY: it was in force before.
+        let _ = unsafe { sigaction(Signal::SIGXFSZ, &self.before) };
     }
 }
 
@@ -315,7 +375,36 @@ fn first_error(log: &Path) -> Option<String> {
 }
 
 /// What a person can do about an error of CRIU's, by a part of its message.
-const ADVICE: [(&str, &str); 10] = [
+const ADVICE: [(&str, &str); 18] = [
+    (
+        "CPU instruction capabilities",
+        "this CPU lacks instructions that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "CPU xfeatures",
+        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "FPU feature required",
+        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "CPU xsave",
+        "this CPU lays its registers out in another way than the image needs: keep the program's pods on one CPU type",
+    ),
+    (
+        "has bad size",
+        "that file was changed since the checkpoint: use the same container image, or put it into additionalPaths",
+    ),
+    (
+        "Address already in use",
+        "its address is taken: run nothing in the pod that listens there while it starts",
+    ),
+    (
+        "Cannot assign requested address",
+        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
+    ),
+    ("No mapping for", "a volume that the program had is not mounted here: use the same mounts"),
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",

@@ -6,6 +6,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::CriuVersion;
+use crate::programs::{self, Facts};
 
 /// The facts that decide whether an image can be resumed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Identity {
     pub node: Option<String>,
     /// The pod's host name, for people.
     pub host: String,
+    /// The files that the application was started from; none if that is not known.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub programs: Facts,
 }
 
 impl Identity {
@@ -40,7 +44,14 @@ impl Identity {
             criu: criu.0,
             node: node.map(str::to_owned),
             host: text(uname.as_ref().map(|uname| uname.nodename())),
+            programs: Facts::new(),
         }
+    }
+
+    /// The same, of an application that was started from these files.
+    #[must_use]
+    pub fn with_programs(self, programs: Facts) -> Self {
+        Self { programs, ..self }
     }
 
     /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
@@ -61,6 +72,11 @@ impl Identity {
             let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
             return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
         }
+        self.lacking(here).or_else(|| programs::changed(&self.programs))
+    }
+
+    /// CRIU compares too, but only at the restore, without naming what is missing, and a few instructions less.
+    fn lacking(&self, here: &Self) -> Option<String> {
         let lacking: Vec<&str> =
             self.cpu_features.iter().filter(|f| !here.cpu_features.contains(f)).map(|f| &**f).collect();
         (!lacking.is_empty()).then(|| {

@@ -53,6 +53,7 @@ pub mod pace;
 pub mod patience;
 pub mod pids;
 pub mod pod;
+pub mod programs;
 pub mod reap;
 pub mod restore;
 pub mod restored;

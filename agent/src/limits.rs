@@ -98,14 +98,21 @@ pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to sleep between looks at children that were sent SIGKILL; they take about a millisecond to go.
 pub const REAP_PAUSE: Duration = Duration::from_millis(1);
 
+/// How long a dump whose writes are refused may take to give the tree back: it looks at one process for a few milliseconds
+/// between two writes. One that hangs in a write to a dead volume is killed after it, at the cost of `reserve`.
+pub const FAIL_PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long a CRIU that was killed may take to be gone, which is at once unless the volume holds it.
 pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long the agent may stay after its application to finish on the volume what a stop began.
 pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long to wait for it between one SIGKILL and the next.
+/// How long to wait for it between one look and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
+
+/// How much of a script's beginning the kernel reads to find its interpreter (`BINPRM_BUF_SIZE`, execve(2)).
+pub const SCRIPT_HEAD_BYTES: u64 = 256;
 
 /// The kernel's name for this boot of the machine (random(4)).
 pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::hold::Hold;
 use crate::image_dir::Generation;
 use crate::pod::Pod;
+use crate::programs::Programs;
 
 /// What a start is given.
 #[derive(Debug)]
@@ -33,4 +34,6 @@ pub struct Started {
     pub resumed: Option<Generation>,
     /// The image directory, if this pod holds it.
     pub hold: Option<Arc<Hold>>,
+    /// The files that it was started from.
+    pub programs: Programs,
 }

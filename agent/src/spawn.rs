@@ -74,7 +74,10 @@ pub fn spawn(init: &Path, command: &[OsString]) -> Result<i32, SpawnError> {
 
 /// Finds a command as execvp(3) does: with a slash it is a path, without one `PATH` is searched, and a file that cannot
 /// be executed is passed over for a later one that can.
-fn resolve(name: &OsStr) -> Result<PathBuf, SpawnError> {
+///
+/// # Errors
+/// There is none.
+pub fn resolve(name: &OsStr) -> Result<PathBuf, SpawnError> {
     let paths = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/bin:/usr/bin".into());
     let candidates: Vec<PathBuf> = if name.as_bytes().contains(&b'/') {
         vec![name.into()]

@@ -19,11 +19,12 @@ use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::Manifest;
 use crate::patience::{Abandoned, patiently};
+use crate::programs::Programs;
 use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
 use crate::tree::Snapshot;
-use crate::{criu, find, init, reap, restored, rung, spawn};
+use crate::{criu, find, init, programs, reap, restored, rung, spawn};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -198,6 +199,7 @@ async fn resume(
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
         hold: Some(Arc::clone(hold)),
+        programs: Programs::of_the_past(manifest.identity.programs),
     })
 }
 
@@ -305,9 +307,11 @@ fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> 
     let began = Instant::now();
     restored::forget();
     let init = init::install(setup.config.image_dir.as_deref())?;
+    let noted = programs::note(&setup.command);
     let root = spawn::spawn(&init, &setup.command)?;
+    let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold, programs })
 }
 
 #[cfg(test)]

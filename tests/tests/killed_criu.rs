@@ -1,0 +1,152 @@
+//! CRIU may be killed at any moment, by a person or for lack of memory. Whatever it was at, nothing partial is ever
+//! resumed; and a dump that the agent itself gives up harms nobody.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{CHECKPOINTED, checkpointed, started};
+use crik_tests::table::Table;
+use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// The moments: this many, evenly over the run of a CRIU that nobody disturbs.
+const MOMENTS: u32 = 20;
+
+/// Megabytes and children that make CRIU's run long enough to be hit at many different moments.
+const SIZE: [&str; 2] = ["50", "30"];
+
+/// How the program ends after its SIGTERM.
+const GOODBYE: i32 = 7;
+
+/// What a kubelet waits for after a SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn heavy(volume: &Volume) -> Pod {
+    Pod::new(volume, "node-a", &["python3", "/programs/heavy.py", SIZE[0], SIZE[1]])
+        .config("decisionTimeout: 1ms")
+        .with(|spec| spec.env("GOODBYE", &GOODBYE.to_string()))
+}
+
+/// Runs a case for each moment of what takes `whole`.
+fn at_each_moment(what: &str, whole: Duration, case: impl Fn(Duration) -> Result<String>) -> Result<()> {
+    let mut table = Table::new(&format!("{what} of {whole:.0?}"));
+    for moment in 0..=MOMENTS {
+        table.case(&format!("{moment}/{MOMENTS}"), || case(whole * moment / MOMENTS));
+    }
+    table.finish()
+}
+
+/// How long a dump takes that nobody disturbs.
+fn dump_time() -> Result<Duration> {
+    let volume = Volume::new()?;
+    checkpointed(&heavy(&volume))?;
+    let manifest = Volume::manifest(&volume.newest("job-0")?)?;
+    Ok(Duration::from_millis(manifest["durationsMs"]["dump"].as_u64().context("no duration")?))
+}
+
+/// How long a start takes whose restore nobody disturbs.
+fn restore_time() -> Result<Duration> {
+    let volume = Volume::new()?;
+    checkpointed(&heavy(&volume))?;
+    let running = heavy(&volume).start()?;
+    running.stderr.wait_for("the application goes on")?;
+    Ok(running.started.elapsed())
+}
+
+/// Kills the container's CRIU `after` a while of its run. False if it was done before.
+fn kill_criu(running: &Running, after: Duration) -> Result<bool> {
+    let is_criu = |name: &str| name == "criu";
+    let criu = || running.processes().into_iter().find(|process| is_criu(&process.name));
+    let found = wait_for("CRIU to run", criu)?;
+    sleep(after);
+    Ok(kill(Pid::from_raw(found.host_pid), Signal::SIGKILL).is_ok())
+}
+
+/// Waits for the container's end as a kubelet does, and returns its exit code.
+fn end_in_time(running: &mut Running) -> Result<i32> {
+    let told = Instant::now();
+    while told.elapsed() < GRACE && running.processes().iter().any(|process| process.state != 'Z') {
+        sleep(Duration::from_millis(20));
+    }
+    // An error means that it has ended.
+    let _ = running.signal(Signal::SIGKILL);
+    running.wait()
+}
+
+#[test]
+fn whenever_criu_is_killed_in_a_dump_the_next_start_goes_on_from_something_whole() -> Result<()> {
+    at_each_moment("kill -9 of CRIU in a dump", dump_time()?, killed_dump)
+}
+
+fn killed_dump(after: Duration) -> Result<String> {
+    let volume = Volume::new()?;
+    let first = checkpointed(&heavy(&volume))?;
+    let mut second = started(&heavy(&volume))?;
+    second.signal(Signal::SIGTERM)?;
+    let hit = kill_criu(&second, after)?;
+    let (code, said) = (end_in_time(&mut second)?, second.stdout.text());
+    let fate = match (code, said.ends_with("goodbye\n")) {
+        (CHECKPOINTED, true) => bail!("a checkpoint and a goodbye"),
+        (CHECKPOINTED, false) => "checkpointed".to_owned(),
+        (GOODBYE, true) => "unharmed: went on and got its SIGTERM".to_owned(),
+        (code, _) => format!("harmed: ended with {code}"),
+    };
+    let committed = code == CHECKPOINTED;
+    let third = started(&heavy(&volume))?;
+    ensure!(volume.generations("job-0").len() == if committed { 2 } else { 1 }, "another generation");
+    let whole =
+        if committed { vec![first, said, third.stdout.text()] } else { vec![first, third.stdout.text()] };
+    chain::verify(&whole).with_context(|| third.transcript())?;
+    Ok(if hit { fate } else { format!("too late; {fate}") })
+}
+
+#[test]
+fn whenever_a_dump_is_given_up_the_application_goes_on_and_gets_its_sigterm() -> Result<()> {
+    at_each_moment("the deadline in a dump", dump_time()? * 5 / 4, given_up)
+}
+
+fn given_up(after: Duration) -> Result<String> {
+    let volume = Volume::new()?;
+    let grace = 5_000 + after.as_millis().max(2);
+    let mut running = started(&heavy(&volume).config(&format!("gracePeriod: {grace}ms\nreserve: 5s")))?;
+    running.signal(Signal::SIGTERM)?;
+    let (code, said) = (end_in_time(&mut running)?, running.stdout.text());
+    chain::verify(std::slice::from_ref(&said))?;
+    if code == CHECKPOINTED {
+        return Ok("checkpointed in time".to_owned());
+    }
+    ensure!(code == GOODBYE && said.ends_with("goodbye\n"), "harmed: {code}\n{}", running.transcript());
+    ensure!(volume.generations("job-0").is_empty(), "a checkpoint and a goodbye");
+    let log = running.stderr.text();
+    let (_, why) = log.split_once("told to stop: ").context("no reason")?;
+    Ok(format!("unharmed: {}", why.lines().next().unwrap_or_default()))
+}
+
+#[test]
+fn whenever_criu_is_killed_in_a_restore_the_tree_runs_whole_or_not_at_all() -> Result<()> {
+    at_each_moment("kill -9 of CRIU in a restore", restore_time()?, killed_restore)
+}
+
+fn killed_restore(after: Duration) -> Result<String> {
+    let volume = Volume::new()?;
+    let pod = heavy(&volume);
+    let first = checkpointed(&pod)?;
+    let second = pod.start()?;
+    let hit = kill_criu(&second, after)?;
+    second.wait_for_lines(crik_tests::story::STEPS)?;
+    let fresh = second.stderr.text().contains("the application starts fresh");
+    let said = second.stdout.text();
+    let whole = if fresh { vec![said] } else { vec![first.clone(), said] };
+    chain::verify(&whole).with_context(|| second.transcript())?;
+    drop(second);
+    // Nothing newer was committed, so the generation is as good as before.
+    let third = started(&pod)?;
+    chain::verify(&[first, third.stdout.text()]).with_context(|| third.transcript())?;
+    let fate = if fresh { "started fresh" } else { "resumed" };
+    Ok(if hit { fate.to_owned() } else { format!("too late; {fate}") })
+}
