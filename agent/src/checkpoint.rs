@@ -2,7 +2,7 @@
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
 use std::future::pending;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -238,7 +238,11 @@ impl Checkpointer {
         let staging = lock(&self.staging).take()?;
         Some(spawn_blocking(move || {
             let _inside = staging.enter();
-            staging.keep_log(&Path::new("criu").join(limits::DUMP_LOG));
+            if let Ok(log) = criu::last_log()
+                && staging.path().join("criu").exists()
+            {
+                staging.keep_log(limits::DUMP_LOG, &log);
+            }
             if let Err(error) = staging.sweep() {
                 tracing::warn!("the staging directory is left behind: {error}");
             }

@@ -4,8 +4,9 @@
 //! `CRIU_CONFIG_FILE` points. That is a memory file at a fixed descriptor, since nothing on disk may be writable.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,11 @@ pub const CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
 const CONFIG_FD: RawFd = 199;
 
+/// Where CRIU's log goes while it runs, a memory file too: CRIU writes each line at once, over a thousand for a small tree,
+/// and a volume may take a millisecond for each while the tree is frozen; and the reason of a failure can be read although
+/// the volume has failed.
+const LOG_FD: RawFd = 198;
+
 /// Has CRIU write down what CPU it dumps on, and compare it first of all at a restore: the instructions, and the layout of
 /// the registers that XSAVE writes, of which /proc/cpuinfo does not tell. A CPU with more instructions is good enough, one
 /// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
@@ -40,6 +46,22 @@ const CPU_IMAGE: &str = "cpuinfo.img";
 
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The log of the last call.
+static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
+
+/// What CRIU said in the last call that has ended.
+///
+/// # Errors
+/// It cannot be read.
+pub fn last_log() -> io::Result<Vec<u8>> {
+    let mut log = Vec::new();
+    if let Some(file) = &mut *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut log)?;
+    }
+    Ok(log)
+}
 
 /// Set while a dump can be made to fail by itself.
 static DUMPING: AtomicBool = AtomicBool::new(false);
@@ -124,10 +146,10 @@ impl Leave {
 /// # Errors
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
-    let _call = Call::begin(leave.options())?;
+    let call = Call::begin(leave.options())?;
     let _failable = Failable::begin()?;
     let directory = inheritable_directory(images)?;
-    let mut criu = request(&directory, limits::DUMP_LOG)?;
+    let mut criu = request(&directory)?;
     criu.set_pid(root);
     criu.set_notify_scripts(true);
     criu.set_notify_cb(notified);
@@ -138,14 +160,14 @@ pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<()
         let _ = hook(pause);
         Ok(())
     });
-    hooked(ignoring, || criu.dump()).map_err(|error| refused(&images.join(limits::DUMP_LOG), &error))
+    hooked(ignoring, || criu.dump()).map_err(|error| call.refused(&error))
 }
 
 /// What a restore is given.
 pub struct Restore<'a> {
     /// The directory of the images, which is not written.
     pub images: &'a Path,
-    /// Where CRIU writes its log.
+    /// Where CRIU writes what it measures.
     pub work: &'a Path,
     /// Descriptors that stand in for files of the image, by CRIU's key for them.
     pub inherited: &'a [(RawFd, String)],
@@ -174,9 +196,9 @@ pub enum Pause {
 pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let compare = what.images.join(CPU_IMAGE).exists().then_some(COMPARE_CPU);
-    let _call = Call::begin(compare.as_slice())?;
+    let call = Call::begin(compare.as_slice())?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
-    let mut criu = request(&directory, limits::RESTORE_LOG)?;
+    let mut criu = request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
     criu.set_rst_sibling(true);
     criu.set_notify_scripts(true);
@@ -188,7 +210,7 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
         criu.add_inherit_fd(*fd, key.clone())
             .map_err(|error| CriuError::Refused { first: error.to_string() })?;
     }
-    hooked(hook, || criu.restore()).map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
+    hooked(hook, || criu.restore()).map_err(|error| call.refused(&error))
 }
 
 fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
@@ -280,33 +302,48 @@ fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
     }
 }
 
-/// One call of CRIU: the configuration file exists as long as this does.
+/// One call of CRIU: its configuration file and its log exist as long as this does.
 struct Call {
     _turn: MutexGuard<'static, ()>,
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
+    _config: HandedDown,
+    _log: HandedDown,
 }
 
 impl Call {
     fn begin(more: &[&str]) -> Result<Self, CriuError> {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepare =
-            |source: nix::Error| CriuError::Prepare { what: "write the options", source: source.into() };
-        let mut file = File::from(memfd_create("criu.conf", MFdFlags::MFD_CLOEXEC).map_err(prepare)?);
-        file.write_all(options(more).as_bytes())
-            .map_err(|source| CriuError::Prepare { what: "write the options", source })?;
-        // SAFETY: the descriptor is ours alone, and without close-on-exec as CRIU must inherit it.
-        if unsafe { libc::dup2(file.as_raw_fd(), CONFIG_FD) } < 0 {
-            return Err(prepare(nix::Error::last()));
-        }
-        Ok(Self { _turn: turn, _waits: Elsewhere::begin() })
+        let prepare = |source| CriuError::Prepare { what: "make memory files", source };
+        let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
+        let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
+        let kept = log.file().map_err(prepare)?;
+        *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        Ok(Self { _turn: turn, _waits: Elsewhere::begin(), _config: config, _log: log })
+    }
+
+    fn refused(&self, error: &rust_criu::CriuError) -> CriuError {
+        refused(&last_log().unwrap_or_default(), error)
     }
 }
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        // SAFETY: opened by `begin`, and calls do not overlap.
-        drop(unsafe { OwnedFd::from_raw_fd(CONFIG_FD) });
+/// A memory file at a fixed descriptor that every child inherits.
+struct HandedDown(OwnedFd);
+
+impl HandedDown {
+    fn new(name: &CStr, fd: RawFd, contents: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(contents)?;
+        // SAFETY: the descriptor is for this alone and calls do not overlap; dup2(2) makes it without close-on-exec.
+        if unsafe { libc::dup2(file.as_raw_fd(), fd) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was just opened, and nobody else closes it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    fn file(&self) -> io::Result<File> {
+        Ok(self.0.try_clone()?.into())
     }
 }
 
@@ -318,6 +355,7 @@ fn options(more: &[&str]) -> String {
         // The peers of a connection are gone by the time the pod is back.
         "tcp-close".to_owned(),
         format!("ghost-limit {}", limits::GHOST_LIMIT),
+        format!("log-file /proc/self/fd/{LOG_FD}"),
     ];
     if !may_restore_clocks() {
         lines.push("unprivileged".to_owned());
@@ -332,10 +370,9 @@ pub fn may_restore_clocks() -> bool {
     has(Capability::SysAdmin) && has(Capability::SysTime)
 }
 
-fn request(images: &OwnedFd, log: &str) -> Result<Criu, CriuError> {
+fn request(images: &OwnedFd) -> Result<Criu, CriuError> {
     let mut criu = Criu::new().map_err(|error| CriuError::Missing(error.to_string()))?;
     criu.set_images_dir_fd(images.as_raw_fd());
-    criu.set_log_file(log.to_owned());
     criu.set_log_level(limits::CRIU_LOG_LEVEL);
     criu.set_ext_unix_sk(true);
     criu.set_file_locks(true);
@@ -362,16 +399,14 @@ pub fn inheritable_file(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, OFlag::O_RDONLY, Mode::empty())?)
 }
 
-fn refused(log: &Path, error: &rust_criu::CriuError) -> CriuError {
+fn refused(log: &[u8], error: &rust_criu::CriuError) -> CriuError {
     CriuError::Refused { first: first_error(log).unwrap_or_else(|| error.to_string()) }
 }
 
 /// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
-fn first_error(log: &Path) -> Option<String> {
-    let lines = BufReader::new(File::open(log).ok()?).lines().map_while(Result::ok);
-    lines
-        .into_iter()
-        .find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
+fn first_error(log: &[u8]) -> Option<String> {
+    let log = String::from_utf8_lossy(log);
+    log.lines().find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
 }
 
 /// What a person can do about an error of CRIU's, by a part of its message.
@@ -440,12 +475,9 @@ mod tests {
 
     #[test]
     fn the_first_error_of_a_log_is_the_one_that_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("dump.log");
         let text = "(00.001) Dumping\n(00.010) Error (criu/io_uring.c:1): Can't dump anon_inode:[io_uring]\n\
                     (00.011) Error (criu/cr-dump.c:2): Dumping FAILED.\n";
-        fs::write(&log, text).unwrap();
-        let error = refused(&log, &rust_criu::CriuError::VersionParse).to_string();
+        let error = refused(text.as_bytes(), &rust_criu::CriuError::VersionParse).to_string();
         assert_eq!(
             error,
             "criu failed: Can't dump anon_inode:[io_uring] — the program uses io_uring, which CRIU cannot dump: turn it \
@@ -455,7 +487,7 @@ mod tests {
 
     #[test]
     fn without_a_log_the_library_speaks() {
-        let error = refused(Path::new("/no/such/log"), &rust_criu::CriuError::VersionParse);
+        let error = refused(b"", &rust_criu::CriuError::VersionParse);
         assert!(error.to_string().contains("version"));
     }
 }

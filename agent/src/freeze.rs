@@ -21,7 +21,7 @@ use crate::manifest::{Cgroups, TreeFacts};
 use crate::staging::Staging;
 use crate::stdio::StdioMap;
 use crate::tree::{Snapshot, Tree};
-use crate::{adopt, cgroups};
+use crate::{adopt, cgroups, limits};
 
 /// The name of the duration for which a tree that goes on was frozen.
 pub const PAUSE: &str = "pause";
@@ -149,6 +149,8 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     };
     outcome?;
     reach(Point::Frozen);
+    let log = images.join(limits::DUMP_LOG);
+    criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     staged.durations_ms.insert("dump".to_owned(), whole_ms(began.elapsed()));

@@ -1,7 +1,6 @@
 //! One rung of the ladder: what has to be read, and the restore itself. Blocks.
 
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow};
@@ -16,7 +15,7 @@ use crate::setup::Setup;
 use crate::staging::{Purpose, Staging};
 use crate::verdict::Verdict;
 use crate::verify::VerifyError;
-use crate::{hooks, limits, restore, restored, verify};
+use crate::{criu, hooks, limits, restore, restored, verify};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///
@@ -47,7 +46,7 @@ pub fn bring_back(
     let refused = Arc::new(OnceLock::new());
     let go = go(setup, manifest, &verdict, last_call, &refused);
     let Err(error) = restore::restore(&path, manifest, work, go) else { return Ok(()) };
-    staging.keep_log(Path::new(limits::RESTORE_LOG));
+    staging.keep_log(limits::RESTORE_LOG, &criu::last_log()?);
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verdict.wait(|| last_call.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
     Err(refused.get().map_or_else(|| error.into(), |why: &String| anyhow!("{why}")))

@@ -107,12 +107,12 @@ impl Staging {
         durable
     }
 
-    /// Saves CRIU's log of a failure, for a person to read.
-    pub fn keep_log(&self, log: &Path) {
-        let name = log.file_name().unwrap_or_default().to_string_lossy();
+    /// Saves a log of CRIU's as `name` in the image directory, for a person to read.
+    pub fn keep_log(&self, name: &str, log: &[u8]) {
         let kept = self.hold.dir().root().join(format!("failed-{name}"));
-        if fs::rename(self.path.join(log), &kept).is_ok() {
-            tracing::warn!("CRIU's log is kept in {}", kept.display());
+        match self.hold.put(&kept, log) {
+            Ok(()) => tracing::warn!("CRIU's log is kept in {}", kept.display()),
+            Err(error) => tracing::warn!("CRIU's log cannot be kept: {error}"),
         }
     }
 }

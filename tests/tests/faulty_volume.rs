@@ -196,3 +196,14 @@ fn an_error_at_any_operation_of_a_start_keeps_no_application_from_running() -> R
     })?;
     table.finish()
 }
+
+#[test]
+fn probe() -> Result<()> {
+    let begin = Instant::now();
+    let case = stop_with(|faults| faults.count())?;
+    eprintln!("stop {} ops, {} {:?}", case.ops.len(), case.said, begin.elapsed());
+    let begin = Instant::now();
+    let case = start_with(|faults| faults.count())?;
+    eprintln!("start {} ops, {} {:?}", case.ops.len(), case.said, begin.elapsed());
+    Ok(())
+}
