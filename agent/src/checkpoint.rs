@@ -4,7 +4,7 @@
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
@@ -26,7 +26,7 @@ use crate::manifest::{self, Manifest};
 use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
 use crate::tree::Snapshot;
-use crate::{commit, criu, hooks, limits, pace, room, speed};
+use crate::{commit, criu, hooks, limits, pace, room, speed, when};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -219,7 +219,7 @@ impl Checkpointer {
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
-            created_at: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+            created_at: when::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref())
                 .with_programs(self.started.programs.known()),

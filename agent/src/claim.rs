@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -13,8 +12,8 @@ use crate::durable::to_json;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError, io_at};
-use crate::limits;
 use crate::pod::Pod;
+use crate::{limits, when};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,13 +84,13 @@ impl Claim {
     /// It was tried `max` times, or the volume fails.
     pub fn take(hold: &Arc<Hold>, generation: Generation, pod: &Pod, max: u32) -> Result<Self, ClaimError> {
         let mut account = Account::read(&hold.dir().claim(generation))?;
-        if account.attempts.iter().filter(|attempt| !attempt.interrupted).count() >= max as usize {
+        if account.counted() >= max as usize {
             return Err(exhausted(&account));
         }
         account.attempts.push(Attempt {
             host: pod.host.clone(),
             node: pod.node.clone(),
-            at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            at: when::now(),
             outcome: None,
             interrupted: false,
         });
@@ -131,6 +130,11 @@ impl std::fmt::Display for Outcome {
 }
 
 impl Account {
+    /// How many attempts count against `maxRestores`.
+    pub fn counted(&self) -> usize {
+        self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
+    }
+
     /// Reads the claim file at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
     /// and the next write mends it.
     ///

@@ -23,6 +23,87 @@ pub enum Command {
     Run(Run),
     /// Ask the agent of this container for a checkpoint, after which the pod ends and the next one goes on.
     Checkpoint(Checkpoint),
+    /// List the checkpoints in an image directory, and what the next start does with each.
+    List(Place),
+    /// Show what is in a checkpoint: processes, memory, open files and sockets, and who resumed it.
+    Inspect(Inspect),
+    /// Compare checkpoints with what was committed. Exits with 1 if one is not whole.
+    Verify(Verify),
+    /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
+    Gc(Gc),
+}
+
+/// Where the image directory is, and how to print what is in it.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The image directory; by default the one of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub image_dir: Option<PathBuf>,
+    /// Configuration file; if there is none at this path, the defaults hold.
+    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
+    pub config_path: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Arguments of `crik inspect`.
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// Its number, or `newest`.
+    #[arg(value_name = "GEN")]
+    pub generation: Wanted,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// Its number, or `newest`; all if it is left out.
+    #[arg(value_name = "GEN")]
+    pub generation: Option<Wanted>,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik gc`.
+#[derive(Debug, clap::Args)]
+pub struct Gc {
+    /// How many are kept; by default `keepGenerations` of the configuration.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Only show what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where they are.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// A checkpoint on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The newest.
+    Newest,
+    /// The one of this number.
+    Number(u64),
+}
+
+impl std::str::FromStr for Wanted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "newest" => Ok(Self::Newest),
+            _ => text
+                .parse()
+                .map(Self::Number)
+                .map_err(|_| "give its number or newest; see crik list".to_owned()),
+        }
+    }
 }
 
 /// Arguments of `crik checkpoint`.

@@ -31,8 +31,9 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
 }
 
 fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<Files> {
-    let facts =
-        paths.iter().map(|path| Ok((name(dir, path)?, hash(&File::open(path)?, Effort::AllProcessors)?)));
+    let facts = paths
+        .iter()
+        .map(|path| Ok((name(dir, path)?, hash(&File::open(path)?, Effort::AllProcessors, &|_| {})?)));
     facts.collect()
 }
 
@@ -47,7 +48,15 @@ fn name(dir: &Path, path: &Path) -> io::Result<String> {
 /// # Errors
 /// It cannot be read.
 pub fn hash_file(path: &Path) -> io::Result<FileFacts> {
-    hash(&File::open(path)?, Effort::OneProcessor)
+    hash(&File::open(path)?, Effort::OneProcessor, &|_| {})
+}
+
+/// Hashes one file on all processors, and tells each time how many more bytes are done.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hash_with_progress(path: &Path, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
+    hash(&File::open(path)?, Effort::AllProcessors, done)
 }
 
 /// How many processors a hash may use.
@@ -57,7 +66,7 @@ enum Effort {
     AllProcessors,
 }
 
-fn hash(mut file: &File, effort: Effort) -> io::Result<FileFacts> {
+fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
     let mut hasher = blake3::Hasher::new();
     let length = file.metadata()?.len();
     let chunk = match effort {
@@ -76,6 +85,7 @@ fn hash(mut file: &File, effort: Effort) -> io::Result<FileFacts> {
             Effort::AllProcessors => hasher.update_rayon(&buffer[..read]),
         };
         size += read as u64;
+        done(read as u64);
     }
 }
 

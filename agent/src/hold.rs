@@ -20,7 +20,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -29,8 +29,8 @@ use crate::fault::{Point, reach};
 use crate::heartbeat::Heartbeat;
 use crate::holder::{self, Holder, Seen};
 use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
-use crate::limits;
 use crate::pod::Pod;
+use crate::{limits, when};
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]
@@ -234,7 +234,7 @@ fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDir
     let holder = Holder {
         pod: wish.pod.clone(),
         nonce: nonce.to_owned(),
-        since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        since: when::now(),
         expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
     };
     let written = create_durably(&new.join(holder::HOLDER), &to_json(&holder))

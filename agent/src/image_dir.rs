@@ -57,6 +57,9 @@ pub enum ImageDirError {
     /// Another pod took the image directory over, since this one gave no sign of life for too long.
     #[error("the image directory is held by {0} now, which took it over; nothing more is written from here")]
     Lost(String),
+    /// It is there, but nothing of crik's is in it.
+    #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
+    Foreign(PathBuf),
     /// An operation on the volume failed.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -100,6 +103,16 @@ impl ImageDir {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
         Ok(dir)
+    }
+
+    /// Looks at `root` without changing anything, for which the right to read is enough.
+    ///
+    /// # Errors
+    /// It is no image directory.
+    pub fn look(root: &Path) -> Result<Self, ImageDirError> {
+        let dir = Self { root: root.into() };
+        fs::read_dir(root).map_err(io_at("read", root))?;
+        if dir.generations().is_dir() { Ok(dir) } else { Err(ImageDirError::Foreign(root.into())) }
     }
 
     /// The directory itself.

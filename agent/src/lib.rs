@@ -12,7 +12,6 @@
 
 pub mod acquire;
 pub mod adopt;
-pub mod ask;
 pub mod background;
 pub mod cancel;
 pub mod cgroups;
@@ -42,6 +41,7 @@ pub mod hooks;
 pub mod house;
 pub mod identity;
 pub mod image_dir;
+pub mod images;
 pub mod init;
 pub mod last_call;
 pub mod limits;
@@ -69,6 +69,8 @@ pub mod start;
 pub mod stdio;
 pub mod stop;
 pub mod supervise;
+pub mod tools;
 pub mod tree;
 pub mod verdict;
 pub mod verify;
+pub mod when;

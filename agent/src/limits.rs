@@ -187,3 +187,9 @@ pub const CONTROL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
+pub const METADATA_MAX_BYTES: u64 = 64 << 20;
+
+/// The page size in which CRIU counts on all machines that it runs on by default.
+pub const PAGE_BYTES: u64 = 4096;

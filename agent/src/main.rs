@@ -3,8 +3,13 @@
 use std::process;
 
 use clap::Parser;
-use crik_agent::cli::Cli;
+use crik_agent::cli::{Cli, Command};
+use crik_agent::{run, tools};
 
 fn main() {
-    process::exit(crik_agent::run::main(&Cli::parse()))
+    let code = match Cli::parse().command {
+        Command::Run(args) => run::main(&args),
+        other => tools::main(&other),
+    };
+    process::exit(code)
 }

@@ -3,15 +3,14 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::durable::{ignore_missing, to_json};
 use crate::image_dir::Generation;
-use crate::limits;
 use crate::manifest::Manifest;
 use crate::pod::Pod;
+use crate::{limits, when};
 
 /// The contents of `/run/crik/restored.json`.
 #[derive(Debug, Serialize)]
@@ -28,9 +27,9 @@ struct Restored<'a> {
 pub fn tell(manifest: &Manifest, here: &Pod) {
     let restored = Restored {
         generation: manifest.generation,
-        checkpointed_at: rfc3339(UNIX_EPOCH + Duration::from_secs(manifest.created_at)),
+        checkpointed_at: when::rfc3339(manifest.created_at),
         checkpointed_on: manifest.identity.node.as_deref(),
-        restored_at: rfc3339(SystemTime::now()),
+        restored_at: when::rfc3339(when::now()),
         restored_on: here.node.as_deref(),
     };
     warn(write(Path::new(limits::RESTORED), &to_json(&restored)));
@@ -52,22 +51,5 @@ fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
 fn warn(outcome: io::Result<()>) {
     if let Err(error) = outcome {
         tracing::debug!("{} cannot be written: {error}", limits::RESTORED);
-    }
-}
-
-/// A time as RFC 3339 has it, to the second. A time that no machine should have is shown as the latest that can be.
-fn rfc3339(time: SystemTime) -> String {
-    let latest = UNIX_EPOCH + Duration::from_secs(limits::LATEST_TIME);
-    humantime::format_rfc3339_seconds(time.min(latest)).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_time_can_be_told() {
-        assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(1_763_000_000)), "2025-11-13T02:13:20Z");
-        assert!(rfc3339(UNIX_EPOCH + Duration::from_secs(u64::MAX / 4)).starts_with("9999"));
     }
 }

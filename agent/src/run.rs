@@ -5,34 +5,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{Cli, Command, Run};
+use crate::cli::Run;
 use crate::config::Config;
 use crate::live::live;
 use crate::pod::Pod;
 use crate::setup::Setup;
 use crate::signals::block_signals;
 use crate::start::StartError;
-use crate::{ask, criu, exit, limits, logging};
+use crate::{criu, exit, limits, logging};
 
-/// Does what the command line says. Returns the exit code.
-pub fn main(cli: &Cli) -> i32 {
-    match &cli.command {
-        Command::Run(args) => main_run(args),
-        Command::Checkpoint(args) => told(ask::checkpoint(args)),
-    }
-}
-
-fn told(outcome: Result<()>) -> i32 {
-    outcome.map_or_else(
-        |error| {
-            eprintln!("crik: {error:#}");
-            exit::FAILURE
-        },
-        |()| 0,
-    )
-}
-
-fn main_run(args: &Run) -> i32 {
+/// `crik run`. Returns the exit code.
+pub fn main(args: &Run) -> i32 {
     logging::init(args.log_format, args.debug);
     let config = match Config::load(&args.config_path) {
         Ok(config) => config,

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::digest;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{FileFacts, Manifest, ManifestError};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
@@ -54,13 +54,27 @@ pub fn facts(path: &Path, generation: Generation, here: &Identity) -> Result<Man
     if let Some(obstacle) = manifest.identity.obstacle(here) {
         return Err(VerifyError::Obstacle(obstacle));
     }
+    sizes(path, &manifest)?;
+    Ok(manifest)
+}
+
+fn sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
     for (name, expected) in &manifest.files {
         let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
         if found != expected.size {
             return Err(VerifyError::Size { name: name.clone(), found, expected: expected.size });
         }
     }
-    Ok(manifest)
+    Ok(())
+}
+
+/// Compares sizes and hashes of all files, for a person who wants to know; `done` is told of bytes as they are read.
+///
+/// # Errors
+/// A file was altered or cannot be read.
+pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(), VerifyError> {
+    sizes(path, manifest)?;
+    compare(path, manifest, |_| true, &|file| digest::hash_with_progress(file, done))
 }
 
 /// Compares the hashes of the files that are put back into the container, which happens before CRIU begins.
@@ -68,7 +82,7 @@ pub fn facts(path: &Path, generation: Generation, here: &Identity) -> Result<Man
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_extra)
+    compare(path, manifest, is_extra, &digest::hash_file)
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -76,16 +90,21 @@ pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_extra(name))
+    compare(path, manifest, |name| !is_extra(name), &digest::hash_file)
 }
 
 fn is_extra(name: &str) -> bool {
     name.starts_with("files/")
 }
 
-fn compare(path: &Path, manifest: &Manifest, which: impl Fn(&str) -> bool) -> Result<(), VerifyError> {
+fn compare(
+    path: &Path,
+    manifest: &Manifest,
+    which: impl Fn(&str) -> bool,
+    hash: &dyn Fn(&Path) -> io::Result<FileFacts>,
+) -> Result<(), VerifyError> {
     for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
-        let found = digest::hash_file(&path.join(name)).map_err(|source| read(name, source))?;
+        let found = hash(&path.join(name)).map_err(|source| read(name, source))?;
         if found != *expected {
             return Err(VerifyError::Altered { name: name.clone() });
         }

@@ -33,7 +33,7 @@ pub enum Op {
 
 impl Op {
     /// True if it changes the file system, or makes it durable.
-    fn changes(self) -> bool {
+    pub fn changes(self) -> bool {
         !matches!(
             self,
             Self::Lookup

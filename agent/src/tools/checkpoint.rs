@@ -1,0 +1,47 @@
+//! `crik checkpoint`: asks the agent of this container for a checkpoint.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{print, progress};
+use crate::cli::Checkpoint;
+use crate::control::{self, Answer, Committed, Request};
+use crate::room;
+
+/// Asks, shows how far it is, and prints what came of it.
+///
+/// # Errors
+/// There is no agent, or no checkpoint.
+pub fn checkpoint(args: &Checkpoint) -> Result<()> {
+    let mut stream = control::address().and_then(|address| UnixStream::connect_addr(&address)).context(
+        "no agent of crik runs in this container; use kubectl exec into the container that it runs",
+    )?;
+    let request = serde_json::to_string(&Request { leave_running: args.leave_running })?;
+    writeln!(stream, "{request}").context("the agent does not listen")?;
+    let committed = follow(BufReader::new(stream))?;
+    print(args.output, &committed, told)
+}
+
+fn follow(answers: impl BufRead) -> Result<Committed> {
+    let shown = progress::Progress::new(0);
+    for line in answers.lines() {
+        let answer = serde_json::from_str(&line.context("the agent has gone")?)
+            .context("the agent is of another release; run the crik of this container")?;
+        match answer {
+            Answer::Progress(now) => shown.set(now.written, now.expected),
+            Answer::Committed(committed) => return Ok(committed),
+            Answer::Failed(reason) => bail!("no checkpoint: {reason}"),
+        }
+    }
+    bail!("the agent ended before it answered; its log says why")
+}
+
+fn told(committed: &Committed) -> String {
+    let then = committed.pause_ms.map_or_else(
+        || "the pod ends now, and the next one goes on".to_owned(),
+        |ms| format!("the application stood still for {ms} ms"),
+    );
+    format!("generation {} is durable, {}; {then}\n", committed.generation, room::bytes(committed.bytes))
+}
