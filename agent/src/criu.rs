@@ -344,37 +344,8 @@ fn first_error(log: &Path) -> Option<String> {
         .find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
 }
 
-/// What a person can do about an error of CRIU's, by a part of its message.
+/// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
 const ADVICE: [(&str, &str); 18] = [
-    (
-        "CPU instruction capabilities",
-        "this CPU lacks instructions that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "CPU xfeatures",
-        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "FPU feature required",
-        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "CPU xsave",
-        "this CPU lays its registers out in another way than the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "has bad size",
-        "that file was changed since the checkpoint: use the same container image, or put it into additionalPaths",
-    ),
-    (
-        "Address already in use",
-        "its address is taken: run nothing in the pod that listens there while it starts",
-    ),
-    (
-        "Cannot assign requested address",
-        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
-    ),
-    ("No mapping for", "a volume that the program had is not mounted here: use the same mounts"),
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -389,15 +360,41 @@ const ADVICE: [(&str, &str); 18] = [
     ),
     ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
     ("Can't lookup mount", "a file is open that was opened outside the container"),
-    ("File exists", "a process id of the tree is taken: run nothing else in the container while it starts"),
+    (
+        "CPU instruction capabilities",
+        "this CPU lacks instructions that the image needs: keep its pods on one CPU type",
+    ),
+    ("CPU xfeatures", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
+    ("FPU feature required", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
+    (
+        "CPU xsave",
+        "this CPU lays its registers out in another way than the image needs: keep its pods on one CPU type",
+    ),
+    (
+        "has bad ",
+        "it was changed since the checkpoint: use the same container image, or put it into additionalPaths",
+    ),
+    ("do not match expected", TAKEN),
+    ("File exists", TAKEN),
+    ("Address already in use", "run nothing in the pod that listens there while it starts"),
+    (
+        "Cannot assign requested address",
+        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
+    ),
     ("ghost file", "a deleted file that is still open is larger than the limit"),
     ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
     (
-        "No such file or directory",
-        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume",
+        "Can't open file sys/fs/cgroup",
+        "this pod's control groups lack it: let the program close it after each use",
     ),
-    ("build-ID", "a program file differs from the one that was running: use the same container image"),
+    (
+        "No such file or directory",
+        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume, and \
+         mount that",
+    ),
 ];
+
+const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
 
 fn advice(message: &str) -> String {
     let known = ADVICE.iter().find(|(part, _)| message.contains(part));
@@ -427,5 +424,70 @@ mod tests {
     fn without_a_log_the_library_speaks() {
         let error = refused(Path::new("/no/such/log"), &rust_criu::CriuError::VersionParse);
         assert!(error.to_string().contains("version"));
+    }
+
+    #[test]
+    fn what_a_person_can_do_about_is_said() {
+        for (line, advice) in [
+            (
+                "(criu/files-reg.c:2280): File srv/libz.so.1 has bad size 121282 (expect 121281)",
+                "changed since",
+            ),
+            ("(criu/files-reg.c:2245): File usr/bin/job has bad build-ID", "changed since the checkpoint"),
+            (
+                "(criu/cr-restore.c:1240): Can't fork for 301: File exists",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/cr-restore.c:1311): Pid 302 do not match expected 301",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/files-reg.c:2480): Can't open file srv/x on restore: No such file or directory",
+                "additionalPaths",
+            ),
+            (
+                "(criu/files-reg.c:2480): Can't open file sys/fs/cgroup/memory/a/b on restore: No such file or directory",
+                "control groups",
+            ),
+            (
+                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Address already in use",
+                "listens there",
+            ),
+            (
+                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Cannot assign requested address",
+                "listen on 0.0.0.0",
+            ),
+            (
+                "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
+                "this CPU lacks instructions",
+            ),
+            (
+                "(criu/arch/x86/cpu.c:262): cpu: CPU xfeatures has unsupported bits (0x3ff1a)",
+                "lacks registers",
+            ),
+            ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let log = dir.path().join("restore.log");
+            fs::write(&log, format!("(00.000001) Restoring\n(00.000002) Error {line}\n")).unwrap();
+            let error = refused(&log, &rust_criu::CriuError::VersionParse).to_string();
+            assert!(error.contains(" — ") && error.contains(advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_panics_is_over() {
+        let call = || {
+            let _call = Call::begin(&[]).unwrap();
+            let _failable = Failable::begin().unwrap();
+            assert!(is_running() && DUMPING.load(Ordering::Acquire));
+            std::panic::resume_unwind(Box::new("in a call"));
+        };
+        let panicked = std::panic::catch_unwind(call).unwrap_err();
+        assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
+        assert!(!is_running() && !DUMPING.load(Ordering::Acquire));
+        // And the next one gets its turn.
+        drop(Call::begin(&[]).unwrap());
     }
 }

@@ -224,5 +224,5 @@ fn a_library_that_was_changed_is_named() -> Result<()> {
     let second = started(&pod("22"))?;
     starts_fresh(&second)?;
     second.stderr.wait_for("File srv/libz.so.1 has bad size").with_context(|| second.transcript())?;
-    second.stderr.wait_for("that file was changed since the checkpoint")
+    second.stderr.wait_for("it was changed since the checkpoint")
 }
