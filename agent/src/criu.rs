@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +13,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::stat::Mode;
-use nix::unistd::Pid;
 use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
 use rust_criu::{CgMode, Criu};
 use thiserror::Error;
 
+use crate::advice::{advice, first_error};
+use crate::cancel::Failable;
 use crate::limits::{self, CriuVersion};
 use crate::tree::Snapshot;
 
@@ -42,9 +42,6 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Set during a call.
 static RUNNING: AtomicBool = AtomicBool::new(false);
-
-/// Set while a dump can be made to fail by itself.
-static DUMPING: AtomicBool = AtomicBool::new(false);
 
 /// True while a CRIU that rust-criu waits for may be a child of ours.
 pub fn is_running() -> bool {
@@ -110,7 +107,8 @@ fn ask_version() -> Result<CriuVersion, CriuError> {
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path) -> Result<(), CriuError> {
     let _call = Call::begin(&["leave-stopped", COMPARE_CPU])?;
-    let _failable = Failable::begin()?;
+    let _failable =
+        Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory, limits::DUMP_LOG)?;
     criu.set_pid(root);
@@ -167,58 +165,6 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let result = criu.restore();
     HOOK.set(None);
     result.map_err(|error| refused(&what.work.join(limits::RESTORE_LOG), &error))
-}
-
-/// Makes the call that is under way fail. A dump fails by itself: its next write is refused, so that it takes its own
-/// way out, on which it gives every process back as it found it. A dump that is killed may leave its code in one of them
-/// in place of the application's own (measured: one tree in twenty is lost by that). What a restore has made is ended
-/// anyway, so CRIU is killed.
-pub fn cancel() {
-    let Some(pid) = child_pid() else { return };
-    if !DUMPING.load(Ordering::Acquire) || refuse_writes(pid).is_err() {
-        kill_now();
-    }
-}
-
-/// Ends the call that is under way at once, whatever becomes of what it works on.
-pub fn kill_now() {
-    if let Some(pid) = child_pid() {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
-}
-
-/// Lowers the size up to which `pid` may write files to nothing (prlimit(2)), for which a process of our own user needs no
-/// capability.
-fn refuse_writes(pid: i32) -> io::Result<()> {
-    let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: prlimit(2) reads one structure, to which the reference is valid.
-    let set = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &nothing, std::ptr::null_mut()) };
-    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// While this exists, a CRIU that is started survives a write which the file size limit refuses: it inherits that SIGXFSZ is
-/// ignored. Only for a dump, since what a restore makes would inherit it too.
-struct Failable {
-    before: SigAction,
-}
-
-impl Failable {
-    fn begin() -> Result<Self, CriuError> {
-        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // SAFETY: no handler of ours is installed.
-        let before = unsafe { sigaction(Signal::SIGXFSZ, &ignore) }
-            .map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source: source.into() })?;
-        DUMPING.store(true, Ordering::Release);
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Failable {
-    fn drop(&mut self) {
-        DUMPING.store(false, Ordering::Release);
-        // SAFETY: it was in force before.
-        let _ = unsafe { sigaction(Signal::SIGXFSZ, &self.before) };
-    }
 }
 
 /// The id of the CRIU that this process has started, told from other children by the configuration it inherited.
@@ -336,74 +282,10 @@ fn refused(log: &Path, error: &rust_criu::CriuError) -> CriuError {
     CriuError::Refused { first: first_error(log).unwrap_or_else(|| error.to_string()) }
 }
 
-/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
-fn first_error(log: &Path) -> Option<String> {
-    let lines = BufReader::new(File::open(log).ok()?).lines().map_while(Result::ok);
-    lines
-        .into_iter()
-        .find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
-}
-
-/// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 18] = [
-    (
-        "Can't get rlimit",
-        "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
-    ),
-    (
-        "io_uring",
-        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
-    ),
-    (
-        "doesn't live in IPC ns",
-        "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
-    ),
-    ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
-    ("Can't lookup mount", "a file is open that was opened outside the container"),
-    (
-        "CPU instruction capabilities",
-        "this CPU lacks instructions that the image needs: keep its pods on one CPU type",
-    ),
-    ("CPU xfeatures", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
-    ("FPU feature required", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
-    (
-        "CPU xsave",
-        "this CPU lays its registers out in another way than the image needs: keep its pods on one CPU type",
-    ),
-    (
-        "has bad ",
-        "it was changed since the checkpoint: use the same container image, or put it into additionalPaths",
-    ),
-    ("do not match expected", TAKEN),
-    ("File exists", TAKEN),
-    ("Address already in use", "run nothing in the pod that listens there while it starts"),
-    (
-        "Cannot assign requested address",
-        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
-    ),
-    ("ghost file", "a deleted file that is still open is larger than the limit"),
-    ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
-    (
-        "Can't open file sys/fs/cgroup",
-        "this pod's control groups lack it: let the program close it after each use",
-    ),
-    (
-        "No such file or directory",
-        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume, and \
-         mount that",
-    ),
-];
-
-const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
-
-fn advice(message: &str) -> String {
-    let known = ADVICE.iter().find(|(part, _)| message.contains(part));
-    known.map(|(_, advice)| format!(" — {advice}")).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cancel;
 
     #[test]
     fn the_first_error_of_a_log_is_the_one_that_is_told() {
@@ -427,66 +309,16 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_can_do_about_is_said() {
-        for (line, advice) in [
-            (
-                "(criu/files-reg.c:2280): File srv/libz.so.1 has bad size 121282 (expect 121281)",
-                "changed since",
-            ),
-            ("(criu/files-reg.c:2245): File usr/bin/job has bad build-ID", "changed since the checkpoint"),
-            (
-                "(criu/cr-restore.c:1240): Can't fork for 301: File exists",
-                "a process id of the tree is taken",
-            ),
-            (
-                "(criu/cr-restore.c:1311): Pid 302 do not match expected 301",
-                "a process id of the tree is taken",
-            ),
-            (
-                "(criu/files-reg.c:2480): Can't open file srv/x on restore: No such file or directory",
-                "additionalPaths",
-            ),
-            (
-                "(criu/files-reg.c:2480): Can't open file sys/fs/cgroup/memory/a/b on restore: No such file or directory",
-                "control groups",
-            ),
-            (
-                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Address already in use",
-                "listens there",
-            ),
-            (
-                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Cannot assign requested address",
-                "listen on 0.0.0.0",
-            ),
-            (
-                "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
-                "this CPU lacks instructions",
-            ),
-            (
-                "(criu/arch/x86/cpu.c:262): cpu: CPU xfeatures has unsupported bits (0x3ff1a)",
-                "lacks registers",
-            ),
-            ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
-        ] {
-            let dir = tempfile::tempdir().unwrap();
-            let log = dir.path().join("restore.log");
-            fs::write(&log, format!("(00.000001) Restoring\n(00.000002) Error {line}\n")).unwrap();
-            let error = refused(&log, &rust_criu::CriuError::VersionParse).to_string();
-            assert!(error.contains(" — ") && error.contains(advice), "{error}");
-        }
-    }
-
-    #[test]
     fn a_call_that_panics_is_over() {
         let call = || {
             let _call = Call::begin(&[]).unwrap();
             let _failable = Failable::begin().unwrap();
-            assert!(is_running() && DUMPING.load(Ordering::Acquire));
+            assert!(is_running() && cancel::is_failable());
             std::panic::resume_unwind(Box::new("in a call"));
         };
         let panicked = std::panic::catch_unwind(call).unwrap_err();
         assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
-        assert!(!is_running() && !DUMPING.load(Ordering::Acquire));
+        assert!(!is_running() && !cancel::is_failable());
         // And the next one gets its turn.
         drop(Call::begin(&[]).unwrap());
     }
