@@ -9,18 +9,17 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::stat::Mode;
-use nix::unistd::Pid;
 use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
 use rust_criu::{CgMode, Criu};
 use thiserror::Error;
 
+use crate::advice::{advice, first_error};
+use crate::cancel::Failable;
 use crate::limits::{self, CriuVersion};
 use crate::reap::Elsewhere;
 use crate::tree::Snapshot;
@@ -62,9 +61,6 @@ pub fn last_log() -> io::Result<Vec<u8>> {
     }
     Ok(log)
 }
-
-/// Set while a dump can be made to fail by itself.
-static DUMPING: AtomicBool = AtomicBool::new(false);
 
 /// Why CRIU did not do it.
 #[derive(Debug, Error)]
@@ -147,7 +143,8 @@ impl Leave {
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
     let call = Call::begin(leave.options())?;
-    let _failable = Failable::begin()?;
+    let _failable =
+        Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let directory = inheritable_directory(images)?;
     let mut criu = request(&directory)?;
     criu.set_pid(root);
@@ -218,58 +215,6 @@ fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
     let result = call();
     HOOK.set(None);
     result
-}
-
-/// Makes the call that is under way fail. A dump fails by itself: its next write is refused, so that it takes its own
-/// way out, on which it gives every process back as it found it. A dump that is killed may leave its code in one of them
-/// in place of the application's own (measured: one tree in twenty is lost by that). What a restore has made is ended
-/// anyway, so CRIU is killed.
-pub fn cancel() {
-    let Some(pid) = child_pid() else { return };
-    if !DUMPING.load(Ordering::Acquire) || refuse_writes(pid).is_err() {
-        kill_now();
-    }
-}
-
-/// Ends the call that is under way at once, whatever becomes of what it works on.
-pub fn kill_now() {
-    if let Some(pid) = child_pid() {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
-}
-
-/// Lowers the size up to which `pid` may write files to nothing (prlimit(2)), for which a process of our own user needs no
-/// capability.
-fn refuse_writes(pid: i32) -> io::Result<()> {
-    let nothing = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: prlimit(2) reads one structure, to which the reference is valid.
-    let set = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &nothing, std::ptr::null_mut()) };
-    if set < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// While this exists, a CRIU that is started survives a write which the file size limit refuses: it inherits that SIGXFSZ is
-/// ignored. Only for a dump, since what a restore makes would inherit it too.
-struct Failable {
-    before: SigAction,
-}
-
-impl Failable {
-    fn begin() -> Result<Self, CriuError> {
-        let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
-        // SAFETY: no handler of ours is installed.
-        let before = unsafe { sigaction(Signal::SIGXFSZ, &ignore) }
-            .map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source: source.into() })?;
-        DUMPING.store(true, Ordering::Release);
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Failable {
-    fn drop(&mut self) {
-        DUMPING.store(false, Ordering::Release);
-        // SAFETY: it was in force before.
-        let _ = unsafe { sigaction(Signal::SIGXFSZ, &self.before) };
-    }
 }
 
 /// The id of the CRIU that this process has started, told from other children by the configuration it inherited.
@@ -403,75 +348,10 @@ fn refused(log: &[u8], error: &rust_criu::CriuError) -> CriuError {
     CriuError::Refused { first: first_error(log).unwrap_or_else(|| error.to_string()) }
 }
 
-/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
-fn first_error(log: &[u8]) -> Option<String> {
-    let log = String::from_utf8_lossy(log);
-    log.lines().find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
-}
-
-/// What a person can do about an error of CRIU's, by a part of its message.
-const ADVICE: [(&str, &str); 18] = [
-    (
-        "CPU instruction capabilities",
-        "this CPU lacks instructions that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "CPU xfeatures",
-        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "FPU feature required",
-        "this CPU lacks registers that the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "CPU xsave",
-        "this CPU lays its registers out in another way than the image needs: keep the program's pods on one CPU type",
-    ),
-    (
-        "has bad size",
-        "that file was changed since the checkpoint: use the same container image, or put it into additionalPaths",
-    ),
-    (
-        "Address already in use",
-        "its address is taken: run nothing in the pod that listens there while it starts",
-    ),
-    (
-        "Cannot assign requested address",
-        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
-    ),
-    ("No mapping for", "a volume that the program had is not mounted here: use the same mounts"),
-    (
-        "Can't get rlimit",
-        "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
-    ),
-    (
-        "io_uring",
-        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
-    ),
-    (
-        "doesn't live in IPC ns",
-        "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
-    ),
-    ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
-    ("Can't lookup mount", "a file is open that was opened outside the container"),
-    ("File exists", "a process id of the tree is taken: run nothing else in the container while it starts"),
-    ("ghost file", "a deleted file that is still open is larger than the limit"),
-    ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
-    (
-        "No such file or directory",
-        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume",
-    ),
-    ("build-ID", "a program file differs from the one that was running: use the same container image"),
-];
-
-fn advice(message: &str) -> String {
-    let known = ADVICE.iter().find(|(part, _)| message.contains(part));
-    known.map(|(_, advice)| format!(" — {advice}")).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cancel;
 
     #[test]
     fn the_first_error_of_a_log_is_the_one_that_is_told() {
@@ -489,5 +369,20 @@ mod tests {
     fn without_a_log_the_library_speaks() {
         let error = refused(b"", &rust_criu::CriuError::VersionParse);
         assert!(error.to_string().contains("version"));
+    }
+
+    #[test]
+    fn a_call_that_panics_is_over() {
+        let call = || {
+            let _call = Call::begin(&[]).unwrap();
+            let _failable = Failable::begin().unwrap();
+            assert!(cancel::is_failable());
+            std::panic::resume_unwind(Box::new("in a call"));
+        };
+        let panicked = std::panic::catch_unwind(call).unwrap_err();
+        assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
+        assert!(!cancel::is_failable());
+        // And the next one gets its turn.
+        drop(Call::begin(&[]).unwrap());
     }
 }

@@ -122,7 +122,7 @@ pub struct Staged {
     pub durations_ms: BTreeMap<String, u64>,
 }
 
-/// Dumps the tree into the staging directory. Blocks; [`criu::cancel`] ends it early.
+/// Dumps the tree into the staging directory. Blocks; [`crate::cancel::give_up`] ends it early.
 ///
 /// # Errors
 /// The tree cannot be dumped whole. It then runs on.

@@ -12,6 +12,7 @@
 
 pub mod acquire;
 pub mod adopt;
+pub mod advice;
 pub mod background;
 pub mod cancel;
 pub mod cgroups;

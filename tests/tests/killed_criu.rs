@@ -1,6 +1,8 @@
 //! CRIU may be killed at any moment, by a person or for lack of memory. Whatever it was at, nothing partial is ever
 //! resumed; and a dump that the agent itself gives up harms nobody.
 
+use std::fs;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -49,22 +51,36 @@ fn dump_time() -> Result<Duration> {
     Ok(Duration::from_millis(manifest["durationsMs"]["dump"].as_u64().context("no duration")?))
 }
 
-/// How long a start takes whose restore nobody disturbs.
+/// How long a restore takes that nobody disturbs.
 fn restore_time() -> Result<Duration> {
     let volume = Volume::new()?;
-    checkpointed(&heavy(&volume))?;
-    let running = heavy(&volume).start()?;
+    let pod = heavy(&volume);
+    checkpointed(&pod)?;
+    let running = pod.start()?;
+    wait_for("CRIU's log", || is_at_work(&volume.path().join("job-0"), "restore.log").then_some(()))?;
+    let began = Instant::now();
     running.stderr.wait_for("the application goes on")?;
-    Ok(running.started.elapsed())
+    Ok(began.elapsed())
 }
 
-/// Kills the container's CRIU `after` a while of its run. False if it was done before.
-fn kill_criu(running: &Running, after: Duration) -> Result<bool> {
-    let is_criu = |name: &str| name == "criu";
-    let criu = || running.processes().into_iter().find(|process| is_criu(&process.name));
-    let found = wait_for("CRIU to run", criu)?;
+/// Kills the container's CRIU `after` a while of what it logs as `log`. False if it was done before.
+fn kill_criu(running: &Running, volume: &Volume, log: &str, after: Duration) -> Result<bool> {
+    // Another CRIU was asked for its version before.
+    wait_for(log, || is_at_work(&volume.path().join("job-0"), log).then_some(()))?;
+    let mut criu = running.processes();
+    // What it restores has its name at first, and ids above its own.
+    criu.retain(|process| process.name == "criu");
+    criu.sort_by_key(|process| process.pid);
     sleep(after);
-    Ok(kill(Pid::from_raw(found.host_pid), Signal::SIGKILL).is_ok())
+    Ok(criu.first().is_some_and(|found| kill(Pid::from_raw(found.host_pid), Signal::SIGKILL).is_ok()))
+}
+
+/// True if CRIU writes this log, which is anywhere but in a generation.
+fn is_at_work(dir: &Path, log: &str) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name() != "generations")
+        .any(|entry| entry.file_name() == log || is_at_work(&entry.path(), log))
 }
 
 /// Waits for the container's end as a kubelet does, and returns its exit code.
@@ -88,7 +104,7 @@ fn killed_dump(after: Duration) -> Result<String> {
     let first = checkpointed(&heavy(&volume))?;
     let mut second = started(&heavy(&volume))?;
     second.signal(Signal::SIGTERM)?;
-    let hit = kill_criu(&second, after)?;
+    let hit = kill_criu(&second, &volume, "dump.log", after)?;
     let (code, said) = (end_in_time(&mut second)?, second.stdout.text());
     let fate = match (code, said.ends_with("goodbye\n")) {
         (CHECKPOINTED, true) => bail!("a checkpoint and a goodbye"),
@@ -137,7 +153,7 @@ fn killed_restore(after: Duration) -> Result<String> {
     let pod = heavy(&volume);
     let first = checkpointed(&pod)?;
     let second = pod.start()?;
-    let hit = kill_criu(&second, after)?;
+    let hit = kill_criu(&second, &volume, "restore.log", after)?;
     second.wait_for_lines(crik_tests::story::STEPS)?;
     let fresh = second.stderr.text().contains("the application starts fresh");
     let said = second.stdout.text();
