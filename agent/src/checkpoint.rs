@@ -207,7 +207,7 @@ impl Checkpointer {
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
             let manifest = this.manifest(place.hold().dir().next()?, staged)?;
-            Ok(commit::commit(&place, manifest, &asked)?)
+            Ok(commit::commit(&place, manifest, this.setup.key.as_ref(), &asked)?)
         });
         let committed = until(step, limits.until_durable(), call).await?;
         tell_committed(&committed, clock.elapsed());
@@ -230,6 +230,8 @@ impl Checkpointer {
             monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
             durations_ms: staged.durations_ms,
             files: manifest::Files::new(),
+            extra: None,
+            image_dir: self.setup.config.image_dir.clone(),
         })
     }
 

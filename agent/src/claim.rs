@@ -1,6 +1,5 @@
 //! The claim on a generation: who resumes it, and the account of every attempt.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError, io_at};
 use crate::pod::Pod;
-use crate::{limits, when};
+use crate::{beneath, limits, when};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,16 +141,19 @@ impl Account {
     /// The volume fails.
     pub fn read(path: &Path) -> Result<Self, ImageDirError> {
         let mut bytes = Vec::new();
-        let read =
-            File::open(path).and_then(|file| file.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes));
+        let read = beneath::open_file(path)
+            .and_then(|file| file.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes));
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(path, &error)),
             Err(error) => Err(io_at("read", path)(error)),
-            Ok(_) => Ok(Self::parse(&bytes).unwrap_or_else(|error| {
-                tracing::warn!("{} is damaged and starts anew: {error}", path.display());
-                Self::default()
-            })),
+            Ok(_) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(path, &error))),
         }
+    }
+
+    fn damaged(path: &Path, error: &dyn std::error::Error) -> Self {
+        tracing::warn!("{} is damaged and starts anew: {error}", path.display());
+        Self::default()
     }
 
     /// Reads the contents of a claim file.

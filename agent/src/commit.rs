@@ -1,12 +1,11 @@
 //! Commits what was staged: from here on the checkpoint exists, whatever happens to the pod, the node or the power.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::digest;
 use crate::durable::create_durably;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
@@ -14,7 +13,9 @@ use crate::image_dir::{Generation, ImageDirError};
 use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::{FILE_NAME, Manifest};
+use crate::sign::{self, Key};
 use crate::staging::Staging;
+use crate::{digest, members};
 
 /// Why the checkpoint does not exist.
 #[derive(Debug, Error)]
@@ -46,6 +47,7 @@ pub enum CommitError {
 pub fn commit(
     staging: &Staging,
     mut manifest: Manifest,
+    key: Option<&Key>,
     last_call: &LastCall,
 ) -> Result<Manifest, CommitError> {
     let path = staging.path();
@@ -54,7 +56,8 @@ pub fn commit(
     manifest.files = digest::seal(path).map_err(durable)?;
     reach(Point::Sealed);
     manifest.durations_ms.insert("durable".to_owned(), whole_ms(clock.elapsed()));
-    manifest.to_json().and_then(|json| create_durably(&path.join(FILE_NAME), &json)).map_err(durable)?;
+    manifest.extra = Some(members::extra(members::of(path).map_err(durable)?));
+    write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     // A later generation of this number must not find the claims on one that a person has removed.
     staging.hold().remove_claim(manifest.generation)?;
@@ -65,6 +68,12 @@ pub fn commit(
     staging.commit(manifest.generation)?;
     reach(Point::Committed);
     Ok(manifest)
+}
+
+fn write(path: &Path, manifest: &Manifest, key: Option<&Key>) -> io::Result<()> {
+    let json = manifest.to_json()?;
+    create_durably(&path.join(FILE_NAME), &json)?;
+    key.map_or(Ok(()), |key| create_durably(&path.join(sign::FILE_NAME), key.sign(&json).as_bytes()))
 }
 
 /// Removes what later commits made superfluous: all generations but the newest `keep` and `proven`, from which the tree was

@@ -45,6 +45,8 @@ pub struct Config {
     pub keep_generations: u32,
     /// Whether the hashes of an image are compared before it is resumed; its sizes always are.
     pub verify_hashes: bool,
+    /// The file with the key that generations are signed with. Without one they are not.
+    pub signing_key_file: Option<PathBuf>,
     /// How often one generation may be resumed.
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
@@ -91,6 +93,7 @@ impl Default for Config {
             reserve: Duration::from_secs(5),
             keep_generations: 2,
             verify_hashes: true,
+            signing_key_file: None,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             restore_timeout: Duration::from_secs(600),
@@ -264,6 +267,15 @@ impl Config {
         if self.keep_generations == 0 {
             return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
         }
+        if self.signing_key_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return wrong("signingKeyFile", "must be an absolute path, such as /etc/crik-key/key");
+        }
+        if self.signing_key_file.is_some() && !self.verify_hashes {
+            return wrong(
+                "verifyHashes",
+                "must not be false with signingKeyFile: a signature vouches for hashes",
+            );
+        }
         if self.max_restores == 0 {
             return wrong(
                 "maxRestores",
@@ -398,7 +410,7 @@ mod tests {
         let config = parse(
             "{imageDir: /c, nodeStateServerURL: 'http://crik', additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, verifyHashes: false, maxRestores: 1, onRestoreFailure: fail,
+              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail,
               restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
@@ -436,6 +448,8 @@ mod tests {
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("keepGenerations: 0", "must be at least 1"),
             ("maxRestores: 0", "must be at least 1"),
+            ("signingKeyFile: key", "signingKeyFile: must be an absolute path"),
+            ("{signingKeyFile: /k, verifyHashes: false}", "a signature vouches for hashes"),
             ("checkpointOn: [unknown]", "see onUnknown"),
             ("gracePeriod: 9999years", "must be at most a day"),
             ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),

@@ -51,22 +51,20 @@ pub fn hash_file(path: &Path) -> io::Result<FileFacts> {
     hash(&File::open(path)?, Effort::OneProcessor, &|_| {})
 }
 
-/// Hashes one file on all processors, and tells each time how many more bytes are done.
-///
-/// # Errors
-/// It cannot be read.
-pub fn hash_with_progress(path: &Path, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
-    hash(&File::open(path)?, Effort::AllProcessors, done)
-}
-
 /// How many processors a hash may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Effort {
+pub enum Effort {
+    /// One.
     OneProcessor,
+    /// All that there are.
     AllProcessors,
 }
 
-fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
+/// Hashes an open file, and tells `done` each time how many bytes more were read.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
     let mut hasher = blake3::Hasher::new();
     let length = file.metadata()?.len();
     let chunk = match effort {

@@ -1,7 +1,7 @@
 //! The mark that a workload has ended: nothing older than it may be resumed.
 
-use std::path::PathBuf;
-use std::{fs, io};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::durable::to_json;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::{beneath, limits};
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ impl ImageDir {
     /// The volume cannot be read, or the file is not what we write.
     pub fn ended(&self) -> Result<Option<Ended>, ImageDirError> {
         let path = self.ended_path();
-        match fs::read(&path) {
+        match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_at("read", &path)(error)),
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -52,6 +53,12 @@ impl ImageDir {
     }
 }
 
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    beneath::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl Hold {
     /// Marks the workload as ended, if there is anything that could be resumed: no generation that exists now may be.
     ///
@@ -72,6 +79,8 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use crate::hold::fixture::{commit, held};
 
     #[test]

@@ -140,9 +140,20 @@ impl Hold {
         let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
         create_durably(&partial, contents)
             .inspect(|()| reach(Point::PartialWritten))
-            .and_then(|()| fs::rename(&partial, target))
+            .and_then(|()| self.move_over(&partial, target))
             .map_err(|error| self.explain("write", target, error))?;
         sync_directory(target.parent().unwrap_or(target))
+    }
+
+    /// A file cannot be renamed onto a directory, which has no business there.
+    fn move_over(&self, partial: &Path, target: &Path) -> io::Result<()> {
+        match fs::rename(partial, target) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                fs::rename(target, self.path.join("removing-directory"))?;
+                fs::rename(partial, target)
+            }
+            other => other,
+        }
     }
 
     /// Removes a generation and its claim. It is renamed away first, so that it is never seen half removed.

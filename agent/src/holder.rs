@@ -1,14 +1,14 @@
 //! Who holds an image directory, as others read it on the volume, and whether that pod may be passed over.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
 use crate::pod::Pod;
+use crate::{beneath, limits};
 
 /// `holder.json` in `holders/NNNNNNNN/`. It appears whole or not at all, with its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub fn parse(bytes: &[u8]) -> Option<Holder> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    beneath::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

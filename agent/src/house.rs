@@ -52,7 +52,7 @@ fn tell(speed: Option<f64>) {
 
 /// As the last checkpoint went, or as a file goes that is written for it.
 fn speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
-    let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation).ok();
+    let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation, None).ok();
     let last = checkpointer.started.resumed.and_then(manifest).and_then(|manifest| speed::of(&manifest));
     last.or_else(|| speed::measure(hold.path()).ok())
 }

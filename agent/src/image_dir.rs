@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::durable::{remove_tree, sync_directory};
+use crate::durable::{ignore_missing, remove_tree, sync_directory};
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub enum ImageDirError {
     /// Another pod took the image directory over, since this one gave no sign of life for too long.
     #[error("the image directory is held by {0} now, which took it over; nothing more is written from here")]
     Lost(String),
+    /// A part of it leads elsewhere.
+    #[error("{0} is a symbolic link, and crik follows none there; remove it")]
+    Link(PathBuf),
     /// It is there, but nothing of crik's is in it.
     #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
     Foreign(PathBuf),
@@ -102,6 +105,7 @@ impl ImageDir {
         for path in [root.to_owned(), dir.generations(), dir.claims(), dir.holders()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
+        dir.refuse_links()?;
         Ok(dir)
     }
 
@@ -112,7 +116,18 @@ impl ImageDir {
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
         let dir = Self { root: root.into() };
         fs::read_dir(root).map_err(io_at("read", root))?;
-        if dir.generations().is_dir() { Ok(dir) } else { Err(ImageDirError::Foreign(root.into())) }
+        if !dir.generations().is_dir() {
+            return Err(ImageDirError::Foreign(root.into()));
+        }
+        dir.refuse_links()?;
+        Ok(dir)
+    }
+
+    /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
+    fn refuse_links(&self) -> Result<(), ImageDirError> {
+        let linked =
+            [self.generations(), self.claims(), self.holders()].into_iter().find(|path| path.is_symlink());
+        linked.map_or(Ok(()), |path| Err(ImageDirError::Link(path)))
     }
 
     /// The directory itself.
@@ -193,7 +208,7 @@ impl ImageDir {
                 .or_else(
                     |error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
                 )
-                .and_then(|()| fs::remove_dir(&changed))
+                .and_then(|()| ignore_missing(fs::remove_dir(&changed)))
                 .map_err(io_at("write", &path))?;
         }
         Ok(())

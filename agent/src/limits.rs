@@ -117,6 +117,12 @@ pub const SCRIPT_HEAD_BYTES: u64 = 256;
 /// The kernel's name for this boot of the machine (random(4)).
 pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// A key has at least as many bytes as the hash that signs, or it is the easier thing to guess.
+pub const KEY_MIN_BYTES: usize = 32;
+
+/// More than this is no key, and reading it could exhaust the container's memory.
+pub const KEY_MAX_BYTES: u64 = 64 << 10;
+
 /// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
 /// memory.
 pub const CLAIM_MAX_BYTES: u64 = 1 << 20;

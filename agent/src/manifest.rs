@@ -1,17 +1,18 @@
 //! The manifest of a generation: all that a start must know before it hands an image to CRIU.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::identity::Identity;
 use crate::image_dir::Generation;
-use crate::limits;
+use crate::members::Members;
+use crate::sign::{self, Key};
 use crate::stdio::StdioMap;
+use crate::{beneath, limits};
 
 /// The version of the manifest that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -47,6 +48,12 @@ pub struct Manifest {
     pub durations_ms: BTreeMap<String, u64>,
     /// Every other file of the generation, by its path in it.
     pub files: Files,
+    /// What lies below `files/`, with its attributes; none in generations of earlier releases.
+    #[serde(default)]
+    pub extra: Option<Members>,
+    /// The image directory for which it was made, so that a signed generation is not taken for another replica's.
+    #[serde(default)]
+    pub image_dir: Option<PathBuf>,
 }
 
 /// The facts of files by their path relative to the generation.
@@ -102,6 +109,14 @@ pub enum ManifestError {
     /// A later release wrote it.
     #[error("its manifest has version {0}, and this crik reads up to {VERSION}; use the newer crik")]
     Newer(u32),
+    /// There is a key, and no signature.
+    #[error(
+        "it is not signed, and signingKeyFile is configured; only leave that out if nobody else can write to the volume"
+    )]
+    Unsigned,
+    /// There is a signature, and it is another one.
+    #[error("its signature does not match: it was made with another key, or altered")]
+    Forged,
     /// The directory is not the one that the manifest was written for.
     #[error("its manifest is that of generation {0}")]
     Misplaced(Generation),
@@ -117,26 +132,45 @@ struct Version {
 }
 
 impl Manifest {
-    /// Reads the manifest of `generation`, which lies in `dir`.
+    /// Reads the manifest of `generation`, which lies in `dir`. With a `key` it must be signed.
     ///
     /// # Errors
     /// Whatever makes the generation unusable; the message completes «generation N is skipped: …».
-    pub fn read(dir: &Path, generation: Generation) -> Result<Self, ManifestError> {
-        let manifest = Self::parse(&read_bounded(&dir.join(FILE_NAME))?)?;
+    pub fn read(dir: &Path, generation: Generation, key: Option<&Key>) -> Result<Self, ManifestError> {
+        let bytes = read_bounded(dir, FILE_NAME)?;
+        if let Some(key) = key {
+            let signature = read_bounded(dir, sign::FILE_NAME).map_err(|_| ManifestError::Unsigned)?;
+            if !key.is_signature(&signature, &bytes) {
+                return Err(ManifestError::Forged);
+            }
+        }
+        let manifest = Self::parse(&bytes)?;
         if manifest.generation != generation {
             return Err(ManifestError::Misplaced(manifest.generation));
         }
         Ok(manifest)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+    /// Reads the contents of a manifest's file.
+    ///
+    /// # Errors
+    /// They are not those of one, or lead out of the generation.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let Version { version } = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
         if version > VERSION {
             return Err(ManifestError::Newer(version));
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
-        match manifest.files.keys().find(|name| !stays_inside(name)) {
-            Some(name) => Err(ManifestError::Outside(name.clone())),
+        let inside = |name: &&String| !stays_inside(Path::new(name));
+        let strays = manifest.extra_paths.iter().filter(|path| !is_plain(path));
+        match manifest
+            .files
+            .keys()
+            .find(inside)
+            .cloned()
+            .or_else(|| strays.map(|path| path.display().to_string()).next())
+        {
+            Some(name) => Err(ManifestError::Outside(name)),
             None => Ok(manifest),
         }
     }
@@ -159,8 +193,8 @@ impl Manifest {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ManifestError> {
-    let file = File::open(path).map_err(ManifestError::Read)?;
+fn read_bounded(dir: &Path, name: &str) -> Result<Vec<u8>, ManifestError> {
+    let file = beneath::file(dir, Path::new(name)).map_err(ManifestError::Read)?;
     let size = file.metadata().map_err(ManifestError::Read)?.len();
     if size > limits::MANIFEST_MAX_BYTES {
         return Err(ManifestError::TooLarge(size));
@@ -170,9 +204,13 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ManifestError> {
     Ok(bytes)
 }
 
-fn stays_inside(name: &str) -> bool {
-    use std::path::Component;
-    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+fn stays_inside(name: &Path) -> bool {
+    name != Path::new("") && name.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// An absolute path that does not go up.
+fn is_plain(path: &Path) -> bool {
+    path.strip_prefix("/").is_ok_and(stays_inside)
 }
 
 #[cfg(test)]
@@ -189,8 +227,12 @@ mod tests {
     #[test]
     fn no_name_leads_out_of_the_generation() {
         for name in ["../x", "/etc/passwd", "criu/../../x", "", "."] {
-            assert!(!stays_inside(name), "{name}");
+            assert!(!stays_inside(Path::new(name)), "{name}");
         }
-        assert!(stays_inside("criu/pages-1.img"));
+        assert!(stays_inside(Path::new("criu/pages-1.img")));
+        for path in ["etc", "/", "/a/../b", "/..", ""] {
+            assert!(!is_plain(Path::new(path)), "{path}");
+        }
+        assert!(is_plain(Path::new("/run/data")));
     }
 }

@@ -34,7 +34,7 @@ pub fn restore(
     work: &Path,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
-    extra_files::put_back(&manifest.extra_paths, &path.join("files"))?;
+    extra_files::put_back(&manifest.extra_paths, &path.join("files"), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = manifest.stdio.inherited();

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::live::live;
 use crate::pod::Pod;
 use crate::setup::Setup;
+use crate::sign::Key;
 use crate::signals::block_signals;
 use crate::start::StartError;
 use crate::{criu, exit, limits, logging};
@@ -24,7 +25,14 @@ pub fn main(args: &Run) -> i32 {
             return exit::CONFIGURATION;
         }
     };
-    run(args, config).unwrap_or_else(|error| {
+    let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
+        Ok(key) => key,
+        Err(error) => {
+            tracing::error!("{error}");
+            return exit::CONFIGURATION;
+        }
+    };
+    run(args, config, key).unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         exit_code(&error)
     })
@@ -39,14 +47,15 @@ fn exit_code(error: &anyhow::Error) -> i32 {
     }
 }
 
-fn run(args: &Run, config: Config) -> Result<i32> {
+fn run(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
     unsafe { criu::prepare_environment() };
     // Whatever the tree loses comes to us, also where another program is the container's PID 1.
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
-    let setup = Arc::new(Setup { config, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
+    let setup =
+        Arc::new(Setup { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let code = runtime.block_on(live(&setup, signals));

@@ -12,17 +12,24 @@ use crate::image_dir::Generation;
 use crate::last_call::LastCall;
 use crate::manifest::Manifest;
 use crate::setup::Setup;
+use crate::sign::Key;
 use crate::staging::{Purpose, Staging};
 use crate::verdict::Verdict;
-use crate::verify::VerifyError;
+use crate::verify::{Trust, VerifyError};
 use crate::{criu, hooks, limits, restore, restored, verify};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///
 /// # Errors
 /// What speaks against it.
-pub fn check(hold: &Hold, generation: Generation, here: &Identity) -> Result<Manifest, VerifyError> {
-    verify::facts(&hold.dir().generation(generation), generation, here)
+pub fn check(
+    hold: &Hold,
+    generation: Generation,
+    here: &Identity,
+    key: Option<&Key>,
+) -> Result<Manifest, VerifyError> {
+    let trust = Trust { key, image_dir: hold.dir().root() };
+    verify::facts(&hold.dir().generation(generation), generation, here, &trust)
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good and `last_call` lets it begin.
@@ -42,7 +49,15 @@ pub fn bring_back(
     if hashes {
         verify::extra_files(&path, manifest)?;
     }
-    let verdict = Arc::new(if hashes { Verdict::begin(&path, manifest) } else { Verdict::good() });
+    let verdict = Arc::new(match &setup.key {
+        // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
+        Some(_) => verify::images(&path, manifest).map(|()| Verdict::good())?,
+        None if hashes => Verdict::begin(&path, manifest),
+        None => Verdict::good(),
+    });
+    if last_call.is_closed() {
+        return Err(anyhow!("the restore was given up"));
+    }
     let refused = Arc::new(OnceLock::new());
     let go = go(setup, manifest, &verdict, last_call, &refused);
     let Err(error) = restore::restore(&path, manifest, work, go) else { return Ok(()) };

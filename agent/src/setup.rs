@@ -9,12 +9,15 @@ use crate::hold::Hold;
 use crate::image_dir::Generation;
 use crate::pod::Pod;
 use crate::programs::Programs;
+use crate::sign::Key;
 
 /// What a start is given.
 #[derive(Debug)]
 pub struct Setup {
     /// The configuration.
     pub config: Config,
+    /// What generations are signed with, if they are.
+    pub key: Option<Key>,
     /// The application's command line.
     pub command: Vec<OsString>,
     /// This pod.

@@ -177,10 +177,10 @@ async fn resume(
 ) -> Result<Started, Failure> {
     let began = Instant::now();
     let limit = setup.config.volume_timeout;
-    let (held, command, node) = (Arc::clone(hold), setup.command.clone(), setup.pod.node.clone());
+    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
     let check = move || -> anyhow::Result<Manifest> {
-        let here = Identity::here(&command, criu::version()?, node.as_deref());
-        Ok(rung::check(&held, generation, &here)?)
+        let here = Identity::here(&told.command, criu::version()?, told.pod.node.as_deref());
+        Ok(rung::check(&held, generation, &here, told.key.as_ref())?)
     };
     let manifest =
         patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(format!("{error:#}")))?;

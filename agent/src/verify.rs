@@ -1,14 +1,17 @@
 //! Verifies that a generation is whole and can run here, before anything of it runs or overwrites a file.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::digest;
+use crate::digest::{self, Effort};
 use crate::identity::Identity;
 use crate::image_dir::Generation;
 use crate::manifest::{FileFacts, Manifest, ManifestError};
+use crate::sign::Key;
+use crate::{beneath, members};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
@@ -26,6 +29,17 @@ pub enum VerifyError {
         name: String,
         /// Why not.
         source: io::Error,
+    },
+    /// A file is there that was not committed.
+    #[error("it has something that was not committed: {0}; was something put there by hand?")]
+    Stranger(String),
+    /// It was signed for another image directory.
+    #[error("it is signed for the image directory {theirs}, and this is {ours}")]
+    OfAnother {
+        /// The one that it was made for.
+        theirs: PathBuf,
+        /// The one that it is in.
+        ours: PathBuf,
     },
     /// A file has another size than when it was committed.
     #[error("its file {name} has {found} bytes where {expected} were committed")]
@@ -45,20 +59,41 @@ pub enum VerifyError {
     },
 }
 
-/// Reads the manifest of the generation in `path`, and compares machine, command and the sizes of all files.
+/// What a generation is measured by.
+pub struct Trust<'a> {
+    /// The key that it must be signed with, if there is one.
+    pub key: Option<&'a Key>,
+    /// The image directory in which it is.
+    pub image_dir: &'a Path,
+}
+
+/// Reads the manifest of the generation in `path`, and compares machine, command, names and sizes of all files.
 ///
 /// # Errors
 /// Whatever speaks against resuming it.
-pub fn facts(path: &Path, generation: Generation, here: &Identity) -> Result<Manifest, VerifyError> {
-    let manifest = Manifest::read(path, generation)?;
+pub fn facts(
+    path: &Path,
+    generation: Generation,
+    here: &Identity,
+    trust: &Trust<'_>,
+) -> Result<Manifest, VerifyError> {
+    let manifest = Manifest::read(path, generation, trust.key)?;
+    if let (Some(_), Some(theirs)) =
+        (trust.key, manifest.image_dir.as_ref().filter(|theirs| *theirs != trust.image_dir))
+    {
+        return Err(VerifyError::OfAnother { theirs: theirs.clone(), ours: trust.image_dir.into() });
+    }
     if let Some(obstacle) = manifest.identity.obstacle(here) {
         return Err(VerifyError::Obstacle(obstacle));
     }
-    sizes(path, &manifest)?;
+    names_and_sizes(path, &manifest)?;
     Ok(manifest)
 }
 
-fn sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
+fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
+    if let Some(name) = members::stranger(path, manifest).map_err(|source| read(".", source))? {
+        return Err(VerifyError::Stranger(name));
+    }
     for (name, expected) in &manifest.files {
         let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
         if found != expected.size {
@@ -73,8 +108,8 @@ fn sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(), VerifyError> {
-    sizes(path, manifest)?;
-    compare(path, manifest, |_| true, &|file| digest::hash_with_progress(file, done))
+    names_and_sizes(path, manifest)?;
+    compare(path, manifest, |_| true, &|file| digest::hash(file, Effort::AllProcessors, done))
 }
 
 /// Compares the hashes of the files that are put back into the container, which happens before CRIU begins.
@@ -82,7 +117,7 @@ pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(),
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_extra, &digest::hash_file)
+    compare(path, manifest, is_extra, &quietly)
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -90,7 +125,12 @@ pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_extra(name), &digest::hash_file)
+    compare(path, manifest, |name| !is_extra(name), &quietly)
+}
+
+/// On one processor: CRIU needs the others.
+fn quietly(file: &File) -> io::Result<FileFacts> {
+    digest::hash(file, Effort::OneProcessor, &|_| {})
 }
 
 fn is_extra(name: &str) -> bool {
@@ -101,10 +141,11 @@ fn compare(
     path: &Path,
     manifest: &Manifest,
     which: impl Fn(&str) -> bool,
-    hash: &dyn Fn(&Path) -> io::Result<FileFacts>,
+    hash: &dyn Fn(&File) -> io::Result<FileFacts>,
 ) -> Result<(), VerifyError> {
     for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
-        let found = hash(&path.join(name)).map_err(|source| read(name, source))?;
+        let opened = beneath::file(path, Path::new(name));
+        let found = opened.and_then(|file| hash(&file)).map_err(|source| read(name, source))?;
         if found != *expected {
             return Err(VerifyError::Altered { name: name.clone() });
         }

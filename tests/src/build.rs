@@ -1,17 +1,32 @@
 //! Builds the programs under test.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::{env, io};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Builds a binary of the workspace as it is released, and returns a copy that later builds do not touch.
+/// Builds a binary of the workspace as it is released, and returns a copy that later builds do not touch. Once in each test
+/// program: to find out that nothing has changed takes cargo as long as a container takes to start.
 ///
 /// # Errors
 /// It does not compile.
 pub fn cargo_bin(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf> {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = [&[package, bin], features].concat().join(" ");
+    if let Some(path) = built.get(&name) {
+        return Ok(path.clone());
+    }
+    let path = build_and_copy(package, bin, features)?;
+    built.insert(name, path.clone());
+    Ok(path)
+}
+
+fn build_and_copy(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf> {
     let target = target_directory();
     let kept = target.join("crik-tests");
     fs::create_dir_all(&kept)?;

@@ -73,7 +73,7 @@ fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<Row>> {
     let all = dir.list()?.into_iter();
     Ok(all
         .filter_map(|generation| {
-            let manifest = Manifest::read(&dir.generation(generation), generation);
+            let manifest = Manifest::read(&dir.generation(generation), generation, None);
             let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
             Some(Row { generation: generation.0, bytes, why: why(&generation)? })
         })

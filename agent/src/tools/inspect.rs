@@ -34,7 +34,7 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     let generation = args.generation.find(&dir)?;
     let path = dir.generation(generation);
     let manifest =
-        Manifest::read(&path, generation).with_context(|| format!("checkpoint {}", generation.0))?;
+        Manifest::read(&path, generation, None).with_context(|| format!("checkpoint {}", generation.0))?;
     let inspection = Inspection {
         created_at: when::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),

@@ -79,7 +79,7 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&Ended>) -> Result<Vec<Ro
     let mut rows = Vec::new();
     for generation in dir.list()? {
         let attempts = Account::read(&dir.claim(generation))?.counted();
-        let manifest = Manifest::read(&dir.generation(generation), generation);
+        let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let state = match &manifest {
             _ if ended.is_some_and(|ended| generation <= ended.newest) => "ended".to_owned(),
             Err(error) => format!("damaged: {error}"),

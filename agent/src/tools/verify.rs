@@ -9,6 +9,7 @@ use super::table::table;
 use crate::cli::Verify;
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
+use crate::sign::Key;
 use crate::{exit, room, verify};
 
 #[derive(Serialize)]
@@ -25,26 +26,28 @@ struct Row {
 /// # Errors
 /// There is no such checkpoint, or no image directory.
 pub fn verify(args: &Verify) -> Result<i32> {
-    let (dir, _) = args.place.look()?;
+    let (dir, config) = args.place.look()?;
+    let key = config.signing_key_file.as_deref().map(Key::read).transpose()?;
     let wanted = match args.generation {
         Some(wanted) => vec![wanted.find(&dir)?],
         None => dir.list()?,
     };
     let bytes =
-        wanted.iter().filter_map(|generation| Some(read(&dir, *generation).ok()?.total_bytes())).sum();
+        wanted.iter().filter_map(|generation| Some(read(&dir, *generation, None).ok()?.total_bytes())).sum();
     let progress = Progress::new(bytes);
-    let rows: Vec<Row> = wanted.iter().map(|generation| judge(&dir, *generation, &progress)).collect();
+    let rows: Vec<Row> =
+        wanted.iter().map(|generation| judge(&dir, *generation, key.as_ref(), &progress)).collect();
     drop(progress);
     print(args.place.output, &rows, |rows| told(rows))?;
     Ok(if rows.iter().all(|row| row.whole) { 0 } else { exit::FAILURE })
 }
 
-fn read(dir: &ImageDir, generation: Generation) -> Result<Manifest> {
-    Ok(Manifest::read(&dir.generation(generation), generation)?)
+fn read(dir: &ImageDir, generation: Generation, key: Option<&Key>) -> Result<Manifest> {
+    Ok(Manifest::read(&dir.generation(generation), generation, key)?)
 }
 
-fn judge(dir: &ImageDir, generation: Generation, progress: &Progress) -> Row {
-    let manifest = read(dir, generation);
+fn judge(dir: &ImageDir, generation: Generation, key: Option<&Key>, progress: &Progress) -> Row {
+    let manifest = read(dir, generation, key);
     let bytes = manifest.as_ref().ok().map(Manifest::total_bytes);
     let verdict = manifest.and_then(|manifest| {
         Ok(verify::whole(&dir.generation(generation), &manifest, &|bytes| progress.add(bytes))?)
