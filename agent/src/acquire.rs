@@ -12,6 +12,7 @@ use crate::image_dir::{ImageDir, ImageDirError};
 use crate::limits;
 use crate::patience::{Abandoned, patiently};
 use crate::pod::Pod;
+use crate::retry::Retries;
 use crate::signals::Signals;
 use std::sync::Arc;
 
@@ -50,14 +51,18 @@ pub async fn acquire(
     signals: &Signals,
 ) -> Result<Arc<Hold>, AcquireError> {
     let mut wish = Wish { pod: pod.clone(), expiry: config.claim_expiry, expired: None };
-    let mut other = Other::default();
+    let (mut other, mut retries) = (Other::default(), Retries::new(config.volume_timeout));
     loop {
         let (path, asked) = (path.to_owned(), wish.clone());
         let take =
             move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &asked));
         match patiently(signals, config.volume_timeout, take).await? {
             Ok(hold) => return Ok(hold),
-            Err(HoldError::Volume(error)) => return Err(error.into()),
+            Err(HoldError::Volume(error)) => {
+                if !retries.again(&error.to_string(), signals).await? {
+                    return Err(error.into());
+                }
+            }
             Err(HoldError::Held(seen)) => wish.expired = other.observe(&seen, config)?,
             // The next look will find one of them.
             Err(HoldError::Contended) => {}

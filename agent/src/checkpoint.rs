@@ -10,7 +10,7 @@ use anyhow::{Error, Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cancel::give_up;
 use crate::criu::Leave;
@@ -23,6 +23,7 @@ use crate::image_dir::{Generation, ImageDir};
 use crate::last_call::LastCall;
 use crate::logging::whole_ms;
 use crate::manifest::{self, Manifest};
+use crate::retry::Retries;
 use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
 use crate::tree::Snapshot;
@@ -80,7 +81,16 @@ impl Checkpointer {
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
         let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
-        let (stopped, committed) = self.take(Purpose::Stop, &limits).await?;
+        let mut retries = Retries::new(limits::STOP_RETRIES);
+        let (stopped, committed) = loop {
+            match self.take(Purpose::Stop, &limits).await {
+                Ok(taken) => break taken,
+                Err(error) => match retries.pause(&format!("{error:#}")) {
+                    Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
+                    _ => return Err(error),
+                },
+            }
+        };
         stopped.kill();
         reach(Point::Killed);
         Ok(committed)

@@ -60,6 +60,7 @@ pub mod programs;
 pub mod reap;
 pub mod restore;
 pub mod restored;
+pub mod retry;
 pub mod room;
 pub mod run;
 pub mod rung;

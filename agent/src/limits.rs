@@ -145,6 +145,12 @@ pub const CLAIM_EXPIRY_MIN: Duration = Duration::from_secs(1);
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
+/// The longest pause before something on the volume is tried again.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// How long a stop tries again what an error of the volume has made fail; there is little time.
+pub const STOP_RETRIES: Duration = Duration::from_secs(2);
+
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERDICT_POLL: Duration = Duration::from_millis(50);
 

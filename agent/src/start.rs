@@ -20,6 +20,7 @@ use crate::logging::whole_ms;
 use crate::manifest::Manifest;
 use crate::patience::{Abandoned, patiently};
 use crate::programs::Programs;
+use crate::retry::Retries;
 use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
@@ -118,15 +119,16 @@ async fn resume_newest(
     signals: &Signals,
     hold: &Arc<Hold>,
 ) -> Result<Option<Started>, Unresumed> {
-    let (limit, looked) = (setup.config.volume_timeout, Arc::clone(hold));
-    let rungs = match patiently(signals, limit, move || find::rungs(looked.dir())).await {
-        Ok(Ok(rungs)) => rungs,
-        Err(Abandoned::Signal(signal)) => return Err(Unresumed::Stopped(signal)),
-        Ok(Err(error)) => return Err(no_look(&error)),
-        Err(error) => return Err(no_look(&error)),
+    let rungs = match find(setup, signals, hold).await {
+        Ok(rungs) => rungs,
+        Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
+        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => {
+            tracing::error!(step = "find", "cannot look for checkpoints: {reason}");
+            return Err(Unresumed::Failed);
+        }
     };
     for generation in &rungs {
-        match resume(setup, signals, hold, *generation).await {
+        match resume_with_patience(setup, signals, hold, *generation).await {
             Ok(started) => return Ok(Some(started)),
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
             Err(Failure::Skip(reason)) => skip(*generation, &reason),
@@ -139,9 +141,34 @@ async fn resume_newest(
     if rungs.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
 }
 
-fn no_look(error: &dyn std::error::Error) -> Unresumed {
-    tracing::error!(step = "find", "cannot look for checkpoints: {error}");
-    Unresumed::Failed
+/// The rungs of the ladder.
+async fn find(setup: &Arc<Setup>, signals: &Signals, hold: &Arc<Hold>) -> Result<Vec<Generation>, Failure> {
+    let limit = setup.config.volume_timeout;
+    let mut retries = Retries::new(limit);
+    loop {
+        let looked = Arc::clone(hold);
+        match patiently(signals, limit, move || find::rungs(looked.dir())).await? {
+            Ok(rungs) => return Ok(rungs),
+            Err(error) if retries.again(&error.to_string(), signals).await? => {}
+            Err(error) => return Err(Failure::Skip(error.to_string())),
+        }
+    }
+}
+
+/// One rung, again as long as the volume may recover.
+async fn resume_with_patience(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<Started, Failure> {
+    let mut retries = Retries::new(setup.config.volume_timeout);
+    loop {
+        match resume(setup, signals, hold, generation).await {
+            Err(Failure::Skip(reason)) if retries.again(&reason, signals).await? => {}
+            other => return other,
+        }
+    }
 }
 
 fn skip(generation: Generation, reason: &str) {

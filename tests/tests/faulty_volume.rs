@@ -1,5 +1,6 @@
 //! Whatever the volume does, the application ends up as it would have without crik, and the next start works.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ fn settled(pod: &Pod) -> Result<Running> {
 struct Case {
     ops: Vec<Op>,
     said: String,
+    /// True if no work was lost.
+    good: bool,
 }
 
 impl Case {
@@ -81,7 +84,7 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
         End::ToldToStop if after < Duration::from_secs(1) => format!("told to stop at once, and then {next}"),
         End::ToldToStop => format!("told to stop within {} s, and then {next}", after.as_secs() + 1),
     };
-    Ok(Case { ops, said })
+    Ok(Case { ops, said, good: end == End::Checkpointed })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,53 +152,132 @@ fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     if end == End::Checkpointed {
         goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     }
-    Ok(Case { ops, said: (if resumed { "resumed" } else { "started fresh" }).to_owned() })
+    let said = if resumed { "resumed" } else { "started fresh" };
+    Ok(Case { ops, said: said.to_owned(), good: resumed })
 }
 
-/// A start or a stop with this fault at each of its operations.
-fn at_every_operation(
-    table: &mut Table,
-    name: &str,
-    fault: Fault,
-    of: fn(Arm) -> Result<Case>,
-) -> Result<()> {
-    // Threads interleave in other ways each time, so that a few operations more may come.
-    let mut ops = of(Box::new(Faults::count))?.ops;
-    ops.extend([Op::Write; 3]);
-    // A fault that lasts and spares what changes nothing begins in effect at the next change.
-    let distinct = |op: &Op| !matches!(fault, Fault::ChangesFromThenOn(_)) || op.changes();
-    let places: Vec<usize> = (1..).zip(&ops).filter(|(_, op)| distinct(op)).map(|(n, _)| n).collect();
-    table.each(
-        &places,
-        |_| name.to_owned(),
-        |n| {
-            let case =
-                of(Box::new(|faults| faults.arm(*n, fault))).with_context(|| format!("operation {n}"))?;
-            Ok(case.at(*n))
-        },
-    );
-    Ok(())
+/// A start or a stop.
+struct Life {
+    case: fn(Arm) -> Result<Case>,
+    /// How many operations there are before anything of crik runs.
+    skipped: usize,
+}
+
+const STOP: Life = Life { case: |arm| stop_with(arm), skipped: 0 };
+
+/// The runtime looks at what it mounts.
+const START: Life = Life { case: |arm| start_with(arm), skipped: 1 };
+
+impl Life {
+    /// All places at which `fault` makes a difference.
+    fn places(&self, fault: Fault) -> Result<Vec<usize>> {
+        let mut ops = (self.case)(Box::new(Faults::count))?.ops;
+        // Threads interleave in other ways each time, so that a few operations more may come.
+        ops.extend([Op::Write; 3]);
+        // A fault that lasts and spares what changes nothing begins in effect at the next change.
+        let distinct = |op: &Op| !matches!(fault, Fault::ChangesFromThenOn(_)) || op.changes();
+        let places = (1..).zip(&ops).skip(self.skipped).filter(|(_, op)| distinct(op));
+        Ok(places.map(|(n, _)| n).collect())
+    }
+
+    /// Fails at each of these places. `costs_nothing` if no work may be lost by that.
+    fn fail_at(&self, table: &mut Table, name: &str, fault: Fault, places: &[usize], costs_nothing: bool) {
+        table.each(
+            places,
+            |_| name.to_owned(),
+            |n| {
+                let case = (self.case)(Box::new(|faults| faults.arm(*n, fault)))
+                    .with_context(|| format!("operation {n}"))?;
+                ensure!(case.good || !costs_nothing, "operation {n}, {}", case.at(*n));
+                Ok(case.at(*n))
+            },
+        );
+    }
+
+    fn fail_everywhere(
+        &self,
+        table: &mut Table,
+        name: &str,
+        fault: Fault,
+        costs_nothing: bool,
+    ) -> Result<()> {
+        self.fail_at(table, name, fault, &self.places(fault)?, costs_nothing);
+        Ok(())
+    }
+
+    /// The first operation of each kind, for what takes too long to do it at all of them.
+    fn one_of_each(&self) -> Result<Vec<usize>> {
+        let ops = (self.case)(Box::new(Faults::count))?.ops;
+        let kinds: BTreeSet<Op> = ops.iter().skip(self.skipped).copied().collect();
+        let first = |kind| ops.iter().skip(self.skipped).position(|op| *op == kind);
+        Ok(kinds.into_iter().filter_map(first).map(|place| place + self.skipped + 1).collect())
+    }
 }
 
 /// Makes a file system fail.
 type Arm<'a> = Box<dyn FnOnce(&Faults) + 'a>;
 
 #[test]
-fn an_error_at_any_operation_of_a_stop_costs_at_most_the_new_checkpoint() -> Result<()> {
+fn an_error_at_any_operation_of_a_stop() -> Result<()> {
     let mut table = Table::new("a stop, with an error at every operation of it");
-    at_every_operation(&mut table, "EIO once", Fault::Once(libc::EIO), |arm| stop_with(arm))?;
-    at_every_operation(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), |arm| {
-        stop_with(arm)
-    })?;
+    STOP.fail_everywhere(&mut table, "EIO once", Fault::Once(libc::EIO), true)?;
+    STOP.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), false)?;
     table.finish()
 }
 
 #[test]
-fn an_error_at_any_operation_of_a_start_keeps_no_application_from_running() -> Result<()> {
+fn an_error_at_any_operation_of_a_start() -> Result<()> {
     let mut table = Table::new("a start, with an error at every operation of it");
-    at_every_operation(&mut table, "EIO once", Fault::Once(libc::EIO), |arm| start_with(arm))?;
-    at_every_operation(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), |arm| {
-        start_with(arm)
-    })?;
+    START.fail_everywhere(&mut table, "EIO once", Fault::Once(libc::EIO), true)?;
+    START.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), false)?;
+    table.finish()
+}
+
+#[test]
+fn a_volume_that_hangs_or_goes_away() -> Result<()> {
+    let mut table = Table::new("a volume that hangs or goes away, at one operation of each kind");
+    for (when, life) in [("stop", STOP), ("start", START)] {
+        let places = life.one_of_each()?;
+        for (name, fault) in [
+            ("hangs for ever", Fault::Hang),
+            ("hangs for 5 s", Fault::Slow(Duration::from_secs(5))),
+            ("read-only from then on", Fault::ChangesFromThenOn(libc::EROFS)),
+            ("ESTALE from then on", Fault::FromThenOn(libc::ESTALE)),
+        ] {
+            life.fail_at(&mut table, &format!("{when}: {name}"), fault, &places, false);
+        }
+    }
+    table.finish()
+}
+
+#[test]
+fn short_writes_are_completed() -> Result<()> {
+    let mut table = Table::new("every write writes only half");
+    for (name, life) in [("stop", STOP), ("start", START)] {
+        table.case(name, || {
+            let case = (life.case)(Box::new(Faults::shorten_writes))?;
+            ensure!(case.good, "{}", case.said);
+            Ok(case.said)
+        });
+    }
+    table.finish()
+}
+
+#[test]
+fn a_tree_that_is_too_large_for_a_slow_volume_gets_its_sigterm_in_time() -> Result<()> {
+    let mut table = Table::new(&format!(
+        "a slow volume, a grace period of {} s and a reserve of {} s",
+        GRACE_PERIOD.as_secs(),
+        RESERVE.as_secs()
+    ));
+    for (name, bandwidth, good) in
+        [("1 kB/s", 1_000, false), ("100 kB/s", 100_000, false), ("20 MB/s", 20_000_000, true)]
+    {
+        table.case(name, || {
+            let case = stop_with(|faults| faults.limit_bandwidth(bandwidth))?;
+            ensure!(case.good == good, "{}", case.said);
+            Ok(case.said)
+        });
+    }
     table.finish()
 }

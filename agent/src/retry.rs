@@ -1,0 +1,80 @@
+//! Errors of the volume that may pass: a server that fails over must not cost the work of days.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::limits;
+use crate::patience::Abandoned;
+use crate::signals::Signals;
+
+/// What the C library, and so both Rust and CRIU, says of errors after which the same may work (strerror(3)).
+const MAY_PASS: [&str; 9] = [
+    "Input/output error",
+    "Stale file handle",
+    "Connection timed out",
+    "Connection reset by peer",
+    "Transport endpoint is not connected",
+    "No route to host",
+    "Resource temporarily unavailable",
+    "No space left on device",
+    "Disk quota exceeded",
+];
+
+fn may_pass(reason: &str) -> bool {
+    MAY_PASS.iter().any(|known| reason.contains(known))
+}
+
+/// How long something is tried again.
+#[derive(Debug)]
+pub struct Retries {
+    limit: Duration,
+    first: Option<Instant>,
+    pause: Duration,
+}
+
+impl Retries {
+    /// For at most `limit` from the first failure on.
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, first: None, pause: limits::CLAIM_POLL }
+    }
+
+    /// Waits a moment if it is worth while to try again after a failure for this `reason`; false if it is not.
+    ///
+    /// # Errors
+    /// The pod was told to stop.
+    pub async fn again(&mut self, reason: &str, signals: &Signals) -> Result<bool, Abandoned> {
+        let Some(pause) = self.pause(reason) else { return Ok(false) };
+        tokio::select! {
+            () = sleep(pause) => Ok(true),
+            signal = signals.to_end() => {
+                Err(signal.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal))
+            }
+        }
+    }
+
+    /// How long to wait before it is tried again after a failure for this `reason`; none if it is not worth while.
+    pub fn pause(&mut self, reason: &str) -> Option<Duration> {
+        let (pause, waited) = (self.pause, self.first.get_or_insert_with(Instant::now).elapsed());
+        if !may_pass(reason) || waited + pause > self.limit {
+            return None;
+        }
+        tracing::warn!("trying again: {reason}");
+        self.pause = (pause * 2).min(limits::RETRY_PAUSE_MAX);
+        Some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_that_may_pass_are_worth_another_try() {
+        let error = std::io::Error::from_raw_os_error(libc::EIO);
+        assert!(may_pass(&format!("its file criu/pages-1.img cannot be read: {error}")));
+        assert!(may_pass(&std::io::Error::from_raw_os_error(libc::ESTALE).to_string()));
+        assert!(!may_pass("its file criu/pages-1.img was altered after the commit (BLAKE3 differs)"));
+        assert!(!may_pass(&std::io::Error::from_raw_os_error(libc::EROFS).to_string()));
+    }
+}
