@@ -66,7 +66,9 @@ impl Checkpointer {
 
     /// How long a stop may take before the application must be told to stop.
     pub fn patience(&self) -> Duration {
-        self.setup.config.grace_period.saturating_sub(self.setup.config.reserve)
+        let all = self.setup.config.grace_period.saturating_sub(self.setup.config.reserve);
+        // The reserve is the application's, so what it takes to give a dump up comes before it.
+        all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
     }
 
     /// Notes how fast the volume is, in bytes per second.

@@ -192,7 +192,9 @@ pub enum Pause {
 /// CRIU refused, or the hook did.
 pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
-    let compare = what.images.join(CPU_IMAGE).exists().then_some(COMPARE_CPU);
+    let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
+    let compare = (!old).then_some(COMPARE_CPU);
     let call = Call::begin(compare.as_slice())?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = request(&directory)?;

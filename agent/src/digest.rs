@@ -4,13 +4,14 @@
 //! what is still in the page cache. To follow the files already while CRIU writes them was tried and made the dump
 //! itself slower by a third, since both fight for the same pages.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::limits;
 use crate::manifest::{FileFacts, Files};
+use crate::{limits, members};
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it.
 ///
@@ -21,13 +22,23 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
     walk(dir, &mut paths, &mut directories)?;
     // One open file at a time for each: there may be more files than descriptors.
     let (synced, hashed) = thread::scope(|scope| {
-        let syncing = scope.spawn(|| paths.iter().try_for_each(|path| File::open(path)?.sync_all()));
+        let syncing = scope.spawn(|| paths.iter().try_for_each(|path| sync(dir, path)));
         let hashed = hash_all(dir, &paths);
         (syncing.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs panicked"))), hashed)
     });
     synced?;
     directories.iter().try_for_each(|directory| File::open(directory)?.sync_all())?;
     hashed
+}
+
+/// CRIU makes its files readable for all; what an image holds is nobody's but the application's. Additional files keep the
+/// modes with which they are put back.
+fn sync(dir: &Path, path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    if path.starts_with(dir.join(members::IMAGES)) {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    file.sync_all()
 }
 
 fn hash_all(dir: &Path, paths: &[PathBuf]) -> io::Result<Files> {

@@ -40,8 +40,9 @@ pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
 /// # Errors
 /// The volume cannot be written.
 pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
-    let is_directory = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = path
+        .symlink_metadata()
+        .and_then(|meta| if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
     ignore_missing(removed).map_err(io_at("remove", path))
 }
 

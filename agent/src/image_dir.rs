@@ -98,7 +98,7 @@ impl ImageDir {
     /// The volume is not there, or cannot be written.
     pub fn open(root: &Path) -> Result<Self, ImageDirError> {
         let parent = root.parent().unwrap_or(root);
-        if !parent.is_dir() {
+        if !is_directory(parent).map_err(io_at("look at", parent))? {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
         let dir = Self { root: root.into() };
@@ -125,9 +125,16 @@ impl ImageDir {
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        let linked =
-            [self.generations(), self.claims(), self.holders()].into_iter().find(|path| path.is_symlink());
-        linked.map_or(Ok(()), |path| Err(ImageDirError::Link(path)))
+        for path in [self.generations(), self.claims(), self.holders()] {
+            match path.symlink_metadata() {
+                Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(io_at("look at", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The directory itself.
@@ -226,6 +233,14 @@ impl ImageDir {
             }
         }
         Ok(())
+    }
+}
+
+/// False only if it is known to be none: a volume that fails is not a volume that was forgotten.
+fn is_directory(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => Ok(found?.is_dir()),
     }
 }
 

@@ -105,6 +105,9 @@ pub const FAIL_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a CRIU that was killed may take to be gone, which is at once unless the volume holds it.
 pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
+/// To give a dump up gets at most this part of the time that a stop has: with a short one, that is mostly needed for the dump.
+pub const GIVE_UP_SHARE: u32 = 10;
+
 /// How long the agent may stay after its application to finish on the volume what a stop began.
 pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 

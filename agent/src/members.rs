@@ -12,7 +12,7 @@ use crate::manifest::{self, Manifest};
 use crate::sign;
 
 /// The directory of CRIU's images in a generation.
-const IMAGES: &str = "criu";
+pub const IMAGES: &str = "criu";
 
 /// The directory of the additional files.
 const FILES: &str = "files";

@@ -60,7 +60,11 @@ pub fn bring_back(
     }
     let refused = Arc::new(OnceLock::new());
     let go = go(setup, manifest, &verdict, last_call, &refused);
-    let Err(error) = restore::restore(&path, manifest, work, go) else { return Ok(()) };
+    let Err(error) = restore::restore(&path, manifest, work, go) else {
+        // It runs, whatever becomes of what CRIU has measured.
+        let _ = staging.sweep();
+        return Ok(());
+    };
     staging.keep_log(limits::RESTORE_LOG, &criu::last_log()?);
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verdict.wait(|| last_call.is_closed()).map_err(|altered| anyhow!("{altered}"))?;

@@ -210,7 +210,7 @@ async fn resume(
         Ok(rung::check(&held, generation, &here, told.key.as_ref())?)
     };
     let manifest =
-        patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(format!("{error:#}")))?;
+        patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
     let take = move || Claim::take(&held, generation, &pod, max);
@@ -280,7 +280,7 @@ fn restored(outcome: anyhow::Result<()>) -> Result<(), Failure> {
     outcome.map_err(|error| {
         // Whatever is left holds process ids that the next rung needs.
         reap::end_all_children();
-        Failure::Skip(format!("{error:#}"))
+        Failure::Skip(error.to_string())
     })
 }
 

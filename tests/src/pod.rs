@@ -270,7 +270,7 @@ impl Running {
     /// # Errors
     /// It does not end in time.
     pub fn wait(&mut self) -> Result<i32> {
-        let code = wait_for("the container to end", || self.poll())?;
+        let code = wait_for("the container to end", || self.poll()).with_context(|| self.state())?;
         self.stdout.wait_for_end()?;
         self.stderr.wait_for_end()?;
         Ok(code)
@@ -314,6 +314,11 @@ impl Running {
         pids.filter(|pid| namespace(pid).as_ref() == Some(&ours))
             .filter_map(|pid| Process::read(&pid))
             .collect()
+    }
+
+    /// All that was said and all that runs, for a failing test.
+    pub fn state(&self) -> String {
+        format!("{}\n--- processes\n{:#?}", self.transcript(), self.processes())
     }
 
     /// All that was said, for a failing test.

@@ -55,6 +55,8 @@ struct Case {
     said: String,
     /// True if no work was lost.
     good: bool,
+    /// What the container said.
+    transcript: String,
 }
 
 impl Case {
@@ -84,7 +86,7 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
         End::ToldToStop if after < Duration::from_secs(1) => format!("told to stop at once, and then {next}"),
         End::ToldToStop => format!("told to stop within {} s, and then {next}", after.as_secs() + 1),
     };
-    Ok(Case { ops, said, good: end == End::Checkpointed })
+    Ok(Case { ops, said, good: end == End::Checkpointed, transcript: running.transcript() })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,7 +104,8 @@ fn stopped(running: &mut Running) -> Result<(End, Duration)> {
     let code = wait_for("the container to end", || {
         after = after.or_else(|| goodbye(running).then(|| began.elapsed()));
         running.poll()
-    })?;
+    });
+    let code = code.with_context(|| running.state())?;
     running.stdout.wait_for_end()?;
     if code == CHECKPOINTED {
         return Ok((End::Checkpointed, began.elapsed()));
@@ -141,6 +144,9 @@ fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let pod = pod(&volume);
     arm(&faulty.faults);
     let mut running = started(&pod)?;
+    let told =
+        || ["restored generation", "starts fresh"].iter().any(|part| running.stderr.text().contains(part));
+    wait_for("the agent to tell how it began", || told().then_some(()))?;
     let resumed = running.stderr.text().contains("restored generation 00000001");
     let ops = faulty.faults.ops();
     faulty.faults.clear();
@@ -153,7 +159,7 @@ fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
         goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     }
     let said = if resumed { "resumed" } else { "started fresh" };
-    Ok(Case { ops, said: said.to_owned(), good: resumed })
+    Ok(Case { ops, said: said.to_owned(), good: resumed, transcript: running.transcript() })
 }
 
 /// A start or a stop.
@@ -188,7 +194,7 @@ impl Life {
             |n| {
                 let case = (self.case)(Box::new(|faults| faults.arm(*n, fault)))
                     .with_context(|| format!("operation {n}"))?;
-                ensure!(case.good || !costs_nothing, "operation {n}, {}", case.at(*n));
+                ensure!(case.good || !costs_nothing, "operation {n}, {}\n{}", case.said, case.transcript);
                 Ok(case.at(*n))
             },
         );
