@@ -21,6 +21,16 @@ pub struct Ended {
     pub why: String,
 }
 
+impl Ended {
+    /// Reads the contents of the mark's file.
+    ///
+    /// # Errors
+    /// They are not those of one.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes)
+    }
+}
+
 impl ImageDir {
     /// The mark of an end, if there is one. A mark that cannot be understood is an error and not «no mark»: to resume
     /// work that has finished is worse than to ask a person.
@@ -32,7 +42,7 @@ impl ImageDir {
         match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_at("read", &path)(error)),
-            Ok(bytes) => serde_json::from_slice(&bytes)
+            Ok(bytes) => Ended::parse(&bytes)
                 .map(Some)
                 .map_err(|error| io_at("understand (remove it to allow a resume)", &path)(error.into())),
         }

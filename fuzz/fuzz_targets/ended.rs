@@ -1,0 +1,8 @@
+//! The mark of an end is read or refused.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = crik_agent::ended::Ended::parse(bytes);
+});
