@@ -1,18 +1,16 @@
 //! Takes a checkpoint: room → freeze → commit. Each step works on the volume in a thread of its own and is given up when it
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
-use std::future::pending;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
-use crate::cancel::give_up;
 use crate::criu::Leave;
 use crate::dump_progress::{Progress, watch};
 use crate::fault::{Point, reach};
@@ -27,6 +25,7 @@ use crate::retry::Retries;
 use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
 use crate::tree::Snapshot;
+use crate::until::{Limits, until};
 use crate::{commit, criu, hooks, limits, pace, room, speed, when};
 
 /// Takes the checkpoints of one tree.
@@ -293,59 +292,4 @@ fn tell_frozen(staged: &Staged, took: Duration) {
             Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
         }
     );
-}
-
-/// Until when the steps of a checkpoint may go on.
-struct Limits {
-    /// The dump.
-    frozen: Instant,
-    /// The commit, if anybody waits for it.
-    durable: Option<Instant>,
-    /// Told when something more important has come.
-    hurry: Arc<Notify>,
-}
-
-impl Limits {
-    async fn until_frozen(&self) -> Error {
-        self.late(Some(self.frozen)).await
-    }
-
-    async fn until_durable(&self) -> Error {
-        self.late(self.durable).await
-    }
-
-    async fn until_hurry(&self) -> Error {
-        self.late(None).await
-    }
-
-    async fn late(&self, deadline: Option<Instant>) -> Error {
-        let over = async {
-            match deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.hurry.notified() => anyhow!("it was given up for something more important"),
-            () = over => anyhow!("it would not be done within gracePeriod less reserve; is the volume too slow?"),
-        }
-    }
-}
-
-/// Waits for a step until there is a reason to give it up. Once the commit has begun it is waited for: the checkpoint may
-/// exist, so the application must not go on without knowing.
-async fn until<T>(
-    mut step: JoinHandle<Result<T>>,
-    reason: impl Future<Output = Error>,
-    call: &LastCall,
-) -> Result<T> {
-    let reason = tokio::select! {
-        done = &mut step => return done?,
-        reason = reason => reason,
-    };
-    if !call.close() {
-        return step.await?;
-    }
-    give_up(step).await;
-    Err(reason)
 }

@@ -7,8 +7,8 @@
 //! start:  acquire → find → verify → claim → restore → supervise
 //! ```
 //!
-//! [`start`] and [`stop`] are the two stories, and [`checkpoint`] is the part of the second that also happens while the
-//! application goes on; only they call across stages, and the stages do not know each other.
+//! [`start`] with its [`ladder`] and [`stop`] with its [`checkpoint`] are the two stories; only they call across stages, and
+//! the stages do not know each other. Between them is [`live`].
 
 pub mod acquire;
 pub mod adopt;
@@ -45,6 +45,7 @@ pub mod identity;
 pub mod image_dir;
 pub mod images;
 pub mod init;
+pub mod ladder;
 pub mod last_call;
 pub mod limits;
 pub mod live;
@@ -76,6 +77,7 @@ pub mod stop;
 pub mod supervise;
 pub mod tools;
 pub mod tree;
+pub mod until;
 pub mod verdict;
 pub mod verify;
 pub mod when;

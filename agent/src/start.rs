@@ -1,31 +1,21 @@
-//! The start: acquire → find → verify → claim → restore, rung by rung, and a fresh start below the last.
+//! The start: acquire → find → verify → claim → restore, which is the ladder, and a fresh start below its last rung.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 
 use crate::acquire::{AcquireError, acquire};
-use crate::cancel::give_up;
-use crate::claim::{Claim, Outcome};
 use crate::config::{OnClaimed, OnRestoreFailure};
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
-use crate::identity::Identity;
-use crate::image_dir::Generation;
 use crate::init::NoPlace;
-use crate::last_call::LastCall;
+use crate::ladder::{self, Unresumed};
 use crate::logging::whole_ms;
-use crate::manifest::Manifest;
 use crate::patience::{Abandoned, patiently};
-use crate::programs::Programs;
-use crate::retry::Retries;
 use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
-use crate::tree::Snapshot;
-use crate::{criu, find, init, programs, reap, restored, rung, spawn};
+use crate::{init, programs, restored, spawn};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -91,7 +81,7 @@ async fn start_with(
     hold: Option<Arc<Hold>>,
 ) -> Result<Started, StartError> {
     if let Some(hold) = &hold {
-        match resume_newest(setup, signals, hold).await {
+        match ladder::resume_newest(setup, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
             Ok(None) => {}
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
@@ -106,230 +96,6 @@ async fn start_with(
     fresh(setup, hold)
 }
 
-/// Something was there to resume, and was not.
-enum Unresumed {
-    /// It could not be.
-    Failed,
-    /// The pod was told to stop meanwhile.
-    Stopped(i32),
-}
-
-async fn resume_newest(
-    setup: &Arc<Setup>,
-    signals: &Signals,
-    hold: &Arc<Hold>,
-) -> Result<Option<Started>, Unresumed> {
-    let rungs = match find(setup, signals, hold).await {
-        Ok(rungs) => rungs,
-        Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
-        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => {
-            tracing::error!(step = "find", "cannot look for checkpoints: {reason}");
-            return Err(Unresumed::Failed);
-        }
-    };
-    for generation in &rungs {
-        match resume_with_patience(setup, signals, hold, *generation).await {
-            Ok(started) => return Ok(Some(started)),
-            Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
-            Err(Failure::Skip(reason)) => skip(*generation, &reason),
-            Err(Failure::NoAnswer(reason)) => {
-                skip(*generation, &reason);
-                break;
-            }
-        }
-    }
-    if rungs.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
-}
-
-/// The rungs of the ladder.
-async fn find(setup: &Arc<Setup>, signals: &Signals, hold: &Arc<Hold>) -> Result<Vec<Generation>, Failure> {
-    let limit = setup.config.volume_timeout;
-    let mut retries = Retries::new(limit);
-    loop {
-        let looked = Arc::clone(hold);
-        match patiently(signals, limit, move || find::rungs(looked.dir())).await? {
-            Ok(rungs) => return Ok(rungs),
-            Err(error) if retries.again(&error.to_string(), signals).await? => {}
-            Err(error) => return Err(Failure::Skip(error.to_string())),
-        }
-    }
-}
-
-/// One rung, again as long as the volume may recover.
-async fn resume_with_patience(
-    setup: &Arc<Setup>,
-    signals: &Signals,
-    hold: &Arc<Hold>,
-    generation: Generation,
-) -> Result<Started, Failure> {
-    let mut retries = Retries::new(setup.config.volume_timeout);
-    loop {
-        match resume(setup, signals, hold, generation).await {
-            Err(Failure::Skip(reason)) if retries.again(&reason, signals).await? => {}
-            other => return other,
-        }
-    }
-}
-
-fn skip(generation: Generation, reason: &str) {
-    tracing::warn!(step = "start", "generation {generation} is skipped: {reason}");
-}
-
-/// Why a rung was left.
-enum Failure {
-    /// For a reason of its own; the next one may work.
-    Skip(String),
-    /// The volume does not answer, and would not at the next rung.
-    NoAnswer(String),
-    /// The pod was told to stop.
-    Stopped(i32),
-}
-
-impl From<Abandoned> for Failure {
-    fn from(abandoned: Abandoned) -> Self {
-        match abandoned {
-            Abandoned::Signal(signal) => Self::Stopped(signal),
-            Abandoned::NoAnswer(_) => Self::NoAnswer(abandoned.to_string()),
-            Abandoned::Broken(_) => Self::Skip(abandoned.to_string()),
-        }
-    }
-}
-
-/// One rung: verify, claim, restore.
-async fn resume(
-    setup: &Arc<Setup>,
-    signals: &Signals,
-    hold: &Arc<Hold>,
-    generation: Generation,
-) -> Result<Started, Failure> {
-    let began = Instant::now();
-    let limit = setup.config.volume_timeout;
-    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
-    let check = move || -> anyhow::Result<Manifest> {
-        let here = Identity::here(&told.command, criu::version()?, told.pod.node.as_deref());
-        Ok(rung::check(&held, generation, &here, told.key.as_ref())?)
-    };
-    let manifest =
-        patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(error.to_string()))?;
-    reach(Point::Verified);
-    let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
-    let take = move || Claim::take(&held, generation, &pod, max);
-    let claim = patiently(signals, limit, take).await?.map_err(|error| Failure::Skip(error.to_string()))?;
-    let outcome = bring_back(setup, signals, hold, &manifest).await;
-    reach(Point::Resumed);
-    record(claim, &outcome, signals, limit).await;
-    outcome?;
-    tell_restored(&manifest, began);
-    Ok(Started {
-        root: manifest.tree.root,
-        init: manifest.tree.init,
-        strays: strays(manifest.tree.root),
-        resumed: Some(generation),
-        hold: Some(Arc::clone(hold)),
-        programs: Programs::of_the_past(manifest.identity.programs),
-    })
-}
-
-async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
-    let outcome = match outcome {
-        Ok(()) => Outcome::Resumed,
-        Err(Failure::Stopped(_)) => Outcome::Interrupted,
-        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => Outcome::Failed(reason.clone()),
-    };
-    let recorded = patiently(signals, limit, move || claim.record(&outcome)).await;
-    if let Err(Abandoned::Signal(signal)) = recorded {
-        raise(signal);
-    } else if let Err(error) =
-        recorded.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()))
-    {
-        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
-    }
-}
-
-/// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
-async fn bring_back(
-    setup: &Arc<Setup>,
-    signals: &Signals,
-    hold: &Arc<Hold>,
-    manifest: &Manifest,
-) -> Result<(), Failure> {
-    let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
-    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
-    let told = Arc::clone(setup);
-    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, &told, &asked));
-    let failure = tokio::select! {
-        done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
-        () = tokio::time::sleep(config.restore_timeout) => {
-            Failure::Skip(format!("it was not restored within {:?} (restoreTimeout)", config.restore_timeout))
-        }
-        signal = signals.to_end() => Failure::Stopped(signal.unwrap_or(libc::SIGTERM)),
-    };
-    if last_call.close() {
-        give_up(step).await;
-        reap::end_all_children();
-        return Err(failure);
-    }
-    // The tree is about to run, and what came is for it.
-    if let Failure::Stopped(signal) = failure {
-        raise(signal);
-    }
-    restored(step.await.map_err(anyhow::Error::from).flatten())
-}
-
-fn restored(outcome: anyhow::Result<()>) -> Result<(), Failure> {
-    outcome.map_err(|error| {
-        // Whatever is left holds process ids that the next rung needs.
-        reap::end_all_children();
-        Failure::Skip(error.to_string())
-    })
-}
-
-/// Gives a signal back that was read too early; all are blocked, so it is read again by who comes next.
-fn raise(signal: i32) {
-    // SAFETY: raise(3) takes a number.
-    unsafe { libc::raise(signal) };
-}
-
-/// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.
-fn strays(root: i32) -> Vec<i32> {
-    let own = std::process::id().cast_signed();
-    let snapshot = Snapshot::take();
-    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
-    if !strays.is_empty() {
-        tracing::warn!(
-            "processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live"
-        );
-    }
-    strays
-}
-
-/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
-/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
-fn clock_went_back(then: u64, now: u64) -> Option<u64> {
-    then.checked_sub(now).filter(|seconds| *seconds > 0)
-}
-
-fn tell_restored(manifest: &Manifest, began: Instant) {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
-    if let Some(seconds) =
-        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
-    {
-        tracing::warn!(
-            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
-             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
-        );
-    }
-    let (generation, size) = (manifest.generation, manifest.total_bytes());
-    tracing::info!(
-        step = "restore",
-        generation = generation.0,
-        processes = manifest.tree.processes,
-        bytes = size,
-        ms = whole_ms(began.elapsed()),
-        "restored generation {generation}; the application goes on"
-    );
-}
-
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {
     let began = Instant::now();
     restored::forget();
@@ -339,16 +105,4 @@ fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> 
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     Ok(Started { root, init, strays: Vec::new(), resumed: None, hold, programs })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock_went_back;
-
-    #[test]
-    fn only_a_clock_that_went_back_is_told() {
-        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
-        assert_eq!(clock_went_back(600, 86_400), None);
-        assert_eq!(clock_went_back(600, 600), None);
-    }
 }

@@ -12,6 +12,7 @@ pub mod network;
 pub mod output;
 pub mod pod;
 pub mod rootfs;
+pub mod shared;
 pub mod spec;
 pub mod story;
 pub mod table;

@@ -16,7 +16,7 @@ pub struct Volume {
     dir: tempfile::TempDir,
 }
 
-/// A volume that fails on demand.
+/// A volume that fails on demand. It is unmounted first of all when this is dropped: to remove what hangs would hang.
 pub struct FaultyVolume {
     /// What fails.
     pub faulty: Faulty,
@@ -37,6 +37,13 @@ impl Drop for Mounted {
 
 /// Where pods see the volume.
 pub const MOUNT: &str = "/checkpoints";
+
+impl FaultyVolume {
+    /// What is left of it.
+    pub fn unmount(self) -> Volume {
+        self.backing
+    }
+}
 
 impl Volume {
     /// An empty one, on a real disk: fsync on a memory file system shows nothing.

@@ -3,21 +3,19 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_agent::image_dir::Generation;
 use crik_agent::manifest::Manifest;
 use crik_agent::sign::Key;
 use crik_agent::verify;
 use crik_tests::pod::Pod;
+use crik_tests::shared::Shared;
 use crik_tests::story::{checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
 use crik_tests::volume::Volume;
 use serde_json::{Value, json};
-
-/// A workload with an additional file and two generations, signed or not.
-struct Before(Volume);
 
 const KEY: &str = "/checkpoints/key";
 
@@ -33,17 +31,17 @@ fn pod(volume: &Volume, signed: bool) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/keeper.py", "/data"]).config(&config(signed))
 }
 
-fn before(signed: bool) -> Result<&'static Before> {
-    static BEFORE: [OnceLock<Result<Before>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let made = BEFORE[usize::from(signed)].get_or_init(|| {
+/// A workload with an additional file and two generations, signed or not.
+fn before(signed: bool) -> Result<Arc<Volume>> {
+    static BEFORE: [Shared<Volume>; 2] = [Shared::new(), Shared::new()];
+    BEFORE[usize::from(signed)].get(|| {
         let volume = Volume::new()?;
         fs::write(volume.path().join("key"), SECRET)?;
         for _ in 0..2 {
             checkpointed(&pod(&volume, signed))?;
         }
-        Ok(Before(volume))
-    });
-    made.as_ref().map_err(|error| anyhow!("{error:#}"))
+        Ok(volume)
+    })
 }
 
 fn generation(volume: &Volume, number: u64) -> PathBuf {
@@ -115,9 +113,9 @@ fn files(generation: &Path) -> Result<Vec<PathBuf>> {
 
 #[test]
 fn every_file_altered_in_every_way_is_found() -> Result<()> {
-    let before = &before(false)?.0;
-    ensure!(is_good(before, 2, None), "it is not good to begin with");
-    let names = files(&generation(before, 2))?;
+    let before = before(false)?;
+    ensure!(is_good(&before, 2, None), "it is not good to begin with");
+    let names = files(&generation(&before, 2))?;
     let mut table = Table::new("every file of a generation, altered in every way");
     for (how, alter) in ALTERATIONS {
         table.each(
@@ -145,7 +143,7 @@ fn every_file_altered_in_every_way_is_found() -> Result<()> {
 
 #[test]
 fn after_every_kind_of_alteration_the_next_pod_goes_on_from_the_older_generation() -> Result<()> {
-    let before = &before(false)?.0;
+    let before = before(false)?;
     let mut table = Table::new("a generation altered, and then a new pod");
     let cases: Vec<(&str, &str, Alteration)> =
         ["criu/pages-2.img", "criu/core-301.img", "files/data/config", "manifest.json"]
@@ -170,7 +168,7 @@ fn after_every_kind_of_alteration_the_next_pod_goes_on_from_the_older_generation
 
 #[test]
 fn what_lies_beside_the_images_keeps_nothing_from_starting() -> Result<()> {
-    let before = &before(false)?.0;
+    let before = before(false)?;
     let mut table = Table::new("other things on the volume altered, and then a new pod");
     let skipped = "generation 00000002 is skipped: ";
     table.case("manifest of a newer version", || {
@@ -252,7 +250,7 @@ fn edit_manifest(volume: &Volume, edit: impl FnOnce(&mut Value)) -> Result<()> {
 
 #[test]
 fn with_a_key_only_what_was_signed_for_here_is_resumed() -> Result<()> {
-    let signed = &before(true)?.0;
+    let signed = before(true)?;
     let mut table = Table::new("with a key, and then a new pod");
     table
         .case("as it was signed", || next_is(&signed.copy()?, true, Some(2), "restored generation 00000002"));
@@ -277,7 +275,7 @@ fn with_a_key_only_what_was_signed_for_here_is_resumed() -> Result<()> {
         next_is(&volume, true, Some(1), "it is not signed")
     });
     table.case("a generation of before there was a key", || {
-        let volume = before(false)?.0.copy()?;
+        let volume = before(false)?.copy()?;
         next_is(&volume, true, None, "it is not signed")
     });
     table.case("the older generation under a newer number", || {
@@ -314,7 +312,7 @@ fn a_key_that_cannot_be_used_is_a_mistake_in_the_configuration() -> Result<()> {
 
 #[test]
 fn nobody_else_can_read_a_checkpoint() -> Result<()> {
-    let before = &before(true)?.0;
+    let before = before(true)?;
     let root = before.path().join("job-0");
     ensure!(fs::metadata(&root)?.permissions().mode() & 0o777 == 0o700, "the image directory");
     let mut open = Vec::new();

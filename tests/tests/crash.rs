@@ -1,12 +1,13 @@
 //! The agent dies at every step there is, and the next pod goes on from the last committed generation or starts fresh.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use crik_agent::fault::{Point, VARIABLE};
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
+use crik_tests::shared::Shared;
 use crik_tests::story::{STEPS, checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
 use crik_tests::volume::Volume;
@@ -21,15 +22,14 @@ struct Before {
     output: String,
 }
 
-fn before() -> Result<&'static Before> {
-    static BEFORE: OnceLock<Result<Before>> = OnceLock::new();
-    let made = BEFORE.get_or_init(|| {
+fn before() -> Result<Arc<Before>> {
+    static BEFORE: Shared<Before> = Shared::new();
+    BEFORE.get(|| {
         let volume = Volume::new()?;
         let pod = pod(&volume);
         let output = (0..3).map(|_| checkpointed(&pod)).collect::<Result<String>>()?;
         Ok(Before { volume, output })
-    });
-    made.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))
+    })
 }
 
 fn pod(volume: &Volume) -> Pod {
@@ -118,7 +118,7 @@ fn die_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
 
 #[test]
 fn the_agent_may_die_at_every_step() -> Result<()> {
-    before()?;
+    let _kept = before()?;
     let mut table = Table::new("kill -9 of the agent, then a new pod");
     table.each(
         Point::ALL,
@@ -149,7 +149,7 @@ fn the_agent_may_die_at_every_step_of_a_periodic_checkpoint() -> Result<()> {
         Point::Renamed,
         Point::Committed,
     ];
-    before()?;
+    let _kept = before()?;
     let mut table = Table::new("kill -9 of the agent in a periodic checkpoint, then a new pod");
     table.each(
         STEPS_OF_IT,

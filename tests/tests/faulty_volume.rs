@@ -1,16 +1,17 @@
 //! Whatever the volume does, the application ends up as it would have without crik, and the next start works.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::faulty::{Fault, Faults, Op};
 use crik_tests::pod::{Pod, Running};
+use crik_tests::shared::Shared;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
-use crik_tests::volume::{FaultyVolume, Volume};
+use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
@@ -27,14 +28,13 @@ struct Before {
     output: String,
 }
 
-fn before() -> Result<&'static Before> {
-    static BEFORE: OnceLock<Result<Before>> = OnceLock::new();
-    let made = BEFORE.get_or_init(|| {
+fn before() -> Result<Arc<Before>> {
+    static BEFORE: Shared<Before> = Shared::new();
+    BEFORE.get(|| {
         let volume = Volume::new()?;
         let output = checkpointed(&pod(&volume))?;
         Ok(Before { volume, output })
-    });
-    made.as_ref().map_err(|error| anyhow!("{error:#}"))
+    })
 }
 
 fn pod(volume: &Volume) -> Pod {
@@ -72,13 +72,13 @@ impl Case {
 /// A stop while the volume misbehaves, and the next start when it does not any more.
 fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let before = before()?;
-    let FaultyVolume { faulty, volume, backing } = before.volume.faulty_copy()?;
-    let pod = pod(&volume);
+    let volume = before.volume.faulty_copy()?;
+    let pod = pod(&volume.volume);
     let mut running = settled(&pod)?;
-    arm(&faulty.faults);
+    arm(&volume.faulty.faults);
     let (end, after) = stopped(&mut running)?;
-    let ops = faulty.faults.ops();
-    drop(faulty);
+    let ops = volume.faulty.faults.ops();
+    let backing = volume.unmount();
     let outputs = before.output.clone() + &running.stdout.text();
     let next = goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     let said = match end {
@@ -140,18 +140,18 @@ fn goes_on(pod: &Pod, volume: &Volume, outputs: &str, end: End) -> Result<String
 /// A start while the volume misbehaves: the application runs, and can be stopped.
 fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let before = before()?;
-    let FaultyVolume { faulty, volume, backing } = before.volume.faulty_copy()?;
-    let pod = pod(&volume);
-    arm(&faulty.faults);
+    let volume = before.volume.faulty_copy()?;
+    let pod = pod(&volume.volume);
+    arm(&volume.faulty.faults);
     let mut running = started(&pod)?;
     let told =
         || ["restored generation", "starts fresh"].iter().any(|part| running.stderr.text().contains(part));
     wait_for("the agent to tell how it began", || told().then_some(()))?;
     let resumed = running.stderr.text().contains("restored generation 00000001");
-    let ops = faulty.faults.ops();
-    faulty.faults.clear();
+    let ops = volume.faulty.faults.ops();
+    volume.faulty.faults.clear();
     let (end, _) = stopped(&mut running)?;
-    drop(faulty);
+    let backing = volume.unmount();
     let earlier = if resumed { before.output.clone() } else { String::new() };
     let outputs = earlier + &running.stdout.text();
     chain::verify(std::slice::from_ref(&outputs))?;
@@ -225,6 +225,7 @@ type Arm<'a> = Box<dyn FnOnce(&Faults) + 'a>;
 
 #[test]
 fn an_error_at_any_operation_of_a_stop() -> Result<()> {
+    let _kept = before()?;
     let mut table = Table::new("a stop, with an error at every operation of it");
     STOP.fail_everywhere(&mut table, "EIO once", Fault::Once(libc::EIO), true)?;
     STOP.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), false)?;
@@ -233,6 +234,7 @@ fn an_error_at_any_operation_of_a_stop() -> Result<()> {
 
 #[test]
 fn an_error_at_any_operation_of_a_start() -> Result<()> {
+    let _kept = before()?;
     let mut table = Table::new("a start, with an error at every operation of it");
     START.fail_everywhere(&mut table, "EIO once", Fault::Once(libc::EIO), true)?;
     START.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), false)?;
@@ -241,6 +243,7 @@ fn an_error_at_any_operation_of_a_start() -> Result<()> {
 
 #[test]
 fn a_volume_that_hangs_or_goes_away() -> Result<()> {
+    let _kept = before()?;
     let mut table = Table::new("a volume that hangs or goes away, at one operation of each kind");
     for (when, life) in [("stop", STOP), ("start", START)] {
         let places = life.one_of_each()?;
@@ -258,6 +261,7 @@ fn a_volume_that_hangs_or_goes_away() -> Result<()> {
 
 #[test]
 fn short_writes_are_completed() -> Result<()> {
+    let _kept = before()?;
     let mut table = Table::new("every write writes only half");
     for (name, life) in [("stop", STOP), ("start", START)] {
         table.case(name, || {
@@ -271,6 +275,7 @@ fn short_writes_are_completed() -> Result<()> {
 
 #[test]
 fn a_tree_that_is_too_large_for_a_slow_volume_gets_its_sigterm_in_time() -> Result<()> {
+    let _kept = before()?;
     let mut table = Table::new(&format!(
         "a slow volume, a grace period of {} s and a reserve of {} s",
         GRACE_PERIOD.as_secs(),

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The operations that count; what only ends the use of a file does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,9 @@ pub enum Fault {
     Hang,
 }
 
+/// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.
+const FOR_EVER: Duration = Duration::from_secs(120);
+
 /// Shared by a file system and the test that makes it fail.
 #[derive(Default)]
 pub struct Faults {
@@ -80,8 +83,7 @@ struct State {
 }
 
 impl Faults {
-    /// Counts anew, and lets the `n`-th operation from now fail; the first is 1, and a [`Fault::Hang`] comes before the
-    /// second at the earliest.
+    /// Counts anew, and lets the `n`-th operation from now fail; the first is 1. A [`Fault::Hang`] begins after it.
     pub fn arm(&self, n: usize, fault: Fault) {
         *self.state() = State { armed: Some((n, fault)), ..State::default() };
     }
@@ -141,10 +143,13 @@ impl Faults {
     /// process that is killed, so a hang begins here, and not in the operation that is to hang.
     pub(super) fn after(&self) {
         let mut state = self.state();
-        let hangs =
-            |state: &State| matches!(state.armed, Some((at, Fault::Hang)) if state.ops.len() + 1 >= at);
-        while hangs(&state) {
-            state = self.cleared.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let hangs = |state: &State| matches!(state.armed, Some((at, Fault::Hang)) if state.ops.len() >= at);
+        let began = Instant::now();
+        while hangs(&state) && began.elapsed() < FOR_EVER {
+            state = self
+                .cleared
+                .wait_timeout(state, FOR_EVER)
+                .map_or_else(|error| error.into_inner().0, |woken| woken.0);
         }
     }
 
