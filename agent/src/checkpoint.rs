@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::criu::Leave;
 use crate::dump_progress::{Progress, watch};
@@ -86,15 +86,27 @@ impl Checkpointer {
         let (stopped, committed) = loop {
             match self.take(Purpose::Stop, &limits).await {
                 Ok(taken) => break taken,
-                Err(error) => match retries.pause(&format!("{error:#}")) {
-                    Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                    _ => return Err(error),
-                },
+                Err(error) => self.before_another(&mut retries, error, deadline).await?,
             }
         };
         stopped.kill();
         reach(Point::Killed);
         Ok(committed)
+    }
+
+    /// Waits a moment after a failure, if it is worth while to try again.
+    ///
+    /// # Errors
+    /// The failure, if it is not.
+    async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
+        let pause = retries.pause(&format!("{error:#}")).filter(|pause| Instant::now() + *pause < deadline);
+        let Some(pause) = pause else { return Err(error) };
+        // Its place on the volume is needed again.
+        if let Some(cleaned) = self.clean_up() {
+            let _ = timeout_at(deadline, cleaned).await;
+        }
+        sleep(pause).await;
+        Ok(())
     }
 
     /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop

@@ -129,7 +129,7 @@ pub struct Staged {
 pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
     let before = Snapshot::take().tree(request.root).stopped();
-    let staging = staging.clean()?;
+    let staging = staging.make()?;
     let images = make_directory(&staging.join("criu"))?;
     let files = make_directory(&staging.join("files"))?;
     if request.last_call.is_closed() {

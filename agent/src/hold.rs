@@ -304,7 +304,7 @@ pub mod fixture {
     /// Commits an empty generation.
     pub fn commit(hold: &Arc<Hold>) -> Generation {
         let (generation, staging) = (hold.dir().next().unwrap(), Staging::new(hold, Purpose::Stop));
-        staging.clean().unwrap();
+        staging.make().unwrap();
         staging.commit(generation).unwrap();
         generation
     }
@@ -362,7 +362,7 @@ mod tests {
         let (_volume, old) = held();
         let generation = commit(&old);
         let staging = Staging::new(&old, Purpose::Stop);
-        staging.clean().unwrap();
+        staging.make().unwrap();
         let expired = Wish { expired: Some(1), ..wish("job-1") };
         let new = Hold::take(old.dir(), &expired).unwrap();
         let refused = [
@@ -370,7 +370,7 @@ mod tests {
             old.remove(generation),
             old.mark_ended("too late"),
             old.put(&old.dir().claim(generation), b"{}"),
-            staging.clean().map(drop),
+            staging.make().map(drop),
         ];
         for outcome in refused {
             let error = outcome.unwrap_err().to_string();

@@ -45,7 +45,7 @@ pub fn bring_back(
     let hashes = setup.config.verify_hashes;
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
-    let work = staging.clean()?;
+    let work = staging.make()?;
     if hashes {
         verify::extra_files(&path, manifest)?;
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::durable::remove_tree;
@@ -10,7 +11,7 @@ use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDirError, io_at};
 
-/// What is made there. Each has its place, so that a stop need not wait for what a step that was given up still does.
+/// What is made there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// The checkpoint of a stop.
@@ -31,7 +32,8 @@ impl Purpose {
     }
 }
 
-/// A directory below a hold, so that only the holder can commit it.
+/// A directory below a hold, so that only the holder can commit it. Each has a name of its own, so that a step that was given
+/// up and goes on when the volume answers again cannot touch what a later one makes.
 #[derive(Debug, Clone)]
 pub struct Staging {
     hold: Arc<Hold>,
@@ -43,7 +45,9 @@ pub struct Staging {
 impl Staging {
     /// For `purpose`. Nothing is made yet.
     pub fn new(hold: &Arc<Hold>, purpose: Purpose) -> Self {
-        let path = hold.path().join(purpose.name());
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = hold.path().join(format!("{}-{number}", purpose.name()));
         Self { hold: Arc::clone(hold), purpose, path, busy: Arc::default() }
     }
 
@@ -67,12 +71,11 @@ impl Staging {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes it anew and empty, whatever an earlier dump left there.
+    /// Makes it.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
-    pub fn clean(&self) -> Result<&Path, ImageDirError> {
-        self.sweep()?;
+    pub fn make(&self) -> Result<&Path, ImageDirError> {
         let made = DirBuilder::new().mode(0o700).create(&self.path);
         made.map_err(|error| self.hold.explain("create", &self.path, error))?;
         if self.purpose != Purpose::Restore {

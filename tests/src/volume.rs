@@ -104,8 +104,12 @@ impl Volume {
     /// The staging directories of the image directory `job`.
     pub fn staged(&self, job: &str) -> Vec<PathBuf> {
         let holds = fs::read_dir(self.path().join(job).join("holders")).into_iter().flatten().flatten();
-        let staged = holds.flat_map(|hold| ["staging", "interval"].map(|name| hold.path().join(name)));
-        staged.filter(|path| path.exists()).collect()
+        let inside = holds.flat_map(|hold| fs::read_dir(hold.path()).into_iter().flatten().flatten());
+        let is_staging = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            ["staging-", "interval-"].iter().any(|start| name.starts_with(start))
+        };
+        inside.map(|entry| entry.path()).filter(is_staging).collect()
     }
 
     /// The newest committed generation of the image directory `job`.
