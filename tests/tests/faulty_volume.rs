@@ -1,6 +1,7 @@
 //! Whatever the volume does, the application ends up as it would have without crik, and the next start works.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -291,4 +292,39 @@ fn a_tree_that_is_too_large_for_a_slow_volume_gets_its_sigterm_in_time() -> Resu
         });
     }
     table.finish()
+}
+
+#[test]
+fn nothing_is_committed_that_a_loss_of_power_could_take() -> Result<()> {
+    let _kept = before()?;
+    let volume = before()?.volume.faulty_copy()?;
+    let generations = inode(&volume.backing, "job-0/generations")?;
+    let mut running = settled(&pod(&volume.volume))?;
+    volume.faulty.faults.count();
+    ensure!(stopped(&mut running)?.0 == End::Checkpointed, "{}", running.transcript());
+    let log = volume.faulty.faults.log();
+
+    let commit =
+        log.iter().position(|one| *one == (Op::Rename, generations)).context("there was no commit")?;
+    let (before, after) = log.split_at(commit);
+    let not_synced = |changes: &[Op], sync: Op| -> BTreeSet<u64> {
+        let last =
+            |inode: u64, ops: &[Op]| before.iter().rposition(|(op, at)| *at == inode && ops.contains(op));
+        let changed = before.iter().filter(|(op, _)| changes.contains(op)).map(|(_, inode)| *inode);
+        changed.filter(|inode| last(*inode, changes) > last(*inode, &[sync])).collect()
+    };
+    let contents = not_synced(&[Op::Write, Op::SetAttr], Op::FSync);
+    ensure!(contents.is_empty(), "the contents of inodes {contents:?} were not durable at the commit");
+    // The name that the staging directory has before the commit is nothing to anybody.
+    let names = not_synced(&[Op::Create, Op::MkDir, Op::SymLink], Op::FSyncDir);
+    let own_hold = before.iter().find(|(op, _)| *op == Op::MkDir).map(|(_, inode)| *inode);
+    let names: Vec<u64> = names.into_iter().filter(|inode| Some(*inode) != own_hold).collect();
+    ensure!(names.is_empty(), "the names in inodes {names:?} were not durable at the commit");
+    let made_durable = after.contains(&(Op::FSyncDir, generations));
+    ensure!(made_durable, "the commit itself was not made durable");
+    Ok(())
+}
+
+fn inode(volume: &Volume, name: &str) -> Result<u64> {
+    Ok(std::fs::metadata(volume.path().join(name))?.ino())
 }

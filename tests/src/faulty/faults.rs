@@ -76,7 +76,7 @@ pub struct Faults {
 
 #[derive(Default)]
 struct State {
-    ops: Vec<Op>,
+    ops: Vec<(Op, u64)>,
     armed: Option<(usize, Fault)>,
     bandwidth: Option<u64>,
     short_writes: bool,
@@ -112,6 +112,12 @@ impl Faults {
 
     /// The operations since they were counted anew.
     pub fn ops(&self) -> Vec<Op> {
+        self.state().ops.iter().map(|(op, _)| *op).collect()
+    }
+
+    /// The same with the inode on which each was done: the file, or the directory in which a name was changed; of a rename
+    /// the one to which it led.
+    pub fn log(&self) -> Vec<(Op, u64)> {
         self.state().ops.clone()
     }
 
@@ -120,9 +126,9 @@ impl Faults {
     }
 
     /// To be called before an operation: fails if it is to fail.
-    pub(super) fn before(&self, op: Op) -> io::Result<()> {
+    pub(super) fn before(&self, op: Op, inode: u64) -> io::Result<()> {
         let mut state = self.state();
-        state.ops.push(op);
+        state.ops.push((op, inode));
         let Some((at, fault)) = state.armed else { return Ok(()) };
         let (now, after) = (state.ops.len() == at, state.ops.len() >= at);
         let errno = match fault {

@@ -118,28 +118,28 @@ impl Mirror {
     /// Does an operation unless it is to fail, and answers.
     fn serve<T, R>(
         &self,
-        op: Op,
+        (op, ino): (Op, INodeNo),
         reply: R,
         work: impl FnOnce() -> io::Result<T>,
         ok: impl FnOnce(R, T),
         error: impl FnOnce(R, fuser::Errno),
     ) {
-        match self.faults.before(op).and_then(|()| work()) {
+        match self.faults.before(op, ino.0).and_then(|()| work()) {
             Ok(done) => ok(reply, done),
             Err(failed) => error(reply, failed.into()),
         }
         self.faults.after();
     }
 
-    fn entry(&self, op: Op, reply: ReplyEntry, work: impl FnOnce() -> io::Result<FileAttr>) {
+    fn entry(&self, op: (Op, INodeNo), reply: ReplyEntry, work: impl FnOnce() -> io::Result<FileAttr>) {
         self.serve(op, reply, work, |reply, attr| reply.entry(&TTL, &attr, Generation(0)), ReplyEntry::error);
     }
 
-    fn attr(&self, op: Op, reply: ReplyAttr, work: impl FnOnce() -> io::Result<FileAttr>) {
+    fn attr(&self, op: (Op, INodeNo), reply: ReplyAttr, work: impl FnOnce() -> io::Result<FileAttr>) {
         self.serve(op, reply, work, |reply, attr| reply.attr(&TTL, &attr), ReplyAttr::error);
     }
 
-    fn empty(&self, op: Op, reply: ReplyEmpty, work: impl FnOnce() -> io::Result<()>) {
+    fn empty(&self, op: (Op, INodeNo), reply: ReplyEmpty, work: impl FnOnce() -> io::Result<()>) {
         self.serve(op, reply, work, |reply, ()| reply.ok(), ReplyEmpty::error);
     }
 
@@ -215,7 +215,7 @@ fn attributes(meta: &Metadata, ino: INodeNo) -> FileAttr {
 
 impl Filesystem for Mirror {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry(Op::Lookup, reply, || self.known(&self.child(parent, name)?));
+        self.entry((Op::Lookup, parent), reply, || self.known(&self.child(parent, name)?));
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -228,7 +228,7 @@ impl Filesystem for Mirror {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        self.attr(Op::GetAttr, reply, || self.attributes(ino));
+        self.attr((Op::GetAttr, ino), reply, || self.attributes(ino));
     }
 
     fn setattr(
@@ -250,7 +250,7 @@ impl Filesystem for Mirror {
         reply: ReplyAttr,
     ) {
         let wanted = Wanted { mode, uid, gid, size, atime, mtime };
-        self.attr(Op::SetAttr, reply, || self.set_attributes(ino, &wanted));
+        self.attr((Op::SetAttr, ino), reply, || self.set_attributes(ino, &wanted));
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -259,11 +259,11 @@ impl Filesystem for Mirror {
             let known = inodes.get(&ino.0).ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
             Ok(readlinkat(&known.file, "")?.into_vec())
         };
-        self.serve(Op::ReadLink, reply, work, |reply, link| reply.data(&link), ReplyData::error);
+        self.serve((Op::ReadLink, ino), reply, work, |reply, link| reply.data(&link), ReplyData::error);
     }
 
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
-        self.entry(Op::MkDir, reply, || {
+        self.entry((Op::MkDir, parent), reply, || {
             let path = self.child(parent, name)?;
             fs::create_dir(&path)?;
             fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777 & !umask))?;
@@ -272,15 +272,15 @@ impl Filesystem for Mirror {
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.empty(Op::Unlink, reply, || fs::remove_file(self.child(parent, name)?));
+        self.empty((Op::Unlink, parent), reply, || fs::remove_file(self.child(parent, name)?));
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.empty(Op::RmDir, reply, || fs::remove_dir(self.child(parent, name)?));
+        self.empty((Op::RmDir, parent), reply, || fs::remove_dir(self.child(parent, name)?));
     }
 
     fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
-        self.entry(Op::SymLink, reply, || {
+        self.entry((Op::SymLink, parent), reply, || {
             let path = self.child(parent, name)?;
             symlink(target, &path)?;
             self.known(&path)
@@ -297,13 +297,13 @@ impl Filesystem for Mirror {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        self.empty(Op::Rename, reply, || {
+        self.empty((Op::Rename, newparent), reply, || {
             fs::rename(self.child(parent, name)?, self.child(newparent, newname)?)
         });
     }
 
     fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        self.entry(Op::Link, reply, || {
+        self.entry((Op::Link, newparent), reply, || {
             let path = self.child(newparent, newname)?;
             nix::unistd::linkat(
                 nix::fcntl::AT_FDCWD,
@@ -327,7 +327,7 @@ impl Filesystem for Mirror {
             Ok(self.keep(file))
         };
         self.serve(
-            Op::Open,
+            (Op::Open, ino),
             reply,
             work,
             |reply, handle| reply.opened(handle, FopenFlags::empty()),
@@ -360,13 +360,13 @@ impl Filesystem for Mirror {
         let ok = |reply: ReplyCreate, (attr, handle)| {
             reply.created(&TTL, &attr, Generation(0), handle, FopenFlags::empty());
         };
-        self.serve(Op::Create, reply, work, ok, ReplyCreate::error);
+        self.serve((Op::Create, parent), reply, work, ok, ReplyCreate::error);
     }
 
     fn read(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -386,13 +386,13 @@ impl Filesystem for Mirror {
             buffer.truncate(filled);
             Ok(buffer)
         };
-        self.serve(Op::Read, reply, work, |reply, data| reply.data(&data), ReplyData::error);
+        self.serve((Op::Read, ino), reply, work, |reply, data| reply.data(&data), ReplyData::error);
     }
 
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
@@ -406,11 +406,11 @@ impl Filesystem for Mirror {
             self.file(fh)?.write_all_at(&data[..written], offset)?;
             Ok(u32::try_from(written).unwrap_or(u32::MAX))
         };
-        self.serve(Op::Write, reply, work, ReplyWrite::written, ReplyWrite::error);
+        self.serve((Op::Write, ino), reply, work, ReplyWrite::written, ReplyWrite::error);
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        self.empty(Op::Flush, reply, || Ok(()));
+    fn flush(&self, _: &Request, ino: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        self.empty((Op::Flush, ino), reply, || Ok(()));
     }
 
     fn release(
@@ -427,15 +427,15 @@ impl Filesystem for Mirror {
         reply.ok();
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
+    fn fsync(&self, _: &Request, ino: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
         // What is durable on the backing directory is not the question here, and a real fsync is slow.
-        self.empty(Op::FSync, reply, || self.file(fh).map(drop));
+        self.empty((Op::FSync, ino), reply, || self.file(fh).map(drop));
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let work = || self.path(ino).map(drop);
         let ok = |reply: ReplyOpen, ()| reply.opened(FileHandle(0), FopenFlags::empty());
-        self.serve(Op::OpenDir, reply, work, ok, ReplyOpen::error);
+        self.serve((Op::OpenDir, ino), reply, work, ok, ReplyOpen::error);
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
@@ -447,11 +447,11 @@ impl Filesystem for Mirror {
             }
             reply.ok();
         };
-        self.serve(Op::ReadDir, reply, || self.list(ino), ok, ReplyDirectory::error);
+        self.serve((Op::ReadDir, ino), reply, || self.list(ino), ok, ReplyDirectory::error);
     }
 
-    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.empty(Op::FSyncDir, reply, || Ok(()));
+    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.empty((Op::FSyncDir, ino), reply, || Ok(()));
     }
 
     fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
@@ -468,6 +468,6 @@ impl Filesystem for Mirror {
                 size,
             );
         };
-        self.serve(Op::StatFs, reply, || Ok(statvfs(&self.path(ino)?)?), ok, ReplyStatfs::error);
+        self.serve((Op::StatFs, ino), reply, || Ok(statvfs(&self.path(ino)?)?), ok, ReplyStatfs::error);
     }
 }
