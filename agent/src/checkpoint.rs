@@ -82,7 +82,7 @@ impl Checkpointer {
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
         let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
-        let mut retries = Retries::new(limits::STOP_RETRIES);
+        let mut retries = Retries::of_a_stop();
         let (stopped, committed) = loop {
             match self.take(Purpose::Stop, &limits).await {
                 Ok(taken) => break taken,

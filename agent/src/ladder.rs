@@ -124,9 +124,13 @@ async fn resume(
 ) -> Result<Started, Failure> {
     let began = Instant::now();
     let limit = setup.config.volume_timeout;
+    // Asked here, since CRIU's descriptors are nothing for a step of its own.
+    let criu =
+        tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
     let (held, told) = (Arc::clone(hold), Arc::clone(setup));
     let check = move || -> anyhow::Result<Manifest> {
-        let here = Identity::here(&told.command, criu::version()?, told.pod.node.as_deref());
+        let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
         Ok(rung::check(&held, generation, &here, told.key.as_ref())?)
     };
     let manifest =

@@ -25,10 +25,15 @@ fn may_pass(reason: &str) -> bool {
     MAY_PASS.iter().any(|known| reason.contains(known))
 }
 
+/// How every failure of CRIU begins. It does not always say that the volume was the reason.
+const OF_CRIU: &str = "criu failed: ";
+
 /// How long something is tried again.
 #[derive(Debug)]
 pub struct Retries {
     limit: Duration,
+    /// Whether a failure of CRIU is worth another try whatever its reason, once.
+    trust_criu_once_more: bool,
     first: Option<Instant>,
     pause: Duration,
 }
@@ -36,7 +41,12 @@ pub struct Retries {
 impl Retries {
     /// For at most `limit` from the first failure on.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, first: None, pause: limits::CLAIM_POLL }
+        Self { limit, trust_criu_once_more: false, first: None, pause: limits::CLAIM_POLL }
+    }
+
+    /// For a stop: a dump that is tried in vain costs less than one that was not tried.
+    pub fn of_a_stop() -> Self {
+        Self { trust_criu_once_more: true, ..Self::new(limits::STOP_RETRIES) }
     }
 
     /// Waits a moment if it is worth while to try again after a failure for this `reason`; false if it is not.
@@ -56,7 +66,8 @@ impl Retries {
     /// How long to wait before it is tried again after a failure for this `reason`; none if it is not worth while.
     pub fn pause(&mut self, reason: &str) -> Option<Duration> {
         let (pause, waited) = (self.pause, self.first.get_or_insert_with(Instant::now).elapsed());
-        if !may_pass(reason) || waited + pause > self.limit {
+        let of_criu = reason.contains(OF_CRIU) && std::mem::take(&mut self.trust_criu_once_more);
+        if !(may_pass(reason) || of_criu) || waited + pause > self.limit {
             return None;
         }
         tracing::warn!("trying again: {reason}");

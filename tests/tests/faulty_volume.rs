@@ -18,9 +18,9 @@ use nix::sys::signal::Signal;
 
 /// Short, so that what hangs is given up soon. No sign of life is written meanwhile, so that the operations are always the
 /// same.
-const CONFIG: &str = "gracePeriod: 8s\nreserve: 4s\ndecisionTimeout: 1s\nvolumeTimeout: 2s\nclaimExpiry: 1h";
+const CONFIG: &str = "gracePeriod: 10s\nreserve: 4s\ndecisionTimeout: 1s\nvolumeTimeout: 2s\nclaimExpiry: 1h";
 
-const GRACE_PERIOD: Duration = Duration::from_secs(8);
+const GRACE_PERIOD: Duration = Duration::from_secs(10);
 const RESERVE: Duration = Duration::from_secs(4);
 
 /// A workload with one good generation.
@@ -77,13 +77,14 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let pod = pod(&volume.volume);
     let mut running = settled(&pod)?;
     arm(&volume.faulty.faults);
-    let (end, after) = stopped(&mut running)?;
+    let (end, after) = stopped(&mut running, &volume.faulty.faults)?;
     let ops = volume.faulty.faults.ops();
     let backing = volume.unmount();
     let outputs = before.output.clone() + &running.stdout.text();
     let next = goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     let said = match end {
         End::Checkpointed => format!("checkpointed, and then {next}"),
+        End::Killed => format!("frozen by CRIU until it was killed, and then {next}"),
         End::ToldToStop if after < Duration::from_secs(1) => format!("told to stop at once, and then {next}"),
         End::ToldToStop => format!("told to stop within {} s, and then {next}", after.as_secs() + 1),
     };
@@ -94,20 +95,35 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
 enum End {
     Checkpointed,
     ToldToStop,
+    /// Whoever waits for such a volume with a file of it open cannot be killed (the kernel asks the volume again when it
+    /// closes the file), and if that is CRIU, what it has frozen stays frozen until the kubelet kills the pod.
+    Killed,
+}
+
+fn has_criu(running: &Running) -> bool {
+    running.processes().iter().any(|process| process.name == "criu")
 }
 
 /// The application is checkpointed, or gets its SIGTERM with its reserve; nothing else. Says how long that took.
-fn stopped(running: &mut Running) -> Result<(End, Duration)> {
+fn stopped(running: &mut Running, faults: &Faults) -> Result<(End, Duration)> {
     let began = Instant::now();
     running.signal(Signal::SIGTERM)?;
     let goodbye = |running: &Running| running.stdout.text().ends_with("goodbye\n");
-    let mut after = None;
+    let (mut after, mut killed) = (None, false);
     let code = wait_for("the container to end", || {
         after = after.or_else(|| goodbye(running).then(|| began.elapsed()));
+        if began.elapsed() > GRACE_PERIOD && after.is_none() && faults.hang() && has_criu(running) {
+            running.signal(Signal::SIGKILL).ok()?;
+            faults.clear();
+            killed = true;
+        }
         running.poll()
     });
     let code = code.with_context(|| running.state())?;
     running.stdout.wait_for_end()?;
+    if killed {
+        return Ok((End::Killed, began.elapsed()));
+    }
     if code == CHECKPOINTED {
         return Ok((End::Checkpointed, began.elapsed()));
     }
@@ -151,7 +167,7 @@ fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let resumed = running.stderr.text().contains("restored generation 00000001");
     let ops = volume.faulty.faults.ops();
     volume.faulty.faults.clear();
-    let (end, _) = stopped(&mut running)?;
+    let (end, _) = stopped(&mut running, &volume.faulty.faults)?;
     let backing = volume.unmount();
     let earlier = if resumed { before.output.clone() } else { String::new() };
     let outputs = earlier + &running.stdout.text();
@@ -301,7 +317,7 @@ fn nothing_is_committed_that_a_loss_of_power_could_take() -> Result<()> {
     let generations = inode(&volume.backing, "job-0/generations")?;
     let mut running = settled(&pod(&volume.volume))?;
     volume.faulty.faults.count();
-    ensure!(stopped(&mut running)?.0 == End::Checkpointed, "{}", running.transcript());
+    ensure!(stopped(&mut running, &volume.faulty.faults)?.0 == End::Checkpointed, "{}", running.transcript());
     let log = volume.faulty.faults.log();
 
     let commit =

@@ -100,6 +100,12 @@ impl Faults {
         self.cleared.notify_all();
     }
 
+    /// True while nothing is answered.
+    pub fn hang(&self) -> bool {
+        let state = self.state();
+        matches!(state.armed, Some((at, Fault::Hang)) if state.ops.len() >= at)
+    }
+
     /// Lets writes be no faster than so many bytes per second.
     pub fn limit_bandwidth(&self, bytes_per_second: u64) {
         self.state().bandwidth = Some(bytes_per_second);
