@@ -84,7 +84,7 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     let next = goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     let said = match end {
         End::Checkpointed => format!("checkpointed, and then {next}"),
-        End::Killed => format!("frozen by CRIU until it was killed, and then {next}"),
+        End::Killed => format!("frozen until it was killed, and then {next}"),
         End::ToldToStop if after < Duration::from_secs(1) => format!("told to stop at once, and then {next}"),
         End::ToldToStop => format!("told to stop within {} s, and then {next}", after.as_secs() + 1),
     };
@@ -95,13 +95,14 @@ fn stop_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
 enum End {
     Checkpointed,
     ToldToStop,
-    /// Whoever waits for such a volume with a file of it open cannot be killed (the kernel asks the volume again when it
-    /// closes the file), and if that is CRIU, what it has frozen stays frozen until the kubelet kills the pod.
+    /// Only where the volume hangs for ever while the application is frozen. A CRIU that is killed with a file of such a
+    /// volume open is not gone before the volume has answered; and while the commit is not answered nobody knows whether the
+    /// checkpoint exists. The application stays frozen until the kubelet kills the pod.
     Killed,
 }
 
-fn has_criu(running: &Running) -> bool {
-    running.processes().iter().any(|process| process.name == "criu")
+fn is_frozen(running: &Running) -> bool {
+    running.processes().iter().any(|process| process.name == "python3" && "tT".contains(process.state))
 }
 
 /// The application is checkpointed, or gets its SIGTERM with its reserve; nothing else. Says how long that took.
@@ -112,7 +113,7 @@ fn stopped(running: &mut Running, faults: &Faults) -> Result<(End, Duration)> {
     let (mut after, mut killed) = (None, false);
     let code = wait_for("the container to end", || {
         after = after.or_else(|| goodbye(running).then(|| began.elapsed()));
-        if began.elapsed() > GRACE_PERIOD && after.is_none() && faults.hang() && has_criu(running) {
+        if began.elapsed() > GRACE_PERIOD && after.is_none() && faults.hang() && is_frozen(running) {
             running.signal(Signal::SIGKILL).ok()?;
             faults.clear();
             killed = true;
