@@ -223,19 +223,23 @@ fn may_pass_over(seen: &Seen, wish: &Wish) -> Result<(), HoldError> {
 /// Makes the hold `number` ours. None if another pod was faster.
 fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>, HoldError> {
     let (nonce, target) = (nonce().map_err(io_at("read", Path::new("/dev/urandom")))?, dir.hold(number));
-    let new = prepare(dir, &nonce, wish)?;
+    // Who has just taken the directory removes what others prepare for the number that it has now.
+    let new = match prepare(dir, &nonce, wish) {
+        Err(ImageDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
     reach(Point::HoldPrepared);
     let renamed = fs::rename(&new, &target);
     reach(Point::HoldTaken);
     let ours = || {
         Seen::read(&target, number).is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce))
     };
-    // Over NFS an error may only mean that the answer was lost.
-    if renamed.is_ok() || ours() {
+    // Over NFS an error may only mean that the answer was lost; and what was renamed may have been half removed before.
+    if ours() {
         sync_directory(&dir.holders())?;
         return Ok(still_newest(dir, number, &target)?.then_some(target));
     }
-    remove_tree(&new)?;
+    remove_tree(if renamed.is_ok() { &target } else { &new })?;
     Ok(None)
 }
 
@@ -339,6 +343,36 @@ mod tests {
             });
             assert_eq!(holds.iter().filter(|hold| hold.is_ok()).count(), 1, "{holds:?}");
         }
+    }
+
+    #[test]
+    fn who_is_swept_while_it_prepares_begins_again() {
+        let volume = tempfile::tempdir().unwrap();
+        let dir = ImageDir::open(volume.path()).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // As a holder does that has just taken the directory, but all the time.
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    for entry in fs::read_dir(dir.holders()).unwrap().flatten() {
+                        if entry.file_name().to_string_lossy().starts_with("new-") {
+                            let _ = fs::remove_dir_all(entry.path());
+                        }
+                    }
+                }
+            });
+            for _ in 0..200 {
+                match Hold::take(&dir, &wish("job-0")) {
+                    Ok(hold) => hold.release(),
+                    Err(HoldError::Contended) => {}
+                    Err(other) => {
+                        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                        panic!("{other}");
+                    }
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
     }
 
     #[test]

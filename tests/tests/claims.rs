@@ -40,7 +40,8 @@ fn race(volume: &Volume, pods: usize) -> Result<()> {
     let resumed = |one: &Running| one.stderr.text().contains("restored generation 00000001");
     let mut winners = 0;
     for one in &mut running {
-        wait_for("a pod to resume or to exit", || (resumed(one) || one.poll().is_some()).then_some(()))?;
+        wait_for("a pod to resume or to exit", || (resumed(one) || one.poll().is_some()).then_some(()))
+            .with_context(|| one.state())?;
         if resumed(one) {
             winners += 1;
         } else {
