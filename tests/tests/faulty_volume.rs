@@ -113,10 +113,13 @@ fn stopped(running: &mut Running, faults: &Faults) -> Result<(End, Duration)> {
     let (mut after, mut killed) = (None, false);
     let code = wait_for("the container to end", || {
         after = after.or_else(|| goodbye(running).then(|| began.elapsed()));
-        if began.elapsed() > GRACE_PERIOD && after.is_none() && faults.hang() && is_frozen(running) {
-            running.signal(Signal::SIGKILL).ok()?;
+        if began.elapsed() > GRACE_PERIOD && faults.hang() {
+            killed = after.is_none() && is_frozen(running);
+            if killed {
+                running.signal(Signal::SIGKILL).ok()?;
+            }
+            // A CRIU that waits for the volume keeps the container from ending, whoever kills it.
             faults.clear();
-            killed = true;
         }
         running.poll()
     });
