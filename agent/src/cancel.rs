@@ -23,7 +23,7 @@ pub fn is_failable() -> bool {
 /// goes on. A CRIU that does not fail by itself in time is killed.
 pub async fn give_up<T>(mut step: JoinHandle<T>) {
     // Without a CRIU the step waits for the volume, and nobody can hurry that. One may be about to start.
-    if !ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await && criu::child_pid().is_none() {
+    if ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await || criu::child_pid().is_none() {
         return;
     }
     if !ends(&mut step, limits::FAIL_PATIENCE, cancel).await {
