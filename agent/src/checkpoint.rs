@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::criu::Leave;
+use crate::defect::contained;
 use crate::dump_progress::{Progress, watch};
 use crate::fault::{Point, reach};
 use crate::freeze::{self, Staged, Stopped};
@@ -81,6 +82,10 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
+        contained(self.take_and_kill(deadline)).await?
+    }
+
+    async fn take_and_kill(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
         let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
         let (stopped, committed) = loop {

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::advice::{advice, first_error};
 use crate::cancel::Failable;
+use crate::defect::contained_now;
 use crate::limits::{self, CriuVersion};
 use crate::reap::Elsewhere;
 use crate::tree::Snapshot;
@@ -154,7 +155,7 @@ pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<()
         criu.add_external(format!("mnt[{path}]:{name}"));
     }
     let ignoring = Box::new(move |pause| {
-        let _ = hook(pause);
+        let _ = contained_now(|| hook(pause));
         Ok(())
     });
     hooked(ignoring, || criu.dump()).map_err(|error| call.refused(&error))
@@ -239,7 +240,10 @@ fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
         "post-restore" => Pause::BeforeResume,
         _ => return 0,
     };
-    let outcome = HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(pause)));
+    // A CRIU that is not answered would wait for ever, and with it a tree that is half restored.
+    let outcome =
+        contained_now(|| HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(pause))))
+            .unwrap_or_else(|defect| Err(io::Error::other(defect)));
     match outcome {
         Ok(()) => 0,
         Err(error) => {

@@ -1,10 +1,13 @@
-//! The steps at which a test can end the agent.
+//! The steps at which a test can end the agent, or let it panic.
 //!
 //! Every step after which the volume, the tree or the claims look different has a point here. The crash matrix
 //! (`tests/tests/crash.rs`) is made from the list, and fails when one of them is never reached.
 
-/// The environment variable that names the point, in builds with the feature `fault-points`. Others do not look.
+/// The environment variable that names the point at which the agent dies, in builds with the feature `fault-points`. Others do not look.
 pub const VARIABLE: &str = "CRIK_FAULT";
+
+/// The same for a panic, in place of a defect that nobody knows yet.
+pub const PANIC_VARIABLE: &str = "CRIK_PANIC";
 
 macro_rules! points {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
@@ -83,7 +86,9 @@ points! {
 /// effect on the first process of a PID namespace, pid_namespaces(7).)
 #[cfg(feature = "fault-points")]
 pub fn reach(point: Point) {
-    if std::env::var_os(VARIABLE).is_some_and(|wanted| wanted == *format!("{point:?}")) {
+    let is_in = |variable| std::env::var_os(variable).is_some_and(|wanted| wanted == *format!("{point:?}"));
+    assert!(!is_in(PANIC_VARIABLE), "a test wanted a panic at {point:?}");
+    if is_in(VARIABLE) {
         // SAFETY: exit_group(2) takes a number and does not return.
         unsafe { libc::syscall(libc::SYS_exit_group, 128 + libc::SIGKILL) };
     }

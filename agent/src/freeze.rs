@@ -103,8 +103,10 @@ impl Stopped {
 }
 
 impl Drop for Stopped {
+    /// Also those that do not look stopped: CRIU sends its SIGSTOP and leaves, and on a busy machine a process heeds it only
+    /// after we have looked. It would be stopped for ever. A SIGCONT takes a SIGSTOP back that is still pending (signal(7)).
     fn drop(&mut self) {
-        std::mem::take(&mut self.tree).only_stopped().without(&self.before).signal(Signal::SIGCONT);
+        std::mem::take(&mut self.tree).without(&self.before).signal(Signal::SIGCONT);
     }
 }
 
@@ -245,4 +247,36 @@ fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
 
 fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> FreezeError + 'p {
     move |source| FreezeError::Io { what, path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    fn wait_for_state(root: i32, wanted: impl Fn(char) -> bool) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !Snapshot::take().tree(root).0.first().is_some_and(|process| wanted(process.state)) {
+            assert!(Instant::now() < until, "the process is in another state for 10 s");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_stops_only_after_the_look_at_it_goes_on_too() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let root = child.id().cast_signed();
+        let stopped = Stopped { tree: Snapshot::take().tree(root), before: BTreeSet::new() };
+        kill(Pid::from_raw(root), Signal::SIGSTOP).unwrap();
+        wait_for_state(root, |state| state == 'T');
+        drop(stopped);
+        wait_for_state(root, |state| state != 'T');
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -48,7 +48,7 @@ pub async fn resume_newest(
         }
     };
     for generation in &rungs {
-        match resume_with_patience(setup, signals, hold, *generation).await {
+        match resume(setup, signals, hold, *generation).await {
             Ok(started) => return Ok(Some(started)),
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
             Err(Failure::Skip(reason)) => skip(*generation, &reason),
@@ -64,31 +64,34 @@ pub async fn resume_newest(
 /// The rungs of the ladder.
 async fn find(setup: &Arc<Setup>, signals: &Signals, hold: &Arc<Hold>) -> Result<Vec<Generation>, Failure> {
     let limit = setup.config.volume_timeout;
-    let mut retries = Retries::new(limit);
-    loop {
+    let look = async || {
         let looked = Arc::clone(hold);
-        match patiently(signals, limit, move || find::rungs(looked.dir())).await? {
-            Ok(rungs) => return Ok(rungs),
-            Err(error) if retries.again(&error.to_string(), signals).await? => {}
-            Err(error) => return Err(Failure::Skip(error.to_string())),
-        }
-    }
+        on_volume(signals, limit, move || find::rungs(looked.dir())).await
+    };
+    persistently(&mut Retries::new(limit), signals, look).await
 }
 
-/// One rung, again as long as the volume may recover.
-async fn resume_with_patience(
-    setup: &Arc<Setup>,
+/// One step, again as long as the volume may recover.
+async fn persistently<T>(
+    retries: &mut Retries,
     signals: &Signals,
-    hold: &Arc<Hold>,
-    generation: Generation,
-) -> Result<Started, Failure> {
-    let mut retries = Retries::new(setup.config.volume_timeout);
+    mut step: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
     loop {
-        match resume(setup, signals, hold, generation).await {
+        match step().await {
             Err(Failure::Skip(reason)) if retries.again(&reason, signals).await? => {}
             other => return other,
         }
     }
+}
+
+/// A step that reads or writes the volume.
+async fn on_volume<T: Send + 'static, E: ToString + Send + 'static>(
+    signals: &Signals,
+    limit: Duration,
+    step: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Failure> {
+    patiently(signals, limit, step).await?.map_err(|error| Failure::Skip(error.to_string()))
 }
 
 fn skip(generation: Generation, reason: &str) {
@@ -115,7 +118,8 @@ impl From<Abandoned> for Failure {
     }
 }
 
-/// One rung: verify, claim, restore.
+/// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
+/// fails over for some seconds must not use up `maxRestores`.
 async fn resume(
     setup: &Arc<Setup>,
     signals: &Signals,
@@ -124,22 +128,17 @@ async fn resume(
 ) -> Result<Started, Failure> {
     let began = Instant::now();
     let limit = setup.config.volume_timeout;
-    // Asked here, since CRIU's descriptors are nothing for a step of its own.
-    let criu =
-        tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
-    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
-    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
-    let check = move || -> anyhow::Result<Manifest> {
-        let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
-        Ok(rung::check(&held, generation, &here, told.key.as_ref())?)
-    };
+    let mut retries = Retries::of_a_restore(limit);
     let manifest =
-        patiently(signals, limit, check).await?.map_err(|error| Failure::Skip(error.to_string()))?;
+        persistently(&mut retries, signals, async || check(setup, signals, hold, generation).await).await?;
     reach(Point::Verified);
-    let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
-    let take = move || Claim::take(&held, generation, &pod, max);
-    let claim = patiently(signals, limit, take).await?.map_err(|error| Failure::Skip(error.to_string()))?;
-    let outcome = bring_back(setup, signals, hold, &manifest).await;
+    let take = async || {
+        let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
+        on_volume(signals, limit, move || Claim::take(&held, generation, &pod, max)).await
+    };
+    let claim = persistently(&mut retries, signals, take).await?;
+    let outcome =
+        persistently(&mut retries, signals, async || bring_back(setup, signals, hold, &manifest).await).await;
     reach(Point::Resumed);
     record(claim, &outcome, signals, limit).await;
     outcome?;
@@ -152,6 +151,25 @@ async fn resume(
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
     })
+}
+
+/// Reads the manifest, and finds what speaks against resuming it here.
+async fn check(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<Manifest, Failure> {
+    // Asked here, since CRIU's descriptors are nothing for a step of its own.
+    let criu =
+        tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
+    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
+    let check = move || {
+        let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
+        rung::check(&held, generation, &here, told.key.as_ref())
+    };
+    on_volume(signals, setup.config.volume_timeout, check).await
 }
 
 async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {

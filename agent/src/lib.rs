@@ -26,6 +26,7 @@ pub mod config;
 pub mod control;
 pub mod criu;
 pub mod decide;
+pub mod defect;
 pub mod digest;
 pub mod dump_progress;
 pub mod durable;

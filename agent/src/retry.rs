@@ -44,6 +44,12 @@ impl Retries {
         Self { limit, trust_criu_once_more: false, first: None, pause: limits::CLAIM_POLL }
     }
 
+    /// For a restore: one that fails for the second time costs some seconds, and a good generation that is passed over costs
+    /// the work of days.
+    pub fn of_a_restore(limit: Duration) -> Self {
+        Self { trust_criu_once_more: true, ..Self::new(limit) }
+    }
+
     /// For a stop: a dump that is tried in vain costs less than one that was not tried.
     pub fn of_a_stop() -> Self {
         Self { trust_criu_once_more: true, ..Self::new(limits::STOP_RETRIES) }
@@ -87,5 +93,14 @@ mod tests {
         assert!(may_pass(&std::io::Error::from_raw_os_error(libc::ESTALE).to_string()));
         assert!(!may_pass("its file criu/pages-1.img was altered after the commit (BLAKE3 differs)"));
         assert!(!may_pass(&std::io::Error::from_raw_os_error(libc::EROFS).to_string()));
+    }
+
+    #[test]
+    fn a_failure_of_criu_is_worth_one_more_try_whatever_its_reason() {
+        let failed = "criu failed: Can't open parent path: No such file or directory";
+        assert_eq!(Retries::new(Duration::from_secs(9)).pause(failed), None);
+        let mut retries = Retries::of_a_restore(Duration::from_secs(9));
+        assert!(retries.pause(failed).is_some());
+        assert_eq!(retries.pause(failed), None);
     }
 }

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::acquire::{AcquireError, acquire};
 use crate::config::{OnClaimed, OnRestoreFailure};
+use crate::defect::contained;
 use crate::hold::Hold;
 use crate::init::NoPlace;
 use crate::ladder::{self, Unresumed};
@@ -15,7 +16,7 @@ use crate::patience::{Abandoned, patiently};
 use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
-use crate::{init, programs, restored, spawn};
+use crate::{init, programs, reap, restored, spawn};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -42,7 +43,7 @@ pub enum StartError {
 /// # Errors
 /// Nothing runs. The image directory is then given back.
 pub async fn start(setup: &Arc<Setup>, signals: &Signals) -> Result<Started, StartError> {
-    let hold = hold(setup, signals).await?;
+    let hold = contained(hold(setup, signals)).await.unwrap_or_else(|defect| unresumable(setup, &defect))?;
     let started = start_with(setup, signals, hold.clone()).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
         let _ = patiently(signals, setup.config.volume_timeout, move || hold.release()).await;
@@ -64,14 +65,16 @@ async fn hold(setup: &Arc<Setup>, signals: &Signals) -> Result<Option<Arc<Hold>>
             tracing::warn!(step = "claim", "the application starts fresh and is not checkpointed: {claimed}");
             Ok(None)
         }
-        Err(error) => {
-            tracing::error!(step = "find", "cannot look for checkpoints: {error}");
-            if config.on_restore_failure == OnRestoreFailure::Fail {
-                Err(StartError::NotResumed)
-            } else {
-                Ok(None)
-            }
-        }
+        Err(error) => unresumable(setup, &error),
+    }
+}
+
+/// Goes on without the image directory, if that is what the user wants.
+fn unresumable(setup: &Setup, error: &dyn std::error::Error) -> Result<Option<Arc<Hold>>, StartError> {
+    tracing::error!(step = "find", "cannot look for checkpoints: {error}");
+    match setup.config.on_restore_failure {
+        OnRestoreFailure::Fail => Err(StartError::NotResumed),
+        OnRestoreFailure::Fresh => Ok(None),
     }
 }
 
@@ -81,7 +84,7 @@ async fn start_with(
     hold: Option<Arc<Hold>>,
 ) -> Result<Started, StartError> {
     if let Some(hold) = &hold {
-        match ladder::resume_newest(setup, signals, hold).await {
+        match resume(setup, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
             Ok(None) => {}
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
@@ -94,6 +97,18 @@ async fn start_with(
         }
     }
     fresh(setup, hold)
+}
+
+async fn resume(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+) -> Result<Option<Started>, Unresumed> {
+    contained(ladder::resume_newest(setup, signals, hold)).await.unwrap_or_else(|defect| {
+        tracing::error!(step = "start", "nothing more is tried: {defect}");
+        reap::end_all_children();
+        Err(Unresumed::Failed)
+    })
 }
 
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::background::Background;
 use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
+use crate::defect::contained;
 use crate::ends::Phase;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
@@ -41,9 +42,11 @@ pub async fn stop(
 ) -> Result<Outcome> {
     let (began, setup) = (Instant::now(), &checkpointer.setup);
     let decision = tokio::select! {
-        decision = decide(setup, node) => decision,
+        decision = contained(decide(setup, node)) => decision,
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
+    // The work of days is worth more than an ordinary stop.
+    let decision = decision.unwrap_or_else(|defect| Decision::Checkpoint(defect.to_string()));
     tell(&decision, whole_ms(began.elapsed()));
     reach(Point::Decided);
     let deadline = began + checkpointer.patience();

@@ -24,13 +24,6 @@ pub struct Process {
     pub resident_pages: u64,
 }
 
-impl Process {
-    /// Stopped by a signal, or by a tracer that may just have ended.
-    fn is_stopped(&self) -> bool {
-        matches!(self.state, 'T' | 't')
-    }
-}
-
 /// All processes in sight at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot(BTreeMap<i32, Process>);
@@ -116,15 +109,9 @@ impl Tree {
         }
     }
 
-    /// The ids of the members that are stopped.
+    /// The ids of the members that a signal has stopped. What a tracer holds (`t`) goes on when the tracer ends.
     pub fn stopped(&self) -> BTreeSet<i32> {
-        self.0.iter().filter(|process| process.is_stopped()).map(|process| process.pid).collect()
-    }
-
-    /// The members that are stopped.
-    pub fn only_stopped(mut self) -> Self {
-        self.0.retain(Process::is_stopped);
-        self
+        self.0.iter().filter(|process| process.state == 'T').map(|process| process.pid).collect()
     }
 
     /// All members but those.

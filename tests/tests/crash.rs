@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use crik_agent::fault::{Point, VARIABLE};
+use anyhow::{Context as _, Result, bail, ensure};
+use crik_agent::fault::{PANIC_VARIABLE, Point, VARIABLE};
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::shared::Shared;
-use crik_tests::story::{STEPS, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, STEPS, checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
@@ -37,10 +37,11 @@ fn pod(volume: &Volume) -> Pod {
         .config("claimExpiry: 1s\nkeepGenerations: 2")
 }
 
-fn dying_at(point: Point, volume: &Volume, config: &str) -> Result<Pod> {
+/// A pod to whose agent something happens at `point`: by `VARIABLE` it dies, by `PANIC_VARIABLE` it panics.
+fn pod_with(variable: &str, point: Point, volume: &Volume, config: &str) -> Result<Pod> {
     let binary = cargo_bin("crik-agent", "crik", &["fault-points"])?;
     let pod = pod(volume).replacement().config(config).binary(&binary);
-    Ok(pod.with(|spec| spec.env(VARIABLE, &format!("{point:?}"))))
+    Ok(pod.with(|spec| spec.env(variable, &format!("{point:?}"))))
 }
 
 /// How the life in which the agent dies would have ended.
@@ -54,6 +55,11 @@ enum Life {
 impl Life {
     fn config(self) -> &'static str {
         if let Self::Periodic = self { "interval: 1s" } else { "" }
+    }
+
+    /// How it ends if the agent lives: the program has no answer to a SIGTERM, so that both ends of a stop look the same.
+    fn exit_code(self) -> i32 {
+        if let Self::Checkpoint = self { CHECKPOINTED } else { 0 }
     }
 
     fn lead(self, running: &mut Running) -> Result<i32> {
@@ -95,37 +101,66 @@ impl Next {
 fn die_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
     let before = before()?;
     let volume = before.volume.copy()?;
-    let mut dying = dying_at(point, &volume, life.config())?.start()?;
+    let mut dying = pod_with(VARIABLE, point, &volume, life.config())?.start()?;
     if life.lead(&mut dying)? != KILLED {
         return Ok(None);
     }
-    let next = Next::on(&volume)?;
-    let running = started(&pod(&volume).replacement())?;
-    let outputs = before.output.clone() + &dying.stdout.text();
+    go_on(&volume, &(before.output.clone() + &dying.stdout.text())).map(Some)
+}
+
+/// The next pod finds what there is to resume, after all that was written before.
+fn go_on(volume: &Volume, outputs: &str) -> Result<String> {
+    let next = Next::on(volume)?;
+    let running = started(&pod(volume).replacement())?;
     match next {
         Next::Fresh => {
             starts_fresh(&running)?;
             chain::verify(&[running.stdout.text()])?;
-            Ok(Some("the next pod starts fresh, after the end".to_owned()))
+            Ok("the next pod starts fresh, after the end".to_owned())
         }
         Next::Generation(number) => {
             resumes(&running, number)?;
-            chain::verify_repeated(&outputs, &running.stdout.text()).with_context(|| running.transcript())?;
-            Ok(Some(format!("the next pod resumes generation {number}")))
+            chain::verify_repeated(outputs, &running.stdout.text()).with_context(|| running.transcript())?;
+            Ok(format!("the next pod resumes generation {number}"))
         }
     }
 }
 
-#[test]
-fn the_agent_may_die_at_every_step() -> Result<()> {
+/// The agent panics at `point` of a `life`: the application runs and ends all the same. None if that life does not come by
+/// there.
+fn panic_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
+    let before = before()?;
+    let volume = before.volume.copy()?;
+    let newest = volume.newest("job-0")?;
+    let mut running = pod_with(PANIC_VARIABLE, point, &volume, life.config())?.start()?;
+    let code = life.lead(&mut running)?;
+    let (said, steps) = (running.stderr.text(), running.stdout.text());
+    if !said.contains("a test wanted a panic at") {
+        return Ok(None);
+    }
+    ensure!(code == life.exit_code(), "exit code {code}\n{}", running.transcript());
+    ensure!(steps.lines().count() >= STEPS, "it did not run\n{}", running.transcript());
+    let resumed = said.contains("restored generation");
+    let outputs = match resumed {
+        true => before.output.clone() + &steps,
+        false if volume.newest("job-0")? == newest => before.output.clone(),
+        false => steps,
+    };
+    let began = if resumed { "resumed" } else { "started fresh" };
+    let next = go_on(&volume, &outputs).with_context(|| running.transcript())?;
+    Ok(Some(format!("{began}, and {next}")))
+}
+
+/// A case for every point, in the first life that comes by there.
+fn at_every_point(title: &str, case: fn(Point, Life) -> Result<Option<String>>) -> Result<()> {
     let _kept = before()?;
-    let mut table = Table::new("kill -9 of the agent, then a new pod");
+    let mut table = Table::new(title);
     table.each(
         Point::ALL,
         |point| format!("{point:?}"),
         |point| {
             for life in [Life::Checkpoint, Life::End] {
-                if let Some(said) = die_and_go_on(*point, life)? {
+                if let Some(said) = case(*point, life)? {
                     return Ok(said);
                 }
             }
@@ -133,6 +168,16 @@ fn the_agent_may_die_at_every_step() -> Result<()> {
         },
     );
     table.finish()
+}
+
+#[test]
+fn the_agent_may_die_at_every_step() -> Result<()> {
+    at_every_point("kill -9 of the agent, then a new pod", die_and_go_on)
+}
+
+#[test]
+fn a_defect_of_the_agent_at_any_step_does_not_end_the_application() -> Result<()> {
+    at_every_point("a panic of the agent", panic_and_go_on)
 }
 
 #[test]
