@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::criu::Leave;
-use crate::defect::contained;
+use crate::defect::{contained, contained_now};
 use crate::dump_progress::{Progress, watch};
 use crate::fault::{Point, reach};
 use crate::freeze::{self, Staged, Stopped};
@@ -82,21 +82,25 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
-        contained(self.take_and_kill(deadline)).await?
+        let (stopped, committed) = contained(self.take_patiently(deadline)).await??;
+        // It is durable, whatever happens now.
+        let _ = contained_now(|| {
+            stopped.kill();
+            reach(Point::Killed);
+        });
+        Ok(committed)
     }
 
-    async fn take_and_kill(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
+    /// Takes one that leaves the tree stopped, again as long as the volume may recover.
+    async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
         let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
-        let (stopped, committed) = loop {
+        loop {
             match self.take(Purpose::Stop, &limits).await {
-                Ok(taken) => break taken,
+                Ok(taken) => return Ok(taken),
                 Err(error) => self.before_another(&mut retries, error, deadline).await?,
             }
-        };
-        stopped.kill();
-        reach(Point::Killed);
-        Ok(committed)
+        }
     }
 
     /// Waits a moment after a failure, if it is worth while to try again.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use crate::background::Background;
 use crate::checkpoint::Checkpointer;
 use crate::control::{Answer, Asked, Control, Reply};
+use crate::defect::{Defect, contained};
 use crate::ends::{NextStart, Phase, next_start};
 use crate::manifest::Manifest;
 use crate::node_state::Node;
@@ -95,7 +96,8 @@ impl Life {
     /// The exit code if that was the end.
     async fn stop(&mut self) -> Result<Option<i32>> {
         let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
-        match stop(&self.checkpointer, node, supervisor, &mut self.background).await? {
+        let stopped = contained(stop(&self.checkpointer, node, supervisor, &mut self.background)).await;
+        match stopped.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
             Outcome::Checkpointed => Ok(Some(self.leave().await)),
             Outcome::Ended(status) => Ok(Some(self.end(status).await)),
             Outcome::Passed(phase, rest) => {
@@ -103,6 +105,13 @@ impl Life {
                 Ok(None)
             }
         }
+    }
+
+    /// As without crik, after a stop that went wrong in a way that nobody has thought of.
+    fn pass_on(&self, defect: &Defect) -> Outcome {
+        self.supervisor.forward(libc::SIGTERM);
+        tracing::error!(step = "stop", "the application is told to stop: {defect}");
+        Outcome::Passed(Phase::CheckpointFailed, self.checkpointer.clean_up())
     }
 
     /// The exit code if that was the end.
