@@ -72,4 +72,6 @@ impl Signals {
 }
 
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod tests;
