@@ -142,7 +142,7 @@ impl Nodes {
     fn recover(&mut self) {
         if self.lost.take().is_some() {
             tracing::info!("the source of nodes is back");
-            self.tell_all(false);
+            self.tell_all();
         }
     }
 
@@ -153,7 +153,7 @@ impl Nodes {
         }
         tracing::warn!("the source of nodes is lost, so states may be old: {why}");
         if self.lost.replace(why).is_none() {
-            self.tell_all(true);
+            self.tell_all();
         }
     }
 
@@ -248,8 +248,8 @@ impl Nodes {
         let _ = self.changes.send(Change::Node(change));
     }
 
-    fn tell_all(&self, stale: bool) {
+    fn tell_all(&self) {
         self.waiters.wake_all();
-        let _ = self.changes.send(Change::Source { stale });
+        let _ = self.changes.send(Change::Source);
     }
 }
