@@ -13,7 +13,7 @@ use crate::cli::{Cli, SourceKind};
 use crate::event::Event;
 use crate::index::Index;
 use crate::signals::Signals;
-use crate::{logging, serve, signals, source};
+use crate::{logging, report, serve, signals, source};
 
 /// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -34,7 +34,7 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn serve_nodes(cli: Cli) -> Result<()> {
     let index = Arc::new(Index::new());
     let (sender, events) = mpsc::channel(1024);
-    start_source(&cli, sender).await?;
+    start_source(&cli, &index, sender).await?;
     tokio::spawn(feed(Arc::clone(&index), events));
     let listener = TcpListener::bind(cli.listen).await.with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
@@ -56,7 +56,7 @@ fn signals(cli: &Cli) -> Result<Signals> {
     Ok(Signals::built_in().with(more.unwrap_or_default()))
 }
 
-async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
+async fn start_source(cli: &Cli, index: &Index, events: mpsc::Sender<Event>) -> Result<()> {
     let signals = Arc::new(signals(cli)?);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
@@ -64,10 +64,14 @@ async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
             tokio::spawn(source::file::run(path, signals, events));
         }
         (SourceKind::Kubernetes, _) => {
-            let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
-            let (client, answered) = config
-                .and_then(source::reach::watching_client)
-                .context("there is no way to the API server")?;
+            let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref());
+            let config = config.await.context("there is no way to the API server")?;
+            if cli.events {
+                let client = kube::Client::try_from(config.clone())?;
+                let instance = std::env::var("HOSTNAME").unwrap_or_default();
+                tokio::spawn(report::run(client, index.shutdowns(), instance));
+            }
+            let (client, answered) = source::reach::watching_client(config)?;
             tokio::spawn(source::kubernetes::run(client, answered, signals, events));
         }
     }
