@@ -5,14 +5,19 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::cli::{Cli, SourceKind};
-use crate::event::Event;
 use crate::index::Index;
-use crate::{logging, serve, source};
+use crate::serve::{AuthKind, Service};
+use crate::signals::Signals;
+use crate::tls::{Files, Tls};
+use crate::{logging, report, serve, signals, source};
+
+const NO_WAY: &str = "there is no way to the API server";
 
 /// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -32,9 +37,9 @@ pub async fn run(cli: Cli) -> ExitCode {
 /// The address cannot be had, or there is no way to the API server.
 async fn serve_nodes(cli: Cli) -> Result<()> {
     let index = Arc::new(Index::new());
-    let (sender, events) = mpsc::channel(1024);
-    start_source(&cli, sender).await?;
-    tokio::spawn(feed(Arc::clone(&index), events));
+    let service = service(&cli, Arc::clone(&index)).await?;
+    start_source(&cli, &index).await?;
+    tokio::spawn(keep_time(index));
     let listener = TcpListener::bind(cli.listen).await.with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
     })?;
@@ -45,28 +50,59 @@ async fn serve_nodes(cli: Cli) -> Result<()> {
         tracing::info!("stopping after {name}");
         let _ = stop.send(true);
     });
-    serve::serve(listener, index, stopping).await;
+    serve::serve(listener, service, stopping).await;
     Ok(())
 }
 
-async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
+/// The built-in signals and those of the signals file.
+fn signals(cli: &Cli) -> Result<Signals> {
+    let more = cli.signals_file.as_deref().map(signals::read).transpose()?;
+    Ok(Signals::built_in().with(more.unwrap_or_default()))
+}
+
+/// Where the API server is.
+async fn api_server(cli: &Cli) -> Result<Config> {
+    let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
+    config.context(NO_WAY)
+}
+
+/// How and to whom the nodes are served.
+async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
+    let options = cli.serve.clone();
+    let files = options.tls_cert_file.clone().zip(options.tls_key_file.clone());
+    let tls = files.map(|(certificate, key)| Tls::start(Files { certificate, key })).transpose()?;
+    let client = match options.auth {
+        AuthKind::Token => Some(Client::try_from(api_server(cli).await?).context(NO_WAY)?),
+        AuthKind::None => None,
+    };
+    Ok(Service { index, options, client, tls })
+}
+
+async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<()> {
+    let signals = Arc::new(signals(cli)?);
+    let told = Arc::clone(index);
+    let tell = move |event| told.apply(event);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
             let path = path.clone().context("--source file needs --nodes-file")?;
-            tokio::spawn(source::file::run(path, events));
+            tokio::spawn(source::file::run(path, signals, tell));
         }
         (SourceKind::Kubernetes, _) => {
-            let client = kube::Client::try_default()
-                .await
-                .context("no way to the API server; run in a pod with a ServiceAccount, or set KUBECONFIG")?;
-            tokio::spawn(source::kubernetes::run(client, events));
+            let config = api_server(cli).await?;
+            if cli.events {
+                let client = Client::try_from(config.clone()).context(NO_WAY)?;
+                let instance = std::env::var("HOSTNAME").unwrap_or_default();
+                tokio::spawn(report::run(client, index.shutdowns(), instance));
+            }
+            let (client, answered) = source::reach::watching_client(config).context(NO_WAY)?;
+            tokio::spawn(source::kubernetes::run(client, answered, signals, tell));
         }
     }
     Ok(())
 }
 
-/// Feeds the index with what the source tells, and with the passing of time.
-async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
+/// Lets the index do what is due by time alone.
+async fn keep_time(index: Arc<Index>) {
     loop {
         let due = index.next_due();
         let tick = async {
@@ -76,10 +112,7 @@ async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
             }
         };
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => index.apply(event),
-                None => return,
-            },
+            () = index.due_changed() => {}
             () = tick => index.tick(),
         }
     }
