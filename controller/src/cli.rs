@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::{limits, serve};
 
@@ -23,6 +23,9 @@ pub struct Cli {
     /// Context of the kubeconfig.
     #[arg(long, value_name = "NAME", env = "CRIK_CONTEXT")]
     pub context: Option<String>,
+    /// Write a Kubernetes Event on a Node that begins to shut down or ends to.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, env = "CRIK_EVENTS")]
+    pub events: bool,
     /// YAML file of more signals.
     #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
     pub signals_file: Option<PathBuf>,

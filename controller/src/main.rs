@@ -10,6 +10,7 @@ mod index;
 mod limits;
 mod logging;
 mod node;
+mod report;
 mod run;
 mod serve;
 mod signals;

@@ -37,6 +37,8 @@ pub struct Nodes {
     pub waiters: Waiters,
     /// Where changes are told.
     pub changes: broadcast::Sender<Change>,
+    /// Where it is told which nodes begin to shut down or end to.
+    pub shutdowns: broadcast::Sender<Arc<NodeChange>>,
 }
 
 struct Entry {
@@ -60,6 +62,7 @@ impl Nodes {
             change: 0,
             waiters: Waiters::default(),
             changes: broadcast::Sender::new(limits::CHANGES_KEPT),
+            shutdowns: broadcast::Sender::new(limits::CHANGES_KEPT),
         }
     }
 
@@ -69,14 +72,16 @@ impl Nodes {
             self.heard = Some(now);
         }
         match event {
-            Event::Listed(all) => self.list(all, now),
+            Event::Listed(all) => {
+                self.list(all, now);
+                self.recover();
+            }
+            // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
-            Event::Heard => {}
-            Event::Lost(why) => return self.lose(why),
+            Event::Heard => self.recover(),
+            Event::Lost(why) => self.lose(why),
         }
-        // Last, so that nobody who is woken by it sees what was old.
-        self.recover();
     }
 
     /// Does what is due by time alone.
@@ -139,7 +144,7 @@ impl Nodes {
     fn recover(&mut self) {
         if self.lost.take().is_some() {
             tracing::info!("the source of nodes is back");
-            self.tell_all(false);
+            self.tell_all();
         }
     }
 
@@ -150,7 +155,7 @@ impl Nodes {
         }
         tracing::warn!("the source of nodes is lost, so states may be old: {why}");
         if self.lost.replace(why).is_none() {
-            self.tell_all(true);
+            self.tell_all();
         }
     }
 
@@ -233,18 +238,20 @@ impl Nodes {
     fn tell(&self, name: &str, was: NodeState, uid: Box<str>, boot_id: Box<str>) {
         self.waiters.wake(name);
         let status = self.status(name);
-        if was != status.state {
-            // Ready nodes of the first list would be a line each.
-            if (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
-                tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
-            }
+        // Ready nodes of the first list would be a line each.
+        if was != status.state && (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
+            tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
         }
+        let change = Arc::new(NodeChange { was, status, uid, boot_id });
         // Nobody may listen.
-        let _ = self.changes.send(Change::Node(Arc::new(NodeChange { was, status, uid, boot_id })));
+        if (was == NodeState::ShuttingDown) != (change.status.state == NodeState::ShuttingDown) {
+            let _ = self.shutdowns.send(Arc::clone(&change));
+        }
+        let _ = self.changes.send(Change::Node(change));
     }
 
-    fn tell_all(&self, stale: bool) {
+    fn tell_all(&self) {
         self.waiters.wake_all();
-        let _ = self.changes.send(Change::Source { stale });
+        let _ = self.changes.send(Change::Source);
     }
 }

@@ -86,6 +86,18 @@ fn a_latch_lets_go_by_time_alone_and_wakes_waiters() {
 }
 
 #[test]
+fn whoever_keeps_time_is_told_when_it_matters() {
+    let index = index_of(&["a"]);
+    let told = || index.due_changed().now_or_never().is_some();
+    index.apply(applied("a", cordoned()));
+    assert!(!told());
+    index.apply(Event::Deleted("a".into()));
+    assert!(told() && !told());
+    index.apply(applied("a", ready()));
+    assert!(told());
+}
+
+#[test]
 fn a_version_changes_only_with_its_own_node() {
     let index = index_of(&["a", "b"]);
     let versions = || (index.get("a").unwrap().version, index.get("b").unwrap().version);
@@ -102,6 +114,8 @@ fn what_is_stale_says_so_until_the_source_is_back() {
     let index = index_of(&["a"]);
     index.apply(Event::Lost("no route".to_owned()));
     assert!(index.get("a").unwrap().stale && index.counts().stale);
+    index.apply(applied("a", cordoned()));
+    assert_eq!((state(&index, "a"), index.get("a").unwrap().stale), (NodeState::Cordoned, true));
     index.apply(Event::Heard);
     assert!(!index.get("a").unwrap().stale && !index.counts().stale);
 }
@@ -171,9 +185,9 @@ fn subscribers_are_told_each_change() {
     assert_eq!((&*change.uid, &*change.boot_id), ("u1", "b1"));
     assert_eq!(Some(&change.status), index.get("a").as_ref());
     index.apply(Event::Lost("no route".to_owned()));
-    assert!(matches!(changes.try_recv(), Ok(Change::Source { stale: true })));
-    index.apply(applied("a", cordoned()));
-    assert!(matches!(changes.try_recv(), Ok(Change::Source { stale: false })));
+    assert!(matches!(changes.try_recv(), Ok(Change::Source)));
+    index.apply(Event::Heard);
+    assert!(matches!(changes.try_recv(), Ok(Change::Source)));
     assert!(changes.try_recv().is_err());
 }
 
@@ -187,6 +201,25 @@ fn a_subscriber_that_falls_behind_is_told_so() {
     }
     let lagged = changes.try_recv().unwrap_err();
     assert!(matches!(lagged, broadcast::error::TryRecvError::Lagged(_)), "{lagged:?}");
+}
+
+#[test]
+fn shutdowns_are_told_on_their_own() {
+    let index = Index::new();
+    let mut shutdowns = index.shutdowns();
+    let off = || with(Class::ShuttingDown, "kubelet-shutdown");
+    let many: Vec<String> = (0..2 * limits::CHANGES_KEPT).map(|number| format!("n{number}")).collect();
+    let mut nodes: Vec<_> = many.iter().map(|name| (name.as_str(), ready())).collect();
+    nodes[0].1 = off();
+    index.apply(listed(&nodes));
+    index.apply(applied("n0", off()));
+    index.apply(applied("n1", cordoned()));
+    index.apply(Event::Deleted("n0".into()));
+    let told: Vec<_> = std::iter::from_fn(|| shutdowns.try_recv().ok()).collect();
+    let told: Vec<_> =
+        told.iter().map(|change| (&*change.status.name, change.was, change.status.state)).collect();
+    let begun = ("n0", NodeState::Unknown, NodeState::ShuttingDown);
+    assert_eq!(told, [begun, ("n0", NodeState::ShuttingDown, NodeState::Gone)]);
 }
 
 #[test]
