@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use crik_api::NodeState;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::fleet::swarm::Swarm;
 use crik_tests::http::get;
@@ -120,7 +121,7 @@ fn far_more_connections_than_descriptors_hold_up_nothing_for_long() -> Result<()
     let answer = get(&controller.url("/v1/nodes/a"))?;
     ensure!(answer.status == 200 || answer.status == 503, "{}", answer.status);
     drop(silent);
-    controller.status("a").map(drop)
+    controller.becomes("a", NodeState::Ready)
 }
 
 #[test]

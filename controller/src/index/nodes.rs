@@ -72,14 +72,16 @@ impl Nodes {
             self.heard = Some(now);
         }
         match event {
-            Event::Listed(all) => self.list(all, now),
+            Event::Listed(all) => {
+                self.list(all, now);
+                self.recover();
+            }
+            // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
-            Event::Heard => {}
-            Event::Lost(why) => return self.lose(why),
+            Event::Heard => self.recover(),
+            Event::Lost(why) => self.lose(why),
         }
-        // Last, so that nobody who is woken by it sees what was old.
-        self.recover();
     }
 
     /// Does what is due by time alone.

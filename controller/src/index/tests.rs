@@ -114,6 +114,8 @@ fn what_is_stale_says_so_until_the_source_is_back() {
     let index = index_of(&["a"]);
     index.apply(Event::Lost("no route".to_owned()));
     assert!(index.get("a").unwrap().stale && index.counts().stale);
+    index.apply(applied("a", cordoned()));
+    assert_eq!((state(&index, "a"), index.get("a").unwrap().stale), (NodeState::Cordoned, true));
     index.apply(Event::Heard);
     assert!(!index.get("a").unwrap().stale && !index.counts().stale);
 }
@@ -184,7 +186,7 @@ fn subscribers_are_told_each_change() {
     assert_eq!(Some(&change.status), index.get("a").as_ref());
     index.apply(Event::Lost("no route".to_owned()));
     assert!(matches!(changes.try_recv(), Ok(Change::Source)));
-    index.apply(applied("a", cordoned()));
+    index.apply(Event::Heard);
     assert!(matches!(changes.try_recv(), Ok(Change::Source)));
     assert!(changes.try_recv().is_err());
 }

@@ -37,6 +37,7 @@ async fn forward(
 ) {
     let mut watch = Watch::new(signals, answered);
     loop {
+        // What has come is taken first, so that a watch counts as good only when nothing is left of what was missed.
         let told = tokio::select! {
             biased;
             step = after(watch.not_before, stream.next()) => match step {
