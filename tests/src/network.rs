@@ -66,10 +66,11 @@ impl Network {
     /// # Errors
     /// iproute2 refuses.
     pub fn lost_address(&self, n: u8) -> Result<IpAddr> {
-        let (address, link) = (self.far_address(n), format!("lost{n}"));
-        run("ip", &["-n", &self.name, "link", "add", &link, "type", "dummy"])?;
-        run("ip", &["-n", &self.name, "link", "set", &link, "up"])?;
-        run("ip", &["-n", &self.name, "route", "add", &address.to_string(), "dev", &link])?;
+        let (address, name) = (self.far_address(n), &self.name);
+        // The hardware address is nobody's, so that nobody takes what is sent there.
+        let nobody = ["lladdr", "02:00:00:00:00:00", "dev", "eth0", "nud", "permanent"];
+        run("ip", &["-n", name, "route", "add", &address.to_string(), "dev", "eth0"])?;
+        run("ip", &[&["-n", name, "neigh", "add", &address.to_string()], &nobody[..]].concat())?;
         Ok(address)
     }
 

@@ -59,8 +59,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.signals }}
 - --signals-file=/etc/crik/signals/signals.yaml
 {{- end }}
-{{- if .Values.events.enabled }}
-- --events
+{{- if not .Values.events.enabled }}
+- --events=false
 {{- end }}
 {{- end }}
 
