@@ -6,6 +6,7 @@ mod index;
 mod limits;
 mod logging;
 mod node;
+mod report;
 mod run;
 mod serve;
 mod signals;
