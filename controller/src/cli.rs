@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-use crate::limits;
+use crate::{limits, serve};
 
 /// Watches Nodes and says which of them are going away.
 #[derive(Debug, Parser)]
@@ -32,6 +32,9 @@ pub struct Cli {
     /// Address to serve on; port 0 lets the system choose one, which the log then tells.
     #[arg(long, value_name = "ADDRESS", default_value_t = limits::LISTEN, env = "CRIK_LISTEN")]
     pub listen: SocketAddr,
+    /// How to serve, and to whom.
+    #[command(flatten)]
+    pub serve: serve::Options,
     /// How to write the log, which goes to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "CRIK_LOG_FORMAT")]
     pub log_format: LogFormat,
