@@ -62,10 +62,19 @@ impl Lookout {
 }
 
 impl Watch {
+    fn hear(&mut self) -> Option<Notice> {
+        let known = self.news.borrow_and_update();
+        let status = known.as_ref().ok()?;
+        if self.judge.is_over(status) {
+            // The next notice is another one.
+            self.failed = None;
+        }
+        self.judge.hear(status)
+    }
+
     async fn next(&mut self) -> Notice {
         loop {
-            let heard = self.news.borrow_and_update().as_ref().ok().map(|status| self.judge.hear(status));
-            let wait = match (heard.flatten(), &self.failed) {
+            let wait = match (self.hear(), &self.failed) {
                 (Some(notice), Some(failed)) if notice.state <= failed.at => {
                     if failed.again <= Instant::now() {
                         return notice;

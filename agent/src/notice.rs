@@ -38,13 +38,18 @@ impl Judge {
         Self { states, stayed, old: None }
     }
 
+    /// Whether `status` says that there is no reason for notice any more.
+    pub fn is_over(&self, status: &NodeStatus) -> bool {
+        !status.stale && status.state != NodeState::Unknown && !self.states.contains(&status.state)
+    }
+
     /// The notice that is in `status`. What is stale is none: who lost sight of a node does not see it recover either.
     pub fn hear(&mut self, status: &NodeStatus) -> Option<Notice> {
         if status.stale || status.state == NodeState::Unknown {
             return None;
         }
         let still = std::mem::take(&mut self.stayed);
-        if !self.states.contains(&status.state) {
+        if self.is_over(status) {
             self.old = None;
             return None;
         }
@@ -110,6 +115,14 @@ mod tests {
         let mut judge = Judge::new(vec![Draining, ShuttingDown, Gone], false);
         assert_eq!(judge.hear(&status(ShuttingDown, true)), None);
         assert!(judge.hear(&status(ShuttingDown, false)).is_some());
+    }
+
+    #[test]
+    fn only_who_sees_the_node_says_that_it_is_over() {
+        let judge = Judge::new(vec![Draining], false);
+        assert!(judge.is_over(&status(Ready, false)) && judge.is_over(&status(Cordoned, false)));
+        assert!(!judge.is_over(&status(Ready, true)) && !judge.is_over(&status(Unknown, false)));
+        assert!(!judge.is_over(&status(Draining, false)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::control_plane::{Account, Certificates, ControlPlane, TokenRequest};
@@ -123,6 +124,46 @@ fn authorities_that_are_replaced_are_believed_from_then_on() -> Result<()> {
     fs::copy(next.path().join("ca.crt"), directory.path().join("ca.crt"))?;
     running.stderr.wait_for("node state learned state=shutting-down")?;
     stops(&mut running, CHECKPOINTED, "node node-a is shutting-down")
+}
+
+/// What the agent has used so far: its memory in KiB, with and without what is read from its file, and how often it woke up.
+fn used(running: &Running) -> Result<[u64; 3]> {
+    let agent = running.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.host_pid))?;
+    let mut woken = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", agent.host_pid))? {
+        let status = fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+        woken += field(&status, "voluntary_ctxt_switches:");
+    }
+    Ok([field(&status, "VmRSS:"), field(&status, "RssAnon:"), woken])
+}
+
+#[test]
+fn an_agent_that_follows_its_node_sleeps_and_is_small() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let certificates = Certificates::new(directory.path())?;
+    let secure = secure_controller(&certificates, NAME)?;
+    let plain = Controller::start(&[TestNode::ready("node-a").shutting_down()])?;
+    for (scheme, port, config) in
+        [("http", plain.port(), ""), ("https", secure.port(), "nodeStateServerCAFile: /access/ca.crt")]
+    {
+        let scene = scene(scheme, port, directory.path())?;
+        let running = started(&scene.pod.clone().config(config))?;
+        // Threads of the start end after ten seconds without work (tokio's default).
+        std::thread::sleep(Duration::from_secs(12));
+        let before = used(&running)?;
+        std::thread::sleep(Duration::from_secs(10));
+        let [all, own, woken] = used(&running)?;
+        println!("{scheme}: {all} KiB, {own} KiB of them its own; woken {} times in 10 s", woken - before[2]);
+        // The hold is renewed every 15 s (claimExpiry), by a thread for each step on the volume.
+        ensure!(woken - before[2] <= 12, "it does not sleep");
+        ensure!(own < 6 << 10, "it is not small");
+    }
+    Ok(())
 }
 
 /// A control plane with a pod on each of two nodes.

@@ -194,6 +194,21 @@ fn a_notice_that_is_taken_back_is_not_acted_on_later() -> Result<()> {
     stops_in_order(&mut running, 0)
 }
 
+#[test]
+fn another_notice_after_one_that_was_taken_back_is_not_waited_with() -> Result<()> {
+    let scene = scene(FAILS_ONCE)?;
+    let mut running = started(&scene.pod)?;
+    scene.shows(draining(), NodeState::Draining)?;
+    running.stderr.wait_for("is tried again in 5s")?;
+    let failed = Instant::now();
+    scene.shows(ready(), NodeState::Ready)?;
+    running.stderr.wait_for("node state changed state=ready")?;
+    scene.shows(draining(), NodeState::Draining)?;
+    checkpointed(&mut running, "draining")?;
+    ensure!(failed.elapsed() < Duration::from_secs(4), "it waited");
+    Ok(())
+}
+
 /// A checkpoint that goes on for as long as there is no file `go`, and then works or fails.
 fn held(outcome: &str) -> String {
     format!(
