@@ -1,6 +1,10 @@
 //! Several replicas of the controller behind one name: one that is dying must not decide, nor hold a decision up.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::controller::{Controller, TestNode};
@@ -10,6 +14,7 @@ use crik_tests::replicas::Replica::{Dead, Hangs, Refuses, Serves};
 use crik_tests::replicas::{Replica, Replicas};
 use crik_tests::story::{CHECKPOINTED, SINGLE, started};
 use crik_tests::volume::Volume;
+use crik_tests::wait::{PATIENCE, wait_for};
 
 const STOPPED: i32 = 7;
 
@@ -71,7 +76,7 @@ fn who_sees_the_node_counts_and_not_who_lost_it_or_never_saw_it() -> Result<()> 
     let lost = Controller::start(&[TestNode::ready("node-a")])?;
     let never = Controller::start(&[TestNode::ready("node-b")])?;
     lost.set_text("kind: [")?;
-    crik_tests::wait::wait_for("a replica to be stale", || {
+    wait_for("a replica to be stale", || {
         lost.status("node-a").is_ok_and(|status| status.stale).then_some(())
     })?;
     let scene = scene(&[Serves(lost.port()), Serves(sees.port()), Serves(never.port())])?;
@@ -103,7 +108,7 @@ fn the_node_is_followed_from_replica_to_replica() -> Result<()> {
         (Controller::start(&[TestNode::ready("node-a")])?, Controller::start(&[TestNode::ready("node-a")])?);
     let mut scene = scene(&[Serves(first.port()), Dead, Serves(second.port()), Hangs])?;
     let mut running = started(&scene.pod.clone().config("actOn: notice"))?;
-    let followed = crik_tests::wait::wait_for("a replica to be asked", || {
+    let followed = wait_for("a replica to be asked", || {
         [0, 1].into_iter().find(|n| scene.replicas.connections(*n) > 0)
     })?;
     // The pod's replica dies, and only then does its node begin to.
@@ -117,6 +122,41 @@ fn the_node_is_followed_from_replica_to_replica() -> Result<()> {
 }
 
 #[test]
+fn the_addresses_that_were_known_are_asked_when_the_resolver_is_gone() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("node-a").shutting_down()])?;
+    let scene = scene(&[Serves(controller.port())])?;
+    let mut running = started(&scene.pod.clone().config("onUnknown: terminate"))?;
+    wait_for("the controller to be asked", || (scene.replicas.connections(0) > 0).then_some(()))?;
+    let (code, _, said) = running.exec(&["sh", "-c", "> /etc/hosts"])?;
+    ensure!(code == Some(0), "{said}");
+    stops(&mut running, CHECKPOINTED, "node node-a is shutting-down").map(drop)
+}
+
+#[test]
+fn who_is_sent_away_does_not_come_back_before_the_time() -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = listener.local_addr()?.port();
+    let (tell, asked) = channel();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let body = "{\"error\":\"too many polls wait\"}";
+            let head = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nConnection: close";
+            let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            if tell.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    let scene = scene(&[Serves(port)])?;
+    let running = started(&scene.pod)?;
+    let (first, second) = (asked.recv_timeout(PATIENCE)?, asked.recv_timeout(PATIENCE)?);
+    println!("asked again after {:?}", second - first);
+    ensure!(second - first >= Duration::from_secs(2), "{:?}", second - first);
+    running.stderr.wait_for("answers 429 Too Many Requests: too many polls wait; it is asked again")
+}
+
+#[test]
 fn pods_spread_over_the_replicas() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("node-a")])?;
     let port = controller.port();
@@ -126,7 +166,7 @@ fn pods_spread_over_the_replicas() -> Result<()> {
     for _ in 0..16 {
         let before = [0, 1].map(|n| scene.replicas.connections(n));
         let running = scene.pod.start()?;
-        crik_tests::wait::wait_for("a replica to be asked", || {
+        wait_for("a replica to be asked", || {
             let now = [0, 1].map(|n| scene.replicas.connections(n));
             let more = [0, 1].into_iter().find(|n| now[*n] > before[*n])?;
             asked[more] = true;

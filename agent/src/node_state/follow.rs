@@ -42,7 +42,7 @@ impl Follower {
             if let Some(failure) = failure {
                 publish(&self.news, Err(Arc::new(failure)));
             }
-            sleep(jitter(pause.max(asked_for.unwrap_or_default()))).await;
+            sleep(asked_for.unwrap_or_default() + jitter(pause)).await;
             pause = (pause * 2).min(limits::POLL_BACKOFF.1);
         }
     }
