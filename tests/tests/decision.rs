@@ -166,7 +166,7 @@ fn a_controller_that_tells_of_another_node_is_undetermined() -> Result<()> {
     let port = fake_controller(
         b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n{\"name\":\"node-b\",\"state\":\"ready\"}",
     )?;
-    undetermined(port, "it is about \\\"node-b\\\", not about \\\"node-a\\\"")
+    undetermined(port, "it is about \"node-b\", not about \"node-a\"")
 }
 
 #[test]
