@@ -73,9 +73,12 @@ fn explain(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Unlearned {
         ca_file.map_or_else(|| "the container's image".to_owned(), |path| path.display().to_string());
     match inner {
         None => Unlearned::Unreachable(error.to_string()),
-        Some(InvalidCertificate(CertificateError::UnknownIssuer)) => Unlearned::Tls(format!(
-            "its certificate is of no authority in {trusted}; nodeStateServerCAFile must have the one that issued it"
-        )),
+        // A bad signature is what an authority's successor of the same name makes.
+        Some(InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
+            Unlearned::Tls(format!(
+                "its certificate is of no authority in {trusted}; nodeStateServerCAFile must have the one that issued it"
+            ))
+        }
         Some(InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => Unlearned::Tls(format!(
