@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
 # be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-controller fuzz clean
+.PHONY: setup tools demo test lint deny fmt bench bench-controller fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
@@ -12,6 +12,7 @@ bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin
 lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
 deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
+manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh
 # The programs of a cluster: some minutes, once.
