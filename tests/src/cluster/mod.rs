@@ -1,0 +1,207 @@
+//! A real cluster of two nodes on this machine: a control plane, DNS, and two nodes with containerd and a kubelet each.
+//!
+//! Each node has namespaces of its own, so that it can be powered off as a whole and leaves nothing behind. All nodes see
+//! this machine's disk, and so a directory on it is a volume that any node can mount.
+
+mod addresses;
+mod bridge;
+mod cgroups;
+pub mod hold;
+mod namespaces;
+mod node;
+mod program;
+mod runtime;
+mod settings;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use self::addresses::{HOST, PODS};
+use self::bridge::Bridge;
+pub use self::node::Node;
+use self::node::{COUNT, name};
+use self::program::{Place, Program};
+use self::runtime::runtime;
+use self::settings::Settings;
+use crate::control_plane::{ControlPlane, Identity, Setup};
+use crate::tools::tool;
+use crate::wait::wait_for;
+
+/// Where a cluster keeps what it has; there is one on a machine at a time.
+pub const DIRECTORY: &str = "/var/tmp/crik-cluster";
+
+/// A cluster, ended when this is dropped.
+pub struct Cluster {
+    nodes: Vec<Node>,
+    _programs: Vec<Program>,
+    plane: ControlPlane,
+    bridge: Bridge,
+    took: Duration,
+    /// Last, so that the next cluster begins when this one has ended.
+    _directory: Directory,
+}
+
+/// The cluster's directory, removed when this is dropped.
+struct Directory {
+    _lock: File,
+}
+
+impl Cluster {
+    /// Starts one, and waits until its nodes are ready.
+    ///
+    /// # Errors
+    /// There is another, or something does not start; the message has its last words.
+    pub fn start() -> Result<Self> {
+        tool("kubelet")?;
+        runtime()?;
+        let began = Instant::now();
+        let directory = Directory::new()?;
+        let bridge = Bridge::new()?;
+        let plane = ControlPlane::start_with(&Setup { address: HOST.into(), ..Setup::default() })?;
+        let programs = programs(&plane)?;
+        let nodes = start_nodes(&bridge, &plane)?;
+        let mut cluster =
+            Self { nodes, _programs: programs, plane, bridge, took: Duration::ZERO, _directory: directory };
+        cluster.wait_until_ready()?;
+        cluster.took = began.elapsed();
+        eprintln!("a cluster of {COUNT} nodes was ready in {:.1} s", cluster.took.as_secs_f64());
+        Ok(cluster)
+    }
+
+    /// How long it took to get ready, without the time to build its programs.
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Its control plane.
+    pub fn plane(&self) -> &ControlPlane {
+        &self.plane
+    }
+
+    /// Its nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One of its nodes.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        self.nodes.iter().find(|node| node.name() == name).with_context(|| format!("no node {name}"))
+    }
+
+    /// Starts a node again that was killed.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn boot(&self, node: &Node) -> Result<()> {
+        node.boot(&self.bridge)
+    }
+
+    /// Runs kubectl as someone who may do everything.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.plane.kubectl(args)
+    }
+
+    fn wait_until_ready(&self) -> Result<()> {
+        for number in 1..=COUNT {
+            let path = format!("jsonpath={{.status.conditions[?(@.type==\"Ready\")].status}}");
+            wait_for(&format!("{} to be ready", name(number)), || {
+                let status = self.kubectl(&["get", "node", &name(number), "--output", &path]);
+                status.is_ok_and(|status| status == "True").then_some(())
+            })
+            .with_context(|| self.nodes[usize::from(number) - 1].kubelet_log())?;
+        }
+        Ok(())
+    }
+}
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let path = Path::new(DIRECTORY);
+        let lock = File::create(path.with_extension("lock"))?;
+        lock.try_lock().with_context(|| format!("another cluster has {DIRECTORY}; make cluster-down ends it"))?;
+        let _ = fs::remove_dir_all(path);
+        fs::create_dir_all(path.join("volumes"))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(DIRECTORY) {
+            eprintln!("{DIRECTORY} is left behind: {error}");
+        }
+    }
+}
+
+fn start_nodes(bridge: &Bridge, plane: &ControlPlane) -> Result<Vec<Node>> {
+    let directory = Path::new(DIRECTORY);
+    thread::scope(|scope| {
+        let start = |number| scope.spawn(move || Node::start(number, bridge, plane, directory));
+        let started: Vec<_> = (1..=COUNT).map(start).collect();
+        started.into_iter().map(|node| node.join().ok().context("a thread panicked")?).collect()
+    })
+}
+
+/// What makes a control plane of an API server, and the cluster's DNS.
+fn programs(plane: &ControlPlane) -> Result<Vec<Program>> {
+    plane.kubectl(&["apply", "--filename", &write_dns_role(plane)?.to_string_lossy()])?;
+    [controller_manager(plane)?, scheduler(plane)?, dns(plane)?]
+        .into_iter()
+        .map(|command| Program::start(Place::Host, command, Path::new(DIRECTORY)))
+        .collect()
+}
+
+fn write_dns_role(plane: &ControlPlane) -> Result<PathBuf> {
+    let path = plane.directory().join("dns.yaml");
+    fs::write(&path, include_str!("../../cluster/dns.yaml"))?;
+    Ok(path)
+}
+
+fn kubeconfig(plane: &ControlPlane, name: &str, user: &str) -> Result<PathBuf> {
+    let pair = plane.certificates().client(name, user, None)?;
+    plane.kubeconfig_for(name, &Identity::Certificate(&pair))
+}
+
+fn controller_manager(plane: &ControlPlane) -> Result<Command> {
+    let config = kubeconfig(plane, "controller-manager", "system:kube-controller-manager")?;
+    let mut command = Command::new(tool("kube-controller-manager")?);
+    command.arg("--kubeconfig").arg(&config);
+    command.arg("--authentication-kubeconfig").arg(&config);
+    command.arg("--authorization-kubeconfig").arg(&config);
+    command.arg("--root-ca-file").arg(plane.certificates().path("ca.crt"));
+    command.arg("--service-account-private-key-file").arg(plane.certificates().path("accounts.key"));
+    command.args(["--bind-address", "127.0.0.1", "--use-service-account-credentials", "--leader-elect=false"]);
+    command.args(["--cluster-cidr", PODS]);
+    Ok(command)
+}
+
+fn scheduler(plane: &ControlPlane) -> Result<Command> {
+    let config = kubeconfig(plane, "scheduler", "system:kube-scheduler")?;
+    let mut command = Command::new(tool("kube-scheduler")?);
+    command.arg("--kubeconfig").arg(&config);
+    command.arg("--authentication-kubeconfig").arg(&config);
+    command.arg("--authorization-kubeconfig").arg(&config);
+    command.args(["--bind-address", "127.0.0.1", "--leader-elect=false"]);
+    Ok(command)
+}
+
+fn dns(plane: &ControlPlane) -> Result<Command> {
+    let mut settings = Settings::default();
+    settings.set("HOST", HOST);
+    settings.set("KUBECONFIG", kubeconfig(plane, "dns", "dns")?.display());
+    let file = settings.write(include_str!("../../cluster/Corefile"), &plane.directory().join("Corefile"))?;
+    let mut command = Command::new(runtime()?.join("coredns"));
+    command.arg("-conf").arg(file);
+    Ok(command)
+}
