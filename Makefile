@@ -1,15 +1,19 @@
-# One verb a line; each sets up what it needs. Root on Debian and a Rust toolchain are all that has to be there.
-.PHONY: setup demo test lint deny fmt bench fuzz clean
+# One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
+# be there.
+.PHONY: setup tools demo test lint deny fmt bench bench-controller fuzz clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
 
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: setup lint deny ; cargo test --workspace --locked --lib --bins --tests
+test: tools lint deny ; cargo test --workspace --locked --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
+bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
 lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
 deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh
+# The programs of a cluster: some minutes, once.
+tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests

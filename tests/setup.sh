@@ -1,10 +1,23 @@
 #!/bin/sh
-# Installs what the demo and the tests run: runc, debootstrap for the pods' root file system, and iproute2 for their
-# networks. Does nothing when all is there.
+# Installs what the demo, the tests and the benches run: runc, debootstrap for the pods' root file system, iproute2 for
+# their networks, and wrk. Does nothing when all is there. With the word "go" it sees to Go instead, which builds the
+# programs of a cluster (tools/go.mod) and has to be installed by hand, since Debian's is too old.
 set -eu
 
+if [ "${1:-}" = go ]; then
+    [ -n "${KUBEBUILDER_ASSETS:-}" ] && exit 0
+    needed=$(sed -n 's/^go //p' "$(dirname "$0")/tools/go.mod")
+    found=$(go env GOVERSION 2> /dev/null | sed 's/^go//; s/ .*//') || found=
+    if [ "$(printf '%s\n' "$needed" "${found:-0}" | sort -V | head -n 1)" != "$needed" ]; then
+        echo "crik's tests build a Kubernetes control plane, which needs Go $needed or newer, and there is ${found:-none};" >&2
+        echo "install it from https://go.dev/dl, or set KUBEBUILDER_ASSETS to a directory with the programs" >&2
+        exit 1
+    fi
+    exit 0
+fi
+
 missing=
-for pair in runc:runc debootstrap:debootstrap ip:iproute2 cc:gcc; do
+for pair in runc:runc debootstrap:debootstrap ip:iproute2 cc:gcc wrk:wrk; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
 [ -z "$missing" ] && exit 0

@@ -1,7 +1,7 @@
-//! The real controller, with its nodes in a file.
+//! The real controller, with its nodes in a file or in a control plane.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,8 +19,16 @@ const READY: &str = "the first list of nodes is complete";
 /// A controller that is ended when this is dropped.
 pub struct Controller {
     dir: tempfile::TempDir,
+    launch: Launch,
     child: Child,
     port: u16,
+}
+
+/// How it is started.
+struct Launch {
+    args: Vec<String>,
+    /// Who it is for the API server.
+    kubeconfig: Option<PathBuf>,
 }
 
 /// A Node object as it is in a cluster, in the parts that matter.
@@ -48,6 +56,11 @@ impl TestNode {
                 ],
             },
         }))
+    }
+
+    /// The object.
+    pub fn object(&self) -> &Value {
+        &self.0
     }
 
     /// True if this is its name.
@@ -111,11 +124,47 @@ impl Controller {
     /// # Errors
     /// It does not listen.
     pub fn start_with(text: &str) -> Result<Self> {
+        Self::start_with_flags(text, &[])
+    }
+
+    /// Starts one whose nodes file has this text, with further flags, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn start_with_flags(text: &str, flags: &[&str]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        fs::write(dir.path().join("nodes.yaml"), text)?;
-        let child = launch(&dir, 0)?;
-        let mut controller = Self { dir, child, port: 0 };
-        controller.port = wait_for("the controller to listen", || port(&controller.log()))?;
+        let nodes = dir.path().join("nodes.yaml");
+        fs::write(&nodes, text)?;
+        let nodes = nodes.display().to_string();
+        let args = [&["--source", "file", "--nodes-file", &nodes], flags].concat();
+        Self::listening(dir, Launch::new(&args, None))
+    }
+
+    /// Starts one that watches the nodes of a control plane as whoever the kubeconfig names, with further flags, and waits
+    /// until it is ready.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn watching(kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
+        let controller = Self::trying_to_watch(kubeconfig, flags)?;
+        controller.logs(READY)?;
+        Ok(controller)
+    }
+
+    /// Starts one that watches the nodes of a control plane if it can, and waits until it listens.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn trying_to_watch(kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
+        let args = [&["--source", "kubernetes"], flags].concat();
+        Self::listening(tempfile::tempdir()?, Launch::new(&args, Some(kubeconfig)))
+    }
+
+    fn listening(dir: tempfile::TempDir, launch: Launch) -> Result<Self> {
+        let child = launch.start(&dir, 0)?;
+        let mut controller = Self { dir, launch, child, port: 0 };
+        controller.port = wait_for("the controller to listen", || port(&controller.log()))
+            .with_context(|| controller.log())?;
         Ok(controller)
     }
 
@@ -186,14 +235,19 @@ impl Controller {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// Kills it and starts another on the same port with the same file.
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it and starts another on the same port with the same nodes.
     ///
     /// # Errors
     /// It does not come back.
     pub fn restart(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        self.child = launch(&self.dir, self.port)?;
+        self.child = self.launch.start(&self.dir, self.port)?;
         self.logs(READY)
     }
 
@@ -224,16 +278,26 @@ impl Drop for Controller {
     }
 }
 
-fn launch(dir: &tempfile::TempDir, port: u16) -> Result<Child> {
-    let nodes = dir.path().join("nodes.yaml");
-    let child = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?)
-        .args(["--source", "file", "--listen", &format!("0.0.0.0:{port}"), "--nodes-file"])
-        .arg(nodes)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(dir.path().join("log"))?)
-        .spawn()?;
-    Ok(child)
+impl Launch {
+    fn new(args: &[&str], kubeconfig: Option<&Path>) -> Self {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Self { args, kubeconfig: kubeconfig.map(Path::to_owned) }
+    }
+
+    /// Starts it on a port; 0 lets the system choose one.
+    fn start(&self, dir: &tempfile::TempDir, port: u16) -> Result<Child> {
+        let mut command = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?);
+        command
+            .args(["--listen", &format!("0.0.0.0:{port}")])
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(dir.path().join("log"))?);
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        Ok(command.spawn()?)
+    }
 }
 
 fn port(log: &str) -> Option<u16> {

@@ -5,8 +5,10 @@
 pub mod build;
 pub mod chain;
 pub mod command;
+pub mod control_plane;
 pub mod controller;
 pub mod faulty;
+pub mod fleet;
 pub mod http;
 pub mod network;
 pub mod output;
@@ -16,5 +18,7 @@ pub mod shared;
 pub mod spec;
 pub mod story;
 pub mod table;
+pub mod tools;
 pub mod volume;
 pub mod wait;
+pub mod wire;

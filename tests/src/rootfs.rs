@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 const SCRIPT: &str = include_str!("../rootfs.sh");
 
 /// Where slow things are kept between runs.
-const CACHE: &str = "/var/cache/crik-tests";
+pub(crate) const CACHE: &str = "/var/cache/crik-tests";
 
 /// The root file system, built if it is not there yet.
 ///

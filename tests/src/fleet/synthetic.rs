@@ -1,0 +1,222 @@
+//! An API server of the harness's own, for more changes a second than a real one makes on a small machine.
+//!
+//! It speaks what a watcher of nodes needs, list and watch, over HTTP without TLS. What it shows is what the controller
+//! costs, not that the controller is right: for that there is the real one.
+
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::node;
+
+/// Lists and watches of a fleet that it holds in memory.
+pub struct SyntheticApiServer {
+    fleet: Arc<Mutex<Fleet>>,
+    kubeconfig: PathBuf,
+    _directory: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+struct Fleet {
+    version: u64,
+    members: Vec<Member>,
+    watchers: Vec<UnboundedSender<Bytes>>,
+}
+
+/// A node: its JSON with holes for what changes.
+struct Member {
+    version: u64,
+    cordoned: bool,
+    /// Up to the resource version, between it and the taints, and behind the heartbeat.
+    parts: [String; 4],
+}
+
+impl SyntheticApiServer {
+    /// Starts one with as many nodes.
+    ///
+    /// # Errors
+    /// There is no port or no directory.
+    pub fn start(nodes: usize) -> Result<Self> {
+        let members = (0..nodes).map(Member::new).collect::<Result<_>>()?;
+        let fleet = Arc::new(Mutex::new(Fleet { version: 1, members, watchers: Vec::new() }));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+        let directory = tempfile::tempdir()?;
+        let kubeconfig = kubeconfig(directory.path(), &format!("http://{}", listener.local_addr()?))?;
+        let app = Router::new().route("/api/v1/nodes", get(nodes_of)).with_state(Arc::clone(&fleet));
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Ok(Self { fleet, kubeconfig, _directory: directory, _runtime: runtime })
+    }
+
+    /// How a client finds it.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A node's kubelet posts its status, which says nothing new.
+    pub fn heartbeat(&self, number: usize) {
+        lock(&self.fleet).change(number, |_| ());
+    }
+
+    /// A node is cordoned, or is no more; returns when that was told to the watchers.
+    pub fn cordon(&self, number: usize, cordoned: bool) -> Instant {
+        lock(&self.fleet).change(number, |member| member.cordoned = cordoned);
+        Instant::now()
+    }
+}
+
+impl Fleet {
+    fn change(&mut self, number: usize, change: impl FnOnce(&mut Member)) {
+        self.version += 1;
+        let Some(member) = self.members.get_mut(number) else { return };
+        member.version = self.version;
+        change(member);
+        let event = event("MODIFIED", &member.json());
+        self.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
+    }
+}
+
+impl Member {
+    fn new(number: usize) -> Result<Self> {
+        let mut node = node::node(number);
+        node["metadata"]["uid"] = json!(format!("5b1e9c2a-0000-4000-8000-{number:012x}"));
+        node["metadata"]["resourceVersion"] = json!("@version");
+        node["spec"]["unschedulable"] = json!("@cordoned");
+        node["status"]["conditions"] = node::conditions("@heartbeat");
+        let text = serde_json::to_string(&node)?.replace("\"@cordoned\"", "@cordoned");
+        // All heartbeats of a status are of the same time; the first is enough of a change, and one hole.
+        let text = text.replacen("@heartbeat", "@@", 1).replace("@heartbeat", "2026-01-01T00:00:00Z");
+        let mut parts: [String; 4] = Default::default();
+        let mut rest = text.as_str();
+        for (part, mark) in parts.iter_mut().zip(["@version", "@cordoned", "@@"]) {
+            let (before, behind) = rest.split_once(mark).unwrap_or((rest, ""));
+            *part = before.to_owned();
+            rest = behind;
+        }
+        parts[3] = rest.to_owned();
+        Ok(Self { version: 1, cordoned: false, parts })
+    }
+
+    fn json(&self) -> String {
+        let [first, second, third, fourth] = &self.parts;
+        let second_of_day = self.version % 86_400;
+        let (h, m, s) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+        let (version, cordoned) = (self.version, self.cordoned);
+        format!("{first}{version}{second}{cordoned}{third}2026-01-02T{h:02}:{m:02}:{s:02}Z{fourth}")
+    }
+}
+
+fn event(kind: &str, object: &str) -> Bytes {
+    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+}
+
+fn kubeconfig(directory: &Path, url: &str) -> Result<PathBuf> {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "synthetic",
+        "clusters": [{"name": "synthetic", "cluster": {"server": url}}],
+        "users": [{"name": "synthetic", "user": {}}],
+        "contexts": [{"name": "synthetic", "context": {"cluster": "synthetic", "user": "synthetic"}}],
+    });
+    let path = directory.join("kubeconfig");
+    fs::write(&path, serde_yaml::to_string(&config)?)?;
+    Ok(path)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    #[serde(default)]
+    watch: bool,
+    limit: Option<usize>,
+    #[serde(rename = "continue")]
+    from: Option<usize>,
+    resource_version: Option<String>,
+    #[serde(default)]
+    send_initial_events: bool,
+}
+
+async fn nodes_of(State(fleet): State<Arc<Mutex<Fleet>>>, Query(asked): Query<Asked>) -> Response {
+    if asked.watch { watch(&fleet, &asked) } else { list(&fleet, &asked) }
+}
+
+/// A page of the list, in pieces, since all of it would be hundreds of megabytes.
+fn list(fleet: &Arc<Mutex<Fleet>>, asked: &Asked) -> Response {
+    let (version, all) = {
+        let fleet = lock(fleet);
+        (fleet.version, fleet.members.len())
+    };
+    let from = asked.from.unwrap_or(0);
+    let to = asked.limit.filter(|limit| *limit > 0).map_or(all, |limit| all.min(from + limit));
+    let rest = if to < all { format!(",\"continue\":\"{to}\"") } else { String::new() };
+    let head = format!(
+        "{{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{{\"resourceVersion\":\"{version}\"{rest}}},\"items\":["
+    );
+    let fleet = Arc::clone(fleet);
+    let items = stream::iter(from..to).map(move |number| {
+        let comma = if number > from { "," } else { "" };
+        format!("{comma}{}", lock(&fleet).members[number].json())
+    });
+    let pieces = stream::iter([head]).chain(items).chain(stream::iter(["]}".to_owned()]));
+    answer(Body::from_stream(pieces.map(Ok::<_, Infallible>)))
+}
+
+/// What has changed since a version, then what changes. With initial events, all there is comes first.
+fn watch(shared: &Arc<Mutex<Fleet>>, asked: &Asked) -> Response {
+    let since: u64 = asked.resource_version.as_deref().unwrap_or_default().parse().unwrap_or(0);
+    let (sender, receiver) = unbounded_channel();
+    let mut fleet = lock(shared);
+    let initial = asked.send_initial_events;
+    let missed = fleet.members.iter().filter(|member| initial || member.version > since);
+    let kind = if initial { "ADDED" } else { "MODIFIED" };
+    let mut events: Vec<Bytes> = missed.map(|member| event(kind, &member.json())).collect();
+    if initial {
+        events.push(event("BOOKMARK", &bookmark(fleet.version).to_string()));
+    }
+    fleet.watchers.push(sender);
+    let later = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+    answer(Body::from_stream(stream::iter(events).chain(later).map(Ok::<_, Infallible>)))
+}
+
+fn bookmark(version: u64) -> Value {
+    json!({"kind": "Node", "apiVersion": "v1", "metadata": {"resourceVersion": version.to_string(),
+           "annotations": {"k8s.io/initial-events-end": "true"}}})
+}
+
+fn answer(body: Body) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
+    fleet.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_tells_is_a_node_with_what_has_changed() {
+        let mut member = Member::new(7).unwrap();
+        (member.version, member.cordoned) = (42, true);
+        let node: Value = serde_json::from_str(&member.json()).unwrap();
+        assert_eq!(node["metadata"]["resourceVersion"], "42");
+        assert_eq!(node["spec"]["unschedulable"], true);
+        assert_eq!(node["status"]["conditions"][0]["lastHeartbeatTime"], "2026-01-02T00:00:42Z");
+        assert_eq!(node["metadata"]["name"], node::name(7));
+    }
+}
