@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use ureq::http::Response;
+use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
 /// An answer.
@@ -11,7 +11,7 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: String,
-    headers: ureq::http::HeaderMap,
+    headers: HeaderMap,
 }
 
 impl Answer {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -121,16 +122,16 @@ fn synthetic(sizes: &[usize]) -> Result<()> {
         let polls = size.min(POLLS);
         let a_poll = usage::resident(controller.pid())?.saturating_sub(resident) as f64 / polls as f64;
         // The churn goes on while the changes that matter are timed.
+        let stop = AtomicBool::new(false);
         let latencies = thread::scope(|scope| {
-            let stop = std::sync::atomic::AtomicBool::new(false);
             let (stopped, server) = (&stop, &server);
             let churning = scope.spawn(move || {
-                while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stopped.load(Ordering::Relaxed) {
                     churn(server, size, Duration::from_millis(200));
                 }
             });
             let timed = timed(&mut swarm, polls, |number, cordoned| Ok(server.cordon(number, cordoned)));
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            stop.store(true, Ordering::Relaxed);
             churning.join().map_err(|_| anyhow::anyhow!("the churn panicked"))?;
             timed
         })?;

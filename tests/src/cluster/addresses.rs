@@ -11,9 +11,6 @@ pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 240, 0, 1);
 /// How many bits of [`HOST`] and of a node's address are the bridge's.
 pub const BRIDGE_BITS: u8 = 24;
 
-/// The address of the service `kubernetes`, as the API server is told by its flags.
-pub const SERVICES: &str = "10.96.0.0/16";
-
 /// All pods of all nodes.
 pub const PODS: &str = "10.241.0.0/16";
 

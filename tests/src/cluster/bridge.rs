@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::addresses::{BRIDGE, BRIDGE_BITS, HOST, of_node, of_pods};
+use super::node::COUNT;
 use crate::command::run;
 
 /// A bridge on this machine; removed when this is dropped, with the ends of the nodes' links.
@@ -26,8 +27,10 @@ impl Bridge {
     /// # Errors
     /// iproute2 refuses.
     pub fn connect(&self, node: u8, pid: u32) -> Result<()> {
-        let link = format!("{BRIDGE}-{node}");
+        let link = link(node);
         let pid = pid.to_string();
+        // One of before may still be on its way out.
+        let _ = run("ip", &["link", "delete", &link]);
         run("ip", &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid])?;
         run("ip", &["link", "set", &link, "master", BRIDGE, "up"])?;
         run("ip", &["route", "replace", &of_pods(node), "via", &of_node(node).to_string()])?;
@@ -37,6 +40,19 @@ impl Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        let _ = run("ip", &["link", "delete", BRIDGE]);
+        remove();
     }
+}
+
+/// Removes what there is of them.
+pub fn remove() {
+    // The kernel removes a node's link with the node, but some time after.
+    for link in (1..=COUNT).map(link).chain([BRIDGE.to_owned()]) {
+        let _ = run("ip", &["link", "delete", &link]);
+    }
+}
+
+/// This machine's end of a node's link.
+fn link(node: u8) -> String {
+    format!("{BRIDGE}-{node}")
 }

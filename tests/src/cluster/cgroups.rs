@@ -35,23 +35,23 @@ impl Cgroups {
         Ok(cgroups)
     }
 
-    /// Its name below each hierarchy, with a slash in front.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
+}
 
-    fn remove(&self) -> Result<()> {
-        // A process that was killed leaves its group a moment later.
-        wait_for(&format!("{} to be empty", self.name), || {
-            let left = hierarchies().iter().map(|hierarchy| remove(&hierarchy.join(self.name.trim_start_matches('/'))));
-            left.fold(true, |all, removed| all && removed).then_some(())
-        })
-    }
+/// Removes what there is of this name in all hierarchies, and all below it.
+///
+/// # Errors
+/// There are processes in it.
+pub fn remove_all(name: &str) -> Result<()> {
+    // A process that was killed leaves its group a moment later.
+    wait_for(&format!("{name} to be empty"), || {
+        let groups = hierarchies().into_iter().map(|root| root.join(name.trim_start_matches('/')));
+        groups.fold(true, |all, group| remove(&group) && all).then_some(())
+    })
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
+        if let Err(error) = remove_all(&self.name) {
             eprintln!("control groups are left behind: {error:#}");
         }
     }

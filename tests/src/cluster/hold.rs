@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, setsid};
 
+use super::directory::Directory;
 use super::{Cluster, DIRECTORY};
 
 /// Where the holder's process id, its kubeconfig and its log are.
@@ -31,6 +32,7 @@ pub fn up() -> Result<()> {
     if holder().is_some() {
         return Ok(());
     }
+    forget();
     let log = File::create(file("log"))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("hold").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -51,15 +53,21 @@ pub fn up() -> Result<()> {
 /// # Errors
 /// It does not end.
 pub fn down() -> Result<()> {
-    let Some(pid) = holder() else { return Ok(()) };
+    let Some(pid) = holder() else { return sweep() };
     kill(pid, Signal::SIGTERM)?;
     for _ in 0..600 {
         if holder().is_none() {
-            return Ok(());
+            return sweep();
         }
         thread::sleep(Duration::from_millis(100));
     }
     bail!("the cluster's holder, process {pid}, does not end; its log is {}", file("log").display())
+}
+
+/// Removes what a cluster that was killed has left, as the next one would.
+fn sweep() -> Result<()> {
+    forget();
+    Directory::new().map(drop)
 }
 
 /// What the process in the background does: it has a cluster until it gets a SIGTERM.
@@ -78,10 +86,14 @@ pub fn hold() -> Result<()> {
         signals.wait().context("cannot wait for a signal")?;
         Ok(())
     });
+    forget();
+    outcome
+}
+
+fn forget() {
     for extension in ["kubeconfig", "pid"] {
         let _ = fs::remove_file(file(extension));
     }
-    outcome
 }
 
 /// The process that holds the cluster, if it lives.

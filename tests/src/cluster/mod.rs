@@ -6,14 +6,17 @@
 mod addresses;
 mod bridge;
 mod cgroups;
+mod directory;
 pub mod hold;
+pub mod images;
 mod namespaces;
 mod node;
 mod program;
 mod runtime;
 mod settings;
+mod space;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -23,17 +26,21 @@ use anyhow::{Context as _, Result};
 
 use self::addresses::{HOST, PODS};
 use self::bridge::Bridge;
+pub use self::directory::DIRECTORY;
+use self::directory::Directory;
+use self::images::Image;
 pub use self::node::Node;
 use self::node::{COUNT, name};
 use self::program::{Place, Program};
 use self::runtime::runtime;
 use self::settings::Settings;
+pub use self::space::{Follower, Space};
 use crate::control_plane::{ControlPlane, Identity, Setup};
 use crate::tools::tool;
 use crate::wait::wait_for;
 
-/// Where a cluster keeps what it has; there is one on a machine at a time.
-pub const DIRECTORY: &str = "/var/tmp/crik-cluster";
+/// The image of every pod's sandbox, as `containerd.toml` names it.
+const SANDBOX: &str = "crik.invalid/pause:1";
 
 /// A cluster, ended when this is dropped.
 pub struct Cluster {
@@ -44,11 +51,6 @@ pub struct Cluster {
     took: Duration,
     /// Last, so that the next cluster begins when this one has ended.
     _directory: Directory,
-}
-
-/// The cluster's directory, removed when this is dropped.
-struct Directory {
-    _lock: File,
 }
 
 impl Cluster {
@@ -63,8 +65,10 @@ impl Cluster {
         let directory = Directory::new()?;
         let bridge = Bridge::new()?;
         let plane = ControlPlane::start_with(&Setup { address: HOST.into(), ..Setup::default() })?;
+        directory.remember(plane.directory())?;
         let programs = programs(&plane)?;
         let nodes = start_nodes(&bridge, &plane)?;
+        import(&nodes, &[Image::of_program(SANDBOX, &runtime()?.join("pause"))?])?;
         let mut cluster =
             Self { nodes, _programs: programs, plane, bridge, took: Duration::ZERO, _directory: directory };
         cluster.wait_until_ready()?;
@@ -125,31 +129,22 @@ impl Cluster {
     }
 }
 
-impl Directory {
-    fn new() -> Result<Self> {
-        let path = Path::new(DIRECTORY);
-        let lock = File::create(path.with_extension("lock"))?;
-        lock.try_lock().with_context(|| format!("another cluster has {DIRECTORY}; make cluster-down ends it"))?;
-        let _ = fs::remove_dir_all(path);
-        fs::create_dir_all(path.join("volumes"))?;
-        Ok(Self { _lock: lock })
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(DIRECTORY) {
-            eprintln!("{DIRECTORY} is left behind: {error}");
-        }
-    }
-}
-
 fn start_nodes(bridge: &Bridge, plane: &ControlPlane) -> Result<Vec<Node>> {
     let directory = Path::new(DIRECTORY);
     thread::scope(|scope| {
         let start = |number| scope.spawn(move || Node::start(number, bridge, plane, directory));
         let started: Vec<_> = (1..=COUNT).map(start).collect();
         started.into_iter().map(|node| node.join().ok().context("a thread panicked")?).collect()
+    })
+}
+
+/// Takes images into all nodes.
+fn import(nodes: &[Node], images: &[Image]) -> Result<()> {
+    let archive = tempfile::Builder::new().prefix("images-").tempfile_in(DIRECTORY)?;
+    images::write(images, archive.path())?;
+    thread::scope(|scope| {
+        let started: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.import(archive.path()))).collect();
+        started.into_iter().try_for_each(|import| import.join().ok().context("a thread panicked")?)
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::addresses::{BRIDGE_BITS, HOST, PODS, of_node, of_pods};
 use super::bridge::Bridge;
 use super::cgroups::Cgroups;
+use super::directory::CGROUP;
 use super::namespaces::Namespaces;
 use super::program::{Place, Program};
 use super::runtime::runtime;
@@ -40,7 +41,7 @@ struct NodeIdentity {
 /// What runs: ended from the first to the last, and its control groups are removed when nothing is in them.
 struct Machine {
     kubelet: Option<Program>,
-    _others: Vec<Program>,
+    others: Vec<Program>,
     namespaces: Namespaces,
     first: Child,
     _cgroups: Cgroups,
@@ -67,7 +68,7 @@ impl Node {
     /// # Errors
     /// It refuses.
     pub fn import(&self, archive: &Path) -> Result<()> {
-        self.ctr(&["images", "import", "--no-unpack=false", &archive.to_string_lossy()]).map(drop)
+        self.ctr(&["images", "import", &archive.to_string_lossy()]).map(drop)
     }
 
     /// Runs containerd's own client.
@@ -149,15 +150,18 @@ impl NodeIdentity {
 
     /// First the namespaces, then what connects them, then the programs in the order in which they need each other.
     fn boot(&self, bridge: &Bridge) -> Result<Machine> {
-        let cgroups = Cgroups::new(&format!("/crik-cluster/{}", name(self.number)))?;
-        let (namespaces, first) = Namespaces::new(Command::new(runtime()?.join("pause")))?;
-        let mut machine = Machine { kubelet: None, _others: Vec::new(), namespaces, first, _cgroups: cgroups };
+        let cgroups = Cgroups::new(&format!("{CGROUP}/{}", name(self.number)))?;
+        let mut first = Command::new(runtime()?.join("pause"));
+        // So that it can be told whose it is.
+        first.arg(&self.directory).stderr(Stdio::null());
+        let (namespaces, first) = Namespaces::new(first)?;
+        let mut machine = Machine { kubelet: None, others: Vec::new(), namespaces, first, _cgroups: cgroups };
         bridge.connect(self.number, machine.first.id())?;
         let namespaces = &machine.namespaces;
         run(namespaces, self.setup())?;
         self.configure()?;
-        machine._others.push(self.containerd(namespaces)?);
-        machine._others.push(self.proxy(namespaces)?);
+        machine.others.push(self.containerd(namespaces)?);
+        machine.others.push(self.proxy(namespaces)?);
         machine.kubelet = Some(self.kubelet(namespaces)?);
         Ok(machine)
     }
@@ -177,7 +181,7 @@ impl NodeIdentity {
         settings.set("HOST", HOST);
         settings.set("PODS", of_pods(self.number));
         settings.set("CLUSTER", PODS);
-        settings.set("CGROUP", format!("/crik-cluster/{}", name(self.number)));
+        settings.set("CGROUP", format!("{CGROUP}/{}", name(self.number)));
         settings.set("AUTHORITY", self.authority.display());
         settings.set("DIRECTORY", self.directory.display());
         settings.set("RUNTIME", runtime()?.display());
@@ -228,13 +232,16 @@ impl NodeIdentity {
 impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.first.kill();
+        // The namespace is not gone before those are waited for that it has from outside.
+        self.kubelet = None;
+        self.others.clear();
         let _ = self.first.wait();
     }
 }
 
 fn run(namespaces: &Namespaces, mut command: Command) -> Result<String> {
     let name = format!("{command:?}");
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = namespaces.spawn(&mut command)?.wait_with_output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     let short: String = name.chars().take(200).collect();

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::dockerfile::{Stage, Step, parse};
 use super::layer::{Layer, Merged};
@@ -206,14 +205,12 @@ fn copy_one(source: &Path, target: &Path, into: bool) -> Result<()> {
 
 /// What tells the files of a path from others: their names, modes and contents.
 fn fingerprint(path: &Path) -> Result<String> {
-    let text = run("tar", &[
-        "--create", "--directory", &path.parent().unwrap_or(Path::new("/")).to_string_lossy(),
-        "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--file", "/dev/shm/crik-fingerprint",
-        &path.file_name().unwrap_or_default().to_string_lossy(),
-    ]);
-    text.with_context(|| path.display().to_string())?;
-    let digest = Sha256::digest(fs::read("/dev/shm/crik-fingerprint")?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    let script = "tar --create --directory \"$1\" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \"$2\" \\
+        | sha256sum";
+    ensure!(path.exists(), "{} is missing", path.display());
+    let directory = path.parent().unwrap_or(Path::new("/")).to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    run("sh", &["-c", script, "sh", &directory, &name])
 }
 
 /// With the network of this machine, as docker has it by default.
