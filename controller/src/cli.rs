@@ -17,6 +17,15 @@ pub struct Cli {
     /// YAML file of Node objects; re-read when it changes.
     #[arg(long, value_name = "FILE", required_if_eq("source", "file"), env = "CRIK_NODES_FILE")]
     pub nodes_file: Option<PathBuf>,
+    /// Kubeconfig of the API server; without it, as kubectl finds one, or as a pod does.
+    #[arg(long, value_name = "FILE", env = "CRIK_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "NAME", env = "CRIK_CONTEXT")]
+    pub context: Option<String>,
+    /// YAML file of more signals.
+    #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
+    pub signals_file: Option<PathBuf>,
     /// Address to serve on; port 0 lets the system choose one, which the log then tells.
     #[arg(long, value_name = "ADDRESS", default_value_t = limits::LISTEN, env = "CRIK_LISTEN")]
     pub listen: SocketAddr,

@@ -1,16 +1,18 @@
 //! What a source tells; the one thing that sources and the index both know.
 
-use crate::node::Node;
+use crate::signals::Observation;
 
 /// What a source tells.
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    /// All nodes that exist.
-    Listed(Vec<Node>),
+    /// All nodes that exist, by name.
+    Listed(Vec<(Box<str>, Observation)>),
     /// A node that exists.
-    Applied(Node),
+    Applied(Box<str>, Observation),
     /// A node that was deleted.
-    Deleted(String),
+    Deleted(Box<str>),
+    /// The source is there, and there is nothing new.
+    Heard,
     /// The source is lost, and why; what is known may be old until the next other event.
     Lost(String),
 }

@@ -13,6 +13,10 @@ pub const LATCH: Duration = Duration::from_secs(30);
 /// How long a deleted node is remembered as gone: longer than any pod's grace period on it in practice.
 pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
 
+/// How many changes are kept for a subscriber that is slow: a cluster's worth of nodes that change at once would be more,
+/// and then looking at all of them again is cheaper.
+pub const CHANGES_KEPT: usize = 1024;
+
 /// The longest wait of one poll; a longer one is shortened to it. Proxies cut idle connections at 60 s or more.
 pub const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
 
@@ -32,6 +36,33 @@ pub const DRAIN: Duration = Duration::from_secs(2);
 /// How long to wait for a connection to end when there is no room for another.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// How long a watch of the API server may last: it ends it then, so that silence means that the connection is dead. Taking
+/// it up again costs one small request.
+pub const WATCH_SECONDS: u32 = 15;
+
+/// How long a connection to the API server may be silent before it is given up: longer than a watch, by what a busy API
+/// server may be late.
+pub const API_SILENCE: Duration = Duration::from_secs(18);
+
+/// How long the API server may say nothing before what is known counts as old, whatever the reason; within 30 s.
+pub const API_LOST: Duration = Duration::from_secs(25);
+
+/// How long a connection to the API server may take, so that a second try fits into [`API_LOST`].
+pub const API_CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a watch that was answered has to go on before it counts as good.
+pub const WATCH_SETTLE: Duration = Duration::from_millis(200);
+
+/// How long to wait before the API server is asked again, at first and at most. One that comes back is asked by all its
+/// clients at once.
+pub const API_RETRY_MIN: Duration = Duration::from_millis(100);
+/// See [`API_RETRY_MIN`].
+pub const API_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How many nodes are asked for at once: with image lists and all they are up to 25 KB each, and a page is held in memory
+/// as a whole.
+pub const LIST_PAGE: u32 = 100;
+
 /// How soon after a change the nodes file is read: a file that is written in place changes several times.
 pub const FILE_SETTLE: Duration = Duration::from_millis(5);
 
@@ -41,6 +72,10 @@ pub const FILE_RETRY: Duration = Duration::from_secs(1);
 /// How often a good nodes file is looked at without being told: network file systems and directories that were moved
 /// away tell nothing (inotify(7)).
 pub const FILE_RECHECK: Duration = Duration::from_secs(5);
+
+/// The longest text that is kept of what was observed, in characters: messages and annotations may be of any length, and
+/// there are many nodes.
+pub const OBSERVED_MAX: usize = 256;
 
 /// The longest name of a Kubernetes object (RFC 1123 subdomain).
 pub const NAME_MAX: usize = 253;

@@ -1,6 +1,15 @@
-//! What the signals need of a Node object; the rest, image lists above all, is dropped before anything is kept.
+//! What the signals may read of a Node object. It is held only until the signals have been looked for.
+//!
+//! The rest of the object, which is most of it, is skipped while it is read: image lists, managed fields, addresses. The
+//! field names are those of the API (k8s.io/api/core/v1).
 
-use k8s_openapi::api::core::v1::Node as Object;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use crate::signals::Ready;
 
 /// A Node, pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +20,14 @@ pub struct Node {
     pub uid: String,
     /// Changes with each boot of the machine.
     pub boot_id: String,
+    /// True if `metadata.deletionTimestamp` is set: the Node goes as soon as it has no finalizers.
+    pub deleting: bool,
+    /// Who has something to do before the Node goes.
+    pub finalizers: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
     /// `spec.unschedulable`.
     pub unschedulable: bool,
     /// Its taints.
@@ -20,53 +37,118 @@ pub struct Node {
 }
 
 /// A taint.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Taint {
     /// Its key.
     pub key: String,
+    /// Its value, often empty.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub value: String,
     /// Its effect.
+    #[serde(default, deserialize_with = "or_empty")]
     pub effect: String,
 }
 
+impl fmt::Display for Taint {
+    /// As kubectl writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let equals = if self.value.is_empty() { "" } else { "=" };
+        write!(f, "{}{equals}{}:{}", self.key, self.value, self.effect)
+    }
+}
+
 /// A condition.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Condition {
     /// Its type.
+    #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// Its reason.
+    #[serde(default, deserialize_with = "or_empty")]
     pub reason: String,
     /// Its message.
+    #[serde(default, deserialize_with = "or_empty")]
     pub message: String,
 }
 
 impl Node {
-    /// The status of the condition Ready; `Unknown` if there is none.
-    pub fn ready(&self) -> &str {
+    /// The status of the condition Ready.
+    pub fn ready(&self) -> Ready {
         let ready = self.conditions.iter().find(|condition| condition.kind == "Ready");
-        ready.map_or("Unknown", |condition| &condition.status)
+        match ready.map(|condition| &*condition.status) {
+            Some("True") => Ready::True,
+            Some("False") => Ready::False,
+            _ => Ready::Unknown,
+        }
     }
 }
 
+/// A Node object as it is read. A field that is null is as good as absent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Object {
+    /// What every object has.
+    pub metadata: Metadata,
+    spec: Option<Spec>,
+    status: Option<Status>,
+}
+
+/// What every object has.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Metadata {
+    /// The name; required, but what an error says of its lack is better said later.
+    pub name: Option<String>,
+    /// Where a watch goes on.
+    pub resource_version: Option<String>,
+    uid: Option<String>,
+    deletion_timestamp: Option<IgnoredAny>,
+    finalizers: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    unschedulable: Option<bool>,
+    taints: Option<Vec<Taint>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    conditions: Option<Vec<Condition>>,
+    node_info: Option<Info>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    #[serde(rename = "bootID")]
+    boot_id: Option<String>,
+}
+
+fn or_empty<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(Option::deserialize(text)?.unwrap_or_default())
+}
+
 impl From<Object> for Node {
-    fn from(object: Object) -> Self {
-        let spec = object.spec.unwrap_or_default();
-        let status = object.status.unwrap_or_default();
-        let conditions = status.conditions.unwrap_or_default().into_iter().map(|condition| Condition {
-            kind: condition.type_,
-            status: condition.status,
-            reason: condition.reason.unwrap_or_default(),
-            message: condition.message.unwrap_or_default(),
-        });
-        let taints = spec.taints.unwrap_or_default().into_iter();
+    fn from(Object { metadata, spec, status }: Object) -> Self {
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         Self {
-            name: object.metadata.name.unwrap_or_default(),
-            uid: object.metadata.uid.unwrap_or_default(),
-            boot_id: status.node_info.map(|info| info.boot_id).unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+            uid: metadata.uid.unwrap_or_default(),
+            boot_id: status.node_info.and_then(|info| info.boot_id).unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            finalizers: metadata.finalizers.unwrap_or_default(),
+            labels: metadata.labels.unwrap_or_default(),
+            annotations: metadata.annotations.unwrap_or_default(),
             unschedulable: spec.unschedulable.unwrap_or_default(),
-            taints: taints.map(|taint| Taint { key: taint.key, effect: taint.effect }).collect(),
-            conditions: conditions.collect(),
+            taints: spec.taints.unwrap_or_default(),
+            conditions: status.conditions.unwrap_or_default(),
         }
     }
 }

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 use crate::cli::{Cli, SourceKind};
 use crate::event::Event;
 use crate::index::Index;
-use crate::{logging, serve, source};
+use crate::signals::Signals;
+use crate::{logging, serve, signals, source};
 
 /// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -49,17 +50,25 @@ async fn serve_nodes(cli: Cli) -> Result<()> {
     Ok(())
 }
 
+/// The built-in signals and those of the signals file.
+fn signals(cli: &Cli) -> Result<Signals> {
+    let more = cli.signals_file.as_deref().map(signals::read).transpose()?;
+    Ok(Signals::built_in().with(more.unwrap_or_default()))
+}
+
 async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
+    let signals = Arc::new(signals(cli)?);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
             let path = path.clone().context("--source file needs --nodes-file")?;
-            tokio::spawn(source::file::run(path, events));
+            tokio::spawn(source::file::run(path, signals, events));
         }
         (SourceKind::Kubernetes, _) => {
-            let client = kube::Client::try_default()
-                .await
-                .context("no way to the API server; run in a pod with a ServiceAccount, or set KUBECONFIG")?;
-            tokio::spawn(source::kubernetes::run(client, events));
+            let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
+            let (client, answered) = config
+                .and_then(source::reach::watching_client)
+                .context("there is no way to the API server")?;
+            tokio::spawn(source::kubernetes::run(client, answered, signals, events));
         }
     }
     Ok(())

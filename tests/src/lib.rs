@@ -16,6 +16,7 @@ pub mod output;
 pub mod pod;
 pub mod rootfs;
 pub mod shared;
+pub mod signal_fixture;
 pub mod spec;
 pub mod story;
 pub mod table;

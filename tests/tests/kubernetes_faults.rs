@@ -184,7 +184,11 @@ fn a_controller_that_is_killed_in_the_middle_of_a_shutdown_knows_it_again() -> R
     watched.is_fresh("a", NodeState::ShuttingDown)?;
     // From here on only the latch tells: the node controller has overwritten what the kubelet said.
     watched.plane.silence("a")?;
-    watched.plane.api().patch("/api/v1/nodes/a", PatchKind::Merge, &json!({"metadata": {"labels": {"seen": "yes"}}}))?;
+    watched.plane.api().patch(
+        "/api/v1/nodes/a",
+        PatchKind::Merge,
+        &json!({"metadata": {"labels": {"seen": "yes"}}}),
+    )?;
     watched.plane.create_node(&TestNode::ready("b"))?;
     watched.is_fresh("b", NodeState::Ready)?;
     ensure!(watched.controller.status("a")?.state == NodeState::ShuttingDown);
@@ -208,9 +212,12 @@ fn a_right_that_is_missing_is_named() -> Result<()> {
     for (verbs, missing) in [(json!(["get", "watch"]), "list"), (json!(["get", "list"]), "watch")] {
         plane.set_controllers_verbs(&verbs)?;
         let controller = Controller::trying_to_watch(&kubeconfig, &[])?;
-        let says = |line: &str| line.contains("nodes") && line.contains(&format!("cannot {missing} resource"));
-        wait_for(&format!("a message that names {missing}"), || controller.log().lines().any(says).then_some(()))
-            .with_context(|| controller.log())?;
+        let says =
+            |line: &str| line.contains("nodes") && line.contains(&format!("cannot {missing} resource"));
+        wait_for(&format!("a message that names {missing}"), || {
+            controller.log().lines().any(says).then_some(())
+        })
+        .with_context(|| controller.log())?;
     }
     Ok(())
 }
@@ -222,7 +229,8 @@ fn a_right_that_is_given_later_is_used_without_a_restart() -> Result<()> {
     let account = plane.create_controllers_identity()?;
     plane.set_controllers_verbs(&json!([]))?;
     let controller = Controller::trying_to_watch(&plane.kubeconfig_of(account)?, &[])?;
-    wait_for("the refusal", || controller.log().contains("cannot list").then_some(())).with_context(|| controller.log())?;
+    wait_for("the refusal", || controller.log().contains("cannot list").then_some(()))
+        .with_context(|| controller.log())?;
     ensure!(get(&controller.url("/readyz"))?.status == 503);
     ensure!(get(&controller.url("/v1/nodes/a"))?.status == 503, "a state was told that nobody knows");
     plane.set_controllers_verbs(&json!(["get", "list", "watch"]))?;

@@ -42,17 +42,17 @@ pub async fn one(
         Err(problem) => return answer::error(StatusCode::BAD_REQUEST, problem),
     };
     let deadline = Instant::now() + wait;
-    // Subscribed before the first look, so that no change falls between the two.
-    let (mut changes, mut stopping) = (app.index.changes(), app.stopping.clone());
-    let Some(mut status) = app.index.get(&name) else { return answer::not_ready() };
+    // Made before the first look, so that no change falls between the two.
+    let (mut waiter, mut stopping) = (app.index.watch(&name), app.stopping.clone());
+    let Some(mut status) = waiter.status() else { return answer::not_ready() };
     let since = since.unwrap_or_else(|| status.version.clone());
     while status.version == since {
         tokio::select! {
-            _ = changes.changed() => {}
+            () = waiter.changed() => {}
             () = sleep_until(deadline) => break,
             _ = stopping.wait_for(|stop| *stop) => break,
         }
-        match app.index.get(&name) {
+        match waiter.status() {
             Some(now) => status = now,
             None => return answer::not_ready(),
         }

@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -15,9 +16,11 @@ use tokio::time::{sleep, timeout};
 use super::nodes_file::{FileError, parse};
 use crate::event::Event;
 use crate::limits;
+use crate::node::Node;
+use crate::signals::Signals;
 
 /// Reads the file now and whenever it changes, until nobody listens.
-pub async fn run(path: PathBuf, events: Sender<Event>) {
+pub async fn run(path: PathBuf, signals: Arc<Signals>, events: Sender<Event>) {
     let (told, mut changes) = mpsc::channel(1);
     let mut watch = Watch { told, path, watcher: None, complaint: String::new() };
     let (mut good, mut was_told) = (None, false);
@@ -27,7 +30,7 @@ pub async fn run(path: PathBuf, events: Sender<Event>) {
         if good.is_none() || !was_told {
             watch.set();
         }
-        if let Some(event) = read(&watch.path, &mut good)
+        if let Some(event) = read(&watch.path, &signals, &mut good)
             && events.send(event).await.is_err()
         {
             return;
@@ -44,7 +47,7 @@ pub async fn run(path: PathBuf, events: Sender<Event>) {
 }
 
 /// Reads the file; none if it has the `good` text of last time.
-fn read(path: &Path, good: &mut Option<String>) -> Option<Event> {
+fn read(path: &Path, signals: &Signals, good: &mut Option<String>) -> Option<Event> {
     let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.into(), source });
     if matches!((&text, &*good), (Ok(text), Some(good)) if text == good) {
         return None;
@@ -52,7 +55,8 @@ fn read(path: &Path, good: &mut Option<String>) -> Option<Event> {
     match text.and_then(|text| Ok((parse(path, &text)?, text))) {
         Ok((nodes, text)) => {
             *good = Some(text);
-            Some(Event::Listed(nodes))
+            let seen = |node: &Node| (node.name.as_str().into(), signals.observe(node));
+            Some(Event::Listed(nodes.iter().map(seen).collect()))
         }
         Err(error) => {
             *good = None;

@@ -3,3 +3,6 @@
 pub mod file;
 pub mod kubernetes;
 mod nodes_file;
+pub mod reach;
+mod trouble;
+mod watched;

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::Node as Object;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::node::Node;
+use crate::node::{Node, Object};
 
 /// Why the file cannot be used.
 #[derive(Debug, Error)]

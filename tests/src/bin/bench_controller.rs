@@ -56,8 +56,10 @@ fn main() -> Result<()> {
 /// A real API server: the whole way from a kubelet's or an operator's request to the agent.
 fn real(sizes: &[usize]) -> Result<()> {
     println!("real kube-apiserver and etcd, TLS; the controller's own ServiceAccount");
-    println!("{:>7} {:>11} {:>10} {:>10} {:>12} {:>22} {:>12}", "nodes", "first ready", "resident", "peak", "CPU, quiet",
-             "PATCH sent → agent", "");
+    println!(
+        "{:>7} {:>11} {:>10} {:>10} {:>12} {:>22} {:>12}",
+        "nodes", "first ready", "resident", "peak", "CPU, quiet", "PATCH sent → agent", ""
+    );
     println!("{:>7} {:>11} {:>10} {:>10} {:>12} {:>22} {:>12}", "", "", "", "", "", "p50", "p99");
     let plane = ControlPlane::start()?;
     let account = plane.create_controllers_identity()?;
@@ -73,13 +75,21 @@ fn real(sizes: &[usize]) -> Result<()> {
         let latencies = changes(&controller, size, |number, cordoned| {
             let began = Instant::now();
             let patch = json!({"spec": {"unschedulable": cordoned}});
-            plane.api().patch(&format!("/api/v1/nodes/{}", node::name(number)), PatchKind::Strategic, &patch)?;
+            plane.api().patch(
+                &format!("/api/v1/nodes/{}", node::name(number)),
+                PatchKind::Strategic,
+                &patch,
+            )?;
             Ok(began)
         })?;
         println!(
             "{size:>7} {:>9.2} s {:>6.1} MiB {:>6.1} MiB {:>10.2} % {:>19.1} ms {:>9.1} ms",
-            ready.as_secs_f64(), mib(resident), mib(peak), quiet * 100.0,
-            percentile(&latencies, 50), percentile(&latencies, 99),
+            ready.as_secs_f64(),
+            mib(resident),
+            mib(peak),
+            quiet * 100.0,
+            percentile(&latencies, 50),
+            percentile(&latencies, 99),
         );
     }
     println!();
@@ -107,9 +117,22 @@ fn create(plane: &ControlPlane, numbers: std::ops::Range<usize>) -> Result<()> {
 
 /// A synthetic API server: more changes a second than a real one makes here.
 fn synthetic(sizes: &[usize]) -> Result<()> {
-    println!("synthetic API server of the harness (list and watch over HTTP, no TLS); every status changes once in {ROUND:?}");
-    println!("{:>7} {:>11} {:>10} {:>10} {:>12} {:>10} {:>8} {:>10} {:>10} {:>10}", "nodes", "first ready", "resident", "peak",
-             "CPU, churn", "changes/s", "polls", "a poll", "p50", "p99");
+    println!(
+        "synthetic API server of the harness (list and watch over HTTP, no TLS); every status changes once in {ROUND:?}"
+    );
+    println!(
+        "{:>7} {:>11} {:>10} {:>10} {:>12} {:>10} {:>8} {:>10} {:>10} {:>10}",
+        "nodes",
+        "first ready",
+        "resident",
+        "peak",
+        "CPU, churn",
+        "changes/s",
+        "polls",
+        "a poll",
+        "p50",
+        "p99"
+    );
     for &size in sizes {
         let server = SyntheticApiServer::start(size)?;
         let began = Instant::now();
@@ -137,12 +160,19 @@ fn synthetic(sizes: &[usize]) -> Result<()> {
         })?;
         println!(
             "{size:>7} {:>9.2} s {:>6.1} MiB {:>6.1} MiB {:>10.1} % {:>10.0} {polls:>8} {:>6.1} KiB {:>7.1} ms {:>7.1} ms",
-            ready.as_secs_f64(), mib(resident), mib(usage::peak(controller.pid())?), share * 100.0,
-            beats as f64 / WATCHED.as_secs_f64(), a_poll / 1024.0,
-            percentile(&latencies, 50), percentile(&latencies, 99),
+            ready.as_secs_f64(),
+            mib(resident),
+            mib(usage::peak(controller.pid())?),
+            share * 100.0,
+            beats as f64 / WATCHED.as_secs_f64(),
+            a_poll / 1024.0,
+            percentile(&latencies, 50),
+            percentile(&latencies, 99),
         );
     }
-    println!("\nfirst ready: from the start of the process; CPU: of one processor; p50, p99: from the change to the answer of a");
+    println!(
+        "\nfirst ready: from the start of the process; CPU: of one processor; p50, p99: from the change to the answer of a"
+    );
     println!("waiting poll, one poll for each of so many nodes, under the same churn\n");
     Ok(())
 }
@@ -173,7 +203,8 @@ fn processor_share(controller: &Controller, happens: impl FnOnce()) -> Result<f6
 fn swarm(controller: &Controller, nodes: usize) -> Result<Swarm> {
     let list = get(&controller.url("/v1/nodes"))?.json();
     let statuses = list["nodes"].as_array().context("no list")?;
-    let text = |status: &serde_json::Value, field: &str| status[field].as_str().unwrap_or_default().to_owned();
+    let text =
+        |status: &serde_json::Value, field: &str| status[field].as_str().unwrap_or_default().to_owned();
     let versions: BTreeMap<_, _> = statuses.iter().map(|s| (text(s, "name"), text(s, "version"))).collect();
     let wanted = (0..nodes.min(POLLS)).map(node::name);
     let polls = wanted.map(|name| (name.clone(), versions.get(&name).cloned().unwrap_or_default())).collect();
@@ -185,13 +216,21 @@ fn swarm(controller: &Controller, nodes: usize) -> Result<Swarm> {
 }
 
 /// Times changes with a swarm of its own.
-fn changes(controller: &Controller, nodes: usize, change: impl FnMut(usize, bool) -> Result<Instant>) -> Result<Vec<f64>> {
+fn changes(
+    controller: &Controller,
+    nodes: usize,
+    change: impl FnMut(usize, bool) -> Result<Instant>,
+) -> Result<Vec<f64>> {
     let mut swarm = swarm(controller, nodes)?;
     timed(&mut swarm, nodes.min(POLLS), change)
 }
 
 /// Cordons a node and waits for its agent to hear of it, again and again; the times in milliseconds, in order.
-fn timed(swarm: &mut Swarm, polls: usize, mut change: impl FnMut(usize, bool) -> Result<Instant>) -> Result<Vec<f64>> {
+fn timed(
+    swarm: &mut Swarm,
+    polls: usize,
+    mut change: impl FnMut(usize, bool) -> Result<Instant>,
+) -> Result<Vec<f64>> {
     let mut latencies = Vec::new();
     for round in 0..CHANGES {
         let number = round * 7919 % polls;
@@ -233,7 +272,10 @@ fn middle(mut loads: Vec<Load>) -> Load {
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    sorted
+        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 fn mib(bytes: u64) -> f64 {

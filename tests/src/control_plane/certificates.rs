@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// A certificate authority of its own, and what it has signed, all as PEM files of one directory.
@@ -76,7 +77,8 @@ impl Certificates {
         params.extended_key_usages = vec![usage];
         let key = KeyPair::generate()?;
         let signed = params.signed_by(&key, &self.issuer).with_context(|| format!("cannot sign {file}"))?;
-        let pair = Pair { certificate: self.path(&format!("{file}.crt")), key: self.path(&format!("{file}.key")) };
+        let pair =
+            Pair { certificate: self.path(&format!("{file}.crt")), key: self.path(&format!("{file}.key")) };
         fs::write(&pair.certificate, signed.pem())?;
         fs::write(&pair.key, key.serialize_pem())?;
         Ok(pair)

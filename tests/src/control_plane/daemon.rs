@@ -78,7 +78,13 @@ impl Daemon {
             (ended.is_some() || condition()).then_some(())
         });
         if let Some(status) = ended {
-            bail!("{} ended with {:?}/{:?}: {}", self.name, status.code(), status.signal(), self.last_words());
+            bail!(
+                "{} ended with {:?}/{:?}: {}",
+                self.name,
+                status.code(),
+                status.signal(),
+                self.last_words()
+            );
         }
         waited.with_context(|| self.last_words())
     }

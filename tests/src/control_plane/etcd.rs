@@ -63,7 +63,8 @@ impl Etcd {
     }
 
     fn ask(&self, verb: &str, body: &Value) -> Result<Value> {
-        let mut answer = ureq::post(format!("{}/v3/kv/{verb}", self.url())).send(serde_json::to_vec(body)?)?;
+        let mut answer =
+            ureq::post(format!("{}/v3/kv/{verb}", self.url())).send(serde_json::to_vec(body)?)?;
         Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
     }
 

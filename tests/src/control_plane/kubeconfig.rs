@@ -35,7 +35,9 @@ pub fn write(path: &Path, server: &str, authority: &Path, identity: &Identity<'_
 
 fn user(identity: &Identity<'_>) -> Value {
     match identity {
-        Identity::Certificate(pair) => json!({"client-certificate": pair.certificate, "client-key": pair.key}),
+        Identity::Certificate(pair) => {
+            json!({"client-certificate": pair.certificate, "client-key": pair.key})
+        }
         Identity::TokenFile(path) => json!({"tokenFile": path}),
     }
 }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::api::PatchKind;
 use super::ControlPlane;
+use super::api::PatchKind;
 use crate::controller::TestNode;
 
 impl ControlPlane {

@@ -36,14 +36,16 @@ impl ControlPlane {
     /// The API server refuses.
     pub fn token(&self, account: Account<'_>, request: TokenRequest<'_>) -> Result<String> {
         let base = format!("/api/v1/namespaces/{}", account.namespace);
-        let mut spec = json!({"expirationSeconds": if request.seconds == 0 { 3600 } else { request.seconds }});
+        let mut spec =
+            json!({"expirationSeconds": if request.seconds == 0 { 3600 } else { request.seconds }});
         if !request.audience.is_empty() {
             spec["audiences"] = json!([request.audience]);
         }
         if !request.pod.is_empty() {
             let pod = self.api().get(&format!("{base}/pods/{}", request.pod))?;
             let uid = &pod["metadata"]["uid"];
-            spec["boundObjectRef"] = json!({"apiVersion": "v1", "kind": "Pod", "name": request.pod, "uid": uid});
+            spec["boundObjectRef"] =
+                json!({"apiVersion": "v1", "kind": "Pod", "name": request.pod, "uid": uid});
         }
         let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
         let answer = self.api().create(&format!("{base}/serviceaccounts/{}/token", account.name), &asked)?;
@@ -74,7 +76,8 @@ impl ControlPlane {
     /// # Errors
     /// The manifest cannot be read, or the API server refuses it.
     pub fn create_controllers_identity(&self) -> Result<Account<'static>> {
-        let identity = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+        let identity =
+            ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
         let wanted = |object: &Value| object["kind"].as_str().is_some_and(|kind| identity.contains(&kind));
         let objects: Vec<Value> = manifest()?.into_iter().filter(wanted).collect();
         self.api().create_all(&objects)?;

@@ -18,7 +18,10 @@ pub struct Load {
 /// # Errors
 /// wrk is missing, or an answer was not a success.
 pub fn load(url: &str, seconds: u32) -> Result<Load> {
-    let said = run("wrk", &["--threads=1", "--connections=32", &format!("--duration={seconds}s"), "--latency", url])?;
+    let said = run(
+        "wrk",
+        &["--threads=1", "--connections=32", &format!("--duration={seconds}s"), "--latency", url],
+    )?;
     anyhow::ensure!(!said.contains("Non-2xx") && !said.contains("Socket errors"), "{said}");
     let field = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
     let per_second = field("Requests/sec:").context("wrk told no throughput")?.parse()?;

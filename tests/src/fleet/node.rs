@@ -47,7 +47,12 @@ pub fn conditions(heartbeat: &str) -> Value {
                "lastHeartbeatTime": heartbeat, "lastTransitionTime": "2026-01-01T00:00:00Z"})
     };
     json!([
-        condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        condition(
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available"
+        ),
         condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         condition("KernelDeadlock", "False", "KernelHasNoDeadlock", "kernel has no deadlock"),
@@ -91,8 +96,10 @@ fn resources(memory: &str) -> Value {
 
 /// By digest and by tag, as containerd has it. The fleet shares its images by pools of nodes.
 fn image(pool: u32, number: u32) -> Value {
-    let repository = format!("602401143452.dkr.ecr.eu-central-1.amazonaws.com/team-{pool}/some-service-{number}");
-    let digest = format!("{:064x}", u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834));
+    let repository =
+        format!("602401143452.dkr.ecr.eu-central-1.amazonaws.com/team-{pool}/some-service-{number}");
+    let digest =
+        format!("{:064x}", u128::from(number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834));
     json!({"names": [format!("{repository}@sha256:{digest}"), format!("{repository}:v1.{number}.{pool}-build.20260101")],
            "sizeBytes": 187_654_321 + number})
 }

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::Router;
@@ -23,6 +23,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::node;
+
+/// How long a watch lasts whose client does not say; a real one chooses from half an hour on (`--min-request-timeout`).
+const WATCH_SECONDS: u64 = 1800;
 
 /// Lists and watches of a fleet that it holds in memory.
 pub struct SyntheticApiServer {
@@ -146,6 +149,7 @@ struct Asked {
     #[serde(rename = "continue")]
     from: Option<usize>,
     resource_version: Option<String>,
+    timeout_seconds: Option<u64>,
     #[serde(default)]
     send_initial_events: bool,
 }
@@ -189,7 +193,8 @@ fn watch(shared: &Arc<Mutex<Fleet>>, asked: &Asked) -> Response {
     }
     fleet.watchers.push(sender);
     let later = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
-    answer(Body::from_stream(stream::iter(events).chain(later).map(Ok::<_, Infallible>)))
+    let over = tokio::time::sleep(Duration::from_secs(asked.timeout_seconds.unwrap_or(WATCH_SECONDS)));
+    answer(Body::from_stream(stream::iter(events).chain(later).take_until(over).map(Ok::<_, Infallible>)))
 }
 
 fn bookmark(version: u64) -> Value {

@@ -37,7 +37,8 @@ pub fn processor(pid: u32) -> Result<Duration> {
     // The name may have spaces; behind it come the state and, as 14th and 15th fields of all, user and system time.
     let (_, rest) = text.rsplit_once(')').context("no name")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks = fields.get(11).context("no time")?.parse::<u64>()? + fields.get(12).context("no time")?.parse::<u64>()?;
+    let ticks = fields.get(11).context("no time")?.parse::<u64>()?
+        + fields.get(12).context("no time")?.parse::<u64>()?;
     // Linux counts these in hundredths on every architecture that crik runs on (USER_HZ).
     Ok(Duration::from_millis(ticks * 10))
 }

@@ -1,0 +1,30 @@
+//! What subscribers are told.
+
+use std::sync::Arc;
+
+use crik_api::{NodeState, NodeStatus};
+
+/// A change that can be seen from outside.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A node's status changed.
+    Node(Arc<NodeChange>),
+    /// The source was lost, so that every status is stale now, or it is back. Every node's version has changed.
+    Source {
+        /// True if it was lost.
+        stale: bool,
+    },
+}
+
+/// How a node's status changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NodeChange {
+    /// The state before; `unknown` if the node was not known.
+    pub was: NodeState,
+    /// The status now; `unknown` if the node is forgotten.
+    pub status: NodeStatus,
+    /// The UID of the Node object.
+    pub uid: Box<str>,
+    /// The boot that the change belongs to.
+    pub boot_id: Box<str>,
+}

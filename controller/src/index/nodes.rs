@@ -1,0 +1,250 @@
+//! The nodes, and what follows from what is told of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use crik_api::{NodeState, NodeStatus};
+use tokio::sync::broadcast;
+
+use super::change::{Change, NodeChange};
+use super::counts::Counts;
+use super::waiters::Waiters;
+use crate::event::Event;
+use crate::limits;
+use crate::signals::Observation;
+use crate::state::{Moment, Tracked};
+
+/// The nodes by name.
+pub struct Nodes {
+    by_name: BTreeMap<Box<str>, Entry>,
+    /// When which node changes by time alone.
+    due: BTreeSet<(Moment, Box<str>)>,
+    /// How many nodes are in each state.
+    by_state: BTreeMap<&'static str, usize>,
+    /// How often each signal has appeared.
+    appeared: BTreeMap<Box<str>, u64>,
+    /// True once the first list is complete.
+    pub listed: bool,
+    /// Why the source is lost, as long as it is.
+    lost: Option<String>,
+    /// When anything was last heard from the source.
+    heard: Option<Moment>,
+    /// Tells this process's versions from those of another replica, or of itself before a restart.
+    epoch: u64,
+    /// The number of the last change.
+    change: u64,
+    /// Who waits for which node.
+    pub waiters: Waiters,
+    /// Where changes are told.
+    pub changes: broadcast::Sender<Change>,
+}
+
+struct Entry {
+    tracked: Tracked,
+    /// The number of the change that made it what it is.
+    change: u64,
+}
+
+impl Nodes {
+    /// None yet.
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            due: BTreeSet::new(),
+            by_state: Counts::none(),
+            appeared: BTreeMap::new(),
+            listed: false,
+            lost: None,
+            heard: None,
+            epoch,
+            change: 0,
+            waiters: Waiters::default(),
+            changes: broadcast::Sender::new(limits::CHANGES_KEPT),
+        }
+    }
+
+    /// Takes in what a source tells.
+    pub fn apply(&mut self, event: Event, now: Moment) {
+        if !matches!(event, Event::Lost(_)) {
+            self.heard = Some(now);
+        }
+        match event {
+            Event::Listed(all) => self.list(all, now),
+            Event::Applied(name, observation) => self.see(name, observation, now),
+            Event::Deleted(name) => self.delete(&name, now),
+            Event::Heard => {}
+            Event::Lost(why) => return self.lose(why),
+        }
+        // Last, so that nobody who is woken by it sees what was old.
+        self.recover();
+    }
+
+    /// Does what is due by time alone.
+    pub fn tick(&mut self, now: Moment) {
+        while let Some((due, name)) = self.due.first().cloned().filter(|(due, _)| *due <= now) {
+            self.due.remove(&(due, name.clone()));
+            let Some(entry) = self.by_name.get(&name) else { continue };
+            match entry.tracked.clone().after(now) {
+                Some(tracked) => self.store(name, Some(tracked)),
+                None => self.store(name, None),
+            }
+        }
+    }
+
+    /// When the next node changes by time alone.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// What is said of a node.
+    pub fn status(&self, name: &str) -> NodeStatus {
+        self.describe(name, self.by_name.get(name))
+    }
+
+    /// What is said of all nodes.
+    pub fn statuses(&self) -> Vec<NodeStatus> {
+        self.by_name.iter().map(|(name, entry)| self.describe(name, Some(entry))).collect()
+    }
+
+    /// Numbers for metrics.
+    pub fn counts(&self, now: Moment) -> Counts {
+        let mut shown: BTreeMap<Box<str>, usize> = BTreeMap::new();
+        let living = self.by_name.values().filter(|entry| entry.tracked.state() != NodeState::Gone);
+        for signal in living.flat_map(|entry| entry.tracked.observation().signals()) {
+            *shown.entry(signal.into()).or_default() += 1;
+        }
+        Counts {
+            nodes: self.by_state.clone(),
+            shown,
+            appeared: self.appeared.clone(),
+            silence: self.heard.map(|heard| now.saturating_sub(heard)),
+            stale: self.lost.is_some(),
+            waiting: self.waiters.count(),
+        }
+    }
+
+    fn describe(&self, name: &str, entry: Option<&Entry>) -> NodeStatus {
+        let change = entry.map_or(0, |entry| entry.change);
+        let stale = if self.lost.is_some() { "-stale" } else { "" };
+        NodeStatus {
+            name: name.to_owned(),
+            state: entry.map_or(NodeState::Unknown, |entry| entry.tracked.state()),
+            version: format!("{:x}-{change}{stale}", self.epoch),
+            reasons: entry.map(|entry| entry.tracked.reasons()).unwrap_or_default(),
+            hints: entry.map(|entry| entry.tracked.hints()).unwrap_or_default(),
+            stale: self.lost.is_some(),
+        }
+    }
+
+    fn recover(&mut self) {
+        if self.lost.take().is_some() {
+            tracing::info!("the source of nodes is back");
+            self.tell_all(false);
+        }
+    }
+
+    /// Says each cause once, however often it is tried again: someone who repairs a file wants to see the next error.
+    fn lose(&mut self, why: String) {
+        if self.lost.as_ref() == Some(&why) {
+            return;
+        }
+        tracing::warn!("the source of nodes is lost, so states may be old: {why}");
+        if self.lost.replace(why).is_none() {
+            self.tell_all(true);
+        }
+    }
+
+    /// A list has no deletions: a node that is not in it any more was deleted meanwhile.
+    fn list(&mut self, all: Vec<(Box<str>, Observation)>, now: Moment) {
+        let listed: HashSet<&str> = all.iter().map(|(name, _)| &**name).collect();
+        let missing: Vec<Box<str>> =
+            self.by_name.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
+        missing.iter().for_each(|name| self.delete(name, now));
+        all.into_iter().for_each(|(name, observation)| self.see(name, observation, now));
+        if !self.listed {
+            self.listed = true;
+            self.waiters.wake_all();
+            tracing::info!(nodes = self.by_name.len(), "the first list of nodes is complete");
+        }
+    }
+
+    /// Most of what is told of a node is that it lives, which changes nothing here.
+    fn see(&mut self, name: Box<str>, observation: Observation, now: Moment) {
+        let known = self.by_name.get(&name).map(|entry| &entry.tracked);
+        if known.is_some_and(|tracked| tracked.stands(&observation)) {
+            return;
+        }
+        for signal in observation.signals() {
+            if !known.is_some_and(|tracked| tracked.observation().shows(signal)) {
+                *self.appeared.entry(signal.into()).or_default() += 1;
+            }
+        }
+        let tracked = match known {
+            Some(tracked) => tracked.clone().seen(observation, now),
+            None => Tracked::new(observation),
+        };
+        self.store(name, Some(tracked));
+    }
+
+    fn delete(&mut self, name: &str, now: Moment) {
+        if let Some((name, entry)) = self.by_name.get_key_value(name) {
+            let tracked = entry.tracked.clone().deleted(now);
+            self.store(name.clone(), Some(tracked));
+        }
+    }
+
+    /// Puts `tracked` in the place of what is there, or forgets it; counts and tells a change only if it is one that can
+    /// be seen from outside.
+    fn store(&mut self, name: Box<str>, tracked: Option<Tracked>) {
+        let before = self.by_name.remove(&name);
+        let was = before.as_ref().map_or(NodeState::Unknown, |entry| entry.tracked.state());
+        let state = tracked.as_ref().map_or(NodeState::Unknown, Tracked::state);
+        let same = match (&before, &tracked) {
+            (Some(before), Some(now)) => before.tracked.looks_like(now),
+            _ => false,
+        };
+        if let Some(due) = before.as_ref().and_then(|entry| entry.tracked.due()) {
+            self.due.remove(&(due, name.clone()));
+        }
+        if let Some(due) = tracked.as_ref().and_then(Tracked::due) {
+            self.due.insert((due, name.clone()));
+        }
+        self.count(was, state);
+        let change = before.as_ref().filter(|_| same).map_or(self.change + 1, |entry| entry.change);
+        self.change = self.change.max(change);
+        let last = tracked.as_ref().or(before.as_ref().map(|entry| &entry.tracked)).map(Tracked::identity);
+        if let Some(tracked) = tracked {
+            self.by_name.insert(name.clone(), Entry { tracked, change });
+        }
+        if !same && let Some((uid, boot_id)) = last {
+            self.tell(&name, was, uid, boot_id);
+        }
+    }
+
+    fn count(&mut self, was: NodeState, state: NodeState) {
+        if let Some(number) = self.by_state.get_mut(was.as_str()) {
+            *number -= 1;
+        }
+        if let Some(number) = self.by_state.get_mut(state.as_str()) {
+            *number += 1;
+        }
+    }
+
+    fn tell(&self, name: &str, was: NodeState, uid: Box<str>, boot_id: Box<str>) {
+        self.waiters.wake(name);
+        let status = self.status(name);
+        if was != status.state {
+            // Ready nodes of the first list would be a line each.
+            if (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
+                tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
+            }
+        }
+        // Nobody may listen.
+        let _ = self.changes.send(Change::Node(Arc::new(NodeChange { was, status, uid, boot_id })));
+    }
+
+    fn tell_all(&self, stale: bool) {
+        self.waiters.wake_all();
+        let _ = self.changes.send(Change::Source { stale });
+    }
+}

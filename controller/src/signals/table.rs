@@ -1,0 +1,201 @@
+//! All built-in signals, each with who writes it and where that is written.
+//!
+//! Sources were read on 2026-11-23 and 2026-11-24. Every row has a Node that shows it in `fixtures/nodes/`.
+
+use std::borrow::Cow::Borrowed;
+
+use super::matcher::{By, Matcher, Test, Tests, Text};
+use super::{Class, Signal};
+
+/// Anything passes.
+const ANY: Tests = Borrowed(&[]);
+
+/// Azure's scheduled events after which what runs on the machine is lost; the fifth and last is Freeze.
+/// <https://learn.microsoft.com/azure/virtual-machines/linux/scheduled-events>
+static FATAL: [Text; 4] =
+    [Borrowed("Preempt"), Borrowed("Terminate"), Borrowed("Reboot"), Borrowed("Redeploy")];
+
+/// All signals.
+pub static TABLE: [Signal; 31] = [
+    // Kubelet, graceful node shutdown (KEP-2000, kubernetes/pkg/kubelet/nodeshutdown). Also the only sign of a GKE spot
+    // machine's preemption. The kubelet joins the messages of all errors there are.
+    condition("kubelet-shutdown", Class::ShuttingDown, "Ready", "False", &KUBELET_NOT_READY, &SHUTTING_DOWN),
+    // Node lifecycle controller, 40 s after the kubelet's last word (kubernetes/pkg/controller/nodelifecycle).
+    condition("kubelet-silent", Class::Silent, "Ready", "Unknown", &STATUS_UNKNOWN, &[]),
+    // AWS node termination handler with TAINT_NODE (aws-node-termination-handler/pkg/node). Its taint's value is the
+    // event's id. Spot interruption, 120 s ahead.
+    taint("aws-spot-itn", Class::ShuttingDown, "aws-node-termination-handler/spot-itn", ANY),
+    // The same; a reboot or retirement that EC2 has scheduled.
+    taint(
+        "aws-scheduled-maintenance",
+        Class::ShuttingDown,
+        "aws-node-termination-handler/scheduled-maintenance",
+        ANY,
+    ),
+    // The same; the auto scaling group ends the machine.
+    taint(
+        "aws-asg-lifecycle-termination",
+        Class::ShuttingDown,
+        "aws-node-termination-handler/asg-lifecycle-termination",
+        ANY,
+    ),
+    // The same; EC2 only advises to move.
+    taint(
+        "aws-rebalance-recommendation",
+        Class::Candidate,
+        "aws-node-termination-handler/rebalance-recommendation",
+        ANY,
+    ),
+    // Karpenter, once the Node is deleted (karpenter/pkg/controllers/node/termination): it drains and ends the machine,
+    // and nothing takes that back.
+    Signal {
+        name: Borrowed("karpenter-termination"),
+        class: Class::ShuttingDown,
+        matcher: Matcher::Deleting { finalizer: Borrowed("karpenter.sh/termination") },
+    },
+    // Karpenter 1.0 and later, before it deletes the Node; removed if it cannot replace it (karpenter/pkg/apis/v1).
+    taint("karpenter-disrupted", Class::Draining, "karpenter.sh/disrupted", ANY),
+    // The same before 1.0 (karpenter/pkg/apis/v1beta1).
+    taint("karpenter-disruption", Class::Draining, "karpenter.sh/disruption", Borrowed(&DISRUPTING)),
+    // Cluster autoscaler, right before it drains; removed if it changes its mind (autoscaler/utils/taints).
+    taint("autoscaler-to-be-deleted", Class::Draining, "ToBeDeletedByClusterAutoscaler", ANY),
+    // Cluster autoscaler, while a node is not needed (autoscaler/utils/taints).
+    taint("autoscaler-candidate", Class::Candidate, "DeletionCandidateOfClusterAutoscaler", ANY),
+    // GKE, host maintenance of machines that cannot be moved (cloud.google.com/kubernetes-engine/docs/how-to/
+    // monitor-disruptions-gpu-tpu). It has begun.
+    label("gke-maintenance", Class::ShuttingDown, "cloud.google.com/active-node-maintenance", &ONGOING),
+    // The same; the machine ends within minutes.
+    taint(
+        "gke-impending-termination",
+        Class::ShuttingDown,
+        "cloud.google.com/impending-node-termination",
+        ANY,
+    ),
+    // The same; the window in which it may happen is open.
+    taint("gke-maintenance-window", Class::Candidate, "cloud.google.com/maintenance-window-started", ANY),
+    // The same; days ahead. The value is a Unix time.
+    label("gke-maintenance-scheduled", Class::Candidate, "cloud.google.com/scheduled-maintenance-time", &[]),
+    // The same; the latest time at which it begins.
+    label(
+        "gke-maintenance-latest",
+        Class::Candidate,
+        "cloud.google.com/scheduled-maintenance-time-latest",
+        &[],
+    ),
+    // AKS, node problem detector on spot machines: "Preempt Scheduled: …" or "Preempt Started.", reason
+    // SpotEvictionIncoming (Azure/AKS#3528, Azure/karpenter-provider-azure pkg/controllers/.../interruption). An
+    // advisory has the same type, status and reason.
+    condition("aks-preemption", Class::ShuttingDown, "PreemptionScheduled", "True", &[], &NO_ADVISORY),
+    // The same; "SpotRebalanceRecommendation Advisory: …" only advises to move.
+    condition("aks-rebalance-advisory", Class::Candidate, "PreemptionScheduled", "True", &[], &ADVISORY),
+    // AKS, node problem detector on all machines: the message begins with the event's type
+    // (learn.microsoft.com/azure/aks/node-problem-detector).
+    condition("aks-vm-event", Class::ShuttingDown, "VMEventScheduled", "True", &[], &FATAL_EVENT),
+    // The same; the machine stands still for some seconds and then goes on.
+    condition("aks-vm-freeze", Class::Candidate, "VMEventScheduled", "True", &[], &FREEZE),
+    // The same; an event of a type that is not known, so that it is not certain what it means.
+    condition("aks-vm-event-other", Class::Candidate, "VMEventScheduled", "True", &[], &OTHER_EVENT),
+    // AKS cloud provider: a spot machine is being evicted, noted so that load balancers leave it
+    // (cloud-provider-azure, PreemptScheduled).
+    taint(
+        "aks-spot-eviction",
+        Class::ShuttingDown,
+        "cloudprovider.azure.microsoft.com/draining",
+        Borrowed(&SPOT_EVICTION),
+    ),
+    // The same, for any other cause.
+    taint(
+        "aks-draining",
+        Class::Draining,
+        "cloudprovider.azure.microsoft.com/draining",
+        Borrowed(&NO_SPOT_EVICTION),
+    ),
+    // AKS auto-drain and auto-repair, which take it away again (learn.microsoft.com/azure/aks/node-auto-drain).
+    taint("aks-remediator", Class::Draining, "remediator.kubernetes.azure.com/unschedulable", ANY),
+    // The same before 2023 (AKS release notes).
+    taint("aks-remediator-old", Class::Draining, "remediator.aks.microsoft.com/unschedulable", ANY),
+    // OpenShift, machine config operator, while a drain is wanted and not done; afterwards the two are the same
+    // (machine-config-operator/pkg/controller/drain).
+    Signal {
+        name: Borrowed("openshift-drain"),
+        class: Class::Draining,
+        matcher: Matcher::Annotation {
+            key: Borrowed("machineconfiguration.openshift.io/desiredDrain"),
+            value: Borrowed(&WANTED_DRAIN),
+        },
+    },
+    // OpenShift's termination handler with reason TerminationRequested (machine-api-operator/pkg/termination); Gardener's
+    // machine controller with ScaleDown or Unhealthy (machine-controller-manager/pkg/util/provider/machineutils).
+    condition("machine-terminating", Class::ShuttingDown, "Terminating", "True", &TERMINATING, &[]),
+    // draino, which drains at the time that it has set (planetlabs/draino).
+    condition("draino", Class::Draining, "DrainScheduled", "True", &[], &[]),
+    // Cloud node lifecycle controller, when the machine is off already (k8s.io/cloud-provider/api).
+    taint("cloud-shutdown", Class::TooLate, "node.cloudprovider.kubernetes.io/shutdown", ANY),
+    // An operator, by hand: the machine is off and its pods may be deleted by force (KEP-2268).
+    taint("out-of-service", Class::TooLate, "node.kubernetes.io/out-of-service", ANY),
+    // kubectl cordon and drain, and all that only cordons before it evicts: EKS managed node groups, kured, Cluster API,
+    // DigitalOcean, AWS node termination handler by default (kubectl/pkg/drain).
+    Signal { name: Borrowed("cordon"), class: Class::Cordoned, matcher: Matcher::Unschedulable },
+];
+
+static KUBELET_NOT_READY: [Test; 1] = [is(&[Borrowed("KubeletNotReady")])];
+static SHUTTING_DOWN: [Test; 1] = [contains(&[Borrowed("node is shutting down")])];
+static STATUS_UNKNOWN: [Test; 1] = [is(&[Borrowed("NodeStatusUnknown")])];
+static DISRUPTING: [Test; 1] = [is(&[Borrowed("disrupting")])];
+static ONGOING: [Test; 1] = [is(&[Borrowed("ONGOING")])];
+static ADVISORY: [Test; 1] = [starts_with(&[Borrowed("SpotRebalanceRecommendation")])];
+static NO_ADVISORY: [Test; 1] = [not(starts_with(&[Borrowed("SpotRebalanceRecommendation")]))];
+static FATAL_EVENT: [Test; 2] = [contains(&FATAL), not(starts_with(&[Borrowed("Freeze")]))];
+static FREEZE: [Test; 1] = [starts_with(&[Borrowed("Freeze")])];
+static OTHER_EVENT: [Test; 2] = [not(contains(&FATAL)), not(starts_with(&[Borrowed("Freeze")]))];
+static SPOT_EVICTION: [Test; 1] = [is(&[Borrowed("spot-eviction")])];
+static NO_SPOT_EVICTION: [Test; 1] = [not(is(&[Borrowed("spot-eviction")]))];
+static TERMINATING: [Test; 1] =
+    [is(&[Borrowed("TerminationRequested"), Borrowed("ScaleDown"), Borrowed("Unhealthy")])];
+static WANTED_DRAIN: [Test; 2] = [
+    starts_with(&[Borrowed("drain-")]),
+    Test {
+        by: By::Annotation,
+        any: Borrowed(&[Borrowed("machineconfiguration.openshift.io/lastAppliedDrain")]),
+        negated: true,
+    },
+];
+
+const fn taint(name: &'static str, class: Class, key: &'static str, value: Tests) -> Signal {
+    Signal { name: Borrowed(name), class, matcher: Matcher::Taint { key: Borrowed(key), value } }
+}
+
+const fn label(name: &'static str, class: Class, key: &'static str, value: &'static [Test]) -> Signal {
+    let matcher = Matcher::Label { key: Borrowed(key), value: Borrowed(value) };
+    Signal { name: Borrowed(name), class, matcher }
+}
+
+const fn condition(
+    name: &'static str,
+    class: Class,
+    kind: &'static str,
+    status: &'static str,
+    reason: &'static [Test],
+    message: &'static [Test],
+) -> Signal {
+    let (kind, status) = (Borrowed(kind), Borrowed(status));
+    let matcher = Matcher::Condition { kind, status, reason: Borrowed(reason), message: Borrowed(message) };
+    Signal { name: Borrowed(name), class, matcher }
+}
+
+const fn is(any: &'static [Text]) -> Test {
+    Test { by: By::Equality, any: Borrowed(any), negated: false }
+}
+
+const fn starts_with(any: &'static [Text]) -> Test {
+    Test { by: By::Start, any: Borrowed(any), negated: false }
+}
+
+const fn contains(any: &'static [Text]) -> Test {
+    Test { by: By::Content, any: Borrowed(any), negated: false }
+}
+
+const fn not(mut test: Test) -> Test {
+    test.negated = !test.negated;
+    test
+}

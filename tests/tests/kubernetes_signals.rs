@@ -1,0 +1,271 @@
+//! Every signal, written to a real API server as its writer writes it, as an agent that waits hears of it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use crik_api::{NodeState, NodeStatus};
+use crik_tests::control_plane::{ControlPlane, PatchKind};
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::http::get;
+use crik_tests::signal_fixture::{self, SignalFixture};
+use crik_tests::table::Table;
+use crik_tests::wait::{PATIENCE, wait_for};
+use serde_json::json;
+
+/// How soon an agent is to hear of a change, counted from the moment at which its writer sends it.
+const HEARD_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long a node must look well before `shutting-down` lets go of it.
+const LATCH: Duration = Duration::from_secs(30);
+
+/// A control plane and a controller with the rights that its manifest gives.
+struct Cluster {
+    controller: Controller,
+    plane: ControlPlane,
+}
+
+impl Cluster {
+    fn new() -> Result<Self> {
+        let plane = ControlPlane::start()?;
+        let account = plane.create_controllers_identity()?;
+        let controller = Controller::watching(&plane.kubeconfig_of(account)?, &[])?;
+        Ok(Self { controller, plane })
+    }
+
+    fn with_node(name: &str) -> Result<Self> {
+        let cluster = Self::new()?;
+        cluster.create(&TestNode::ready(name))?;
+        Ok(cluster)
+    }
+
+    fn create(&self, node: &TestNode) -> Result<()> {
+        let name = node.object()["metadata"]["name"].as_str().context("no name")?.to_owned();
+        self.plane.create_node(node)?;
+        self.controller.becomes(&name, NodeState::Ready)
+    }
+
+    /// Does something while an agent waits for the node; returns how long after the last request was sent it heard what is
+    /// `wanted`.
+    fn heard(
+        &self,
+        node: &str,
+        wanted: impl Fn(&NodeStatus) -> bool + Sync,
+        happens: impl FnOnce() -> Result<Instant>,
+    ) -> Result<Duration> {
+        let since = self.controller.status(node)?.version;
+        thread::scope(|scope| {
+            let agent = scope.spawn(|| self.wait_as_agent(node, since, &wanted));
+            // The poll has arrived when a request that was sent later has been answered.
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(10) {
+                self.controller.status(node)?;
+            }
+            let sent = happens()?;
+            let heard = agent.join().map_err(|_| anyhow::anyhow!("the agent panicked"))??;
+            Ok(heard.saturating_duration_since(sent))
+        })
+    }
+
+    /// Polls as an agent does until it hears what is `wanted`; returns when.
+    fn wait_as_agent(
+        &self,
+        node: &str,
+        mut since: String,
+        wanted: impl Fn(&NodeStatus) -> bool,
+    ) -> Result<Instant> {
+        let began = Instant::now();
+        loop {
+            let answer = get(&self.controller.url(&format!("/v1/nodes/{node}?wait=20s&since={since}")))?;
+            let status: NodeStatus =
+                serde_json::from_str(&answer.body).with_context(|| answer.body.clone())?;
+            if wanted(&status) {
+                return Ok(Instant::now());
+            }
+            ensure!(began.elapsed() < PATIENCE, "the agent heard only {status:?}");
+            since = status.version;
+        }
+    }
+}
+
+/// True if this is what the fixture says that the agent is told.
+fn shows(status: &NodeStatus, fixture: &SignalFixture) -> bool {
+    let told =
+        |name: &String| status.reasons.iter().chain(&status.hints).any(|reason| reason.signal == *name);
+    // A signal that decides nothing and is no candidate is not told.
+    let any =
+        fixture.state == NodeState::Ready && status.reasons.is_empty() || fixture.signals.iter().any(told);
+    status.state == fixture.state && any
+}
+
+/// True if nothing is told of the node any more.
+fn is_well(status: &NodeStatus) -> bool {
+    status.state == NodeState::Ready && status.reasons.is_empty() && status.hints.is_empty()
+}
+
+#[test]
+fn every_signal_is_heard_and_cleared_as_its_class_says() -> Result<()> {
+    let cluster = Cluster::new()?;
+    let fixtures = signal_fixture::all()?;
+    let names: Vec<String> = fixtures.iter().map(|fixture| format!("node-of-{}", fixture.name)).collect();
+    for name in &names {
+        cluster.create(&TestNode::ready(name))?;
+    }
+    let mut table =
+        Table::new("signals at a real API server: from the writer's request to the agent's answer");
+    let (mut heard, mut latched) = (Vec::new(), Vec::new());
+    for (fixture, name) in fixtures.iter().zip(&names) {
+        table.case(&fixture.name, || {
+            let set = set(&cluster, fixture, name)?;
+            heard.push(set);
+            let after = took_back(&cluster, fixture, name, &mut latched)?;
+            Ok(format!("{} after {:.1} ms, {after}", fixture.state, milliseconds(set)))
+        });
+    }
+    for (name, since) in latched {
+        table.case(&format!("latch of {name}"), || {
+            wait_for("the latch to let go", || {
+                cluster.controller.status(name).is_ok_and(|s| is_well(&s)).then_some(())
+            })?;
+            ensure!(since.elapsed() >= LATCH, "it let go after {:?}", since.elapsed());
+            Ok("held for 30 s of good health".to_owned())
+        });
+    }
+    table.finish()?;
+    heard.sort();
+    let (median, worst) = (heard[heard.len() / 2], heard[heard.len() - 1]);
+    eprintln!(
+        "heard by a waiting agent: median {:.1} ms, worst {:.1} ms",
+        milliseconds(median),
+        milliseconds(worst)
+    );
+    ensure!(median < HEARD_WITHIN, "median {median:?}");
+    Ok(())
+}
+
+fn set(cluster: &Cluster, fixture: &SignalFixture, name: &str) -> Result<Duration> {
+    let api = cluster.plane.api();
+    if fixture.state == NodeState::Ready && fixture.signals.iter().all(|signal| signal == "kubelet-silent") {
+        // It changes nothing that is told, so nobody is woken.
+        fixture.apply(api, name)?;
+        ensure!(cluster.controller.status(name)?.state == NodeState::Ready);
+        return Ok(Duration::ZERO);
+    }
+    cluster.heard(name, |status| shows(status, fixture), || fixture.apply(api, name))
+}
+
+/// Takes the signal back, and says what came of it.
+fn took_back<'a>(
+    cluster: &Cluster,
+    fixture: &SignalFixture,
+    name: &'a str,
+    latched: &mut Vec<(&'a str, Instant)>,
+) -> Result<String> {
+    let api = cluster.plane.api();
+    if fixture.is_deleting() {
+        let gone = |status: &NodeStatus| status.state == NodeState::Gone;
+        let after = cluster.heard(name, gone, || fixture.take_back(api, name))?;
+        return Ok(format!("gone {:.1} ms after its finalizer", milliseconds(after)));
+    }
+    if fixture.state == NodeState::ShuttingDown {
+        let since = fixture.take_back(api, name)?;
+        ensure!(cluster.controller.status(name)?.state == NodeState::ShuttingDown, "it did not latch");
+        latched.push((name, since));
+        return Ok("latched".to_owned());
+    }
+    if is_well(&cluster.controller.status(name)?) {
+        fixture.take_back(api, name)?;
+        return Ok("nothing told".to_owned());
+    }
+    let after = cluster.heard(name, is_well, || fixture.take_back(api, name))?;
+    Ok(format!("cleared after {:.1} ms", milliseconds(after)))
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[test]
+fn a_cordon_by_kubectl_is_heard_and_cleared() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.kubectl(&["cordon", "a"])?;
+    cluster.controller.becomes("a", NodeState::Cordoned)?;
+    cluster.plane.kubectl(&["uncordon", "a"])?;
+    cluster.controller.becomes("a", NodeState::Ready)
+}
+
+#[test]
+fn a_shutdown_is_remembered_when_the_kubelet_goes_silent() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.shut_down("a")?;
+    cluster.controller.becomes("a", NodeState::ShuttingDown)?;
+    let before = cluster.controller.status("a")?;
+    cluster.plane.silence("a")?;
+    // What comes after it on the same watch shows that it was seen.
+    cluster.create(&TestNode::ready("b"))?;
+    let after = cluster.controller.status("a")?;
+    ensure!(after.state == NodeState::ShuttingDown && after.reasons == before.reasons, "{after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_only_silent_is_not_shutting_down() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.silence("a")?;
+    cluster.create(&TestNode::ready("b"))?;
+    ensure!(cluster.controller.status("a")?.state == NodeState::Ready);
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_was_booted_again_is_ready_at_once() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.shut_down("a")?;
+    cluster.controller.becomes("a", NodeState::ShuttingDown)?;
+    cluster.plane.silence("a")?;
+    // A kubelet posts the new boot's id with its first status, and is ready some seconds later.
+    cluster.plane.patch_status("a", &json!({"nodeInfo": {"bootID": "second"}}))?;
+    cluster.create(&TestNode::ready("b"))?;
+    ensure!(cluster.controller.status("a")?.state == NodeState::ShuttingDown, "it is not ready yet");
+    let after = cluster.heard("a", is_well, || {
+        let sent = Instant::now();
+        cluster.plane.be_well("a").map(|_| sent)
+    })?;
+    ensure!(after < LATCH, "it was latched for {after:?}");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_was_created_again_is_another() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.shut_down("a")?;
+    cluster.controller.becomes("a", NodeState::ShuttingDown)?;
+    cluster.plane.api().delete("/api/v1/nodes/a")?;
+    cluster.controller.becomes("a", NodeState::Gone)?;
+    cluster.create(&TestNode::ready("a"))
+}
+
+#[test]
+fn a_node_that_was_created_again_unseen_is_another() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.shut_down("a")?;
+    cluster.controller.becomes("a", NodeState::ShuttingDown)?;
+    cluster.plane.kubectl(&["delete", "node", "a"])?;
+    cluster.create(&TestNode::ready("a"))
+}
+
+#[test]
+fn a_restarted_kubelet_that_forgets_the_shutdown_does_not_make_the_controller_forget() -> Result<()> {
+    let cluster = Cluster::with_node("a")?;
+    cluster.plane.shut_down("a")?;
+    cluster.controller.becomes("a", NodeState::ShuttingDown)?;
+    cluster.plane.be_well("a")?;
+    cluster.plane.api().patch(
+        "/api/v1/nodes/a",
+        PatchKind::Merge,
+        &json!({"metadata": {"labels": {"seen": "yes"}}}),
+    )?;
+    cluster.create(&TestNode::ready("b"))?;
+    ensure!(cluster.controller.status("a")?.state == NodeState::ShuttingDown);
+    Ok(())
+}
