@@ -67,7 +67,7 @@ fn objects(path: &str) -> Result<Vec<Value>> {
 
 #[test]
 fn the_configuration_of_the_example_is_accepted() -> Result<()> {
-    let example = objects("deploy/examples/counter.yaml")?;
+    let example = objects("deploy/examples/counter/counter.yaml")?;
     let config = example.iter().find(|object| object["kind"] == "ConfigMap").context("no ConfigMap")?;
     let text = config["data"]["config.yaml"].as_str().context("no config.yaml")?;
     // Its volume is not here, which is said; what is wrong with the text would be 78.
@@ -78,7 +78,7 @@ fn the_configuration_of_the_example_is_accepted() -> Result<()> {
 
 #[test]
 fn the_example_pod_has_what_the_agent_asks_for() -> Result<()> {
-    let example = objects("deploy/examples/counter.yaml")?;
+    let example = objects("deploy/examples/counter/counter.yaml")?;
     let set = example.iter().find(|object| object["kind"] == "StatefulSet").context("no StatefulSet")?;
     let pod = &set["spec"]["template"]["spec"];
     let container = &pod["containers"][0];

@@ -9,12 +9,15 @@ mod cgroups;
 mod directory;
 pub mod hold;
 pub mod images;
+mod logind;
 mod namespaces;
 mod node;
 mod program;
 mod runtime;
 mod settings;
 mod space;
+mod volumes;
+mod workload;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +38,7 @@ use self::program::{Place, Program};
 use self::runtime::runtime;
 use self::settings::Settings;
 pub use self::space::{Follower, Space};
+pub use self::workload::Workload;
 use crate::control_plane::{ControlPlane, Identity, Setup};
 use crate::tools::tool;
 use crate::wait::wait_for;
@@ -61,14 +65,16 @@ impl Cluster {
     pub fn start() -> Result<Self> {
         tool("kubelet")?;
         runtime()?;
+        let images = images()?;
         let began = Instant::now();
         let directory = Directory::new()?;
         let bridge = Bridge::new()?;
         let plane = ControlPlane::start_with(&Setup { address: HOST.into(), ..Setup::default() })?;
         directory.remember(plane.directory())?;
         let programs = programs(&plane)?;
+        volumes::create(&plane)?;
         let nodes = start_nodes(&bridge, &plane)?;
-        import(&nodes, &[Image::of_program(SANDBOX, &runtime()?.join("pause"))?])?;
+        import(&nodes, &images)?;
         let mut cluster =
             Self { nodes, _programs: programs, plane, bridge, took: Duration::ZERO, _directory: directory };
         cluster.wait_until_ready()?;
@@ -116,11 +122,15 @@ impl Cluster {
         self.plane.kubectl(args)
     }
 
-    fn wait_until_ready(&self) -> Result<()> {
+    /// Waits until all nodes are ready.
+    ///
+    /// # Errors
+    /// One does not get ready in time; the message has its kubelet's log.
+    pub fn wait_until_ready(&self) -> Result<()> {
         for number in 1..=COUNT {
-            let path = format!("jsonpath={{.status.conditions[?(@.type==\"Ready\")].status}}");
+            let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
             wait_for(&format!("{} to be ready", name(number)), || {
-                let status = self.kubectl(&["get", "node", &name(number), "--output", &path]);
+                let status = self.kubectl(&["get", "node", &name(number), "--output", path]);
                 status.is_ok_and(|status| status == "True").then_some(())
             })
             .with_context(|| self.nodes[usize::from(number) - 1].kubelet_log())?;
@@ -136,6 +146,13 @@ fn start_nodes(bridge: &Bridge, plane: &ControlPlane) -> Result<Vec<Node>> {
         let started: Vec<_> = (1..=COUNT).map(start).collect();
         started.into_iter().map(|node| node.join().ok().context("a thread panicked")?).collect()
     })
+}
+
+/// The images of the repository, and the sandbox's.
+fn images() -> Result<Vec<Image>> {
+    let mut images = images::build_all(&images::RECIPES)?;
+    images.push(Image::of_program(SANDBOX, &runtime()?.join("pause"))?);
+    Ok(images)
 }
 
 /// Takes images into all nodes.

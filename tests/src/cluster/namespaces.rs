@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::{io, thread};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// The namespaces of a process.
@@ -50,6 +50,18 @@ impl Namespaces {
             setns(&processes, CloneFlags::CLONE_NEWPID)?;
             Ok(command.spawn()?)
         })
+    }
+
+    /// Runs a command in them to its end, and returns what it printed.
+    ///
+    /// # Errors
+    /// It cannot be started, or it failed, which tells what it said.
+    pub fn run(&self, mut command: Command) -> Result<String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = self.spawn(&mut command)?.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}: {}", command.get_program().to_string_lossy(), said.trim());
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

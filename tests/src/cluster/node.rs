@@ -12,10 +12,12 @@ use super::addresses::{BRIDGE_BITS, HOST, PODS, of_node, of_pods};
 use super::bridge::Bridge;
 use super::cgroups::Cgroups;
 use super::directory::CGROUP;
+use super::logind;
 use super::namespaces::Namespaces;
 use super::program::{Place, Program};
 use super::runtime::runtime;
 use super::settings::Settings;
+use crate::build::workspace;
 use crate::control_plane::{ControlPlane, Identity};
 use crate::tools::tool;
 
@@ -88,12 +90,33 @@ impl Node {
     pub fn run(&self, command: Command) -> Result<String> {
         let machine = self.machine();
         let machine = machine.as_ref().with_context(|| format!("{} is down", self.name()))?;
-        run(&machine.namespaces, command)
+        machine.namespaces.run(command)
+    }
+
+    /// Announces that it is about to be shut down, as logind does.
+    ///
+    /// # Errors
+    /// It is down.
+    pub fn prepare_for_shutdown(&self) -> Result<()> {
+        self.run(logind::prepare_for_shutdown()).map(drop)
+    }
+
+    /// True while its kubelet delays a shutdown.
+    ///
+    /// # Errors
+    /// It is down.
+    pub fn shutdown_is_delayed(&self) -> Result<bool> {
+        Ok(self.run(logind::inhibitors())?.contains("kubelet"))
     }
 
     /// Takes its power away.
     pub fn kill(&self) {
         self.machine().take();
+    }
+
+    /// False after [`Self::kill`].
+    pub fn is_up(&self) -> bool {
+        self.machine().is_some()
     }
 
     /// Starts it again after [`Self::kill`], with what was on its disk.
@@ -158,8 +181,10 @@ impl NodeIdentity {
         let mut machine = Machine { kubelet: None, others: Vec::new(), namespaces, first, _cgroups: cgroups };
         bridge.connect(self.number, machine.first.id())?;
         let namespaces = &machine.namespaces;
-        run(namespaces, self.setup())?;
+        namespaces.run(self.setup())?;
         self.configure()?;
+        let scripts = workspace().join("tests/cluster");
+        machine.others = logind::start(namespaces, &scripts, &self.directory)?;
         machine.others.push(self.containerd(namespaces)?);
         machine.others.push(self.proxy(namespaces)?);
         machine.kubelet = Some(self.kubelet(namespaces)?);
@@ -206,7 +231,7 @@ impl NodeIdentity {
         containerd.wait_until("containerd to answer", || {
             let mut ask = Command::new(runtime().unwrap_or_default().join("ctr"));
             ask.args(["--address", "/run/containerd/containerd.sock", "version"]);
-            run(namespaces, ask).is_ok()
+            namespaces.run(ask).is_ok()
         })?;
         Ok(containerd)
     }
@@ -237,14 +262,4 @@ impl Drop for Machine {
         self.others.clear();
         let _ = self.first.wait();
     }
-}
-
-fn run(namespaces: &Namespaces, mut command: Command) -> Result<String> {
-    let name = format!("{command:?}");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = namespaces.spawn(&mut command)?.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let short: String = name.chars().take(200).collect();
-    ensure!(output.status.success(), "{short}: {}", said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

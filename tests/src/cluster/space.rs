@@ -1,6 +1,7 @@
 //! A Kubernetes namespace for one test.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Cluster;
+use super::{Cluster, volumes};
 use crate::output::Output;
 use crate::tools::tool;
 use crate::wait::wait_for;
@@ -94,6 +95,15 @@ impl Space {
             (is_new && running && pod["metadata"]["deletionTimestamp"].is_null()).then_some(pod)
         };
         wait_for(&format!("pod {name} to run"), runs).with_context(|| self.describe())
+    }
+
+    /// The directory of the volume that a claim has.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn volume(&self, claim: &str) -> Result<PathBuf> {
+        let claim = self.get("persistentvolumeclaim", claim)?;
+        Ok(volumes::path(claim["spec"]["volumeName"].as_str().context("the claim has no volume yet")?))
     }
 
     /// What comes out of a pod's container from its beginning on.

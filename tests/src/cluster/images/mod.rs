@@ -44,6 +44,20 @@ impl Image {
         self.layers.iter().map(Layer::digest).collect()
     }
 
+    /// The paths of all its files, without those of directories.
+    ///
+    /// # Errors
+    /// A layer cannot be read.
+    pub fn files(&self) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for layer in &self.layers {
+            let list = crate::command::run("tar", &["--list", "--file", &layer.tar().to_string_lossy()])?;
+            let names = list.lines().map(|line| line.trim_start_matches("./"));
+            files.extend(names.filter(|name| !name.ends_with('/') && !name.is_empty()).map(str::to_owned));
+        }
+        Ok(files)
+    }
+
     /// An image of one program, which is all that it has.
     ///
     /// # Errors
@@ -63,10 +77,16 @@ pub struct Recipe {
     pub file: &'static str,
 }
 
-/// The images that a user builds, each after those that it copies from.
-pub const RECIPES: [Recipe; 2] = [
+/// The images that are built, each after those that it copies from.
+pub const RECIPES: [Recipe; 8] = [
     Recipe { name: "crik-agent:0.1.0", file: "deploy/Dockerfile.agent" },
     Recipe { name: "crik-controller:0.1.0", file: "deploy/Dockerfile.controller" },
+    Recipe { name: "counter:1", file: "deploy/examples/counter/Dockerfile" },
+    Recipe { name: "batch:1", file: "deploy/examples/batch/Dockerfile" },
+    Recipe { name: "redis-with-crik:1", file: "deploy/examples/redis/Dockerfile" },
+    Recipe { name: "training:1", file: "deploy/examples/training/Dockerfile" },
+    Recipe { name: "programs:1", file: "tests/cluster/Dockerfile" },
+    Recipe { name: "programs:2", file: "tests/cluster/Dockerfile.next" },
 ];
 
 /// Builds all images of these recipes.
