@@ -20,7 +20,8 @@ pub fn start(namespaces: &Namespaces, scripts: &Path, logs: &Path) -> Result<Vec
     bus.arg("--nofork").arg("--nopidfile").arg("--config-file").arg(scripts.join("dbus.conf"));
     let mut bus = Program::start(Place::Node(namespaces), bus, logs)?;
     bus.wait_until("D-Bus to answer", || namespaces.run(ask("org.freedesktop.DBus", "/", PING)).is_ok())?;
-    let mut logind = Command::new("python3");
+    // Debian's own, which has the module, whatever else is in the path.
+    let mut logind = Command::new("/usr/bin/python3");
     logind.args(["-m", "dbusmock", "--system", "--template"]).arg(scripts.join("logind.py"));
     let mut logind = Program::start(Place::Node(namespaces), logind, logs)?;
     logind.wait_until("logind to answer", || namespaces.run(inhibitors()).is_ok())?;

@@ -69,7 +69,11 @@ impl Cluster {
         let began = Instant::now();
         let directory = Directory::new()?;
         let bridge = Bridge::new()?;
-        let plane = ControlPlane::start_with(&Setup { address: HOST.into(), ..Setup::default() })?;
+        let plane = ControlPlane::start_with(&Setup {
+            address: HOST.into(),
+            // The nodes' names are not in this machine's DNS.
+            flags: vec!["--kubelet-preferred-address-types=InternalIP".to_owned()],
+        })?;
         directory.remember(plane.directory())?;
         let programs = programs(&plane)?;
         volumes::create(&plane)?;
@@ -189,11 +193,10 @@ fn controller_manager(plane: &ControlPlane) -> Result<Command> {
     let config = kubeconfig(plane, "controller-manager", "system:kube-controller-manager")?;
     let mut command = Command::new(tool("kube-controller-manager")?);
     command.arg("--kubeconfig").arg(&config);
-    command.arg("--authentication-kubeconfig").arg(&config);
-    command.arg("--authorization-kubeconfig").arg(&config);
     command.arg("--root-ca-file").arg(plane.certificates().path("ca.crt"));
     command.arg("--service-account-private-key-file").arg(plane.certificates().path("accounts.key"));
-    command.args(["--bind-address", "127.0.0.1", "--use-service-account-credentials", "--leader-elect=false"]);
+    // Nobody asks it anything.
+    command.args(["--secure-port=0", "--use-service-account-credentials", "--leader-elect=false"]);
     command.args(["--cluster-cidr", PODS]);
     Ok(command)
 }
@@ -202,9 +205,7 @@ fn scheduler(plane: &ControlPlane) -> Result<Command> {
     let config = kubeconfig(plane, "scheduler", "system:kube-scheduler")?;
     let mut command = Command::new(tool("kube-scheduler")?);
     command.arg("--kubeconfig").arg(&config);
-    command.arg("--authentication-kubeconfig").arg(&config);
-    command.arg("--authorization-kubeconfig").arg(&config);
-    command.args(["--bind-address", "127.0.0.1", "--leader-elect=false"]);
+    command.args(["--secure-port=0", "--leader-elect=false"]);
     Ok(command)
 }
 

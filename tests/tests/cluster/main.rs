@@ -16,6 +16,7 @@ mod sudden_ends;
 mod workloads;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
@@ -33,13 +34,19 @@ struct Turn {
 static CLUSTER: Shared<Cluster> = Shared::new();
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// True if it could not be started, which is tried once only.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+fn start() -> Result<Cluster> {
+    let cluster = Cluster::start()?;
+    quick_start::set_up(&cluster)?;
+    Ok(cluster)
+}
+
 /// Waits for this test's turn. The cluster lives as long as a test waits.
 fn turn() -> Result<Turn> {
-    let cluster = CLUSTER.get(|| {
-        let cluster = Cluster::start()?;
-        quick_start::set_up(&cluster)?;
-        Ok(cluster)
-    })?;
+    ensure!(!BROKEN.load(Ordering::Relaxed), "the cluster does not start; see another test");
+    let cluster = CLUSTER.get(|| start().inspect_err(|_| BROKEN.store(true, Ordering::Relaxed)))?;
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Turn { cluster, _alone: alone })
 }
