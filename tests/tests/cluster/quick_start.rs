@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
 use crik_tests::cluster::Cluster;
 use crik_tests::cluster::images::RECIPES;
+use crik_tests::wait::wait_for;
 
 use crate::{shell, turn};
 
@@ -19,6 +20,11 @@ fn commands() -> Result<Vec<String>> {
     let section = section.split("\n## ").next().unwrap_or_default();
     let lines = section.lines().filter_map(|line| line.strip_prefix("    $ "));
     Ok(lines.map(str::to_owned).collect())
+}
+
+/// What the counter has counted.
+fn counts(log: &str) -> Vec<u64> {
+    log.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Does what the quick start says, up to the installed controller.
@@ -53,14 +59,16 @@ fn a_counter_goes_on_at_another_node() -> Result<()> {
     let commands = commands()?;
     let rest = commands.iter().skip_while(|line| !line.starts_with("helm install ")).skip(1);
     for line in rest {
-        let said = shell(&turn.cluster, line)?;
         if line.starts_with("kubectl logs") {
-            seen.push(said);
+            // Who reads it looks again if nothing is there yet.
+            let counted = || shell(&turn.cluster, line).ok().filter(|said| !counts(said).is_empty());
+            seen.push(wait_for("the counter's log", counted)?);
+        } else {
+            shell(&turn.cluster, line)?;
         }
     }
     shell(&turn.cluster, "kubectl delete -f deploy/examples/counter/counter.yaml --wait=false")?;
     ensure!(seen.len() == 2, "two looks at the log were expected: {seen:?}");
-    let counts = |text: &str| -> Vec<u64> { text.lines().filter_map(|line| line.parse().ok()).collect() };
     let (before, after) = (counts(&seen[0]), counts(&seen[1]));
     let (last, first) = (before.last().context("it did not count")?, after.first().context("it does not go on")?);
     ensure!(seen[1].contains("restored generation 00000001"), "{}", seen[1]);
