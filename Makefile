@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
 # be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz clean
+.PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
@@ -15,6 +15,7 @@ cluster-down: ; cargo run --quiet --package crik-tests --bin cluster down
 lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
 deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
+manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh
 # The programs of a cluster: some minutes, once.

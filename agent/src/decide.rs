@@ -58,7 +58,8 @@ impl Policy {
     }
 }
 
-fn describe(status: &NodeStatus) -> String {
+/// What is known of a node, for a person.
+pub fn describe(status: &NodeStatus) -> String {
     let signals: Vec<&str> = status.reasons.iter().map(|reason| &*reason.signal).collect();
     let because = if signals.is_empty() { String::new() } else { format!(" ({})", signals.join(", ")) };
     format!("node {} is {}{because}", status.name, status.state)

@@ -148,6 +148,7 @@ async fn resume(
         init: manifest.tree.init,
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
+        stayed: setup.pod.node.is_some() && manifest.identity.node == setup.pod.node,
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
     })

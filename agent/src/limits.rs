@@ -11,6 +11,9 @@ pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
 pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
 
+/// Where the kubelet puts the token for the API server. Anybody else who is shown it could act in the pod's name.
+pub const API_SERVER_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// The kernel never gives a process id below this one again once a PID namespace's counter has passed it
 /// (`RESERVED_PIDS`, kernel/pid.c). The tree lives above, and all that a restore needs to run first lives below.
 pub const FIRST_TREE_PID: i32 = 300;
@@ -81,12 +84,38 @@ pub const POLL_SLACK: Duration = Duration::from_secs(5);
 /// listed, and another one is tried.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// How long the first answer of a replica may take before another one is asked: it has the answer in its memory.
+pub const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// The same where a decision waits for it; it is doubled each time, for a controller that is only slow.
+pub const DECISIVE_ANSWER: Duration = Duration::from_millis(500);
+
+/// More addresses than this are not asked: the controller has two or three replicas.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// How long a connection may be silent before the kernel asks whether the other side lives, how often it asks again, and
+/// how many questions without an answer end the connection: a node that has died is noticed in 19 s.
+pub const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(3), 3);
+
+/// The longest that a controller may send an agent away.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// A token has a few KiB at most; more than this is none, and reading it could exhaust the container's memory.
+pub const TOKEN_MAX_BYTES: u64 = 64 << 10;
+
+/// How much of a controller's message goes into the log.
+pub const SAID_MAX_CHARS: usize = 300;
+
 /// A long poll that ends before this without news was not a long one.
 pub const POLL_EARLY: Duration = Duration::from_secs(1);
 
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.
 pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+
+/// Pauses before a checkpoint at a notice that failed is tried again: doubled from the first to the last. Each try stops the
+/// application for a while, and what made one fail seldom passes quickly.
+pub const NOTICE_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// An answer of the controller is a few hundred bytes; more than this is not one.
 pub const ANSWER_MAX_BYTES: usize = 64 << 10;

@@ -8,13 +8,16 @@ use nix::sys::signalfd::SignalFd;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
+use crate::attempt::Meanwhile;
 use crate::background::Background;
 use crate::checkpoint::Checkpointer;
 use crate::control::{Answer, Asked, Control, Reply};
 use crate::defect::{Defect, contained};
 use crate::ends::{NextStart, Phase, next_start};
+use crate::lookout::Lookout;
 use crate::manifest::Manifest;
 use crate::node_state::Node;
+use crate::notice::Notice;
 use crate::reap::Status;
 use crate::setup::Setup;
 use crate::signals::Signals;
@@ -28,11 +31,11 @@ use crate::{house, limits, reap};
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
-    let url = setup.config.node_state_server_url.as_deref();
-    let node = url.map(|url| Node::follow(url, setup.pod.node.as_deref()));
+    let node = setup.config.access().map(|access| Node::follow(access, setup.pod.node.as_deref()));
     let signals = Signals::new(signals)?;
     let started = start(setup, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
+    let lookout = Lookout::new(&setup.config, node.as_ref(), started.stayed);
     let checkpointer = Checkpointer::new(setup, started);
     house::keep(&checkpointer);
     let life = Life {
@@ -42,6 +45,7 @@ pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
         rest: None,
         checkpointer,
         node,
+        lookout,
         supervisor,
     };
     life.go_on().await
@@ -51,6 +55,7 @@ pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
 struct Life {
     checkpointer: Arc<Checkpointer>,
     node: Option<Node>,
+    lookout: Lookout,
     supervisor: Supervisor,
     background: Background,
     control: Control,
@@ -63,6 +68,7 @@ struct Life {
 enum News {
     Of(Event),
     Asked(Asked),
+    Noticed(Notice),
 }
 
 impl Life {
@@ -71,12 +77,15 @@ impl Life {
             let over = match self.news().await? {
                 News::Of(Event::Ended(status)) => Some(self.end(status).await),
                 // Once the application is told to stop, a further SIGTERM is for it too.
-                News::Of(Event::Signal(libc::SIGTERM)) if self.phase == Phase::Running => self.stop().await?,
+                News::Of(Event::Signal(libc::SIGTERM)) if self.phase == Phase::Running => {
+                    self.stop(Instant::now()).await?
+                }
                 News::Of(Event::Signal(signal)) => {
                     self.supervisor.forward(signal);
                     None
                 }
-                News::Asked(asked) => self.answer(asked).await,
+                News::Asked(asked) => self.answer(asked).await?,
+                News::Noticed(notice) => self.heed(notice).await?,
             };
             if let Some(code) = over {
                 return Ok(code);
@@ -89,15 +98,16 @@ impl Life {
             biased;
             event = self.supervisor.next() => Ok(News::Of(event?)),
             asked = self.control.next() => Ok(News::Asked(asked)),
+            notice = self.lookout.next(), if self.phase == Phase::Running => Ok(News::Noticed(notice)),
             never = self.background.go_on(), if self.phase == Phase::Running => never,
         }
     }
 
     /// The exit code if that was the end.
-    async fn stop(&mut self) -> Result<Option<i32>> {
+    async fn stop(&mut self, began: Instant) -> Result<Option<i32>> {
         let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
-        let stopped = contained(stop(&self.checkpointer, node, supervisor, &mut self.background)).await;
-        match stopped.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
+        let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
+        match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
             Outcome::Checkpointed => Ok(Some(self.leave().await)),
             Outcome::Ended(status) => Ok(Some(self.end(status).await)),
             Outcome::Passed(phase, rest) => {
@@ -115,7 +125,7 @@ impl Life {
     }
 
     /// The exit code if that was the end.
-    async fn answer(&mut self, asked: Asked) -> Option<i32> {
+    async fn answer(&mut self, asked: Asked) -> Result<Option<i32>> {
         if self.phase != Phase::Running {
             asked.reply.send(Answer::failed("the application is told to stop"));
         } else if asked.request.leave_running {
@@ -123,21 +133,56 @@ impl Life {
         } else {
             return self.checkpoint(asked.reply).await;
         }
-        None
+        Ok(None)
     }
 
     /// A person wants the application to go on elsewhere. If that cannot be, it goes on here.
-    async fn checkpoint(&mut self, reply: Reply) -> Option<i32> {
+    async fn checkpoint(&mut self, reply: Reply) -> Result<Option<i32>> {
+        let (outcome, meanwhile) = self.attempt().await?;
+        match outcome {
+            Ok(committed) => Ok(Some(self.leave_after(reply, &committed).await)),
+            Err(error) => {
+                reply.send(Answer::failed(&format!("{error:#}")));
+                self.catch_up(meanwhile).await
+            }
+        }
+    }
+
+    /// The node goes away, and maybe nobody sends a SIGTERM before it is gone.
+    async fn heed(&mut self, notice: Notice) -> Result<Option<i32>> {
+        let Notice { state, why } = notice;
+        tracing::info!(
+            step = "decide",
+            decision = "checkpoint",
+            "a checkpoint is taken without a SIGTERM: {why}"
+        );
+        let (outcome, meanwhile) = self.attempt().await?;
+        if outcome.is_ok() {
+            return Ok(Some(self.leave().await));
+        }
+        self.lookout.failed(state);
+        self.catch_up(meanwhile).await
+    }
+
+    /// Takes a checkpoint that ends the tree. If there is none, the application goes on as if nothing had been.
+    async fn attempt(&mut self) -> Result<(Result<Manifest>, Meanwhile)> {
         let deadline = Instant::now() + self.checkpointer.patience();
         self.background.give_up(deadline).await;
-        match self.checkpointer.checkpoint(deadline).await {
-            Ok(committed) => Some(self.leave_after(reply, &committed).await),
-            Err(error) => {
-                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
-                drop(self.checkpointer.clean_up());
-                reply.send(Answer::failed(&format!("{error:#}")));
-                None
-            }
+        let checkpoint = self.checkpointer.checkpoint(deadline);
+        let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
+        if let Err(error) = &outcome {
+            tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+            drop(self.checkpointer.clean_up());
+        }
+        Ok((outcome, meanwhile))
+    }
+
+    /// Does what has come while a checkpoint was tried in vain.
+    async fn catch_up(&mut self, meanwhile: Meanwhile) -> Result<Option<i32>> {
+        meanwhile.signals.iter().for_each(|signal| self.supervisor.forward(*signal));
+        match meanwhile.sigterm {
+            Some(began) => self.stop(began).await,
+            None => Ok(None),
         }
     }
 

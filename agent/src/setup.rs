@@ -35,6 +35,8 @@ pub struct Started {
     pub strays: Vec<i32>,
     /// The generation from which it was resumed.
     pub resumed: Option<Generation>,
+    /// Whether that was taken on the node that this pod is on.
+    pub stayed: bool,
     /// The image directory, if this pod holds it.
     pub hold: Option<Arc<Hold>>,
     /// The files that it was started from.

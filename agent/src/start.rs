@@ -119,5 +119,5 @@ fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> 
     let root = spawn::spawn(&init, &setup.command)?;
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None, hold, programs })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None, stayed: false, hold, programs })
 }

@@ -30,7 +30,7 @@ pub enum Outcome {
     Ended(Status),
 }
 
-/// Answers a SIGTERM.
+/// Answers a SIGTERM that came when the stop `began`.
 ///
 /// # Errors
 /// Only those of watching over the tree; a checkpoint that fails is an outcome.
@@ -39,8 +39,9 @@ pub async fn stop(
     node: Option<&Node>,
     supervisor: &mut Supervisor,
     background: &mut Background,
+    began: Instant,
 ) -> Result<Outcome> {
-    let (began, setup) = (Instant::now(), &checkpointer.setup);
+    let setup = &checkpointer.setup;
     let decision = tokio::select! {
         decision = contained(decide(setup, node)) => decision,
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),

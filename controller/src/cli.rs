@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 
-use crate::limits;
+use crate::{limits, serve};
 
 /// Watches Nodes and says which of them are going away.
 #[derive(Debug, Parser)]
@@ -23,12 +23,18 @@ pub struct Cli {
     /// Context of the kubeconfig.
     #[arg(long, value_name = "NAME", env = "CRIK_CONTEXT")]
     pub context: Option<String>,
+    /// Write a Kubernetes Event on a Node that begins to shut down or ends to.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, env = "CRIK_EVENTS")]
+    pub events: bool,
     /// YAML file of more signals.
     #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
     pub signals_file: Option<PathBuf>,
     /// Address to serve on; port 0 lets the system choose one, which the log then tells.
     #[arg(long, value_name = "ADDRESS", default_value_t = limits::LISTEN, env = "CRIK_LISTEN")]
     pub listen: SocketAddr,
+    /// How to serve, and to whom.
+    #[command(flatten)]
+    pub serve: serve::Options,
     /// How to write the log, which goes to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "CRIK_LOG_FORMAT")]
     pub log_format: LogFormat,

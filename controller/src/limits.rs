@@ -29,9 +29,42 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest request head: a node's name has at most 253 characters.
 pub const HEADER_MAX_BYTES: usize = 16 << 10;
 
-/// How long open connections may take to end at a shutdown. Polls are answered at once, so what is left after this is
-/// a client that does not finish its request; it must not hold up the process.
-pub const DRAIN: Duration = Duration::from_secs(2);
+/// How long open connections may take to end at a shutdown. Polls are answered at once, thousands within a second, so
+/// what is left after this is a client that does not finish its request; it must not hold up the process.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// How many polls may wait: every node of the largest cluster that Kubernetes promises to carry (5,000) with four pods
+/// on it, all of them at one replica.
+pub const WAITING_POLLS: u32 = 20_000;
+
+/// The most polls that can be asked for: about 10 GiB of memory.
+pub const WAITING_POLLS_MAX: i64 = 1_000_000;
+
+/// Connections beyond those of waiting polls: for probes, single requests and streams.
+pub const CONNECTIONS_SPARE: usize = 1024;
+
+/// Connections beyond all of those, which are only told that there is no room. Probes are answered there too, so that an
+/// overload does not get the process killed.
+pub const CONNECTIONS_REFUSED: usize = 128;
+
+/// Descriptors that are not connections of clients: the runtime's, the log, watched files, the API server, and those
+/// that are refused.
+pub const DESCRIPTORS_RESERVED: usize = 64 + CONNECTIONS_REFUSED;
+
+/// The limit of descriptors if the system does not tell: what Linux gives by default.
+pub const DESCRIPTORS_ASSUMED: u64 = 1024;
+
+/// Streams of changes and lists that are being sent: in a large cluster each may hold all statuses, some MB.
+pub const STREAMS: usize = 64;
+
+/// How long a client may leave data unread before its connection is ended.
+pub const UNREAD: Duration = Duration::from_secs(10);
+
+/// How soon a connection is probed on which nothing travels, in case its client's machine is gone.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for a connection to end when there is no room for another.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -63,6 +96,15 @@ pub const API_RETRY_MAX: Duration = Duration::from_secs(5);
 /// as a whole.
 pub const LIST_PAGE: u32 = 100;
 
+/// How long to wait before an Event is written again, at first; then twice as long each time.
+pub const REPORT_RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// How often an Event is written again: about a minute, in which an API server restarts.
+pub const REPORT_RETRIES: usize = 6;
+
+/// The longest message of an Event (kubernetes/pkg/apis/core/validation).
+pub const REPORT_MAX: usize = 1024;
+
 /// How soon after a change the nodes file is read: a file that is written in place changes several times.
 pub const FILE_SETTLE: Duration = Duration::from_millis(5);
 
@@ -79,3 +121,23 @@ pub const OBSERVED_MAX: usize = 256;
 
 /// The longest name of a Kubernetes object (RFC 1123 subdomain).
 pub const NAME_MAX: usize = 253;
+
+/// How long the API server may take to say whose token it is: the agent has given up by then.
+pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many tokens are checked at a time, so that a flood of them becomes none of the API server.
+pub const REVIEWS_AT_ONCE: usize = 16;
+
+/// How long a token that was found bad is refused without asking again: a caller that repeats it costs the API server
+/// little, and a mistake that was put right counts soon.
+pub const BAD_TOKEN_KNOWN: Duration = Duration::from_secs(10);
+
+/// How many verdicts on tokens are kept, of a few hundred bytes each: one for each waiting poll.
+pub const TOKENS_KNOWN: u64 = WAITING_POLLS as u64;
+
+/// How often a stream on which nothing happens gets a comment: proxies cut connections that are silent for 60 s, and a
+/// client that is gone is noticed only by sending.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What the client of a stream that ended should wait before it connects again.
+pub const STREAM_RETRY: Duration = Duration::from_secs(1);

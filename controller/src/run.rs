@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -12,8 +13,12 @@ use tokio::sync::{mpsc, watch};
 use crate::cli::{Cli, SourceKind};
 use crate::event::Event;
 use crate::index::Index;
+use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
-use crate::{logging, serve, signals, source};
+use crate::tls::{Files, Tls};
+use crate::{logging, report, serve, signals, source};
+
+const NO_WAY: &str = "there is no way to the API server";
 
 /// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
@@ -33,9 +38,10 @@ pub async fn run(cli: Cli) -> ExitCode {
 /// The address cannot be had, or there is no way to the API server.
 async fn serve_nodes(cli: Cli) -> Result<()> {
     let index = Arc::new(Index::new());
+    let service = service(&cli, Arc::clone(&index)).await?;
     let (sender, events) = mpsc::channel(1024);
-    start_source(&cli, sender).await?;
-    tokio::spawn(feed(Arc::clone(&index), events));
+    start_source(&cli, &index, sender).await?;
+    tokio::spawn(feed(index, events));
     let listener = TcpListener::bind(cli.listen).await.with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
     })?;
@@ -46,7 +52,7 @@ async fn serve_nodes(cli: Cli) -> Result<()> {
         tracing::info!("stopping after {name}");
         let _ = stop.send(true);
     });
-    serve::serve(listener, index, stopping).await;
+    serve::serve(listener, service, stopping).await;
     Ok(())
 }
 
@@ -56,7 +62,25 @@ fn signals(cli: &Cli) -> Result<Signals> {
     Ok(Signals::built_in().with(more.unwrap_or_default()))
 }
 
-async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
+/// Where the API server is.
+async fn api_server(cli: &Cli) -> Result<Config> {
+    let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
+    config.context(NO_WAY)
+}
+
+/// How and to whom the nodes are served.
+async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
+    let options = cli.serve.clone();
+    let files = options.tls_cert_file.clone().zip(options.tls_key_file.clone());
+    let tls = files.map(|(certificate, key)| Tls::start(Files { certificate, key })).transpose()?;
+    let client = match options.auth {
+        AuthKind::Token => Some(Client::try_from(api_server(cli).await?).context(NO_WAY)?),
+        AuthKind::None => None,
+    };
+    Ok(Service { index, options, client, tls })
+}
+
+async fn start_source(cli: &Cli, index: &Index, events: mpsc::Sender<Event>) -> Result<()> {
     let signals = Arc::new(signals(cli)?);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
@@ -64,10 +88,13 @@ async fn start_source(cli: &Cli, events: mpsc::Sender<Event>) -> Result<()> {
             tokio::spawn(source::file::run(path, signals, events));
         }
         (SourceKind::Kubernetes, _) => {
-            let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
-            let (client, answered) = config
-                .and_then(source::reach::watching_client)
-                .context("there is no way to the API server")?;
+            let config = api_server(cli).await?;
+            if cli.events {
+                let client = Client::try_from(config.clone()).context(NO_WAY)?;
+                let instance = std::env::var("HOSTNAME").unwrap_or_default();
+                tokio::spawn(report::run(client, index.shutdowns(), instance));
+            }
+            let (client, answered) = source::reach::watching_client(config).context(NO_WAY)?;
             tokio::spawn(source::kubernetes::run(client, answered, signals, events));
         }
     }

@@ -29,6 +29,8 @@ struct Launch {
     args: Vec<String>,
     /// Who it is for the API server.
     kubeconfig: Option<PathBuf>,
+    /// How many files it may open.
+    descriptors: Option<u32>,
 }
 
 /// A Node object as it is in a cluster, in the parts that matter.
@@ -160,6 +162,66 @@ impl Controller {
         Self::listening(tempfile::tempdir()?, Launch::new(&args, Some(kubeconfig)))
     }
 
+    /// Starts one that may open so many files at most, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn start_with_descriptors(limit: u32, nodes: &[TestNode]) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("nodes.yaml");
+        fs::write(&file, yaml(nodes)?)?;
+        let file = file.display().to_string();
+        let launch = Launch::new(&["--source", "file", "--nodes-file", &file], None);
+        let controller = Self::listening(dir, Launch { descriptors: Some(limit), ..launch })?;
+        controller.logs(READY)?;
+        Ok(controller)
+    }
+
+    /// Starts one that knows these nodes, with further flags, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn start_flagged(nodes: &[TestNode], flags: &[&str]) -> Result<Self> {
+        let controller = Self::start_with_flags(&yaml(nodes)?, flags)?;
+        controller.logs(READY)?;
+        Ok(controller)
+    }
+
+    /// Starts one that knows these nodes and asks the API server of a kubeconfig about tokens, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn asking(kubeconfig: &Path, nodes: &[TestNode], flags: &[&str]) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("nodes.yaml");
+        fs::write(&file, yaml(nodes)?)?;
+        let file = file.display().to_string();
+        let args = [&["--source", "file", "--nodes-file", &file, "--auth", "token"], flags].concat();
+        let controller = Self::listening(dir, Launch::new(&args, Some(kubeconfig)))?;
+        controller.logs(READY)?;
+        Ok(controller)
+    }
+
+    /// The value of a metric, by its name with its labels as it stands in the text.
+    ///
+    /// # Errors
+    /// There is no answer, or no such metric.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let text = get(&self.url("/metrics"))?.body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.with_context(|| format!("no {name} in {text}"))?;
+        Ok(value.parse()?)
+    }
+
+    /// Waits until a metric has a value.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn metric_becomes(&self, name: &str, value: f64) -> Result<()> {
+        let is = || self.metric(name).is_ok_and(|now| (now - value).abs() < 0.5).then_some(());
+        wait_for(&format!("{name} to become {value}"), is).with_context(|| self.log())
+    }
+
     fn listening(dir: tempfile::TempDir, launch: Launch) -> Result<Self> {
         let child = launch.start(&dir, 0)?;
         let mut controller = Self { dir, launch, child, port: 0 };
@@ -281,12 +343,17 @@ impl Drop for Controller {
 impl Launch {
     fn new(args: &[&str], kubeconfig: Option<&Path>) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { args, kubeconfig: kubeconfig.map(Path::to_owned) }
+        Self { args, kubeconfig: kubeconfig.map(Path::to_owned), descriptors: None }
     }
 
     /// Starts it on a port; 0 lets the system choose one.
     fn start(&self, dir: &tempfile::TempDir, port: u16) -> Result<Child> {
-        let mut command = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?);
+        let program = cargo_bin("crik-controller", "crik-controller", &[])?;
+        let mut command = Command::new(&program);
+        if let Some(limit) = self.descriptors {
+            command = Command::new("prlimit");
+            command.arg(format!("--nofile={limit}")).arg(&program);
+        }
         command
             .args(["--listen", &format!("0.0.0.0:{port}")])
             .args(&self.args)

@@ -1,6 +1,8 @@
 //! An HTTP client for tests: status, headers and body, whatever they are.
 
-use anyhow::Result;
+use std::io::Read;
+
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
@@ -32,6 +34,24 @@ impl Answer {
 /// There is no answer.
 pub fn get(url: &str) -> Result<Answer> {
     answer(agent().get(url).call()?)
+}
+
+/// Sends a GET with a bearer token.
+///
+/// # Errors
+/// There is no answer.
+pub fn get_as(token: &str, url: &str) -> Result<Answer> {
+    answer(agent().get(url).header("Authorization", format!("Bearer {token}")).call()?)
+}
+
+/// Sends a GET, and returns the body's bytes as they come.
+///
+/// # Errors
+/// There is no answer, or another than 200.
+pub fn stream(url: &str) -> Result<impl Read + Send + use<>> {
+    let response = agent().get(url).call()?;
+    ensure!(response.status() == 200, "{}", response.status());
+    Ok(response.into_body().into_reader())
 }
 
 /// Sends a POST with an empty body.

@@ -14,6 +14,7 @@ pub mod http;
 pub mod network;
 pub mod output;
 pub mod pod;
+pub mod replicas;
 pub mod rootfs;
 pub mod shared;
 pub mod signal_fixture;

@@ -27,6 +27,7 @@ use crate::wait::wait_for;
 pub struct Pod {
     spec: Spec,
     config: String,
+    hosts: String,
     volume: PathBuf,
     binary: Option<PathBuf>,
     uid: String,
@@ -42,6 +43,7 @@ impl Pod {
         Self {
             spec,
             config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
+            hosts: String::new(),
             volume: volume.path().into(),
             binary: None,
             uid: uid(),
@@ -96,6 +98,13 @@ impl Pod {
         self
     }
 
+    /// Names for addresses, in the form of hosts(5).
+    #[must_use]
+    pub fn hosts(mut self, lines: &str) -> Self {
+        self.hosts += lines;
+        self
+    }
+
     /// Starts a container.
     ///
     /// # Errors
@@ -129,6 +138,7 @@ impl Pod {
             fs::create_dir_all(file.parent().context("no parent")?)?;
             fs::write(file, "")?;
         }
+        fs::write(&files[0], &self.hosts)?;
         Ok(files)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use crik_api::NodeState;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::build::workspace;
 use crate::control_plane::{Api, PatchKind};
@@ -61,60 +61,62 @@ impl SignalFixture {
         !self.node["metadata"]["deletionTimestamp"].is_null()
     }
 
-    /// Makes a well node of this name show it, by the requests that its writers send; returns when the last was sent.
+    /// Makes a well node of this name show it, by the requests that its writers send; returns when the first was sent.
     ///
     /// # Errors
     /// The API server refuses.
     pub fn apply(&self, api: &Api, node: &str) -> Result<Instant> {
-        let mut sent = Instant::now();
+        let sent = Instant::now();
         for write in self.writes(node) {
-            sent = Instant::now();
             api.patch(&write.path, write.kind, &write.patch)?;
         }
         if self.is_deleting() {
-            sent = Instant::now();
             api.delete(&path(node))?;
         }
         Ok(sent)
     }
 
-    /// Takes all of it back, or lets the deletion go on; returns when the last request was sent.
+    /// Takes all of it back, or lets the deletion go on; returns when the first request was sent.
     ///
     /// # Errors
     /// The API server refuses.
     pub fn take_back(&self, api: &Api, node: &str) -> Result<Instant> {
-        let mut sent = Instant::now();
+        let sent = Instant::now();
         if self.is_deleting() {
             api.patch(&path(node), PatchKind::Merge, &json!({"metadata": {"finalizers": null}}))?;
             return Ok(sent);
         }
-        for write in self.writes(node).into_iter().rev() {
-            sent = Instant::now();
+        for write in self.writes(node) {
             api.patch(&write.path, write.kind, &undone(write.patch))?;
         }
         Ok(sent)
     }
 
-    /// In the order in which they come: what is on the Node, then what its status says.
+    /// What is on the Node, as operators and autoscalers patch it, and what its status says, as kubelets and problem
+    /// detectors do; each as far as there is such a thing.
     fn writes(&self, node: &str) -> Vec<Write> {
-        let mut writes = Vec::new();
-        let mut write = |path: String, kind, patch| writes.push(Write { path, kind, patch });
-        let metadata = &self.node["metadata"];
-        for field in ["labels", "annotations", "finalizers"] {
-            if !metadata[field].is_null() {
-                write(path(node), PatchKind::Merge, json!({"metadata": {field: metadata[field]}}));
-            }
-        }
-        for field in ["taints", "unschedulable"] {
-            if !self.node["spec"][field].is_null() {
-                write(path(node), PatchKind::Merge, json!({"spec": {field: self.node["spec"][field]}}));
-            }
-        }
-        for condition in self.node["status"]["conditions"].as_array().into_iter().flatten() {
-            let patch = json!({"status": {"conditions": [condition]}});
-            write(format!("{}/status", path(node)), PatchKind::Strategic, patch);
-        }
-        writes
+        let part = |of: &str, fields: &[&str]| -> Value {
+            let there = fields.iter().filter(|field| !self.node[of][**field].is_null());
+            there
+                .map(|field| ((*field).to_owned(), self.node[of][*field].clone()))
+                .collect::<Map<_, _>>()
+                .into()
+        };
+        let metadata = part("metadata", &["labels", "annotations", "finalizers"]);
+        let (spec, status) = (part("spec", &["taints", "unschedulable"]), part("status", &["conditions"]));
+        let object = Write {
+            path: path(node),
+            kind: PatchKind::Merge,
+            patch: json!({"metadata": metadata, "spec": spec}),
+        };
+        let subresource = format!("{}/status", path(node));
+        let status =
+            Write { path: subresource, kind: PatchKind::Strategic, patch: json!({"status": status}) };
+        let has_something = |write: &Write| {
+            let parts = write.patch.as_object().into_iter().flat_map(Map::values);
+            parts.filter_map(Value::as_object).any(|fields| !fields.is_empty())
+        };
+        [object, status].into_iter().filter(has_something).collect()
     }
 }
 
@@ -122,18 +124,22 @@ fn path(node: &str) -> String {
     format!("/api/v1/nodes/{node}")
 }
 
-/// The patch that takes another back: a merge patch sets to null what that one set, and a condition is false again, or true
-/// if it is Ready.
+/// The patch that takes another back: a merge patch sets to null what that one set, and conditions are false again, or
+/// true if it is Ready.
 fn undone(patch: Value) -> Value {
     match patch {
         Value::Object(fields) if fields.contains_key("conditions") => {
-            let kind = &fields["conditions"][0]["type"];
-            let (status, reason) = if kind == "Ready" { ("True", "KubeletReady") } else { ("False", "Over") };
-            json!({"conditions": [{"type": kind, "status": status, "reason": reason, "message": ""}]})
+            let conditions = fields["conditions"].as_array().into_iter().flatten();
+            json!({"conditions": conditions.map(|c| well(&c["type"])).collect::<Vec<_>>()})
         }
         Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, undone(value))).collect(),
         _ => Value::Null,
     }
+}
+
+fn well(kind: &Value) -> Value {
+    let (status, reason) = if kind == "Ready" { ("True", "KubeletReady") } else { ("False", "Over") };
+    json!({"type": kind, "status": status, "reason": reason, "message": ""})
 }
 
 #[cfg(test)]

@@ -162,6 +162,14 @@ fn a_controller_that_talks_nonsense_is_undetermined() -> Result<()> {
 }
 
 #[test]
+fn a_controller_that_tells_of_another_node_is_undetermined() -> Result<()> {
+    let port = fake_controller(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 33\r\n\r\n{\"name\":\"node-b\",\"state\":\"ready\"}",
+    )?;
+    undetermined(port, "it is about \"node-b\", not about \"node-a\"")
+}
+
+#[test]
 fn a_controller_that_hangs_is_undetermined() -> Result<()> {
     let port = fake_controller(b"")?;
     undetermined(port, "the controller")

@@ -104,3 +104,29 @@ fn the_controllers_manifest_asks_for_no_more_than_it_needs() -> Result<()> {
     ensure!(role["rules"] == expected, "{role:?}");
     Ok(())
 }
+
+#[test]
+fn the_charts_readme_has_every_value() -> Result<()> {
+    let values: Value = serde_yaml::from_str(&read("charts/crik/values.yaml")?)?;
+    let readme = read("charts/crik/README.md")?;
+    let mut seen = 0;
+    for (key, value) in values.as_mapping().context("no values")? {
+        let key = key.as_str().context("no name")?;
+        let inner = value.as_mapping().filter(|inner| !inner.is_empty() && key != "resources");
+        let names: Vec<String> = match inner {
+            Some(inner) => {
+                inner.keys().filter_map(|name| Some(format!("{key}.{}", name.as_str()?))).collect()
+            }
+            None => vec![key.to_owned()],
+        };
+        for name in names {
+            seen += 1;
+            let rows = readme.lines().filter(|line| line.starts_with("| `"));
+            let listed =
+                |row: &str| row.split('|').nth(1).is_some_and(|cell| cell.contains(&format!("`{name}`")));
+            ensure!(rows.into_iter().any(listed), "the chart's README lacks {name}");
+        }
+    }
+    ensure!(seen >= 25, "{seen} values");
+    Ok(())
+}

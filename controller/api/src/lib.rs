@@ -119,6 +119,13 @@ pub struct NodeList {
     pub nodes: Vec<NodeStatus>,
 }
 
+/// What the stream of changes says when its client reads too slowly. All nodes follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lagged {
+    /// How many changes were not told.
+    pub missed: u64,
+}
+
 /// The body of every answer that is not a success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

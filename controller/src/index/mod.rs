@@ -78,6 +78,12 @@ impl Index {
         self.lock().changes.subscribe()
     }
 
+    /// The changes from now on by which a node begins to shut down or ends to, those of the first list among them. They
+    /// are told on their own, so that many others do not push them out.
+    pub fn shutdowns(&self) -> broadcast::Receiver<Arc<NodeChange>> {
+        self.lock().shutdowns.subscribe()
+    }
+
     /// Numbers for metrics.
     pub fn counts(&self) -> Counts {
         self.lock().counts(self.now())

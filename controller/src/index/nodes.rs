@@ -37,6 +37,8 @@ pub struct Nodes {
     pub waiters: Waiters,
     /// Where changes are told.
     pub changes: broadcast::Sender<Change>,
+    /// Where it is told which nodes begin to shut down or end to.
+    pub shutdowns: broadcast::Sender<Arc<NodeChange>>,
 }
 
 struct Entry {
@@ -60,6 +62,7 @@ impl Nodes {
             change: 0,
             waiters: Waiters::default(),
             changes: broadcast::Sender::new(limits::CHANGES_KEPT),
+            shutdowns: broadcast::Sender::new(limits::CHANGES_KEPT),
         }
     }
 
@@ -233,14 +236,16 @@ impl Nodes {
     fn tell(&self, name: &str, was: NodeState, uid: Box<str>, boot_id: Box<str>) {
         self.waiters.wake(name);
         let status = self.status(name);
-        if was != status.state {
-            // Ready nodes of the first list would be a line each.
-            if (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
-                tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
-            }
+        // Ready nodes of the first list would be a line each.
+        if was != status.state && (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
+            tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
         }
+        let change = Arc::new(NodeChange { was, status, uid, boot_id });
         // Nobody may listen.
-        let _ = self.changes.send(Change::Node(Arc::new(NodeChange { was, status, uid, boot_id })));
+        if (was == NodeState::ShuttingDown) != (change.status.state == NodeState::ShuttingDown) {
+            let _ = self.shutdowns.send(Arc::clone(&change));
+        }
+        let _ = self.changes.send(Change::Node(change));
     }
 
     fn tell_all(&self, stale: bool) {

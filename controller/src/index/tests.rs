@@ -190,6 +190,25 @@ fn a_subscriber_that_falls_behind_is_told_so() {
 }
 
 #[test]
+fn shutdowns_are_told_on_their_own() {
+    let index = Index::new();
+    let mut shutdowns = index.shutdowns();
+    let off = || with(Class::ShuttingDown, "kubelet-shutdown");
+    let many: Vec<String> = (0..2 * limits::CHANGES_KEPT).map(|number| format!("n{number}")).collect();
+    let mut nodes: Vec<_> = many.iter().map(|name| (name.as_str(), ready())).collect();
+    nodes[0].1 = off();
+    index.apply(listed(&nodes));
+    index.apply(applied("n0", off()));
+    index.apply(applied("n1", cordoned()));
+    index.apply(Event::Deleted("n0".into()));
+    let told: Vec<_> = std::iter::from_fn(|| shutdowns.try_recv().ok()).collect();
+    let told: Vec<_> =
+        told.iter().map(|change| (&*change.status.name, change.was, change.status.state)).collect();
+    let begun = ("n0", NodeState::Unknown, NodeState::ShuttingDown);
+    assert_eq!(told, [begun, ("n0", NodeState::ShuttingDown, NodeState::Gone)]);
+}
+
+#[test]
 fn everything_is_counted() {
     let index = Index::new();
     assert_eq!(index.counts().silence, None);

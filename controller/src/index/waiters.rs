@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crik_api::NodeStatus;
 use tokio::sync::watch;
@@ -10,15 +11,18 @@ use super::Index;
 
 /// The bells by node name.
 #[derive(Default)]
-pub struct Waiters(HashMap<Box<str>, watch::Sender<()>>);
+pub struct Waiters(HashMap<Box<str>, Bell>);
+
+/// Tells when it was last rung.
+type Bell = watch::Sender<Instant>;
 
 impl Waiters {
     /// The node's bell.
-    pub fn add(&mut self, name: &str) -> watch::Receiver<()> {
+    pub fn add(&mut self, name: &str) -> watch::Receiver<Instant> {
         if let Some(bell) = self.0.get(name) {
             return bell.subscribe();
         }
-        let (bell, ear) = watch::channel(());
+        let (bell, ear) = watch::channel(Instant::now());
         self.0.insert(name.into(), bell);
         ear
     }
@@ -26,14 +30,14 @@ impl Waiters {
     /// Wakes those who wait for this node.
     pub fn wake(&self, name: &str) {
         if let Some(bell) = self.0.get(name) {
-            bell.send_replace(());
+            bell.send_replace(Instant::now());
         }
     }
 
     /// Wakes all.
     pub fn wake_all(&self) {
         self.0.values().for_each(|bell| {
-            bell.send_replace(());
+            bell.send_replace(Instant::now());
         });
     }
 
@@ -61,17 +65,22 @@ pub struct Waiter {
     index: Arc<Index>,
     name: Box<str>,
     /// None only while it is dropped.
-    bell: Option<watch::Receiver<()>>,
+    bell: Option<watch::Receiver<Instant>>,
 }
 
 impl Waiter {
-    pub(super) fn new(index: Arc<Index>, name: &str, bell: watch::Receiver<()>) -> Self {
+    pub(super) fn new(index: Arc<Index>, name: &str, bell: watch::Receiver<Instant>) -> Self {
         Self { index, name: name.into(), bell: Some(bell) }
     }
 
     /// The node's status now; none until the first list is complete.
     pub fn status(&self) -> Option<NodeStatus> {
         self.index.get(&self.name)
+    }
+
+    /// How long ago the node last changed; how long this waiter is there if it has not.
+    pub fn since_change(&self) -> Duration {
+        self.bell.as_ref().map(|bell| bell.borrow().elapsed()).unwrap_or_default()
     }
 
     /// Returns when the node's status, or whether it is stale, has changed since this waiter was made or last woken. Can

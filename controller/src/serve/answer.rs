@@ -1,11 +1,16 @@
 //! Answers that are not a node's state.
 
 use axum::Json;
-use axum::http::header::{ALLOW, RETRY_AFTER};
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use crik_api::ErrorBody;
 
+use super::routes;
+use crate::auth::Refusal;
 use crate::limits;
 
 /// An error with its remedy.
@@ -13,17 +18,61 @@ pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
     (status, Json(ErrorBody { error: error.into() })).into_response()
 }
 
+/// An error that passes.
+fn later(problem: impl Into<String>) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, problem);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
+    response
+}
+
 /// The first list is not complete, so every state would be wrong.
 pub fn not_ready() -> Response {
-    let mut response =
-        error(StatusCode::SERVICE_UNAVAILABLE, "the list of nodes is not complete yet; ask again");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
+    later("the list of nodes is not complete yet; ask again")
+}
+
+/// There is no room for a poll that waits.
+pub fn too_many_polls() -> Response {
+    later("too many polls wait here; ask without wait, ask another replica, or raise --max-waiting-polls")
+}
+
+/// There is no room for a list or a stream.
+pub fn too_many_streams() -> Response {
+    later("too many lists and streams are being read here; ask again, or ask another replica")
+}
+
+/// There is no room for a connection.
+pub async fn no_connection() -> Response {
+    later("too many connections are open here; ask again, or ask another replica")
+}
+
+/// The caller may not have this.
+pub fn refused(refusal: &Refusal) -> Response {
+    let status = refusal.status();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        return later(refusal.to_string());
+    }
+    let mut response = error(status, refusal.to_string());
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static(refusal.challenge());
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 
 /// There is nothing at this path.
 pub async fn no_such_route() -> Response {
-    error(StatusCode::NOT_FOUND, "no such route; there are /v1/nodes, /v1/nodes/{name}, /healthz and /readyz")
+    let paths: Vec<&str> = routes::table().into_iter().map(|(path, _)| path).collect();
+    error(StatusCode::NOT_FOUND, format!("no such route; there are {}", paths.join(", ")))
+}
+
+/// Refuses a request that has a body, and the rest of the connection, which would have to be read for it.
+pub async fn refuse_bodies(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let mut response = error(StatusCode::PAYLOAD_TOO_LARGE, "nothing here takes a body; send none");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Gives the framework's bare refusal of a method a body.

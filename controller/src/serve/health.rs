@@ -12,5 +12,5 @@ pub async fn alive() -> &'static str {
 
 /// The first list is complete. A source that is lost later does not change it: old states are better than none.
 pub async fn ready(State(app): State<App>) -> Response {
-    if app.index.is_ready() { "ok\n".into_response() } else { answer::not_ready() }
+    if app.0.index.is_ready() { "ok\n".into_response() } else { answer::not_ready() }
 }

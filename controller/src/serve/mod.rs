@@ -1,67 +1,86 @@
 //! The HTTP API.
 
 mod answer;
+mod caller;
+mod connections;
+mod events;
+mod go_agent;
 mod health;
+mod metrics;
+mod name;
 mod nodes;
+mod observe;
+mod openapi;
+mod options;
+mod poll;
+mod room;
+mod routes;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::map_response;
-use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::connections::Server;
+use self::metrics::Metrics;
+pub use self::options::{AuthKind, Options};
+use self::room::Room;
+use crate::auth::{Auth, Reviews};
 use crate::index::Index;
-use crate::limits;
+use crate::tls::Tls;
+use crate::{descriptors, limits};
 
 /// What every handler has.
 #[derive(Clone)]
-struct App {
+struct App(Arc<Shared>);
+
+struct Shared {
     index: Arc<Index>,
-    /// Becomes true at a shutdown, which ends waiting polls.
+    /// Becomes true at a shutdown, which ends waiting polls and streams.
     stopping: watch::Receiver<bool>,
+    /// None if everyone may read everything.
+    auth: Option<Auth>,
+    metrics: Metrics,
+    /// Room for waiting polls.
+    polls: Room,
+    /// Room for lists and streams that are being sent.
+    streams: Room,
+    /// Room for connections.
+    connections: Room,
+}
+
+/// What is served, and how.
+pub struct Service {
+    /// The nodes.
+    pub index: Arc<Index>,
+    /// How.
+    pub options: Options,
+    /// Checks tokens, with `--auth token`.
+    pub client: Option<Client>,
+    /// HTTPS, if it is to be that.
+    pub tls: Option<Tls>,
 }
 
 /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
-pub async fn serve(listener: TcpListener, index: Arc<Index>, mut stopping: watch::Receiver<bool>) {
-    let service = TowerToHyperService::new(router(App { index, stopping: stopping.clone() }));
-    let connections = GracefulShutdown::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stop| *stop) => break,
-        };
-        let Ok((stream, _)) = accepted else {
-            // Out of descriptors, most likely: others have to end first.
-            tokio::time::sleep(limits::ACCEPT_RETRY).await;
-            continue;
-        };
-        // A long poll's answer is one small packet that must not wait for more.
-        let _ = stream.set_nodelay(true);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits::HEADER_TIMEOUT)
-            .max_buf_size(limits::HEADER_MAX_BYTES)
-            .serve_connection(TokioIo::new(stream), service.clone());
-        tokio::spawn(connections.watch(connection));
-    }
-    drop(listener);
-    let _ = tokio::time::timeout(limits::DRAIN, connections.shutdown()).await;
-}
-
-fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/nodes", get(nodes::list))
-        .route("/v1/nodes/{name}", get(nodes::one))
-        .route("/nodes/{name}", get(nodes::two_words))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .fallback(answer::no_such_route)
-        .layer(map_response(answer::explain))
-        .with_state(app)
+pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
+    let Service { index, options, client, tls } = service;
+    let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
+    let room = Room::new(descriptors::room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
+    let metrics = Metrics::new();
+    let auth = client.map(|client| {
+        let reviews = Reviews::new(client, options.audience, options.token_ttl, metrics.reviews.clone());
+        Auth::new(reviews, options.allow_all_nodes_for)
+    });
+    let app = App(Arc::new(Shared {
+        index,
+        stopping: stopping.clone(),
+        auth,
+        metrics,
+        polls: Room::new(polls),
+        streams: Room::new(limits::STREAMS),
+        connections: room.clone(),
+    }));
+    let server = Server { room, routes: routes::all(app.clone()), full: routes::full(app), tls };
+    server.run(listener, stopping).await;
 }

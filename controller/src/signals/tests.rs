@@ -61,7 +61,8 @@ fn karpenters_taint_means_a_drain_and_its_deletion_the_end() {
 
 #[test]
 fn azures_events_are_told_apart_by_their_message() {
-    let event = |message: &str| shown(&with_condition("VMEventScheduled", "True", "VMEventScheduled", message));
+    let event =
+        |message: &str| shown(&with_condition("VMEventScheduled", "True", "VMEventScheduled", message));
     for fatal in ["Preempt", "Terminate", "Reboot", "Redeploy"] {
         assert_eq!(event(&format!("{fatal} Scheduled: Mon, 02 Mar 2026 19:01:45 GMT")), ["aks-vm-event"]);
     }

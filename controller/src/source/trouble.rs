@@ -1,10 +1,9 @@
 //! What went wrong with a watch, in words of what to do.
 
-use std::error::Error;
-use std::iter::successors;
-
 use kube::core::Status;
 use kube::runtime::watcher;
+
+use crate::causes::with_causes;
 
 /// One line for the log.
 pub fn explain(error: &watcher::Error) -> String {
@@ -31,15 +30,6 @@ fn refused(verb: &str, status: &Status) -> String {
         410 => format!("changes were missed, so all nodes are listed again ({message})"),
         code => format!("the API server refuses to {verb} nodes: {code} {message}"),
     }
-}
-
-/// The error with what caused it, since the outermost says only that a list failed. Some repeat their cause.
-fn with_causes(error: &dyn Error) -> String {
-    let causes = successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
-    causes.fold(
-        error.to_string(),
-        |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") },
-    )
 }
 
 #[cfg(test)]

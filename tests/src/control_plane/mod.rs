@@ -8,6 +8,7 @@ mod api;
 mod certificates;
 mod daemon;
 mod etcd;
+mod jwt;
 mod kubeconfig;
 mod nodes;
 mod ports;

@@ -1,0 +1,135 @@
+//! What no start could work with, each with what would be right. Pure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crik_api::NodeState;
+
+use super::problem::Problem;
+use super::{ActOn, Config, Hook, Hooks};
+use crate::node_state::server;
+use crate::{limits, notice};
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
+        if self.image_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
+            return wrong("imageDir", "must be an absolute path, such as /checkpoints/${POD_NAME}");
+        }
+        if self.additional_paths.iter().chain(&self.inotify_incompatible_paths).any(|p| !p.is_absolute()) {
+            return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
+        }
+        self.check_access()?;
+        if self.keep_generations == 0 {
+            return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
+        }
+        if self.signing_key_file.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return wrong("signingKeyFile", "must be an absolute path, such as /etc/crik-key/key");
+        }
+        if self.signing_key_file.is_some() && !self.verify_hashes {
+            return wrong(
+                "verifyHashes",
+                "must not be false with signingKeyFile: a signature vouches for hashes",
+            );
+        }
+        if self.max_restores == 0 {
+            return wrong(
+                "maxRestores",
+                "must be at least 1; leave imageDir out if nothing is ever to be resumed",
+            );
+        }
+        if self.checkpoint_on.contains(&NodeState::Unknown) {
+            return wrong("checkpointOn", "unknown is not for this list; see onUnknown");
+        }
+        if self.grace_period > limits::GRACE_PERIOD_MAX {
+            return wrong("gracePeriod", "must be at most a day");
+        }
+        if self.claim_expiry < limits::CLAIM_EXPIRY_MIN {
+            return wrong(
+                "claimExpiry",
+                "must be at least 1s, or a busy volume looks like a pod that is gone",
+            );
+        }
+        if self.interval.is_some_and(|interval| interval < limits::INTERVAL_MIN) {
+            return wrong("interval", "must be at least 1s; leave it out for no periodic checkpoints");
+        }
+        if self.restore_timeout.is_zero() || self.volume_timeout.is_zero() {
+            return wrong("restoreTimeout, volumeTimeout", "must be longer than 0s");
+        }
+        if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
+            return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
+        }
+        self.check_act_on()?;
+        self.hooks.check(self.grace_period - self.reserve - self.decision_timeout)
+    }
+}
+
+impl Config {
+    fn check_access(&self) -> Result<(), Problem> {
+        let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
+        let (token, ca) = (&self.node_state_server_token_file, &self.node_state_server_ca_file);
+        let relative = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| !path.is_absolute());
+        if relative(token) {
+            return wrong(
+                "nodeStateServerTokenFile",
+                "must be an absolute path, such as /var/run/crik/token",
+            );
+        }
+        if relative(ca) {
+            return wrong("nodeStateServerCAFile", "must be an absolute path, such as /etc/crik-ca/ca.crt");
+        }
+        if token.as_ref().is_some_and(|path| path.starts_with(limits::API_SERVER_TOKEN)) {
+            let problem =
+                "the ServiceAccount's own token is for the API server; mount one with the audience crik";
+            return wrong("nodeStateServerTokenFile", problem);
+        }
+        let Some(url) = &self.node_state_server_url else {
+            return match (token, ca) {
+                (Some(_), _) => {
+                    wrong("nodeStateServerTokenFile", "must not be set without nodeStateServerURL")
+                }
+                (_, Some(_)) => wrong("nodeStateServerCAFile", "must not be set without nodeStateServerURL"),
+                _ => Ok(()),
+            };
+        };
+        let url = server::parse(url).map_err(|problem| Problem::Value("nodeStateServerURL", problem))?;
+        if ca.is_some() && url.scheme() != "https" {
+            return wrong("nodeStateServerCAFile", "is of use only with https:// in nodeStateServerURL");
+        }
+        Ok(())
+    }
+
+    fn check_act_on(&self) -> Result<(), Problem> {
+        let wrong = |problem: &str| Err(Problem::Value("actOn", problem.to_owned()));
+        if self.act_on == ActOn::Sigterm {
+            return Ok(());
+        }
+        if self.node_state_server_url.is_none() {
+            return wrong("must not be notice without nodeStateServerURL: nobody would give notice");
+        }
+        if self.image_dir.is_none() {
+            return wrong("must not be notice without imageDir: nothing could be checkpointed");
+        }
+        if notice::states(&self.checkpoint_on).is_empty() {
+            return wrong("is notice, so checkpointOn must have draining, shutting-down or gone");
+        }
+        Ok(())
+    }
+}
+
+impl Hooks {
+    fn check(&self, left: Duration) -> Result<(), Problem> {
+        let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
+        let empty = |hook: &Option<Hook>| hook.as_ref().is_some_and(|hook| hook.command.is_empty());
+        if empty(&self.pre_checkpoint) || empty(&self.post_restore) {
+            return wrong("hooks", "command must have at least the program, such as [/bin/sync]");
+        }
+        if self.pre_checkpoint.as_ref().is_some_and(|hook| hook.timeout >= left) {
+            return wrong(
+                "hooks.preCheckpoint.timeout",
+                "must be shorter than gracePeriod less reserve and decisionTimeout, or no checkpoint could follow",
+            );
+        }
+        Ok(())
+    }
+}

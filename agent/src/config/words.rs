@@ -1,0 +1,103 @@
+//! The values that have names.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::values::duration;
+use crate::exit;
+
+/// What an undetermined node state means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnknown {
+    /// A checkpoint that nobody needs is cheap; one that is missing is not.
+    Checkpoint,
+    /// The application is told to stop.
+    Terminate,
+}
+
+/// What begins a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActOn {
+    /// A SIGTERM.
+    Sigterm,
+    /// The node's state too, for clouds that let a pod run until its node is gone.
+    Notice,
+}
+
+/// What the ladder's last rung is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRestoreFailure {
+    /// The application starts from its beginning.
+    Fresh,
+    /// The agent exits, for a person to look.
+    Fail,
+}
+
+/// What a pod does whose image directory is held by another one that lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClaimed {
+    /// It waits, and exits if that takes longer than `claimTimeout`.
+    Wait,
+    /// The application starts from its beginning and is not checkpointed.
+    Fresh,
+    /// The agent exits, for the kubelet to try again.
+    Fail,
+}
+
+/// Commands to run beside a checkpoint and a restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Hooks {
+    /// Before the tree is frozen.
+    pub pre_checkpoint: Option<Hook>,
+    /// When the tree is restored, before its first instruction.
+    pub post_restore: Option<Hook>,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Hook {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How long it may take.
+    #[serde(deserialize_with = "duration", default = "hook_timeout")]
+    pub timeout: Duration,
+    /// What its failure means.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// What the failure of a hook means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Nothing but a line in the log.
+    #[default]
+    Ignore,
+    /// That the checkpoint, or the restore of this generation, has failed.
+    Fail,
+}
+
+fn hook_timeout() -> Duration {
+    Duration::from_secs(5)
+}
+
+/// Exit codes that can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ExitCode {
+    /// After a committed checkpoint.
+    pub checkpointed: u8,
+}
+
+impl Default for ExitCode {
+    fn default() -> Self {
+        Self { checkpointed: exit::CHECKPOINTED as u8 }
+    }
+}

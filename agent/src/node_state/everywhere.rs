@@ -1,0 +1,100 @@
+//! Asks all replicas at the same time, for a decision that cannot wait: one of them may be dying with this node, hang, or
+//! have lost its source.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::line::Line;
+use super::server::Server;
+use super::unlearned::Unlearned;
+use super::{Knowledge, addresses};
+use crate::limits;
+
+/// Who has said what; nobody, if it is that nobody could be found.
+pub type Said = (Option<SocketAddr>, Knowledge);
+
+/// Questions to all replicas. They end when this is dropped.
+pub struct Everywhere {
+    asking: JoinSet<()>,
+    asked: Vec<SocketAddr>,
+    server: Arc<Server>,
+    deadline: Instant,
+    tell: mpsc::UnboundedSender<Said>,
+    told: mpsc::UnboundedReceiver<Said>,
+    found: mpsc::UnboundedReceiver<Result<Vec<SocketAddr>, Unlearned>>,
+}
+
+impl Everywhere {
+    /// Asks those that are `known` at once, and the others as soon as the resolver has told them.
+    pub fn ask(server: &Arc<Server>, known: Vec<SocketAddr>, deadline: Instant) -> Self {
+        let (tell, told) = mpsc::unbounded_channel();
+        let (tell_found, found) = mpsc::unbounded_channel();
+        let mut asking = JoinSet::new();
+        let resolved = Arc::clone(server);
+        asking.spawn(async move { drop(tell_found.send(addresses::resolve(&resolved).await)) });
+        let mut all =
+            Self { asking, asked: Vec::new(), server: Arc::clone(server), deadline, tell, told, found };
+        all.also(known);
+        all
+    }
+
+    fn also(&mut self, addresses: Vec<SocketAddr>) {
+        for address in addresses {
+            if !self.asked.contains(&address) {
+                self.asked.push(address);
+                let line = Line::new(&self.server, address);
+                self.asking.spawn(interrogate(line, address, self.deadline, self.tell.clone()));
+            }
+        }
+    }
+
+    /// What is said next. None at the deadline.
+    pub async fn next(&mut self) -> Option<Said> {
+        loop {
+            let next = async {
+                tokio::select! {
+                    Some(said) = self.told.recv() => Ok(said),
+                    Some(found) = self.found.recv() => Err(found),
+                }
+            };
+            match timeout_at(self.deadline, next).await.ok()? {
+                Ok(said) => return Some(said),
+                Err(Ok(found)) => self.also(found),
+                // Where they were before is as good as it gets.
+                Err(Err(_)) if !self.asked.is_empty() => {}
+                Err(Err(error)) => return Some((None, Err(Arc::new(error)))),
+            }
+        }
+    }
+}
+
+/// Asks one replica for its status and then for news. An answer that does not come is asked for on another connection, with
+/// more patience each time.
+async fn interrogate(
+    mut line: Line,
+    address: SocketAddr,
+    deadline: Instant,
+    tell: mpsc::UnboundedSender<Said>,
+) {
+    let mut patience = limits::DECISIVE_ANSWER;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = line.ask(left, if line.is_long() { left } else { patience.min(left) }).await;
+        let failed = answer.is_err();
+        if Instant::now() >= deadline {
+            // It was cut off, which says nothing.
+            return;
+        }
+        if tell.send((Some(address), answer.map_err(Arc::new))).is_err() {
+            return;
+        }
+        if failed {
+            patience *= 2;
+            sleep(limits::POLL_BACKOFF.0).await;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Follows the node's state for as long as the pod lives: one long poll at one replica, and at another one when that is no
+//! good any more.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::line::Line;
+use super::publish::publish;
+use super::server::Server;
+use super::unlearned::Unlearned;
+use super::{Knowledge, addresses};
+use crate::limits;
+
+/// Where the replicas were last time the resolver said so; at a SIGTERM it may be gone.
+pub type Known = Arc<Mutex<Vec<SocketAddr>>>;
+
+/// Follows one node.
+pub struct Follower {
+    /// What is asked.
+    pub server: Arc<Server>,
+    /// Where news goes.
+    pub news: Arc<watch::Sender<Knowledge>>,
+    /// Where the replicas are noted.
+    pub known: Known,
+}
+
+impl Follower {
+    /// For ever.
+    pub async fn follow(self) {
+        let mut pause = limits::POLL_BACKOFF.0;
+        loop {
+            let began = Instant::now();
+            let failure = self.round().await;
+            if began.elapsed() > limits::POLL_BACKOFF.1 {
+                pause = limits::POLL_BACKOFF.0;
+            }
+            let asked_for = failure.as_ref().and_then(Unlearned::retry_after);
+            if let Some(failure) = failure {
+                publish(&self.news, Err(Arc::new(failure)));
+            }
+            sleep(asked_for.unwrap_or_default() + jitter(pause)).await;
+            pause = (pause * 2).min(limits::POLL_BACKOFF.1);
+        }
+    }
+
+    /// Follows the node at each replica for as long as that is any good. Returns why nothing is known; none if something is,
+    /// but from a replica that has lost its source.
+    async fn round(&self) -> Option<Unlearned> {
+        let found = match addresses::resolve(&self.server).await {
+            Ok(found) => found,
+            Err(error) => return Some(error),
+        };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
+        let mut failure = Some(Unlearned::NotYet);
+        for address in &found {
+            match self.stay_at(*address, found.len() > 1).await {
+                Some(error) => failure = failure.map(|_| error),
+                None => failure = None,
+            }
+        }
+        failure
+    }
+
+    /// Follows the node at one replica until it fails; or, if there are others, has lost its source, which is no failure.
+    async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unlearned> {
+        let mut line = Line::new(&self.server, address);
+        let mut pause = limits::POLL_BACKOFF.0;
+        let mut before = None;
+        loop {
+            let patience =
+                if line.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
+            let began = Instant::now();
+            let status = match line.ask(limits::POLL_WAIT, patience).await {
+                Ok(status) => status,
+                Err(error) => return Some(error),
+            };
+            let news = before.as_ref() != Some(&status.version);
+            before = Some(status.version.clone());
+            let stale = status.stale;
+            publish(&self.news, Ok(status));
+            if stale && others {
+                return None;
+            }
+            // A proxy or an old controller that answers at once without news would be asked without end.
+            if !news && began.elapsed() < limits::POLL_EARLY {
+                sleep(pause).await;
+                pause = (pause * 2).min(limits::POLL_BACKOFF.1);
+            } else {
+                pause = limits::POLL_BACKOFF.0;
+            }
+        }
+    }
+}
+
+/// Between half and all of it, so that those who were sent away together do not come back together.
+fn jitter(pause: Duration) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(addresses::random() as f64 / u64::MAX as f64)
+}

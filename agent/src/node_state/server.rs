@@ -1,0 +1,142 @@
+//! Where the controller is, and what it is asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::unlearned::Unlearned;
+
+/// What the configuration says of the controller.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Its URL.
+    pub url: String,
+    /// The file with the token to show it.
+    pub token_file: Option<PathBuf>,
+    /// The file with the authorities that vouch for it.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// One controller, of any number of replicas, and the node that it is asked about.
+#[derive(Debug)]
+pub struct Server {
+    /// The node.
+    pub node: String,
+    /// How to get there.
+    pub access: Access,
+    url: Url,
+}
+
+/// Reads `nodeStateServerURL`.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn parse(url: &str) -> Result<Url, String> {
+    let example = "such as http://crik-controller.crik:9376";
+    let parsed = Url::parse(url).map_err(|error| format!("must be a URL, {example}: {error}"))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(format!("must start with http:// or https://, {example}"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("must not have a user's name or password; see nodeStateServerTokenFile".to_owned());
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(format!("must have no ? and no #, {example}"));
+    }
+    Ok(parsed)
+}
+
+impl Server {
+    /// For questions about `node`.
+    ///
+    /// # Errors
+    /// The URL cannot be used, or there is no node to ask about.
+    pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unlearned> {
+        let node = node.filter(|node| !node.is_empty()).ok_or(Unlearned::NoNodeName)?.to_owned();
+        let mut url = parse(&access.url).map_err(Unlearned::Url)?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["v1", "nodes", &node]);
+        }
+        Ok(Self { node, access, url })
+    }
+
+    /// Whether it is to prove who it is.
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The name or address to connect to, without the brackets of an IPv6 address, and the port.
+    pub fn endpoint(&self) -> (String, u16) {
+        let host = match self.url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        (host, self.url.port_or_known_default().unwrap_or(crik_api::DEFAULT_PORT))
+    }
+
+    /// The value of the header Host.
+    pub fn authority(&self) -> &str {
+        self.url.authority()
+    }
+
+    /// What to ask: for the status now, or for its first change after a version if that comes within a wait.
+    pub fn question(&self, after: Option<(&str, Duration)>) -> String {
+        let mut url = self.url.clone();
+        if let Some((version, wait)) = after {
+            let wait = format!("{}ms", wait.as_millis());
+            url.query_pairs_mut().append_pair("wait", &wait).append_pair("since", version);
+        }
+        url[url::Position::BeforePath..].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: &str, node: Option<&str>) -> Result<Server, Unlearned> {
+        Server::new(Access { url: url.to_owned(), ..Access::default() }, node)
+    }
+
+    #[test]
+    fn the_url_may_end_in_a_slash_and_names_are_escaped() {
+        for base in ["http://crik:9376", "http://crik:9376/"] {
+            let server = server(base, Some("node/a")).unwrap();
+            assert_eq!(server.question(None), "/v1/nodes/node%2Fa");
+            assert_eq!(
+                server.question(Some(("a&b", Duration::from_secs(2)))),
+                "/v1/nodes/node%2Fa?wait=2000ms&since=a%26b"
+            );
+            assert_eq!((server.endpoint(), server.authority()), (("crik".to_owned(), 9376), "crik:9376"));
+        }
+        assert!(matches!(server("http://crik", None), Err(Unlearned::NoNodeName)));
+    }
+
+    #[test]
+    fn hosts_and_ports_are_those_of_the_url() {
+        for (url, host, port) in [
+            ("https://[fd00::1]:9376/base", "fd00::1", 9376),
+            ("https://crik.example", "crik.example", 443),
+            ("http://10.0.0.1", "10.0.0.1", 80),
+        ] {
+            assert_eq!(server(url, Some("a")).unwrap().endpoint(), (host.to_owned(), port), "{url}");
+        }
+        assert_eq!(server("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (url, message) in [
+            ("crik:9376", "must start with http://"),
+            ("crik-controller", "must be a URL"),
+            ("http://", "must be a URL"),
+            ("http://me:secret@crik", "must not have a user's name"),
+            ("http://crik/?a=b", "must have no ?"),
+        ] {
+            let error = parse(url).unwrap_err();
+            assert!(error.contains(message), "{url}: {error}");
+        }
+    }
+}

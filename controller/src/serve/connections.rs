@@ -1,0 +1,115 @@
+//! Accepts connections: as many as there is room for, each in a task of its own, so that none holds up another.
+
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::room::{Place, Room};
+use crate::limits;
+use crate::tls::Tls;
+
+/// What serves connections.
+pub struct Server {
+    /// Room for connections.
+    pub room: Room,
+    /// What is served on them.
+    pub routes: Router,
+    /// What is served on the few that there is no room for.
+    pub full: Router,
+    /// HTTPS, if it is to be that.
+    pub tls: Option<Tls>,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    stream: TcpStream,
+    /// Its place.
+    place: Place,
+    /// Whether it is one that there is no room for.
+    full: bool,
+}
+
+impl Server {
+    /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
+    pub async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+        let server = Arc::new(self);
+        let refused = Room::new(limits::CONNECTIONS_REFUSED);
+        let connections = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = server.accept(&listener, &refused) => accepted,
+                _ = stopping.wait_for(|stop| *stop) => break,
+            };
+            if let Some(accepted) = accepted {
+                tokio::spawn(Arc::clone(&server).converse(accepted, connections.watcher()));
+            }
+        }
+        drop(listener);
+        let _ = timeout(limits::DRAIN, connections.shutdown()).await;
+    }
+
+    async fn accept(&self, listener: &TcpListener, refused: &Room) -> Option<Accepted> {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: others have to end first.
+            sleep(limits::ACCEPT_RETRY).await;
+            return None;
+        };
+        // Whatever gets free first, if nothing is: the rest waits in the kernel's queue.
+        tokio::select! {
+            biased;
+            place = self.room.wait() => Some(Accepted { stream, place: place?, full: false }),
+            place = refused.wait() => Some(Accepted { stream, place: place?, full: true }),
+        }
+    }
+
+    async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
+        let Accepted { stream, place, full } = accepted;
+        set_up(&stream);
+        match &self.tls {
+            None => self.speak(stream, full, watcher).await,
+            Some(tls) => {
+                let handshake = timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
+                if let Ok(Ok(stream)) = handshake {
+                    self.speak(stream, full, watcher).await;
+                }
+            }
+        }
+        drop(place);
+    }
+
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        full: bool,
+        watcher: Watcher,
+    ) {
+        let routes = if full { &self.full } else { &self.routes };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEADER_TIMEOUT)
+            .max_buf_size(limits::HEADER_MAX_BYTES)
+            .keep_alive(!full)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        // An error is the client's: it has gone, or what it sent was answered with its fault.
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+/// Options that a system may refuse; the connection works without them.
+fn set_up(stream: &TcpStream) {
+    // A long poll's answer is one small packet that must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(limits::SILENCE));
+    // Ends connections whose client does not read, too (tcp(7), TCP_USER_TIMEOUT; window probes since Linux 5.11).
+    let _ = socket.set_tcp_user_timeout(Some(limits::UNREAD));
+}

@@ -1,0 +1,46 @@
+//! The part of the command line that says how to serve, and to whom.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::limits;
+
+/// How to serve, and to whom.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// How many polls may wait at a time; a further one is told to come again.
+    #[arg(long, value_name = "N", default_value_t = limits::WAITING_POLLS, env = "CRIK_MAX_WAITING_POLLS",
+          value_parser = clap::value_parser!(u32).range(1..=limits::WAITING_POLLS_MAX))]
+    pub max_waiting_polls: u32,
+    /// Who may read: everyone, or pods that show a token of their ServiceAccount, each about its own node.
+    #[arg(long, value_enum, default_value_t = AuthKind::None, env = "CRIK_AUTH")]
+    pub auth: AuthKind,
+    /// The audience that tokens must be made for.
+    #[arg(long, value_name = "AUDIENCE", default_value = "crik", env = "CRIK_AUDIENCE")]
+    pub audience: String,
+    /// Users who may read all nodes, the list and the stream of changes with --auth token, for example
+    /// system:serviceaccount:monitoring:dashboard; separated by commas.
+    #[arg(long, value_name = "USER", value_delimiter = ',', env = "CRIK_ALLOW_ALL_NODES_FOR")]
+    pub allow_all_nodes_for: Vec<String>,
+    /// How long a token that was found good is taken without asking again.
+    #[arg(long, value_name = "DURATION", default_value = "2m", env = "CRIK_TOKEN_TTL",
+          value_parser = humantime::parse_duration)]
+    pub token_ttl: Duration,
+    /// PEM file of the certificate, followed by those that signed it; serves HTTPS. Re-read when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key_file", env = "CRIK_TLS_CERT_FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// PEM file of the certificate's private key. Re-read when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file", env = "CRIK_TLS_KEY_FILE")]
+    pub tls_key_file: Option<PathBuf>,
+}
+
+/// Who may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AuthKind {
+    /// Everyone who can reach the port.
+    None,
+    /// Who shows a ServiceAccount token that the API server finds good.
+    Token,
+}

@@ -1,0 +1,336 @@
+//! The chart, by the real helm into a real API server: what it installs works, is allowed, and is no more than it needs.
+
+use std::fs;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::build::workspace;
+use crik_tests::control_plane::{Account, ControlPlane};
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::shared::Shared;
+use crik_tests::tools::tool;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+static PLANE: Shared<ControlPlane> = Shared::new();
+
+/// Every option that adds something, but for the ServiceMonitor, whose kind an API server does not know by itself.
+const ALL: &str = r#"{
+    "auth": {"enabled": true, "allowAllNodesFor": ["system:serviceaccount:monitoring:dashboard"]},
+    "tls": {"secretName": "crik-tls"},
+    "networkPolicy": {"from": [{"namespaceSelector": {}}], "apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]},
+    "signals": [{"name": "rack", "state": "shutting-down", "taint": {"key": "example.com/off"}}],
+    "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "debug": true, "maxWaitingPolls": 100,
+    "nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}]
+}"#;
+
+fn chart() -> String {
+    workspace().join("charts/crik").display().to_string()
+}
+
+fn values(json: &str) -> Result<tempfile::NamedTempFile> {
+    let file = tempfile::Builder::new().suffix(".json").tempfile()?;
+    fs::write(file.path(), json)?;
+    Ok(file)
+}
+
+/// Runs helm without a cluster; what it printed, or what it complained of.
+fn helm(args: &[&str]) -> Result<Result<String, String>> {
+    let output = Command::new(tool("helm")?).args(args).output()?;
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+}
+
+fn template(json: &str) -> Result<Result<String, String>> {
+    let values = values(json)?;
+    let path = values.path().display().to_string();
+    helm(&[
+        "template",
+        "crik",
+        &chart(),
+        "--namespace",
+        "crik",
+        "--kube-version",
+        "1.36.0",
+        "--values",
+        &path,
+    ])
+}
+
+fn rendered(json: &str) -> Result<Vec<Value>> {
+    let text = template(json)?.map_err(anyhow::Error::msg)?;
+    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+    Ok(documents.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Result<&'a Value> {
+    objects.iter().find(|object| object["kind"] == kind).with_context(|| format!("no {kind}"))
+}
+
+#[test]
+fn the_plain_manifest_is_what_the_chart_installs() -> Result<()> {
+    let output = Command::new(workspace().join("deploy/manifests.sh")).env("HELM", tool("helm")?).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let kept = fs::read(workspace().join("deploy/controller.yaml"))?;
+    ensure!(
+        output.stdout == kept,
+        "deploy/controller.yaml is not in step with the chart; run make manifests"
+    );
+    Ok(())
+}
+
+#[test]
+fn helm_finds_no_fault() -> Result<()> {
+    for json in ["{}", ALL] {
+        let values = values(json)?;
+        let path = values.path().display().to_string();
+        let said = helm(&["lint", "--strict", "--kube-version", "1.36.0", &chart(), "--values", &path])?;
+        ensure!(said.is_ok(), "{said:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn each_mistake_in_the_values_is_named() -> Result<()> {
+    for (values, message) in [
+        (r#"{"replica": 3}"#, "additional properties 'replica' not allowed"),
+        (r#"{"replicas": "two"}"#, "at '/replicas': got string, want integer"),
+        (r#"{"replicas": 0}"#, "at '/replicas': minimum"),
+        (r#"{"image": {"repository": "crik controller"}}"#, "at '/image/repository'"),
+        (r#"{"image": {"repository": "crik:1.0"}}"#, "at '/image/repository'"),
+        (r#"{"image": {"tag": 1.0}}"#, "at '/image/tag': got number, want string"),
+        (r#"{"image": {"digest": "sha256:abc"}}"#, "at '/image/digest'"),
+        (r#"{"image": {"pullPolicy": "always"}}"#, "at '/image/pullPolicy': value must be one of"),
+        (r#"{"auth": true}"#, "at '/auth': got boolean, want object"),
+        (r#"{"auth": {"enable": true}}"#, "additional properties 'enable' not allowed"),
+        (r#"{"auth": {"enabled": "yes"}}"#, "at '/auth/enabled': got string, want boolean"),
+        (r#"{"auth": {"allowAllNodesFor": ["a,b"]}}"#, "at '/auth/allowAllNodesFor/0'"),
+        (r#"{"tls": {"secretName": "My_Secret"}}"#, "'My_Secret' does not match pattern"),
+        (r#"{"tls": {"certFile": "/tls.crt"}}"#, "additional properties 'certFile' not allowed"),
+        (r#"{"events": false}"#, "at '/events': got boolean, want object"),
+        (r#"{"resources": {"limits": {"memory": "64 MB"}}}"#, "at '/resources/limits/memory'"),
+        (r#"{"logFormat": "text"}"#, "at '/logFormat': value must be one of"),
+        (r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1"}]}}"#, "at '/networkPolicy/apiServer/0'"),
+        (r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 0}]}}"#, "minimum"),
+        (r#"{"podLabels": {"app.kubernetes.io/name": "x"}}"#, "at '/podLabels'"),
+        (
+            r#"{"signals": [{"name": "a", "state": "drained", "taint": {"key": "k"}}]}"#,
+            "at '/signals/0/state'",
+        ),
+        (r#"{"signals": [{"name": "a", "state": "draining"}]}"#, "at '/signals/0'"),
+        (
+            r#"{"signals": [{"name": "a", "state": "draining", "taint": {"key": "k"}, "label": {"key": "k"}}]}"#,
+            "'oneOf' failed",
+        ),
+        (
+            r#"{"signals": [{"name": "a", "state": "draining", "taint": {"key": "k", "value": {"is": "v"}}}]}"#,
+            "additional properties 'is' not allowed",
+        ),
+        (r#"{"serviceMonitor": {"interval": "soon"}}"#, "at '/serviceMonitor/interval'"),
+    ] {
+        let said = template(values)?.err().with_context(|| format!("{values} is accepted"))?;
+        ensure!(said.contains(message), "{values}\n  said: {said}\n  not: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_controller_understands_every_flag_and_signal_that_it_is_given() -> Result<()> {
+    let objects = rendered(ALL)?;
+    let signals = of_kind(&objects, "ConfigMap")?["data"]["signals.yaml"].as_str().context("no signals")?;
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), signals)?;
+    let container = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["containers"][0];
+    let args: Vec<&str> =
+        container["args"].as_array().context("no args")?.iter().filter_map(Value::as_str).collect();
+    let path = file.path().display().to_string();
+    // What needs a cluster is tried with one below; here are those that do not.
+    let flags: Vec<String> = args
+        .iter()
+        .filter(|arg| !arg.starts_with("--auth") && !arg.starts_with("--tls"))
+        .map(|arg| arg.replace("/etc/crik/signals/signals.yaml", &path).replace("=json", "=human"))
+        .collect();
+    ensure!(flags.len() == args.len() - 3, "{args:?}");
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let nodes = [TestNode::ready("a").tainted("example.com/off", "NoSchedule")];
+    let controller = Controller::start_flagged(&nodes, &flags)?;
+    let status = controller.status("a")?;
+    ensure!(status.state == crik_api::NodeState::ShuttingDown, "{status:?}");
+    Ok(())
+}
+
+/// Installs, or upgrades to, a release of its own name and namespace.
+fn apply(plane: &ControlPlane, namespace: &str, json: &str) -> Result<String> {
+    let values = values(json)?;
+    let path = values.path().display().to_string();
+    plane.helm(&[
+        "upgrade",
+        "--install",
+        "crik",
+        &chart(),
+        "--namespace",
+        namespace,
+        "--create-namespace",
+        "--reset-values",
+        "--values",
+        &path,
+    ])
+}
+
+#[test]
+fn it_installs_upgrades_and_leaves_nothing_behind() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    let said = apply(&plane, "life", "{}")?;
+    ensure!(said.contains("nodeStateServerURL: http://crik-controller.life:9376"), "{said}");
+    let said = apply(&plane, "life", ALL)?;
+    for part in [
+        "https://crik-controller.life:9376",
+        "nodeStateServerTokenFile: ",
+        "nodeStateServerCAFile: ",
+        "audience: crik",
+    ] {
+        ensure!(said.contains(part), "{part} is not in\n{said}");
+    }
+    let kinds = "deployments,services,serviceaccounts,poddisruptionbudgets,networkpolicies,configmaps";
+    let selector = "app.kubernetes.io/managed-by=Helm";
+    let there =
+        || plane.kubectl(&["get", kinds, "--namespace", "life", "--selector", selector, "--output", "name"]);
+    ensure!(there()?.lines().count() == 6, "{}", there()?);
+    ensure!(apply(&plane, "life", "{}")?.contains("http://"), "the way back");
+    ensure!(!there()?.contains("configmap"), "{}", there()?);
+    drop(plane.helm(&["uninstall", "crik", "--namespace", "life"])?);
+    ensure!(there()?.is_empty(), "{}", there()?);
+    let roles = plane.kubectl(&[
+        "get",
+        "clusterroles,clusterrolebindings,roles,rolebindings",
+        "--namespace",
+        "default",
+        "--output",
+        "name",
+    ])?;
+    ensure!(!roles.contains("life-crik"), "{roles}");
+    Ok(())
+}
+
+#[test]
+fn its_pods_meet_the_restricted_standard() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    for (namespace, json) in [("strict", "{}"), ("strict-all", ALL)] {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        plane
+            .api()
+            .create_all(&[json!({"kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})])?;
+        drop(apply(&plane, namespace, json)?);
+        let objects = rendered(json)?;
+        let template = &of_kind(&objects, "Deployment")?["spec"]["template"];
+        let test = of_kind(&objects, "Pod")?;
+        let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+        for (name, metadata, spec) in [
+            ("replica", &template["metadata"], &template["spec"]),
+            ("test", &test["metadata"], &test["spec"]),
+        ] {
+            let metadata = json!({"name": name, "labels": metadata["labels"]});
+            let mut spec = spec.clone();
+            if name == "test" {
+                // There is nobody here who makes the namespace's own.
+                spec["serviceAccountName"] = json!("crik-controller");
+            }
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
+            drop(plane.api().create(&path, &pod).with_context(|| format!("{namespace} {name}"))?);
+        }
+        // And the standard is enforced here.
+        let lax = json!({"kind": "Pod", "metadata": {"name": "lax"}, "spec": {
+            "serviceAccountName": "crik-controller", "containers": [{"name": "a", "image": "a"}]}});
+        let refused = plane.api().create(&path, &lax).err().context("the standard is not enforced")?;
+        ensure!(format!("{refused:#}").contains("violates PodSecurity"), "{refused:#}");
+    }
+    Ok(())
+}
+
+/// What the controller's ServiceAccount may do in `default`, beyond what everybody may.
+fn rights(plane: &ControlPlane, namespace: &str) -> Result<Vec<String>> {
+    let account = format!("system:serviceaccount:{namespace}:crik-controller");
+    let list = plane.kubectl(&["auth", "can-i", "--list", "--namespace", "default", "--as", &account])?;
+    let everybodys = |line: &str| line.starts_with("selfsubject") || line.trim_start().starts_with('[');
+    let rows = list.lines().skip(1).filter(|line| !everybodys(line));
+    let mut rows: Vec<String> =
+        rows.map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    rows.sort();
+    Ok(rows)
+}
+
+#[test]
+fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    let (nodes, events) = ("nodes [] [] [get list watch]", "events [] [] [create patch]");
+    let reviews = "tokenreviews.authentication.k8s.io [] [] [create]";
+    for (namespace, json, expected) in [
+        ("rights", "{}", vec![events, nodes]),
+        ("rights-few", r#"{"events": {"enabled": false}}"#, vec![nodes]),
+        ("rights-all", r#"{"auth": {"enabled": true}}"#, vec![events, nodes, reviews]),
+    ] {
+        drop(apply(&plane, namespace, json)?);
+        let rights = rights(&plane, namespace)?;
+        ensure!(rights == expected, "{namespace}: {rights:#?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    drop(apply(&plane, "enough", r#"{"auth": {"enabled": true}}"#)?);
+    drop(plane.create_node(&TestNode::ready("enough-a"))?);
+    let account = Account { namespace: "enough", name: "crik-controller" };
+    let controller = Controller::watching(&plane.kubeconfig_of(account)?, &["--auth", "token"])?;
+    // A token that the API server finds bad has been shown to it; without the right to ask there would be 503.
+    let answer = crik_tests::http::get_as("nonsense", &controller.url("/v1/nodes/enough-a"))?;
+    ensure!(answer.status == 401, "{} {}", answer.status, answer.body);
+    drop(plane.shut_down("enough-a")?);
+    let written = || {
+        plane.kubectl(&[
+            "get",
+            "events",
+            "--namespace",
+            "default",
+            "--output",
+            "jsonpath={.items[*].involvedObject.name}",
+        ])
+    };
+    crik_tests::wait::wait_for("an Event on the Node", || {
+        written().is_ok_and(|names| names.contains("enough-a")).then_some(())
+    })
+    .with_context(|| controller.log())?;
+    ensure!(!controller.log().contains("forbidden"), "{}", controller.log());
+    Ok(())
+}
+
+#[test]
+fn the_plain_manifest_is_accepted() -> Result<()> {
+    // Its own: the namespace is the one that everybody uses.
+    let plane: Arc<ControlPlane> = Arc::new(ControlPlane::start()?);
+    let path = workspace().join("deploy/controller.yaml").display().to_string();
+    let said = plane.kubectl(&["apply", "--filename", &path])?;
+    ensure!(said.lines().count() == 10 && said.lines().all(|line| line.ends_with("created")), "{said}");
+    // Again, which changes nothing: what is asked of the Deployment is still its first version.
+    drop(plane.kubectl(&["apply", "--filename", &path])?);
+    let deployment = plane.api().get("/apis/apps/v1/namespaces/crik/deployments/crik-controller")?;
+    ensure!(deployment["metadata"]["generation"] == 1, "{deployment:#}");
+    Ok(())
+}
+
+#[test]
+fn a_service_monitor_is_made_when_it_is_wanted() -> Result<()> {
+    let objects = rendered(
+        r#"{"serviceMonitor": {"enabled": true, "labels": {"release": "prometheus"}}, "tls": {"secretName": "t"}}"#,
+    )?;
+    let monitor = of_kind(&objects, "ServiceMonitor")?;
+    ensure!(monitor["metadata"]["labels"]["release"] == "prometheus");
+    ensure!(monitor["spec"]["endpoints"][0]["scheme"] == "https");
+    let service = of_kind(&objects, "Service")?;
+    ensure!(service["spec"]["clusterIP"] == "None", "agents must see every replica's address");
+    ensure!(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]);
+    ensure!(!rendered("{}")?.iter().any(|object| object["kind"] == "ServiceMonitor"));
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! What many clients, and slow ones, can do to the controller: nothing that others notice.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::fleet::swarm::Swarm;
+use crik_tests::http::get;
+use crik_tests::wait::PATIENCE;
+
+const POLLS: usize = 5_000;
+
+fn connect(controller: &Controller) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", controller.port()))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// A poll that waits.
+fn poll(controller: &Controller) -> Result<TcpStream> {
+    let mut stream = connect(controller)?;
+    stream.write_all(b"GET /v1/nodes/a?wait=300s HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// All that comes until the connection ends.
+fn rest(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn resident(controller: &Controller) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", controller.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+#[test]
+fn five_thousand_waiting_polls_are_answered_at_a_stop() -> Result<()> {
+    let nodes: Vec<TestNode> = (0..POLLS).map(|number| TestNode::ready(&format!("n{number}"))).collect();
+    let mut controller = Controller::start(&nodes)?;
+    let since = controller.status("n0")?.version;
+    let epoch = since.split('-').next().context("no epoch")?;
+    let list = get(&controller.url("/v1/nodes"))?.json();
+    let versions: BTreeMap<String, String> = list["nodes"]
+        .as_array()
+        .context("no list")?
+        .iter()
+        .filter_map(|node| Some((node["name"].as_str()?.to_owned(), node["version"].as_str()?.to_owned())))
+        .collect();
+    ensure!(versions.len() == POLLS && versions.values().all(|version| version.starts_with(epoch)));
+    let before = resident(&controller)?;
+    let mut swarm = Swarm::start(SocketAddr::from((Ipv4Addr::LOCALHOST, controller.port())), &versions)?;
+    controller.metric_becomes("crik_waiting_polls", 5_000.0)?;
+    let each = resident(&controller)?.saturating_sub(before) / POLLS as u64;
+    println!("a waiting poll takes {:.1} KiB of memory", each as f64 / 1024.0);
+    ensure!(each <= 20 << 10, "{each} bytes");
+
+    let asked = Instant::now();
+    controller.terminate()?;
+    let mut answered = BTreeMap::new();
+    for _ in 0..POLLS {
+        let answer = swarm.answer(PATIENCE)?;
+        ensure!(answer.text.starts_with("HTTP/1.1 200") && answer.text.contains("\"state\":\"ready\""));
+        answered.insert(answer.name, answer.at);
+    }
+    ensure!(answered.len() == POLLS, "{} nodes were told of", answered.len());
+    let last = answered.into_values().max().context("no answer")?;
+    println!("{POLLS} waiting polls were answered within {:?} of the SIGTERM", last.duration_since(asked));
+    ensure!(controller.wait()?.success(), "{}", controller.log());
+    Ok(())
+}
+
+#[test]
+fn a_poll_for_which_there_is_no_room_is_told_to_come_again() -> Result<()> {
+    let controller = Controller::start_flagged(&[TestNode::ready("a")], &["--max-waiting-polls", "3"])?;
+    let polls = [poll(&controller)?, poll(&controller)?, poll(&controller)?];
+    controller.metric_becomes("crik_waiting_polls", 3.0)?;
+    let refused = get(&controller.url("/v1/nodes/a?wait=300s"))?;
+    ensure!(refused.status == 503 && refused.header("retry-after") == "1", "{}", refused.status);
+    ensure!(refused.body.contains("--max-waiting-polls"), "{}", refused.body);
+    ensure!(get(&controller.url("/v1/nodes/a"))?.status == 200, "a request that does not wait is refused");
+    drop(polls);
+    controller.metric_becomes("crik_waiting_polls", 0.0)?;
+    ensure!(get(&controller.url("/v1/nodes/a?wait=10ms"))?.status == 200);
+    Ok(())
+}
+
+#[test]
+fn a_connection_for_which_there_is_no_room_is_told_so_and_probes_still_work() -> Result<()> {
+    // 192 of the descriptors are not for clients.
+    let controller = Controller::start_with_descriptors(256, &[TestNode::ready("a")])?;
+    controller.logs("only 64 connections fit the limit of 256 open files")?;
+    let mut polls = Vec::new();
+    for _ in 0..64 {
+        polls.push(poll(&controller)?);
+    }
+    controller.metric_becomes("crik_waiting_polls", 64.0)?;
+    let refused = get(&controller.url("/v1/nodes/a"))?;
+    ensure!(refused.status == 503 && refused.header("retry-after") == "1", "{}", refused.status);
+    ensure!(refused.header("connection") == "close", "the connection stays");
+    for probe in ["/healthz", "/readyz"] {
+        ensure!(get(&controller.url(probe))?.status == 200, "{probe}");
+    }
+    drop(polls);
+    controller.metric_becomes("crik_waiting_polls", 0.0)?;
+    ensure!(get(&controller.url("/v1/nodes/a"))?.status == 200);
+    Ok(())
+}
+
+#[test]
+fn far_more_connections_than_descriptors_hold_up_nothing_for_long() -> Result<()> {
+    let controller = Controller::start_with_descriptors(256, &[TestNode::ready("a")])?;
+    let silent = (0..500).map(|_| connect(&controller)).collect::<Result<Vec<_>>>()?;
+    let answer = get(&controller.url("/v1/nodes/a"))?;
+    ensure!(answer.status == 200 || answer.status == 503, "{}", answer.status);
+    drop(silent);
+    controller.status("a").map(drop)
+}
+
+#[test]
+fn a_head_that_does_not_end_ends_the_connection() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let mut half = connect(&controller)?;
+    half.write_all(b"GET /v1/nodes/a HTTP/1.1\r\nHo")?;
+    let began = Instant::now();
+    ensure!(!rest(half).contains("200 OK"));
+    ensure!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    Ok(())
+}
+
+#[test]
+fn a_request_with_a_body_is_refused_without_reading_it() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let mut stream = connect(&controller)?;
+    stream.write_all(b"GET /v1/nodes/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")?;
+    let answer = rest(stream);
+    ensure!(answer.starts_with("HTTP/1.1 413") && answer.contains("\"error\""), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn a_client_that_does_not_read_is_let_go() -> Result<()> {
+    let nodes: Vec<TestNode> = (0..2_000).map(|number| TestNode::ready(&format!("n{number}"))).collect();
+    let controller = Controller::start(&nodes)?;
+    let mut stream = connect(&controller)?;
+    // More than the kernel's buffers hold.
+    for _ in 0..100 {
+        stream.write_all(b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    }
+    controller.metric_becomes("crik_streams", 1.0)?;
+    // What is left then is the connection that asks.
+    controller.metric_becomes("crik_streams", 0.0)?;
+    controller.metric_becomes("crik_connections", 1.0)?;
+    drop(stream);
+    Ok(())
+}

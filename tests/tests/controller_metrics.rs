@@ -1,0 +1,94 @@
+//! What the controller tells Prometheus.
+
+use std::thread;
+
+use anyhow::{Result, ensure};
+use crik_api::NodeState;
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::http::get;
+
+fn close(controller: &Controller, name: &str, expected: f64) -> Result<()> {
+    let value = controller.metric(name)?;
+    ensure!((value - expected).abs() < 0.5, "{name} is {value}, not {expected}");
+    Ok(())
+}
+
+#[test]
+fn nodes_are_counted_by_state_and_signal() -> Result<()> {
+    let controller = Controller::start(&[
+        TestNode::ready("a"),
+        TestNode::ready("b"),
+        TestNode::ready("c").cordoned(),
+        TestNode::ready("d").shutting_down(),
+    ])?;
+    close(&controller, "crik_nodes{state=\"ready\"}", 2.0)?;
+    close(&controller, "crik_nodes{state=\"cordoned\"}", 1.0)?;
+    close(&controller, "crik_nodes{state=\"shutting-down\"}", 1.0)?;
+    close(&controller, "crik_nodes{state=\"gone\"}", 0.0)?;
+    close(&controller, "crik_signals{signal=\"kubelet-shutdown\"}", 1.0)?;
+    close(&controller, "crik_signals_appeared_total{signal=\"kubelet-shutdown\"}", 1.0)?;
+    controller.set_nodes(&[TestNode::ready("a"), TestNode::ready("b"), TestNode::ready("c")])?;
+    controller.metric_becomes("crik_nodes{state=\"gone\"}", 1.0)?;
+    close(&controller, "crik_nodes{state=\"ready\"}", 3.0)
+}
+
+#[test]
+fn a_source_that_is_lost_shows() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    close(&controller, "crik_source_lost", 0.0)?;
+    ensure!(controller.metric("crik_source_age_seconds")? < 60.0);
+    controller.set_text("kind: Pod")?;
+    controller.metric_becomes("crik_source_lost", 1.0)
+}
+
+#[test]
+fn requests_are_counted_by_route_and_code_and_nobody_can_make_up_a_label() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    for name in ["a", "b", "c"] {
+        controller.status(name)?;
+    }
+    get(&controller.url("/v1/nodes/A"))?;
+    for path in ["/made-up", "/v3/other"] {
+        get(&controller.url(path))?;
+    }
+    close(&controller, "crik_requests_total{route=\"/v1/nodes/{name}\",code=\"200\"}", 3.0)?;
+    close(&controller, "crik_requests_total{route=\"/v1/nodes/{name}\",code=\"400\"}", 1.0)?;
+    close(&controller, "crik_requests_total{route=\"none\",code=\"404\"}", 2.0)?;
+    close(&controller, "crik_request_duration_seconds_count{route=\"/v1/nodes/{name}\"}", 4.0)?;
+    ensure!(!get(&controller.url("/metrics"))?.body.contains("made-up"));
+    Ok(())
+}
+
+#[test]
+fn a_poll_that_waited_is_measured_from_the_change() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let url = controller.url("/v1/nodes/a?wait=60s");
+    let poll = thread::spawn(move || get(&url));
+    controller.metric_becomes("crik_waiting_polls", 1.0)?;
+    // The time of its waiting must not count, however long it is.
+    thread::sleep(std::time::Duration::from_millis(300));
+    controller.set_nodes(&[TestNode::ready("a").cordoned()])?;
+    let answer = poll.join().map_err(|_| anyhow::anyhow!("the poll panicked"))??;
+    ensure!(answer.json()["state"] == "cordoned", "{}", answer.body);
+    close(&controller, "crik_poll_answer_seconds_count", 1.0)?;
+    let seconds = controller.metric("crik_poll_answer_seconds_sum")?;
+    println!("change to answer: {:.0} µs", seconds * 1e6);
+    ensure!(seconds < 0.2, "{seconds} s");
+    ensure!(controller.metric("crik_request_duration_seconds_count{route=\"/v1/nodes/{name}\"}").is_err());
+    controller.becomes("a", NodeState::Cordoned)
+}
+
+#[test]
+fn the_text_is_what_prometheus_reads() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let answer = get(&controller.url("/metrics"))?;
+    ensure!(answer.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
+    ensure!(answer.body.ends_with("# EOF\n"), "{}", answer.body);
+    let version = env!("CARGO_PKG_VERSION");
+    close(&controller, &format!("crik_build_info{{version=\"{version}\"}}"), 1.0)?;
+    for line in answer.body.lines().filter(|line| !line.starts_with('#')) {
+        let value = line.rsplit_once(' ').map(|(_, value)| value.parse::<f64>());
+        ensure!(matches!(value, Some(Ok(_))), "{line}");
+    }
+    Ok(())
+}
