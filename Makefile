@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
 # be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-controller fuzz manifests clean
+.PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
@@ -9,6 +9,9 @@ demo: setup ; cargo run --quiet --package crik-tests --bin demo
 test: tools lint deny ; cargo test --workspace --locked --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
+e2e: tools ; cargo test --package crik-tests --test cluster -- --nocapture
+cluster-up: tools ; cargo run --quiet --package crik-tests --bin cluster up
+cluster-down: ; cargo run --quiet --package crik-tests --bin cluster down
 lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
 deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
@@ -16,5 +19,5 @@ manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv depl
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh
 # The programs of a cluster: some minutes, once.
-tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests
+tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests

@@ -20,6 +20,12 @@ missing=
 for pair in runc:runc debootstrap:debootstrap ip:iproute2 cc:gcc wrk:wrk; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
+# What the nodes of the cluster need: network plugins, services, a logind, and a header to build runc with.
+for pair in /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/nft:nftables /usr/bin/dbus-daemon:dbus \
+    /usr/lib/python3/dist-packages/dbusmock:python3-dbusmock /usr/include/seccomp.h:libseccomp-dev \
+    /usr/bin/pkg-config:pkg-config; do
+    [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}"
+done
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then

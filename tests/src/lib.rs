@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod chain;
+pub mod cluster;
 pub mod command;
 pub mod control_plane;
 pub mod controller;

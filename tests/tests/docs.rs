@@ -21,6 +21,7 @@ fn told(config: &str) -> Result<(Option<i32>, String)> {
         .arg(file.path())
         .args(["--", "true"])
         .env("POD_NAME", "job-0")
+        .env("JOB_COMPLETION_INDEX", "0")
         .output()?;
     Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }
@@ -67,7 +68,7 @@ fn objects(path: &str) -> Result<Vec<Value>> {
 
 #[test]
 fn the_configuration_of_the_example_is_accepted() -> Result<()> {
-    let example = objects("deploy/examples/counter.yaml")?;
+    let example = objects("deploy/examples/counter/counter.yaml")?;
     let config = example.iter().find(|object| object["kind"] == "ConfigMap").context("no ConfigMap")?;
     let text = config["data"]["config.yaml"].as_str().context("no config.yaml")?;
     // Its volume is not here, which is said; what is wrong with the text would be 78.
@@ -78,7 +79,7 @@ fn the_configuration_of_the_example_is_accepted() -> Result<()> {
 
 #[test]
 fn the_example_pod_has_what_the_agent_asks_for() -> Result<()> {
-    let example = objects("deploy/examples/counter.yaml")?;
+    let example = objects("deploy/examples/counter/counter.yaml")?;
     let set = example.iter().find(|object| object["kind"] == "StatefulSet").context("no StatefulSet")?;
     let pod = &set["spec"]["template"]["spec"];
     let container = &pod["containers"][0];
@@ -128,5 +129,44 @@ fn the_charts_readme_has_every_value() -> Result<()> {
         }
     }
     ensure!(seen >= 25, "{seen} values");
+    Ok(())
+}
+
+/// The agent's source, with strings that go over several lines joined.
+fn agents_source() -> Result<String> {
+    let mut whole = String::new();
+    for entry in fs::read_dir(workspace().join("agent/src"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            whole += &fs::read_to_string(path)?;
+        }
+    }
+    let parts = whole.split("\\\n").map(str::trim_start);
+    Ok(parts.collect())
+}
+
+#[test]
+fn the_lines_that_troubleshooting_begins_with_are_what_the_agent_logs() -> Result<()> {
+    let (document, source) = (read("docs/troubleshooting.md")?, agents_source()?);
+    let mut seen = 0;
+    for heading in document.lines().filter_map(|line| line.strip_prefix("### `")) {
+        let quoted = heading.strip_suffix('`').with_context(|| format!("{heading}: no closing quote"))?;
+        for part in quoted.split('…').filter(|part| part.trim().len() > 2) {
+            seen += 1;
+            ensure!(source.contains(part), "the agent does not say {part:?}, of {quoted:?}");
+        }
+    }
+    ensure!(seen > 20, "troubleshooting.md has another form");
+    Ok(())
+}
+
+#[test]
+fn the_configuration_of_every_example_is_accepted() -> Result<()> {
+    for name in ["counter", "batch", "redis", "training"] {
+        let example = objects(&format!("deploy/examples/{name}/{name}.yaml"))?;
+        let config = example.iter().find(|object| object["kind"] == "ConfigMap").context("no ConfigMap")?;
+        let (code, said) = told(config["data"]["config.yaml"].as_str().context("no config.yaml")?)?;
+        ensure!(code == Some(0), "{name}: {code:?} {said}");
+    }
     Ok(())
 }

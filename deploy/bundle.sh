@@ -1,0 +1,18 @@
+#!/bin/sh
+# Puts programs into $1/usr/local/bin, and all libraries that they need into $1/usr/local/lib/crik, the loader among them,
+# so that they run in any image, whatever C library it has.
+set -eu
+bundle=$1
+shift
+bin=$bundle/usr/local/bin
+lib=$bundle/usr/local/lib/crik
+mkdir -p "$bin" "$lib"
+
+for program; do
+    ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
+        cp --dereference "$library" "$lib/"
+    done
+    to=$bin/$(basename "$program")
+    cp --dereference "$program" "$to"
+    patchelf --set-interpreter /usr/local/lib/crik/ld-linux-x86-64.so.2 --force-rpath --set-rpath /usr/local/lib/crik "$to"
+done

@@ -1,0 +1,94 @@
+//! Nodes that are drained, and pods that are stopped for other reasons.
+
+use anyhow::{Result, ensure};
+use crik_tests::cluster::{Space, Workload};
+use crik_tests::output::Output;
+use serde_json::{Value, json};
+
+use crate::{Turn, logs, node_of, turn};
+
+const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
+
+/// A StatefulSet's pod that has made some steps; and what comes out of it.
+fn begun(space: &Space) -> Result<(Value, Output)> {
+    space.apply(&Workload::new("job", &COMMAND).stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let follower = space.follow("job-0")?;
+    follower.output.wait_for_lines(40)?;
+    let output = follower.output.clone();
+    // It follows to the end of the container.
+    std::thread::spawn(move || follower.whole());
+    Ok((pod, output))
+}
+
+/// Expects that the pod's successor goes on, after a decision that names a reason.
+fn goes_on(space: &Space, pod: &Value, said: &Output, reason: &str) -> Result<()> {
+    let successor = space.running("job-0", Some(pod))?;
+    ensure!(node_of(&successor)? != node_of(pod)?, "it is still on {}", node_of(pod)?);
+    said.wait_for("a checkpoint is taken")?;
+    ensure!(said.text().contains(reason), "{reason} is not in\n{}", said.text());
+    logs(space, "job-0", "restored generation 00000001")?;
+    Ok(())
+}
+
+#[test]
+fn kubectl_drain() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("drained")?;
+    let (pod, said) = begun(&space)?;
+    let only_ours = "--pod-selector=app=job";
+    turn.cluster.kubectl(&["drain", &node_of(&pod)?, only_ours, "--timeout=60s"])?;
+    goes_on(&space, &pod, &said, "cordoned")
+}
+
+fn evicted_after(turn: &Turn, about: &str, taint: &str, reason: &str) -> Result<()> {
+    let space = turn.space(about)?;
+    let (pod, said) = begun(&space)?;
+    turn.cluster.kubectl(&["taint", "node", &node_of(&pod)?, taint])?;
+    evict(&space, "job-0")?;
+    goes_on(&space, &pod, &said, reason)
+}
+
+/// By the eviction API, as those who drain nodes do.
+fn evict(space: &Space, pod: &str) -> Result<()> {
+    let metadata = json!({"name": pod, "namespace": space.name()});
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata});
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", space.name());
+    space.cluster().plane().api().create(&path, &eviction).map(drop)
+}
+
+#[test]
+fn the_cluster_autoscalers_taint_and_then_an_eviction() -> Result<()> {
+    let taint = "ToBeDeletedByClusterAutoscaler=1795553000:NoSchedule";
+    evicted_after(&turn()?, "autoscaler", taint, "draining")
+}
+
+#[test]
+fn karpenters_taint_and_then_an_eviction() -> Result<()> {
+    evicted_after(&turn()?, "karpenter", "karpenter.sh/disrupted:NoSchedule", "draining")
+}
+
+#[test]
+fn a_pod_that_is_deleted_on_a_node_that_is_well_stops_as_without_crik() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("deleted")?;
+    let (pod, said) = begun(&space)?;
+    space.kubectl(&["delete", "pod", "job-0"])?;
+    said.wait_for("goodbye")?;
+    ensure!(!said.text().contains("a checkpoint is taken"), "{}", said.text());
+    space.running("job-0", Some(&pod))?;
+    logs(&space, "job-0", "the application starts fresh").map(drop)
+}
+
+#[test]
+fn a_rolling_update_to_a_new_image_stops_in_order_and_starts_fresh() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("update")?;
+    let (pod, said) = begun(&space)?;
+    space.kubectl(&["set", "image", "statefulset/job", "app=programs:2"])?;
+    let successor = space.running("job-0", Some(&pod))?;
+    ensure!(successor["spec"]["containers"][0]["image"] == "programs:2");
+    said.wait_for("goodbye")?;
+    ensure!(!said.text().contains("a checkpoint is taken"), "{}", said.text());
+    logs(&space, "job-0", "the application starts fresh").map(drop)
+}

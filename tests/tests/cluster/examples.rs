@@ -1,0 +1,110 @@
+//! What is in `deploy/examples`, each run by its own manifest. The counter is the quick start's.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::build::workspace;
+use crik_tests::cluster::Space;
+use crik_tests::wait::wait_for;
+use serde_json::Value;
+
+use crate::{node_of, preempt, turn};
+
+fn apply(space: &Space, path: &str) -> Result<()> {
+    space.apply(&fs::read_to_string(workspace().join("deploy/examples").join(path))?)
+}
+
+/// Primes below 20,000,000 (OEIS A000720 for that number).
+const PRIMES: &str = "result: 1270607";
+
+#[test]
+fn a_preempted_pod_of_a_job_counts_neither_as_done_nor_as_failed() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("batch")?;
+    apply(&space, "batch/batch.yaml")?;
+    let first = wait_for("a pod that has begun", || {
+        let pods = space.pods("job-name=batch").ok()?;
+        pods.into_iter().find(|pod| log_of(&space, pod).contains(" primes below "))
+    })?;
+    let name = first["metadata"]["name"].as_str().context("no name")?;
+    let index = first["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"].clone();
+    turn.cluster.kubectl(&["cordon", &node_of(&first)?])?;
+    space.kubectl(&["delete", "pod", name])?;
+    turn.cluster.kubectl(&["uncordon", &node_of(&first)?])?;
+    let next = wait_for("a pod in its place", || {
+        let pods = space.pods("job-name=batch").ok()?;
+        pods.into_iter().find(|pod| {
+            pod["metadata"]["name"] != name
+                && pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == index
+        })
+    })?;
+    wait_for("it to go on", || log_of(&space, &next).contains("restored generation 00000001").then_some(()))
+        .with_context(|| log_of(&space, &next))?;
+    let job = wait_for("the job to be complete", || {
+        let job = space.get("job", "batch").ok()?;
+        (job["status"]["succeeded"] == 2).then_some(job)
+    })?;
+    ensure!(job["status"]["failed"].as_u64().unwrap_or(0) == 0, "{}", job["status"]);
+    // Exactly once each: two results, and no pod has begun again.
+    let logs: Vec<String> = space.pods("job-name=batch")?.iter().map(|pod| log_of(&space, pod)).collect();
+    ensure!(logs.iter().filter(|log| log.contains(PRIMES)).count() == 2, "{logs:?}");
+    let resumed = log_of(&space, &next);
+    ensure!(!resumed.contains("the application starts fresh"), "{resumed}");
+    Ok(())
+}
+
+fn log_of(space: &Space, pod: &Value) -> String {
+    space.kubectl(&["logs", pod["metadata"]["name"].as_str().unwrap_or_default()]).unwrap_or_default()
+}
+
+#[test]
+fn redis_keeps_its_data_in_memory() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("redis")?;
+    apply(&space, "redis/redis.yaml")?;
+    let pod = space.running("redis-0", None)?;
+    let cli = |words: &[&str]| space.kubectl(&[&["exec", "redis-0", "--", "redis-cli"], words].concat());
+    wait_for("redis to answer", || cli(&["ping"]).ok().filter(|answer| answer.trim() == "PONG"))?;
+    cli(&["debug", "populate", "100000"]).ok();
+    cli(&["set", "who", "the one before"])?;
+    let keys = cli(&["dbsize"])?;
+    preempt(&space, &pod)?;
+    wait_for("redis to answer", || cli(&["ping"]).ok().filter(|answer| answer.trim() == "PONG"))?;
+    ensure!(cli(&["get", "who"])?.trim() == "the one before");
+    ensure!(cli(&["dbsize"])? == keys);
+    // By its service too, which the next pod answers.
+    let by_name = || cli(&["-h", "redis", "get", "who"]).ok().filter(|answer| answer.trim() == "the one before");
+    wait_for("redis to answer by its service's name", by_name).map(drop)
+}
+
+#[test]
+fn a_training_run_that_is_moved_has_the_weights_of_one_that_is_not() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("training")?;
+    apply(&space, "training/training.yaml")?;
+    let first = wait_for("some epochs", || {
+        let pod = space.pods("job-name=training").ok()?.pop()?;
+        log_of(&space, &pod).contains("epoch 20 ").then_some(pod)
+    })?;
+    let name = first["metadata"]["name"].as_str().context("no name")?;
+    turn.cluster.kubectl(&["cordon", &node_of(&first)?])?;
+    space.kubectl(&["delete", "pod", name])?;
+    turn.cluster.kubectl(&["uncordon", &node_of(&first)?])?;
+    let moved = result(&space, "job-name=training")?;
+    ensure!(moved.contains("restored generation 00000001"), "{moved}");
+    // The same program in the same image, and nobody moves it.
+    let plain = ["run", "plain", "--image=training:1", "--restart=Never", "--labels=job-name=plain", "--command", "--"];
+    space.kubectl(&[&plain[..], &["python3", "/app/train.py"]].concat())?;
+    let digest = |log: &str| log.lines().find_map(|line| Some(line.strip_prefix("result: ")?.to_owned()));
+    let plain = result(&space, "job-name=plain")?;
+    ensure!(digest(&moved) == digest(&plain), "{:?} {:?}", digest(&moved), digest(&plain));
+    Ok(())
+}
+
+/// The log of the last pod, when it has a result.
+fn result(space: &Space, selector: &str) -> Result<String> {
+    wait_for("a result", || {
+        let pod = space.pods(selector).ok()?.pop()?;
+        Some(log_of(space, &pod)).filter(|log| log.contains("result: "))
+    })
+}

@@ -1,0 +1,36 @@
+//! A node that is gone from one moment to the next.
+
+use anyhow::{Result, ensure};
+use crik_tests::chain;
+use crik_tests::cluster::Workload;
+
+use crate::{logs, node_of, turn};
+
+#[test]
+fn a_node_that_loses_its_power_costs_no_more_than_an_interval() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("lost")?;
+    let workload = Workload::new("job", &["python3", "/programs/single.py"]);
+    // The hold of a pod that is gone expires; it would take a minute by default.
+    space.apply(&workload.config("interval: 2s\nclaimExpiry: 10s").stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let before = space.follow("job-0")?;
+    before.output.wait_for("the application was frozen for")?;
+    let name = node_of(&pod)?;
+    turn.cluster.node(&name)?.kill();
+    // Its cloud removes a machine's Node, and with it the pods that nobody can end any more.
+    turn.cluster.kubectl(&["delete", "node", &name])?;
+    let successor = space.running("job-0", Some(&pod))?;
+    ensure!(node_of(&successor)? != name);
+    let log = logs(&space, "job-0", "restored generation")?;
+    ensure!(!log.contains("starts fresh"), "{log}");
+    let after = space.follow("job-0")?;
+    after.output.wait_for_lines(60)?;
+    before.output.wait_for_end()?;
+    let (before, after) = (before.output.text(), after.output.text());
+    let after = &after[..after.rfind('\n').map_or(0, |end| end + 1)];
+    // What it wrote last may not have reached us before the machine went off; its volume has a state that it had.
+    let reached = chain::verify_repeated(&before[..before.rfind('\n').map_or(0, |end| end + 1)], after)?;
+    println!("{reached} steps, of which those after the last checkpoint were made twice");
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! The controller or the API server is away while a pod needs them.
+
+use anyhow::{Result, ensure};
+use crik_tests::cluster::Workload;
+use crik_tests::wait::wait_for;
+
+use crate::{logs, node_of, preempt, turn};
+
+const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
+
+#[test]
+fn the_controllers_pods_are_deleted_while_an_agent_follows_its_node() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("nobody")?;
+    space.apply(&Workload::new("job", &COMMAND).stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let before = space.follow("job-0")?;
+    before.output.wait_for_lines(40)?;
+    let controllers = ["--namespace", "crik", "delete", "pods", "--all", "--grace-period=1", "--wait=false"];
+    turn.cluster.kubectl(&controllers)?;
+    preempt(&space, &pod)?;
+    let before = before.whole()?;
+    ensure!(before.contains("a checkpoint is taken"), "{before}");
+    logs(&space, "job-0", "restored generation 00000001")?;
+    let rollout = ["--namespace", "crik", "rollout", "status", "deployment/crik-controller", "--timeout=60s"];
+    turn.cluster.kubectl(&rollout).map(drop)
+}
+
+#[test]
+fn the_api_server_is_away_while_a_pod_is_preempted() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("away")?;
+    space.apply(&Workload::new("job", &COMMAND).stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let before = space.follow("job-0")?;
+    before.output.wait_for_lines(40)?;
+    let name = node_of(&pod)?;
+    let node = turn.cluster.node(&name)?;
+    let volume = space.volume("job")?;
+    turn.cluster.plane().server().signal(nix::sys::signal::Signal::SIGSTOP)?;
+    // Logind tells the kubelet, which can tell nobody; the agent learns nothing and takes a checkpoint.
+    let told = node.prepare_for_shutdown();
+    let manifest = volume.join("job-0/generations/00000001/manifest.json");
+    let durable = wait_for("a generation on the volume", || manifest.exists().then_some(()));
+    turn.cluster.plane().server().signal(nix::sys::signal::Signal::SIGCONT)?;
+    told?;
+    durable?;
+    wait_for("the kubelet to let the machine go", || {
+        node.shutdown_is_delayed().is_ok_and(|delayed| !delayed).then_some(())
+    })?;
+    node.kill();
+    turn.cluster.kubectl(&["delete", "node", &name])?;
+    let successor = space.running("job-0", Some(&pod))?;
+    ensure!(node_of(&successor)? != name);
+    logs(&space, "job-0", "restored generation 00000001").map(drop)
+}

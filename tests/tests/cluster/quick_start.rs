@@ -1,0 +1,77 @@
+//! The README's quick start, word for word: its text is what is run.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::build::workspace;
+use crik_tests::cluster::Cluster;
+use crik_tests::cluster::images::RECIPES;
+use crik_tests::wait::wait_for;
+
+use crate::{shell, turn};
+
+/// The heading that the commands stand under.
+const HEADING: &str = "## Try it on your cluster";
+
+/// The commands, in the order in which they stand there.
+fn commands() -> Result<Vec<String>> {
+    let readme = fs::read_to_string(workspace().join("README.md"))?;
+    let (_, section) = readme.split_once(HEADING).context("the README has no quick start")?;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let lines = section.lines().filter_map(|line| line.strip_prefix("    $ "));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// What the counter has counted.
+fn counts(log: &str) -> Vec<u64> {
+    log.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+/// Does what the quick start says, up to the installed controller.
+///
+/// # Errors
+/// A command fails.
+pub fn set_up(cluster: &Cluster) -> Result<()> {
+    let commands = commands()?;
+    let install = commands.iter().find(|line| line.starts_with("helm install ")).context("no helm install")?;
+    shell(cluster, install).map(drop)
+}
+
+#[test]
+fn every_image_that_it_builds_is_one_that_is_tested() -> Result<()> {
+    let commands = commands()?;
+    let builds: Vec<&String> = commands.iter().filter(|line| line.starts_with("docker build ")).collect();
+    ensure!(builds.len() == 3, "{builds:?}");
+    for line in builds {
+        let known = |line: &str| {
+            RECIPES.iter().any(|recipe| line == format!("docker build -f {} -t {} .", recipe.file, recipe.name))
+        };
+        ensure!(known(line), "no recipe of the harness is {line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_counter_goes_on_at_another_node() -> Result<()> {
+    let turn = turn()?;
+    let mut seen = Vec::new();
+    // What comes before is what every test here begins with.
+    let commands = commands()?;
+    let rest = commands.iter().skip_while(|line| !line.starts_with("helm install ")).skip(1);
+    for line in rest {
+        if line.starts_with("kubectl logs") {
+            // Who reads it looks again if nothing is there yet.
+            let counted = || shell(&turn.cluster, line).ok().filter(|said| !counts(said).is_empty());
+            seen.push(wait_for("the counter's log", counted)?);
+        } else {
+            shell(&turn.cluster, line)?;
+        }
+    }
+    shell(&turn.cluster, "kubectl delete -f deploy/examples/counter/counter.yaml --wait=false")?;
+    ensure!(seen.len() == 2, "two looks at the log were expected: {seen:?}");
+    let (before, after) = (counts(&seen[0]), counts(&seen[1]));
+    let (last, first) = (before.last().context("it did not count")?, after.first().context("it does not go on")?);
+    ensure!(seen[1].contains("restored generation 00000001"), "{}", seen[1]);
+    ensure!(first > last, "it counted to {last} before and begins with {first} after");
+    Ok(())
+}

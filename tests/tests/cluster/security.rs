@@ -1,0 +1,63 @@
+//! How few rights a pod needs, and what it says when it has fewer.
+
+use anyhow::{Result, ensure};
+use crik_tests::chain;
+use crik_tests::cluster::{Space, Workload};
+use serde_json::{Value, json};
+
+use crate::{logs, preempt, turn};
+
+const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
+
+/// Runs a workload, takes its node away, and checks that it goes on.
+fn survives(space: &Space, workload: &Workload) -> Result<()> {
+    space.apply(&workload.stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let before = space.follow("job-0")?;
+    before.output.wait_for_lines(40)?;
+    preempt(space, &pod)?;
+    logs(space, "job-0", "restored generation 00000001")?;
+    let after = space.follow("job-0")?;
+    after.output.wait_for_lines(40)?;
+    let (before, after) = (before.whole()?, after.output.text());
+    chain::verify(&[before, after[..after.rfind('\n').map_or(0, |end| end + 1)].to_owned()]).map(drop)
+}
+
+#[test]
+fn two_capabilities_and_no_other_and_a_read_only_root_file_system() -> Result<()> {
+    let turn = turn()?;
+    let hardened = |container: &mut Value| {
+        container["securityContext"] = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"], "add": ["CHECKPOINT_RESTORE", "SYS_PTRACE"]},
+            "seccompProfile": {"type": "Unconfined"},
+        });
+    };
+    survives(&turn.space("hardened")?, &Workload::new("job", &COMMAND).container(hardened))
+}
+
+#[test]
+fn a_user_namespace_of_its_own() -> Result<()> {
+    let turn = turn()?;
+    survives(&turn.space("userns")?, &Workload::new("job", &COMMAND).with(|pod| pod["hostUsers"] = json!(false)))
+}
+
+#[test]
+fn under_a_seccomp_profile_it_says_at_its_start_that_there_will_be_no_checkpoint() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("seccomp")?;
+    let confined = |container: &mut Value| {
+        container["securityContext"]["seccompProfile"] = json!({"type": "RuntimeDefault"});
+    };
+    space.apply(&Workload::new("job", &COMMAND).container(confined).stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let said = space.follow("job-0")?;
+    said.output.wait_for("no checkpoint can be taken here")?;
+    said.output.wait_for_lines(40)?;
+    ensure!(said.output.text().contains("seccompProfile"), "{}", said.output.text());
+    preempt(&space, &pod)?;
+    let said = said.whole()?;
+    ensure!(said.contains("goodbye"), "the program got no SIGTERM:\n{said}");
+    logs(&space, "job-0", "the application starts fresh").map(drop)
+}

@@ -1,0 +1,56 @@
+//! Containers that the kubelet or the kernel ends.
+
+use anyhow::{Result, ensure};
+use crik_tests::cluster::{Space, Workload};
+use crik_tests::wait::wait_for;
+use serde_json::{Value, json};
+
+use crate::{logs, turn};
+
+/// Waits until a pod's container was started again, and returns why it had ended.
+fn restarted(space: &Space, pod: &str) -> Result<Value> {
+    wait_for("the container to be started again", || {
+        let status = space.get("pod", pod).ok()?["status"]["containerStatuses"][0].clone();
+        let again = status["restartCount"].as_u64()? > 0 && status["state"]["running"].is_object();
+        again.then(|| status["lastState"]["terminated"].clone())
+    })
+}
+
+#[test]
+fn a_container_out_of_memory_goes_on_from_its_last_checkpoint() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("memory")?;
+    let workload = Workload::new("greedy", &["python3", "/programs/greedy.py"]).config("interval: 1s");
+    let limited = |container: &mut Value| container["resources"] = json!({"limits": {"memory": "96Mi"}});
+    space.apply(&workload.container(limited).stateful_set(1))?;
+    space.running("greedy-0", None)?;
+    let ended = restarted(&space, "greedy-0")?;
+    ensure!(ended["reason"] == "OOMKilled" || ended["exitCode"] == 137, "{ended}");
+    let log = logs(&space, "greedy-0", "restored generation")?;
+    ensure!(!log.contains("starts fresh"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("liveness")?;
+    let probed = |container: &mut Value| {
+        container["livenessProbe"] = json!({
+            "exec": {"command": ["test", "!", "-e", "/tmp/sick"]},
+            "periodSeconds": 1,
+            "failureThreshold": 1,
+        });
+    };
+    space.apply(&Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1))?;
+    space.running("sick-0", None)?;
+    let before = space.follow("sick-0")?;
+    before.output.wait_for_lines(40)?;
+    space.kubectl(&["exec", "sick-0", "--", "touch", "/tmp/sick"])?;
+    restarted(&space, "sick-0")?;
+    let before = before.whole()?;
+    // The node is well, so the program gets its SIGTERM, and the state that made it sick is not resumed.
+    ensure!(before.contains("goodbye"), "{before}");
+    ensure!(!before.contains("a checkpoint is taken"), "{before}");
+    logs(&space, "sick-0", "the application starts fresh").map(drop)
+}
