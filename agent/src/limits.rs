@@ -227,7 +227,7 @@ pub const REQUEST_MAX_BYTES: u64 = 4 << 10;
 
 /// How long who connects may take to say what is wanted, and how long an answer may take to be read before the agent
 /// exits.
-pub const CONTROL_PATIENCE: Duration = Duration::from_secs(2);
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
