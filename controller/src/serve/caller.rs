@@ -37,9 +37,10 @@ impl FromRequestParts<App> for MayReadAll {
 
 async fn check(parts: &Parts, app: &App, permission: Permission<'_>) -> Result<(), Response> {
     match &app.0.auth {
-        Some(auth) => {
-            auth.check(&parts.headers, permission).await.map_err(|refusal| answer::refused(&refusal))
-        }
+        // In a box, or every poll would take the room of it as long as it waits.
+        Some(auth) => Box::pin(auth.check(&parts.headers, permission))
+            .await
+            .map_err(|refusal| answer::refused(&refusal)),
         None => Ok(()),
     }
 }
