@@ -34,7 +34,6 @@ impl Cgroups {
         }
         Ok(cgroups)
     }
-
 }
 
 /// Removes what there is of this name in all hierarchies, and all below it.

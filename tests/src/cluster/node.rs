@@ -160,7 +160,8 @@ pub fn name(number: u8) -> String {
 impl NodeIdentity {
     fn new(number: u8, plane: &ControlPlane, parent: &Path) -> Result<Self> {
         let name = name(number);
-        let user = plane.certificates().client(&name, &format!("system:node:{name}"), Some("system:nodes"))?;
+        let user =
+            plane.certificates().client(&name, &format!("system:node:{name}"), Some("system:nodes"))?;
         let kubeconfig = plane.kubeconfig_for(&name, &Identity::Certificate(&user))?;
         let proxy = format!("{name}-proxy");
         let user = plane.certificates().client(&proxy, "system:kube-proxy", None)?;
@@ -193,10 +194,16 @@ impl NodeIdentity {
 
     fn setup(&self) -> Command {
         let others = (1..=COUNT).filter(|other| *other != self.number);
-        let routes: Vec<String> = others.map(|other| format!("{}={}", of_pods(other), of_node(other))).collect();
+        let routes: Vec<String> =
+            others.map(|other| format!("{}={}", of_pods(other), of_node(other))).collect();
         let mut command = Command::new("sh");
         command.args(["-c", include_str!("../../cluster/node.sh"), "node.sh", &name(self.number)]);
-        command.args([of_node(self.number).to_string(), BRIDGE_BITS.to_string(), HOST.to_string(), routes.join(" ")]);
+        command.args([
+            of_node(self.number).to_string(),
+            BRIDGE_BITS.to_string(),
+            HOST.to_string(),
+            routes.join(" "),
+        ]);
         command
     }
 

@@ -73,7 +73,8 @@ fn redis_keeps_its_data_in_memory() -> Result<()> {
     ensure!(cli(&["get", "who"])?.trim() == "the one before");
     ensure!(cli(&["dbsize"])? == keys);
     // By its service too, which the next pod answers.
-    let by_name = || cli(&["-h", "redis", "get", "who"]).ok().filter(|answer| answer.trim() == "the one before");
+    let by_name =
+        || cli(&["-h", "redis", "get", "who"]).ok().filter(|answer| answer.trim() == "the one before");
     wait_for("redis to answer by its service's name", by_name).map(drop)
 }
 
@@ -93,7 +94,15 @@ fn a_training_run_that_is_moved_has_the_weights_of_one_that_is_not() -> Result<(
     let moved = result(&space, "job-name=training")?;
     ensure!(moved.contains("restored generation 00000001"), "{moved}");
     // The same program in the same image, and nobody moves it.
-    let plain = ["run", "plain", "--image=training:1", "--restart=Never", "--labels=job-name=plain", "--command", "--"];
+    let plain = [
+        "run",
+        "plain",
+        "--image=training:1",
+        "--restart=Never",
+        "--labels=job-name=plain",
+        "--command",
+        "--",
+    ];
     space.kubectl(&[&plain[..], &["python3", "/app/train.py"]].concat())?;
     let digest = |log: &str| log.lines().find_map(|line| Some(line.strip_prefix("result: ")?.to_owned()));
     let plain = result(&space, "job-name=plain")?;
@@ -101,10 +110,17 @@ fn a_training_run_that_is_moved_has_the_weights_of_one_that_is_not() -> Result<(
     Ok(())
 }
 
-/// The log of the last pod, when it has a result.
+/// The log of the last pod, when it has a result; waits as long as it gets on.
 fn result(space: &Space, selector: &str) -> Result<String> {
-    wait_for("a result", || {
-        let pod = space.pods(selector).ok()?.pop()?;
-        Some(log_of(space, &pod)).filter(|log| log.contains("result: "))
-    })
+    let mut length = 0;
+    loop {
+        let log = wait_for("the program to get on", || {
+            let pod = space.pods(selector).ok()?.pop()?;
+            Some(log_of(space, &pod)).filter(|log| log.contains("result: ") || log.len() > length)
+        })?;
+        if log.contains("result: ") {
+            return Ok(log);
+        }
+        length = log.len();
+    }
 }

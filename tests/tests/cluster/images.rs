@@ -15,7 +15,8 @@ fn the_agents_image_has_the_agent_criu_and_their_libraries() -> Result<()> {
     let agent = images.first().context("no image")?;
     ensure!(agent.size()? < AGENT_LIMIT, "{} has {} bytes", agent.name, agent.size()?);
     let files = agent.files()?;
-    let allowed = |file: &String| file.starts_with("usr/local/lib/crik/") || file.starts_with("usr/local/bin/cri");
+    let allowed =
+        |file: &String| file.starts_with("usr/local/lib/crik/") || file.starts_with("usr/local/bin/cri");
     let others: Vec<&String> = files.iter().filter(|file| !allowed(file)).collect();
     ensure!(others.is_empty(), "what is this for? {others:?}");
     for program in ["usr/local/bin/crik", "usr/local/bin/criu"] {

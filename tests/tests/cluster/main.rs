@@ -67,7 +67,8 @@ impl Drop for Turn {
             }
             let _ = self.cluster.kubectl(&["uncordon", &node.name()]);
             let no_taints = r#"{"spec":{"taints":null}}"#;
-            let _ = self.cluster.kubectl(&["patch", "node", &node.name(), "--type=merge", "--patch", no_taints]);
+            let _ =
+                self.cluster.kubectl(&["patch", "node", &node.name(), "--type=merge", "--patch", no_taints]);
         }
         if let Err(error) = self.cluster.wait_until_ready() {
             eprintln!("{error:#}");

@@ -42,7 +42,9 @@ fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
             "failureThreshold": 1,
         });
     };
-    space.apply(&Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1))?;
+    space.apply(
+        &Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1),
+    )?;
     space.running("sick-0", None)?;
     let before = space.follow("sick-0")?;
     before.output.wait_for_lines(40)?;

@@ -66,7 +66,8 @@ impl Layer {
     /// # Errors
     /// It cannot be read.
     pub fn digest(&self) -> Result<String> {
-        fs::read_to_string(self.directory.join("digest")).with_context(|| self.directory.display().to_string())
+        fs::read_to_string(self.directory.join("digest"))
+            .with_context(|| self.directory.display().to_string())
     }
 
     fn files(&self) -> PathBuf {
@@ -91,12 +92,17 @@ impl Merged {
         for name in ["a", "b"] {
             fs::create_dir_all(empty.join(name))?;
         }
-        let topmost_first = below.iter().rev().map(Layer::files).chain(["a", "b"].map(|name| empty.join(name)));
+        let topmost_first =
+            below.iter().rev().map(Layer::files).chain(["a", "b"].map(|name| empty.join(name)));
         let lower: Vec<String> = topmost_first.map(|path| path.display().to_string()).collect();
         let mut options = format!("lowerdir={}", lower.join(":"));
         if let Some(upper) = upper {
             fs::create_dir_all(upper.join("work"))?;
-            options += &format!(",upperdir={},workdir={}", upper.join("files").display(), upper.join("work").display());
+            options += &format!(
+                ",upperdir={},workdir={}",
+                upper.join("files").display(),
+                upper.join("work").display()
+            );
         }
         mount(Some("overlay"), mount_point.path(), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
             .context("cannot mount an overlay")?;
