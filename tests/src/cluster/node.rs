@@ -114,11 +114,6 @@ impl Node {
         self.machine().take();
     }
 
-    /// False after [`Self::kill`].
-    pub fn is_up(&self) -> bool {
-        self.machine().is_some()
-    }
-
     /// Starts it again after [`Self::kill`], with what was on its disk.
     ///
     /// # Errors
@@ -127,18 +122,6 @@ impl Node {
         let mut machine = self.machine();
         ensure!(machine.is_none(), "{} is up", self.name());
         *machine = Some(self.identity.boot(bridge)?);
-        Ok(())
-    }
-
-    /// Ends its kubelet and starts another; its pods go on meanwhile.
-    ///
-    /// # Errors
-    /// It is down.
-    pub fn restart_kubelet(&self) -> Result<()> {
-        let mut machine = self.machine();
-        let machine = machine.as_mut().with_context(|| format!("{} is down", self.name()))?;
-        machine.kubelet = None;
-        machine.kubelet = Some(self.identity.kubelet(&machine.namespaces)?);
         Ok(())
     }
 
