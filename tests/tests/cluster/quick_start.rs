@@ -64,7 +64,9 @@ fn a_counter_goes_on_at_another_node() -> Result<()> {
     for line in rest {
         if line.starts_with("kubectl logs") {
             // Who reads it looks again if nothing is there yet.
-            let counted = || shell(&turn.cluster, line).ok().filter(|said| !counts(said).is_empty());
+            let wanted = if seen.is_empty() { "" } else { "restored generation 00000001" };
+            let there = |said: &String| !counts(said).is_empty() && said.contains(wanted);
+            let counted = || shell(&turn.cluster, line).ok().filter(there);
             seen.push(wait_for("the counter's log", counted)?);
         } else {
             shell(&turn.cluster, line)?;
