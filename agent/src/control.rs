@@ -74,7 +74,7 @@ impl Reply {
         let _ = self.0.send(answer);
     }
 
-    /// Answers, and waits until it is written or nobody is there to read it.
+    /// Answers, and waits until who has asked has gone with it: the end of the container's first process is the end of all.
     pub async fn send_last(self, answer: Answer) {
         self.send(answer);
         let _ = timeout(limits::CONTROL_PATIENCE, self.0.closed()).await;
@@ -170,7 +170,12 @@ async fn serve(
         let Some(answer) = answer else { return };
         let mut line = serde_json::to_vec(&answer).unwrap_or_default();
         line.push(b'\n');
-        if stream.write_all(&line).await.is_err() || !matches!(answer, Answer::Progress(_)) {
+        if stream.write_all(&line).await.is_err() {
+            return;
+        }
+        if !matches!(answer, Answer::Progress(_)) {
+            // Nothing more comes, so this returns at the end of the other side.
+            let _ = stream.read(&mut [0]).await;
             return;
         }
     }

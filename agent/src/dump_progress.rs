@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use crate::{limits, pace, room};
+use crate::pace::{self, Pace};
+use crate::{limits, room};
 
 /// How far a dump is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,22 +34,23 @@ pub async fn watch(
     progress: &watch::Sender<Progress>,
 ) -> Error {
     let (began, written) = (Instant::now(), follow(staging.join("criu")));
-    let mut told = began;
+    let (mut told, mut lately) = (began, Lately::new(began));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         sleep(left.min(limits::PACE_POLL)).await;
         let (now, written) = (Instant::now(), written.load(Ordering::Relaxed));
         progress.send_replace(Progress { written, expected });
+        let pace = Pace { written, expected, elapsed: now - began, recent: lately.speed(now, written) };
         if now >= deadline {
             return anyhow!("the dump would not be done within gracePeriod less reserve");
         }
         let left = deadline - now;
-        if let Some(needed) = pace::hopeless_on_the_way(written, expected, began.elapsed(), left) {
+        if let Some(needed) = pace::hopeless_on_the_way(&pace, left) {
             return too_slow(written, expected, needed, left);
         }
         if now - told >= limits::PROGRESS_PAUSE {
             told = now;
-            tell(written, expected, began.elapsed());
+            tell(&pace);
         }
     }
 }
@@ -62,17 +64,34 @@ fn too_slow(written: u64, expected: u64, needed: Duration, left: Duration) -> Er
     )
 }
 
-fn tell(written: u64, expected: u64, elapsed: Duration) {
-    let speed = written as f64 / elapsed.as_secs_f64();
+fn tell(pace: &Pace) {
     tracing::info!(
         step = "freeze",
-        written,
-        expected,
-        "{} of about {} are written, {}/s",
-        room::bytes(written),
-        room::bytes(expected),
-        room::bytes(speed as u64)
+        written = pace.written,
+        expected = pace.expected,
+        "{} of about {} are written, {}/s of late",
+        room::bytes(pace.written),
+        room::bytes(pace.expected),
+        room::bytes(pace.recent as u64)
     );
+}
+
+/// How far a dump was, at two moments of late.
+struct Lately([(Instant, u64); 2]);
+
+impl Lately {
+    fn new(began: Instant) -> Self {
+        Self([(began, 0); 2])
+    }
+
+    /// Bytes per second since one to two times [`limits::PACE_WINDOW`] ago.
+    fn speed(&mut self, now: Instant, written: u64) -> f64 {
+        let [older, newer] = &mut self.0;
+        if now - newer.0 >= limits::PACE_WINDOW {
+            *older = std::mem::replace(newer, (now, written));
+        }
+        written.saturating_sub(older.1) as f64 / (now - older.0).as_secs_f64()
+    }
 }
 
 /// Adds up the files in `images` again and again, in a thread of its own since the volume may hang, until nobody wants to

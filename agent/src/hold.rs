@@ -103,7 +103,7 @@ impl Hold {
         for entry in fs::read_dir(&holders).map_err(io_at("read", &holders))? {
             let entry = entry.map_err(io_at("read", &holders))?;
             if entry.path() != self.path {
-                remove_stubbornly(&entry.path())?;
+                take_away(&entry.path(), &self.path.join("removing-holder"))?;
             }
         }
         self.dir.sweep_left_overs()?;
@@ -268,6 +268,14 @@ fn still_newest(dir: &ImageDir, number: u64, path: &Path) -> Result<bool, ImageD
     Ok(false)
 }
 
+/// Out of sight by one rename, and only then removed: who removed file by file could meet a pod that renames the same
+/// directory to its number, and would go on in a hold that counts.
+fn take_away(path: &Path, trash: &Path) -> Result<(), ImageDirError> {
+    remove_stubbornly(trash)?;
+    ignore_missing(fs::rename(path, trash)).map_err(io_at("remove", path))?;
+    remove_stubbornly(trash)
+}
+
 /// A pod that was cut off may still write into what is removed.
 fn remove_stubbornly(path: &Path) -> Result<(), ImageDirError> {
     let mut outcome = Ok(());
@@ -356,7 +364,7 @@ mod tests {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     for entry in fs::read_dir(dir.holders()).unwrap().flatten() {
                         if entry.file_name().to_string_lossy().starts_with("new-") {
-                            let _ = fs::remove_dir_all(entry.path());
+                            take_away(&entry.path(), &volume.path().join("trash")).unwrap();
                         }
                     }
                 }

@@ -197,8 +197,8 @@ pub const HOPELESS_FACTOR: f64 = 3.0;
 /// holds in any case.
 pub const PACE_FACTOR: f64 = 1.5;
 
-/// Before this the pace of a dump says little: CRIU first writes all but the memory.
-pub const PACE_EARLIEST: Duration = Duration::from_secs(1);
+/// Over how long, at least, the present pace of a dump is measured: a volume takes what it gets in bursts.
+pub const PACE_WINDOW: Duration = Duration::from_secs(2);
 
 /// How often the pace is looked at.
 pub const PACE_POLL: Duration = Duration::from_millis(200);
@@ -227,7 +227,7 @@ pub const REQUEST_MAX_BYTES: u64 = 4 << 10;
 
 /// How long who connects may take to say what is wanted, and how long an answer may take to be read before the agent
 /// exits.
-pub const CONTROL_PATIENCE: Duration = Duration::from_secs(2);
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);

@@ -7,12 +7,12 @@ use crate::signals::Observation;
 pub enum Event {
     /// All nodes that exist, by name.
     Listed(Vec<(Box<str>, Observation)>),
-    /// A node that exists.
+    /// A node that exists. It does not end a loss, since others may have changed too.
     Applied(Box<str>, Observation),
     /// A node that was deleted.
     Deleted(Box<str>),
-    /// The source is there, and there is nothing new.
+    /// The source is there, and all that it had to tell has been told.
     Heard,
-    /// The source is lost, and why; what is known may be old until the next other event.
+    /// The source is lost, and why; what is known may be old until the next list, or until it is heard again.
     Lost(String),
 }

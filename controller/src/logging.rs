@@ -8,11 +8,11 @@ use crate::cli::LogFormat;
 
 /// Installs the log for the whole process.
 pub fn init(format: LogFormat, debug: bool) {
-    // What kube's client logs as errors it also returns, and the source of nodes says it once.
+    // What kube logs as errors it also returns, and the source of nodes says it once.
     let filter = EnvFilter::new(if debug {
         "info,crik_controller=debug"
     } else {
-        "warn,kube_client=off,crik_controller=info"
+        "warn,kube_client=off,kube_runtime=off,crik_controller=info"
     });
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match format {

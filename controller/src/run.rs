@@ -8,10 +8,9 @@ use anyhow::{Context as _, Result};
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::cli::{Cli, SourceKind};
-use crate::event::Event;
 use crate::index::Index;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
@@ -39,9 +38,8 @@ pub async fn run(cli: Cli) -> ExitCode {
 async fn serve_nodes(cli: Cli) -> Result<()> {
     let index = Arc::new(Index::new());
     let service = service(&cli, Arc::clone(&index)).await?;
-    let (sender, events) = mpsc::channel(1024);
-    start_source(&cli, &index, sender).await?;
-    tokio::spawn(feed(index, events));
+    start_source(&cli, &index).await?;
+    tokio::spawn(keep_time(index));
     let listener = TcpListener::bind(cli.listen).await.with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
     })?;
@@ -80,12 +78,14 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
     Ok(Service { index, options, client, tls })
 }
 
-async fn start_source(cli: &Cli, index: &Index, events: mpsc::Sender<Event>) -> Result<()> {
+async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<()> {
     let signals = Arc::new(signals(cli)?);
+    let told = Arc::clone(index);
+    let tell = move |event| told.apply(event);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
             let path = path.clone().context("--source file needs --nodes-file")?;
-            tokio::spawn(source::file::run(path, signals, events));
+            tokio::spawn(source::file::run(path, signals, tell));
         }
         (SourceKind::Kubernetes, _) => {
             let config = api_server(cli).await?;
@@ -95,14 +95,14 @@ async fn start_source(cli: &Cli, index: &Index, events: mpsc::Sender<Event>) -> 
                 tokio::spawn(report::run(client, index.shutdowns(), instance));
             }
             let (client, answered) = source::reach::watching_client(config).context(NO_WAY)?;
-            tokio::spawn(source::kubernetes::run(client, answered, signals, events));
+            tokio::spawn(source::kubernetes::run(client, answered, signals, tell));
         }
     }
     Ok(())
 }
 
-/// Feeds the index with what the source tells, and with the passing of time.
-async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
+/// Lets the index do what is due by time alone.
+async fn keep_time(index: Arc<Index>) {
     loop {
         let due = index.next_due();
         let tick = async {
@@ -112,10 +112,7 @@ async fn feed(index: Arc<Index>, mut events: mpsc::Receiver<Event>) {
             }
         };
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => index.apply(event),
-                None => return,
-            },
+            () = index.due_changed() => {}
             () = tick => index.tick(),
         }
     }

@@ -278,6 +278,6 @@ fn without_a_way_to_the_api_server_it_does_not_start() -> Result<()> {
             .env("HOME", "/nonexistent")
             .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(1) && said.contains("KUBECONFIG"), "{said}");
+    ensure!(output.status.code() == Some(1) && said.contains("--kubeconfig"), "{said}");
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 use crik_api::NodeState;
+use crik_tests::build::workspace;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::get;
 
@@ -76,6 +77,30 @@ fn a_poll_that_waited_is_measured_from_the_change() -> Result<()> {
     ensure!(seconds < 0.2, "{seconds} s");
     ensure!(controller.metric("crik_request_duration_seconds_count{route=\"/v1/nodes/{name}\"}").is_err());
     controller.becomes("a", NodeState::Cordoned)
+}
+
+#[test]
+fn every_metric_and_every_route_is_in_the_documents() -> Result<()> {
+    let document = std::fs::read_to_string(workspace().join("docs/controller.md"))?;
+    let controller = Controller::start(&[TestNode::ready("a").shutting_down()])?;
+    let text = get(&controller.url("/metrics"))?.body;
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    ensure!(names.len() > 10, "{names:?}");
+    for name in names {
+        let name = name.trim_end_matches("_max");
+        ensure!(document.contains(&format!("`{name}")), "docs/controller.md lacks {name}");
+    }
+    let lost = get(&controller.url("/none"))?.json();
+    let routes = lost["error"]
+        .as_str()
+        .and_then(|text| text.split_once("there are "))
+        .map_or("", |(_, routes)| routes);
+    ensure!(routes.split(", ").count() > 5, "{lost}");
+    for route in routes.split(", ") {
+        ensure!(document.contains(&format!("`GET {route}")), "docs/controller.md lacks {route}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -168,11 +168,11 @@ fn killed_restore(after: Duration) -> Result<(bool, String)> {
     let said = second.stdout.text();
     let whole = if fresh { vec![said] } else { vec![first.clone(), said] };
     chain::verify(&whole).with_context(|| second.transcript())?;
+    let log = second.stderr.text();
     drop(second);
     // Nothing newer was committed, so the generation is as good as before.
     let third = started(&pod)?;
     chain::verify(&[first, third.stdout.text()]).with_context(|| third.transcript())?;
-    let said = second.stderr.text();
-    let why = said.lines().find_map(|line| line.split_once("is skipped: ")).map_or("", |(_, why)| why);
+    let why = log.lines().find_map(|line| line.split_once("is skipped: ")).map_or("", |(_, why)| why);
     Ok((hit, if fresh { format!("started fresh: {why}") } else { "resumed".to_owned() }))
 }

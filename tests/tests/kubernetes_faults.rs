@@ -136,6 +136,8 @@ fn history_that_is_compacted_away_is_made_up_for_by_a_list() -> Result<()> {
     // What the API server has in its cache it would still tell.
     watched.plane.restart_server()?;
     let seen = watched.mend_and_look(&["a", "off", "deleted"])?;
+    // The premise: the API server did say 410.
+    watched.controller.logs("changes were missed, so all nodes are listed again")?;
     let wrong = |status: &&NodeStatus| !status.stale && status.state == NodeState::Ready;
     ensure!(!seen.iter().any(|status| wrong(&status)), "an old state was told as a fresh one: {seen:?}");
     for (name, state) in [

@@ -1,6 +1,7 @@
 //! `crik checkpoint`: asks the agent of this container for a checkpoint.
 
 use std::io::{BufRead, BufReader, Write as _};
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,7 +21,9 @@ pub fn checkpoint(args: &Checkpoint) -> Result<()> {
     )?;
     let request = serde_json::to_string(&Request { leave_running: args.leave_running })?;
     writeln!(stream, "{request}").context("the agent does not listen")?;
-    let committed = follow(BufReader::new(stream))?;
+    // Left open until this process ends, with its exit code: the agent waits for that before it ends the container.
+    let stream = ManuallyDrop::new(stream);
+    let committed = follow(BufReader::new(&*stream))?;
     print(args.output, &committed, told)
 }
 

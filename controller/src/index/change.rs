@@ -10,10 +10,7 @@ pub enum Change {
     /// A node's status changed.
     Node(Arc<NodeChange>),
     /// The source was lost, so that every status is stale now, or it is back. Every node's version has changed.
-    Source {
-        /// True if it was lost.
-        stale: bool,
-    },
+    Source,
 }
 
 /// How a node's status changed.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crik_api::NodeStatus;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 pub use self::change::{Change, NodeChange};
 pub use self::counts::Counts;
@@ -23,6 +23,7 @@ use crate::state::Moment;
 pub struct Index {
     nodes: Mutex<Nodes>,
     born: Instant,
+    due: Notify,
 }
 
 impl Index {
@@ -30,12 +31,17 @@ impl Index {
     pub fn new() -> Self {
         // Random, since replicas may start at the same time and a clock may be set back.
         let epoch = RandomState::new().hash_one(std::process::id());
-        Self { nodes: Mutex::new(Nodes::new(epoch)), born: Instant::now() }
+        Self { nodes: Mutex::new(Nodes::new(epoch)), born: Instant::now(), due: Notify::new() }
     }
 
     /// Takes in what a source tells.
     pub fn apply(&self, event: Event) {
-        self.lock().apply(event, self.now());
+        let mut nodes = self.lock();
+        let due = nodes.next_due();
+        nodes.apply(event, self.now());
+        if nodes.next_due() != due {
+            self.due.notify_one();
+        }
     }
 
     /// Does what is due by time alone: lets latches go and forgets deleted nodes.
@@ -46,6 +52,11 @@ impl Index {
     /// When [`Index::tick`] is next due.
     pub fn next_due(&self) -> Option<Instant> {
         Some(self.born + self.lock().next_due()?)
+    }
+
+    /// Returns when [`Index::next_due`] has changed; at once if it has since the last time. For one caller.
+    pub async fn due_changed(&self) {
+        self.due.notified().await;
     }
 
     /// True once the first list is complete, and for ever after.

@@ -72,14 +72,16 @@ impl Nodes {
             self.heard = Some(now);
         }
         match event {
-            Event::Listed(all) => self.list(all, now),
+            Event::Listed(all) => {
+                self.list(all, now);
+                self.recover();
+            }
+            // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
-            Event::Heard => {}
-            Event::Lost(why) => return self.lose(why),
+            Event::Heard => self.recover(),
+            Event::Lost(why) => self.lose(why),
         }
-        // Last, so that nobody who is woken by it sees what was old.
-        self.recover();
     }
 
     /// Does what is due by time alone.
@@ -142,7 +144,7 @@ impl Nodes {
     fn recover(&mut self) {
         if self.lost.take().is_some() {
             tracing::info!("the source of nodes is back");
-            self.tell_all(false);
+            self.tell_all();
         }
     }
 
@@ -153,7 +155,7 @@ impl Nodes {
         }
         tracing::warn!("the source of nodes is lost, so states may be old: {why}");
         if self.lost.replace(why).is_none() {
-            self.tell_all(true);
+            self.tell_all();
         }
     }
 
@@ -248,8 +250,8 @@ impl Nodes {
         let _ = self.changes.send(Change::Node(change));
     }
 
-    fn tell_all(&self, stale: bool) {
+    fn tell_all(&self) {
         self.waiters.wake_all();
-        let _ = self.changes.send(Change::Source { stale });
+        let _ = self.changes.send(Change::Source);
     }
 }

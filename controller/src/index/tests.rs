@@ -86,6 +86,18 @@ fn a_latch_lets_go_by_time_alone_and_wakes_waiters() {
 }
 
 #[test]
+fn whoever_keeps_time_is_told_when_it_matters() {
+    let index = index_of(&["a"]);
+    let told = || index.due_changed().now_or_never().is_some();
+    index.apply(applied("a", cordoned()));
+    assert!(!told());
+    index.apply(Event::Deleted("a".into()));
+    assert!(told() && !told());
+    index.apply(applied("a", ready()));
+    assert!(told());
+}
+
+#[test]
 fn a_version_changes_only_with_its_own_node() {
     let index = index_of(&["a", "b"]);
     let versions = || (index.get("a").unwrap().version, index.get("b").unwrap().version);
@@ -102,6 +114,8 @@ fn what_is_stale_says_so_until_the_source_is_back() {
     let index = index_of(&["a"]);
     index.apply(Event::Lost("no route".to_owned()));
     assert!(index.get("a").unwrap().stale && index.counts().stale);
+    index.apply(applied("a", cordoned()));
+    assert_eq!((state(&index, "a"), index.get("a").unwrap().stale), (NodeState::Cordoned, true));
     index.apply(Event::Heard);
     assert!(!index.get("a").unwrap().stale && !index.counts().stale);
 }
@@ -171,9 +185,9 @@ fn subscribers_are_told_each_change() {
     assert_eq!((&*change.uid, &*change.boot_id), ("u1", "b1"));
     assert_eq!(Some(&change.status), index.get("a").as_ref());
     index.apply(Event::Lost("no route".to_owned()));
-    assert!(matches!(changes.try_recv(), Ok(Change::Source { stale: true })));
-    index.apply(applied("a", cordoned()));
-    assert!(matches!(changes.try_recv(), Ok(Change::Source { stale: false })));
+    assert!(matches!(changes.try_recv(), Ok(Change::Source)));
+    index.apply(Event::Heard);
+    assert!(matches!(changes.try_recv(), Ok(Change::Source)));
     assert!(changes.try_recv().is_err());
 }
 

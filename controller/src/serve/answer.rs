@@ -1,11 +1,8 @@
 //! Answers that are not a node's state.
 
 use axum::Json;
-use axum::body::HttpBody as _;
-use axum::extract::Request;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use crik_api::ErrorBody;
 
@@ -66,17 +63,14 @@ pub async fn no_such_route() -> Response {
 }
 
 /// Refuses a request that has a body, and the rest of the connection, which would have to be read for it.
-pub async fn refuse_bodies(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
+pub fn no_bodies() -> Response {
     let mut response = error(StatusCode::PAYLOAD_TOO_LARGE, "nothing here takes a body; send none");
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 /// Gives the framework's bare refusal of a method a body.
-pub async fn explain(response: Response) -> Response {
+pub fn explain(response: Response) -> Response {
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
     }

@@ -74,24 +74,38 @@ impl Server {
     async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
         let Accepted { stream, place, full } = accepted;
         set_up(&stream);
-        match &self.tls {
+        // An error is the client's: it has gone, or what it sent was answered with its fault.
+        let _ = match &self.tls {
             None => self.speak(stream, full, watcher).await,
-            Some(tls) => {
-                let handshake = timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
-                if let Ok(Ok(stream)) = handshake {
-                    self.speak(stream, full, watcher).await;
-                }
-            }
-        }
+            // In a box, or every connection without TLS would take as much memory.
+            Some(tls) => Box::pin(self.speak_tls(tls, stream, full, watcher)).await,
+        };
         drop(place);
     }
 
-    async fn speak(
+    async fn speak_tls(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        tls: &Tls,
+        stream: TcpStream,
         full: bool,
         watcher: Watcher,
-    ) {
+    ) -> hyper::Result<()> {
+        match timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream, full, watcher).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// No `async fn`, since its future would have room for a connection twice.
+    fn speak<Stream>(
+        &self,
+        stream: Stream,
+        full: bool,
+        watcher: Watcher,
+    ) -> impl Future<Output = hyper::Result<()>> + use<Stream>
+    where
+        Stream: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let routes = if full { &self.full } else { &self.routes };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -99,8 +113,7 @@ impl Server {
             .max_buf_size(limits::HEADER_MAX_BYTES)
             .keep_alive(!full)
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
-        // An error is the client's: it has gone, or what it sent was answered with its fault.
-        let _ = watcher.watch(connection).await;
+        watcher.watch(connection)
     }
 }
 

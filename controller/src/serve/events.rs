@@ -68,7 +68,7 @@ impl Feed {
             Ok(Change::Node(change)) => {
                 Event::default().event("node").id(&change.status.version).json_data(&change.status).ok()
             }
-            Ok(Change::Source { .. }) => self.all(),
+            Ok(Change::Source) => self.all(),
             Err(RecvError::Lagged(missed)) => {
                 self.snapshot = true;
                 Event::default().event("lagged").json_data(Lagged { missed }).ok()

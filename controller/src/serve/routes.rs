@@ -1,7 +1,7 @@
 //! What there is to ask for.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
 
 use super::{App, answer, events, go_agent, health, metrics, nodes, observe, openapi, poll};
@@ -39,9 +39,6 @@ pub(super) fn full(app: App) -> Router {
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {
-    routes
-        .layer(from_fn(answer::refuse_bodies))
-        .layer(map_response(answer::explain))
-        .layer(from_fn_with_state(app.clone(), observe::count))
-        .with_state(app)
+    // One layer: each takes memory as long as a poll waits.
+    routes.layer(from_fn_with_state(app.clone(), observe::count)).with_state(app)
 }

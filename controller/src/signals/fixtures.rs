@@ -87,3 +87,25 @@ fn rows_have_names_of_their_own() {
     let names: BTreeSet<&str> = table::TABLE.iter().map(|signal| &*signal.name).collect();
     assert_eq!(names.len(), table::TABLE.len());
 }
+
+#[test]
+fn every_row_is_in_the_documentation_and_no_other() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/signals.md");
+    let text = fs::read_to_string(page).unwrap();
+    let (_, signals) = text.split_once("| signal | on the Node |").unwrap();
+    let rows = signals.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
+    let names: BTreeSet<&str> = table::TABLE.iter().map(|signal| &*signal.name).collect();
+    assert_eq!(documented, names);
+}
+
+#[test]
+fn the_documented_signals_file_is_a_good_one() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/signals.md");
+    let text = fs::read_to_string(page).unwrap();
+    let (_, example) = text.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), example).unwrap();
+    assert_eq!(super::read(file.path()).unwrap().len(), 3);
+}

@@ -7,24 +7,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::mpsc::Sender;
-
 use super::nodes_file::{FileError, parse};
 use crate::event::Event;
 use crate::file_watch::FileWatch;
 use crate::node::Node;
 use crate::signals::Signals;
 
-/// Reads the file now and whenever it changes, until nobody listens.
-pub async fn run(path: PathBuf, signals: Arc<Signals>, events: Sender<Event>) {
+/// Reads the file now and whenever it changes.
+pub async fn run(path: PathBuf, signals: Arc<Signals>, mut tell: impl FnMut(Event)) {
     let mut watch = FileWatch::new("nodes file", path);
     let mut good = None;
     loop {
         watch.set(good.is_some());
-        if let Some(event) = read(watch.path(), &signals, &mut good)
-            && events.send(event).await.is_err()
-        {
-            return;
+        if let Some(event) = read(watch.path(), &signals, &mut good) {
+            tell(event);
         }
         watch.changed(good.is_some()).await;
     }

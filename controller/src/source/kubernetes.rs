@@ -12,7 +12,6 @@ use futures_util::{FutureExt as _, Stream, StreamExt};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until};
 
 use super::trouble::explain;
@@ -21,11 +20,11 @@ use crate::event::Event;
 use crate::limits;
 use crate::signals::{Observation, Signals};
 
-/// Watches all nodes until nobody listens. `answered` rings when the API server begins to answer.
-pub async fn run(client: Client, answered: Arc<Notify>, signals: Arc<Signals>, events: Sender<Event>) {
+/// Watches all nodes for ever. `answered` rings when the API server begins to answer.
+pub async fn run(client: Client, answered: Arc<Notify>, signals: Arc<Signals>, tell: impl FnMut(Event)) {
     let config = watcher::Config::default().timeout(limits::WATCH_SECONDS).page_size(limits::LIST_PAGE);
     let stream = pin!(watcher(Api::<Watched>::all(client), config));
-    forward(stream, &answered, &signals, events).await;
+    forward(stream, &answered, &signals, tell).await;
 }
 
 type Step = Result<watcher::Event<Watched>, watcher::Error>;
@@ -34,10 +33,11 @@ async fn forward(
     mut stream: impl Stream<Item = Step> + Unpin,
     answered: &Notify,
     signals: &Signals,
-    events: Sender<Event>,
+    mut tell: impl FnMut(Event),
 ) {
     let mut watch = Watch::new(signals, answered);
     loop {
+        // What has come is taken first, so that a watch counts as good only when nothing is left of what was missed.
         let told = tokio::select! {
             biased;
             step = after(watch.not_before, stream.next()) => match step {
@@ -47,10 +47,8 @@ async fn forward(
             () = answered.notified() => watch.is_answered(),
             () = sleep_until(watch.settled.unwrap_or(watch.patience)) => watch.time(),
         };
-        if let Some(event) = told
-            && events.send(event).await.is_err()
-        {
-            return;
+        if let Some(event) = told {
+            tell(event);
         }
     }
 }
@@ -176,12 +174,15 @@ mod tests {
 
     /// What is told of these steps, after which the stream says nothing more.
     async fn told(steps: Vec<Step>, answered: &Notify, count: usize) -> Vec<Event> {
-        let (sender, mut events) = mpsc::channel(8);
+        let (sender, mut events) = mpsc::unbounded_channel();
         let stream = stream::iter(steps).chain(stream::pending());
         let signals = Signals::built_in();
         let mut all = Vec::new();
+        let tell = |event| {
+            let _ = sender.send(event);
+        };
         tokio::select! {
-            () = forward(stream, answered, &signals, sender) => {}
+            () = forward(stream, answered, &signals, tell) => {}
             () = async {
                 while all.len() < count && let Some(event) = events.recv().await {
                     all.push(event);

@@ -20,7 +20,7 @@ pub enum ReachError {
     #[error("the kubeconfig cannot be used; see --kubeconfig and --context")]
     Kubeconfig(#[from] KubeconfigError),
     /// Nothing was asked for, and nothing was found.
-    #[error("run in a pod with a ServiceAccount, or give --kubeconfig")]
+    #[error("run in a pod with a ServiceAccount, set KUBECONFIG, or give --kubeconfig")]
     Nowhere(#[from] InferConfigError),
     /// What was found cannot be used.
     #[error("the addresses or credentials found cannot be used")]

@@ -12,6 +12,10 @@ use nix::unistd::Pid;
 use crate::tools::tool;
 use crate::wait::wait_for;
 
+/// How far the heap may grow before garbage is collected, in percent (runtime of Go): these processes live for seconds, and
+/// kube-apiserver gets ready with a quarter less of processor time than with Go's own 100, for some 100 MB of memory.
+const GOGC: &str = "300";
+
 /// A process that is ended when this is dropped.
 pub struct Daemon {
     name: String,
@@ -40,6 +44,7 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(tool(&self.name)?)
             .args(&self.args)
+            .env("GOGC", GOGC)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

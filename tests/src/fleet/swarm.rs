@@ -72,6 +72,13 @@ impl Swarm {
     }
 }
 
+impl Swarm {
+    /// True unless all polls have ended and all that came of them was told.
+    pub fn goes_on(&self) -> bool {
+        !(self.answers.is_closed() && self.answers.is_empty())
+    }
+}
+
 struct Poll {
     server: SocketAddr,
     name: String,
