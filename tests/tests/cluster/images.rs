@@ -24,3 +24,14 @@ fn the_agents_image_has_the_agent_criu_and_their_libraries() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_same_programs_make_the_same_image() -> Result<()> {
+    let images = build_all(&RECIPES[..2])?;
+    for image in &images {
+        let digests = image.digests()?;
+        let again = image.digest_of_another_build()?;
+        ensure!(digests.last() == Some(&again), "{}: {digests:?}, and then {again}", image.name);
+    }
+    Ok(())
+}

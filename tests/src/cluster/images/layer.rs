@@ -56,6 +56,21 @@ impl Layer {
         Ok(fs::rename(&partial, &self.directory)?)
     }
 
+    /// Makes the tar file once more, from copies of its files that have the time of now, and returns its
+    /// digest.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn pack_again(&self) -> Result<String> {
+        let again = tempfile::Builder::new().prefix("crik-image-").tempdir_in("/var/tmp")?;
+        let (from, to) =
+            (self.files().display().to_string(), again.path().join("files").display().to_string());
+        let copy = "cp --recursive --preserve=mode,links \"$1\" \"$2\" && find \"$2\" -exec touch -h {} +";
+        run("sh", &["-c", copy, "sh", &from, &to])?;
+        pack(again.path())?;
+        Ok(fs::read_to_string(again.path().join("digest"))?)
+    }
+
     /// The tar file.
     pub fn tar(&self) -> PathBuf {
         self.directory.join("layer.tar")
