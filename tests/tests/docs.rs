@@ -134,11 +134,15 @@ fn the_charts_readme_has_every_value() -> Result<()> {
 
 /// The agent's source, with strings that go over several lines joined.
 fn agents_source() -> Result<String> {
-    let mut whole = String::new();
-    for entry in fs::read_dir(workspace().join("agent/src"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            whole += &fs::read_to_string(path)?;
+    let (mut whole, mut directories) = (String::new(), vec![workspace().join("agent/src")]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                whole += &fs::read_to_string(path)?;
+            }
         }
     }
     let parts = whole.split("\\\n").map(str::trim_start);

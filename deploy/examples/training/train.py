@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 random = np.random.default_rng(7)
 
 inputs = random.standard_normal((4096, 32))

@@ -34,7 +34,6 @@ impl Cgroups {
         }
         Ok(cgroups)
     }
-
 }
 
 /// Removes what there is of this name in all hierarchies, and all below it.
@@ -45,7 +44,8 @@ pub fn remove_all(name: &str) -> Result<()> {
     // A process that was killed leaves its group a moment later.
     wait_for(&format!("{name} to be empty"), || {
         let groups = hierarchies().into_iter().map(|root| root.join(name.trim_start_matches('/')));
-        groups.fold(true, |all, group| remove(&group) && all).then_some(())
+        // All are tried, also when one is not empty yet.
+        (groups.filter(|group| !remove(group)).count() == 0).then_some(())
     })
 }
 

@@ -33,7 +33,8 @@ impl Directory {
     pub fn new() -> Result<Self> {
         let path = Path::new(DIRECTORY);
         let lock = File::create(path.with_extension("lock"))?;
-        lock.try_lock().with_context(|| format!("another cluster has {DIRECTORY}; make cluster-down ends it"))?;
+        lock.try_lock()
+            .with_context(|| format!("another cluster has {DIRECTORY}; make cluster-down ends it"))?;
         sweep()?;
         fs::create_dir_all(path.join("volumes"))?;
         Ok(Self { _lock: lock })
@@ -68,7 +69,8 @@ fn sweep() -> Result<()> {
     let plane = fs::read_to_string(Path::new(DIRECTORY).join(CONTROL_PLANE)).unwrap_or_default();
     let owned = [DIRECTORY, &plane].map(str::to_owned);
     let programs = [tool("kubelet")?, runtime()?.join("containerd")];
-    let programs: Vec<PathBuf> = programs.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    let programs: Vec<PathBuf> =
+        programs.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
     wait_for("what a killed cluster has left to end", || {
         let left = processes(&programs, &owned);
         for pid in &left {

@@ -24,6 +24,11 @@ pub fn kubeconfig() -> PathBuf {
     file("kubeconfig")
 }
 
+/// The file that the holder's process id is in.
+pub fn pid_file() -> PathBuf {
+    file("pid")
+}
+
 /// Starts a cluster in the background, and waits until it is ready; does nothing if there is one.
 ///
 /// # Errors

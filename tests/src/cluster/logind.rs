@@ -47,6 +47,13 @@ pub fn inhibitors() -> Command {
 fn ask(whom: &str, object: &str, method: &str) -> Command {
     let mut command = Command::new("dbus-send");
     command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={SOCKET}"));
-    command.args(["--system", "--print-reply", "--reply-timeout=2000", &format!("--dest={whom}"), object, method]);
+    command.args([
+        "--system",
+        "--print-reply",
+        "--reply-timeout=2000",
+        &format!("--dest={whom}"),
+        object,
+        method,
+    ]);
     command
 }

@@ -114,11 +114,6 @@ impl Node {
         self.machine().take();
     }
 
-    /// False after [`Self::kill`].
-    pub fn is_up(&self) -> bool {
-        self.machine().is_some()
-    }
-
     /// Starts it again after [`Self::kill`], with what was on its disk.
     ///
     /// # Errors
@@ -127,18 +122,6 @@ impl Node {
         let mut machine = self.machine();
         ensure!(machine.is_none(), "{} is up", self.name());
         *machine = Some(self.identity.boot(bridge)?);
-        Ok(())
-    }
-
-    /// Ends its kubelet and starts another; its pods go on meanwhile.
-    ///
-    /// # Errors
-    /// It is down.
-    pub fn restart_kubelet(&self) -> Result<()> {
-        let mut machine = self.machine();
-        let machine = machine.as_mut().with_context(|| format!("{} is down", self.name()))?;
-        machine.kubelet = None;
-        machine.kubelet = Some(self.identity.kubelet(&machine.namespaces)?);
         Ok(())
     }
 
@@ -160,7 +143,8 @@ pub fn name(number: u8) -> String {
 impl NodeIdentity {
     fn new(number: u8, plane: &ControlPlane, parent: &Path) -> Result<Self> {
         let name = name(number);
-        let user = plane.certificates().client(&name, &format!("system:node:{name}"), Some("system:nodes"))?;
+        let user =
+            plane.certificates().client(&name, &format!("system:node:{name}"), Some("system:nodes"))?;
         let kubeconfig = plane.kubeconfig_for(&name, &Identity::Certificate(&user))?;
         let proxy = format!("{name}-proxy");
         let user = plane.certificates().client(&proxy, "system:kube-proxy", None)?;
@@ -193,10 +177,16 @@ impl NodeIdentity {
 
     fn setup(&self) -> Command {
         let others = (1..=COUNT).filter(|other| *other != self.number);
-        let routes: Vec<String> = others.map(|other| format!("{}={}", of_pods(other), of_node(other))).collect();
+        let routes: Vec<String> =
+            others.map(|other| format!("{}={}", of_pods(other), of_node(other))).collect();
         let mut command = Command::new("sh");
         command.args(["-c", include_str!("../../cluster/node.sh"), "node.sh", &name(self.number)]);
-        command.args([of_node(self.number).to_string(), BRIDGE_BITS.to_string(), HOST.to_string(), routes.join(" ")]);
+        command.args([
+            of_node(self.number).to_string(),
+            BRIDGE_BITS.to_string(),
+            HOST.to_string(),
+            routes.join(" "),
+        ]);
         command
     }
 

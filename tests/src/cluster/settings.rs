@@ -29,9 +29,10 @@ impl Settings {
     }
 
     fn fill(&self, text: &str) -> Result<String> {
-        let filled = self.0.iter().fold(text.to_owned(), |text, (name, value)| {
-            text.replace(&format!("${{{name}}}"), value)
-        });
+        let filled = self
+            .0
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
         ensure!(!filled.contains("${"), "nothing stands for a name in it:\n{filled}");
         Ok(filled)
     }

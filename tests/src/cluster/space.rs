@@ -31,7 +31,9 @@ impl Space {
         let name = format!("{about}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         cluster.kubectl(&["create", "namespace", &name])?;
         let space = Self { cluster: Arc::clone(cluster), name };
-        wait_for("the namespace's service account", || space.kubectl(&["get", "serviceaccount", "default"]).ok())?;
+        wait_for("the namespace's service account", || {
+            space.kubectl(&["get", "serviceaccount", "default"]).ok()
+        })?;
         Ok(space)
     }
 
@@ -125,9 +127,8 @@ impl Space {
     /// Events and pods, for a failing test.
     pub fn describe(&self) -> String {
         let events = ["get", "events", "--sort-by=.lastTimestamp"];
-        let said = [&["get", "pods", "--output", "wide"][..], &events, &["describe", "pods"]].map(|words| {
-            self.kubectl(words).unwrap_or_else(|error| error.to_string())
-        });
+        let said = [&["get", "pods", "--output", "wide"][..], &events, &["describe", "pods"]]
+            .map(|words| self.kubectl(words).unwrap_or_else(|error| error.to_string()));
         said.join("\n")
     }
 }

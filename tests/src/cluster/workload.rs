@@ -51,26 +51,35 @@ impl Workload {
 
     /// As a StatefulSet.
     pub fn stateful_set(&self, replicas: u32) -> String {
-        self.manifest("apps/v1", "StatefulSet", json!({
-            "serviceName": self.name,
-            "replicas": replicas,
-            "podManagementPolicy": "Parallel",
-            "selector": {"matchLabels": {"app": self.name}},
-        }))
+        self.manifest(
+            "apps/v1",
+            "StatefulSet",
+            json!({
+                "serviceName": self.name,
+                "replicas": replicas,
+                "podManagementPolicy": "Parallel",
+                "selector": {"matchLabels": {"app": self.name}},
+            }),
+        )
     }
 
     /// As a Deployment whose old pod ends before the new one begins.
     pub fn deployment(&self, replicas: u32) -> String {
-        self.manifest("apps/v1", "Deployment", json!({
-            "replicas": replicas,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": {"app": self.name}},
-        }))
+        self.manifest(
+            "apps/v1",
+            "Deployment",
+            json!({
+                "replicas": replicas,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": {"app": self.name}},
+            }),
+        )
     }
 
     fn manifest(&self, version: &str, kind: &str, mut spec: Value) -> String {
         spec["template"] = json!({"metadata": {"labels": {"app": self.name}}, "spec": self.pod});
-        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": self.name}, "spec": spec});
+        let object =
+            json!({"apiVersion": version, "kind": kind, "metadata": {"name": self.name}, "spec": spec});
         let config = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

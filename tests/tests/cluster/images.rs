@@ -15,11 +15,23 @@ fn the_agents_image_has_the_agent_criu_and_their_libraries() -> Result<()> {
     let agent = images.first().context("no image")?;
     ensure!(agent.size()? < AGENT_LIMIT, "{} has {} bytes", agent.name, agent.size()?);
     let files = agent.files()?;
-    let allowed = |file: &String| file.starts_with("usr/local/lib/crik/") || file.starts_with("usr/local/bin/cri");
+    let allowed =
+        |file: &String| file.starts_with("usr/local/lib/crik/") || file.starts_with("usr/local/bin/cri");
     let others: Vec<&String> = files.iter().filter(|file| !allowed(file)).collect();
     ensure!(others.is_empty(), "what is this for? {others:?}");
     for program in ["usr/local/bin/crik", "usr/local/bin/criu"] {
         ensure!(files.iter().any(|file| file == program), "{program} is missing");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_programs_make_the_same_image() -> Result<()> {
+    let images = build_all(&RECIPES[..2])?;
+    for image in &images {
+        let digests = image.digests()?;
+        let again = image.digest_of_another_build()?;
+        ensure!(digests.last() == Some(&again), "{}: {digests:?}, and then {again}", image.name);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ fn a_node_that_loses_its_power_costs_no_more_than_an_interval() -> Result<()> {
     space.apply(&workload.config("interval: 2s\nclaimExpiry: 10s").stateful_set(1))?;
     let pod = space.running("job-0", None)?;
     let before = space.follow("job-0")?;
-    before.output.wait_for("the application was frozen for")?;
+    before.output.wait_for("generation 00000001 is durable")?;
     let name = node_of(&pod)?;
     turn.cluster.node(&name)?.kill();
     // Its cloud removes a machine's Node, and with it the pods that nobody can end any more.

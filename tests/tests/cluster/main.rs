@@ -62,12 +62,15 @@ impl Drop for Turn {
     /// The next test finds all nodes as this one did.
     fn drop(&mut self) {
         for node in self.cluster.nodes() {
-            if !node.is_up() {
+            // A kubelet that has let its machine go says that it shuts down until it is started again.
+            if !node.shutdown_is_delayed().unwrap_or(false) {
+                node.kill();
                 let _ = self.cluster.boot(node);
             }
             let _ = self.cluster.kubectl(&["uncordon", &node.name()]);
             let no_taints = r#"{"spec":{"taints":null}}"#;
-            let _ = self.cluster.kubectl(&["patch", "node", &node.name(), "--type=merge", "--patch", no_taints]);
+            let _ =
+                self.cluster.kubectl(&["patch", "node", &node.name(), "--type=merge", "--patch", no_taints]);
         }
         if let Err(error) = self.cluster.wait_until_ready() {
             eprintln!("{error:#}");

@@ -2,9 +2,12 @@
 
 use anyhow::{Result, ensure};
 use crik_tests::cluster::Workload;
+use crik_tests::http::get;
 use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::{logs, node_of, preempt, turn};
+use crate::{Turn, logs, node_of, preempt, turn};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
@@ -37,12 +40,18 @@ fn the_api_server_is_away_while_a_pod_is_preempted() -> Result<()> {
     let name = node_of(&pod)?;
     let node = turn.cluster.node(&name)?;
     let volume = space.volume("job")?;
-    turn.cluster.plane().server().signal(nix::sys::signal::Signal::SIGSTOP)?;
+    let controllers = addresses(&turn)?;
+    turn.cluster.plane().server().signal(Signal::SIGSTOP)?;
+    // A server that is silent is noticed some time later than one that is gone; until then what it last said holds.
+    let noticed = wait_for("the controller to notice", || {
+        controllers.iter().all(|address| is_stale(address, &name)).then_some(())
+    });
     // Logind tells the kubelet, which can tell nobody; the agent learns nothing and takes a checkpoint.
     let told = node.prepare_for_shutdown();
     let manifest = volume.join("job-0/generations/00000001/manifest.json");
     let durable = wait_for("a generation on the volume", || manifest.exists().then_some(()));
-    turn.cluster.plane().server().signal(nix::sys::signal::Signal::SIGCONT)?;
+    turn.cluster.plane().server().signal(Signal::SIGCONT)?;
+    noticed?;
     told?;
     durable?;
     wait_for("the kubelet to let the machine go", || {
@@ -53,4 +62,17 @@ fn the_api_server_is_away_while_a_pod_is_preempted() -> Result<()> {
     let successor = space.running("job-0", Some(&pod))?;
     ensure!(node_of(&successor)? != name);
     logs(&space, "job-0", "restored generation 00000001").map(drop)
+}
+
+/// Where the controller's pods listen; this machine has routes to them.
+fn addresses(turn: &Turn) -> Result<Vec<String>> {
+    let pods = ["--namespace", "crik", "get", "pods", "--output", "jsonpath={.items[*].status.podIP}"];
+    Ok(turn.cluster.kubectl(&pods)?.split_whitespace().map(|ip| format!("http://{ip}:9376")).collect())
+}
+
+/// True if the controller says that what it knows of a node may be old.
+fn is_stale(controller: &str, node: &str) -> bool {
+    let answer = get(&format!("{controller}/v1/nodes/{node}")).ok();
+    let status = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
+    status.is_some_and(|status| status["stale"] == true)
 }

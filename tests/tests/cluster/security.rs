@@ -40,7 +40,10 @@ fn two_capabilities_and_no_other_and_a_read_only_root_file_system() -> Result<()
 #[test]
 fn a_user_namespace_of_its_own() -> Result<()> {
     let turn = turn()?;
-    survives(&turn.space("userns")?, &Workload::new("job", &COMMAND).with(|pod| pod["hostUsers"] = json!(false)))
+    survives(
+        &turn.space("userns")?,
+        &Workload::new("job", &COMMAND).with(|pod| pod["hostUsers"] = json!(false)),
+    )
 }
 
 #[test]

@@ -24,6 +24,9 @@ fn a_container_out_of_memory_goes_on_from_its_last_checkpoint() -> Result<()> {
     let limited = |container: &mut Value| container["resources"] = json!({"limits": {"memory": "96Mi"}});
     space.apply(&workload.container(limited).stateful_set(1))?;
     space.running("greedy-0", None)?;
+    logs(&space, "greedy-0", "generation 00000001 is durable")?;
+    // The agent passes on every signal; this one makes the program take more than there is.
+    space.kubectl(&["exec", "greedy-0", "--", "sh", "-c", "kill -USR1 1"])?;
     let ended = restarted(&space, "greedy-0")?;
     ensure!(ended["reason"] == "OOMKilled" || ended["exitCode"] == 137, "{ended}");
     let log = logs(&space, "greedy-0", "restored generation")?;
@@ -42,7 +45,9 @@ fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
             "failureThreshold": 1,
         });
     };
-    space.apply(&Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1))?;
+    space.apply(
+        &Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1),
+    )?;
     space.running("sick-0", None)?;
     let before = space.follow("sick-0")?;
     before.output.wait_for_lines(40)?;

@@ -21,7 +21,8 @@ pub fn write(images: &[Image], archive: &Path) -> Result<()> {
     fs::write(directory.path().join("manifest.json"), serde_json::to_vec(&manifest)?)?;
     let (from, to) = (directory.path().to_string_lossy(), archive.to_string_lossy());
     // The layers are links to where they are kept.
-    let words = ["--create", "--dereference", "--sort=name", "--mtime=@0", "--file", &to, "--directory", &from, "."];
+    let words =
+        ["--create", "--dereference", "--sort=name", "--mtime=@0", "--file", &to, "--directory", &from, "."];
     run("tar", &words).map(drop)
 }
 

@@ -95,7 +95,9 @@ fn step(word: &str, rest: &str) -> Result<Step> {
         }
         "USER" => Step::User(rest.to_owned()),
         "EXPOSE" => Step::Expose(rest.to_owned()),
-        "ENTRYPOINT" => Step::Entrypoint(serde_json::from_str(rest).context("only the form of a list is known")?),
+        "ENTRYPOINT" => {
+            Step::Entrypoint(serde_json::from_str(rest).context("only the form of a list is known")?)
+        }
         "CMD" => Step::Cmd(serde_json::from_str(rest).context("only the form of a list is known")?),
         _ => bail!("{word} is not known here"),
     })

@@ -56,6 +56,21 @@ impl Layer {
         Ok(fs::rename(&partial, &self.directory)?)
     }
 
+    /// Makes the tar file once more, from copies of its files that have the time of now, and returns its
+    /// digest.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn pack_again(&self) -> Result<String> {
+        let again = tempfile::Builder::new().prefix("crik-image-").tempdir_in("/var/tmp")?;
+        let (from, to) =
+            (self.files().display().to_string(), again.path().join("files").display().to_string());
+        let copy = "cp --recursive --preserve=mode,links \"$1\" \"$2\" && find \"$2\" -exec touch -h {} +";
+        run("sh", &["-c", copy, "sh", &from, &to])?;
+        pack(again.path())?;
+        Ok(fs::read_to_string(again.path().join("digest"))?)
+    }
+
     /// The tar file.
     pub fn tar(&self) -> PathBuf {
         self.directory.join("layer.tar")
@@ -66,7 +81,8 @@ impl Layer {
     /// # Errors
     /// It cannot be read.
     pub fn digest(&self) -> Result<String> {
-        fs::read_to_string(self.directory.join("digest")).with_context(|| self.directory.display().to_string())
+        fs::read_to_string(self.directory.join("digest"))
+            .with_context(|| self.directory.display().to_string())
     }
 
     fn files(&self) -> PathBuf {
@@ -91,12 +107,17 @@ impl Merged {
         for name in ["a", "b"] {
             fs::create_dir_all(empty.join(name))?;
         }
-        let topmost_first = below.iter().rev().map(Layer::files).chain(["a", "b"].map(|name| empty.join(name)));
+        let topmost_first =
+            below.iter().rev().map(Layer::files).chain(["a", "b"].map(|name| empty.join(name)));
         let lower: Vec<String> = topmost_first.map(|path| path.display().to_string()).collect();
         let mut options = format!("lowerdir={}", lower.join(":"));
         if let Some(upper) = upper {
             fs::create_dir_all(upper.join("work"))?;
-            options += &format!(",upperdir={},workdir={}", upper.join("files").display(), upper.join("work").display());
+            options += &format!(
+                ",upperdir={},workdir={}",
+                upper.join("files").display(),
+                upper.join("work").display()
+            );
         }
         mount(Some("overlay"), mount_point.path(), Some("overlay"), MsFlags::empty(), Some(options.as_str()))
             .context("cannot mount an overlay")?;

@@ -12,7 +12,7 @@ mod stage;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 pub use self::archive::write;
 use self::layer::Layer;
@@ -42,6 +42,14 @@ impl Image {
     /// One cannot be read.
     pub fn digests(&self) -> Result<Vec<String>> {
         self.layers.iter().map(Layer::digest).collect()
+    }
+
+    /// Makes the tar file of its uppermost layer once more, from files that were all written just now, and returns its digest.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn digest_of_another_build(&self) -> Result<String> {
+        self.layers.last().context("an image without layers")?.pack_again()
     }
 
     /// The paths of all its files, without those of directories.

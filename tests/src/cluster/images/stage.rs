@@ -81,11 +81,7 @@ fn base(name: &str, before: &[Image]) -> Result<Done> {
     let debian = || Layer::over(&[], DEBIAN_SCRIPT, |root| script(DEBIAN_SCRIPT, root));
     Ok(match name {
         "scratch" | TOOLCHAIN => Done::default(),
-        DEBIAN => Done {
-            layers: vec![debian()?],
-            env: vec![PATH.to_owned()],
-            ..Done::default()
-        },
+        DEBIAN => Done { layers: vec![debian()?], env: vec![PATH.to_owned()], ..Done::default() },
         _ => {
             let image = before.iter().find(|image| image.name == name);
             let image = image.with_context(|| format!("FROM {name}: there is no such image here"))?;
@@ -163,7 +159,10 @@ fn copy(
     }
     let image = before.iter().find(|image| image.name == from);
     let layers = stage.map(|stage| &stage.layers).or(image.map(|image| &image.layers));
-    let merged = Merged::new(layers.with_context(|| format!("--from={from}: there is no such stage or image"))?, None)?;
+    let merged = Merged::new(
+        layers.with_context(|| format!("--from={from}: there is no such stage or image"))?,
+        None,
+    )?;
     let files: Vec<PathBuf> =
         sources.iter().map(|source| merged.path().join(source.trim_start_matches('/'))).collect();
     copy_layer(below, &files, to)
@@ -172,7 +171,8 @@ fn copy(
 /// A program that a step of [`TOOLCHAIN`] has built.
 fn built(stage: &Done, source: &str) -> Result<PathBuf> {
     let bin = source.strip_prefix(BUILT).with_context(|| format!("only what is in {BUILT} is known"))?;
-    let package = stage.packages.iter().find(|package| *package == bin || **package == format!("{bin}-agent"));
+    let package =
+        stage.packages.iter().find(|package| *package == bin || **package == format!("{bin}-agent"));
     cargo_bin(package.with_context(|| format!("no step builds {bin}"))?, bin, &[])
 }
 
@@ -222,7 +222,11 @@ fn run_in(below: &[Layer], command: &str, env: &[String], workdir: &str) -> Resu
         let root = root.to_string_lossy();
         let inside = format!("cd '/{workdir}' && {command}");
         let variables: Vec<&str> = env.iter().map(String::as_str).collect();
-        let words = [&["-i", "DEBIAN_FRONTEND=noninteractive"][..], &variables, &["chroot", &root, "sh", "-c", &inside]];
+        let words = [
+            &["-i", "DEBIAN_FRONTEND=noninteractive"][..],
+            &variables,
+            &["chroot", &root, "sh", "-c", &inside],
+        ];
         run("env", &words.concat())?;
         Ok(fs::remove_file(names)?)
     })
