@@ -60,7 +60,7 @@ fn five_thousand_waiting_polls_are_answered_at_a_stop() -> Result<()> {
     controller.metric_becomes("crik_waiting_polls", 5_000.0)?;
     let each = resident(&controller)?.saturating_sub(before) / POLLS as u64;
     println!("a waiting poll takes {:.1} KiB of memory", each as f64 / 1024.0);
-    ensure!(each <= 20 << 10, "{each} bytes");
+    ensure!(each <= 12 << 10, "{each} bytes");
 
     let asked = Instant::now();
     controller.terminate()?;
