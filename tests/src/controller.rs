@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use crik_api::{NodeState, NodeStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
 
 use crate::build::cargo_bin;
 use crate::http::get;
+pub use crate::test_node::TestNode;
+use crate::test_node::yaml;
 use crate::wait::wait_for;
 
 const READY: &str = "the first list of nodes is complete";
@@ -31,83 +32,6 @@ struct Launch {
     kubeconfig: Option<PathBuf>,
     /// How many files it may open.
     descriptors: Option<u32>,
-}
-
-/// A Node object as it is in a cluster, in the parts that matter.
-#[derive(Clone)]
-pub struct TestNode(Value);
-
-impl TestNode {
-    /// A node that is up and well.
-    pub fn ready(name: &str) -> Self {
-        Self(json!({
-            "apiVersion": "v1",
-            "kind": "Node",
-            "metadata": {"name": name, "uid": format!("uid-of-{name}")},
-            "spec": {},
-            "status": {
-                "nodeInfo": {
-                    "bootID": "first", "architecture": "", "containerRuntimeVersion": "", "kernelVersion": "",
-                    "kubeProxyVersion": "", "kubeletVersion": "", "machineID": "", "operatingSystem": "",
-                    "osImage": "", "systemUUID": "",
-                },
-                "conditions": [
-                    {"type": "MemoryPressure", "status": "False", "reason": "KubeletHasSufficientMemory"},
-                    {"type": "Ready", "status": "True", "reason": "KubeletReady",
-                     "message": "kubelet is posting ready status"},
-                ],
-            },
-        }))
-    }
-
-    /// The object.
-    pub fn object(&self) -> &Value {
-        &self.0
-    }
-
-    /// True if this is its name.
-    pub fn is(&self, name: &str) -> bool {
-        self.0["metadata"]["name"] == name
-    }
-
-    /// With the condition that the kubelet sets when its machine shuts down.
-    #[must_use]
-    pub fn shutting_down(self) -> Self {
-        self.condition("False", "KubeletNotReady", "node is shutting down")
-    }
-
-    /// With the condition that the node controller sets when the kubelet is silent.
-    #[must_use]
-    pub fn silent(self) -> Self {
-        self.condition("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
-    }
-
-    fn condition(mut self, status: &str, reason: &str, message: &str) -> Self {
-        self.0["status"]["conditions"][1] =
-            json!({"type": "Ready", "status": status, "reason": reason, "message": message});
-        self
-    }
-
-    /// As `kubectl cordon` leaves it.
-    #[must_use]
-    pub fn cordoned(mut self) -> Self {
-        self.0["spec"]["unschedulable"] = json!(true);
-        self
-    }
-
-    /// With a taint.
-    #[must_use]
-    pub fn tainted(mut self, key: &str, effect: &str) -> Self {
-        self.0["spec"]["taints"] = json!([{"key": key, "effect": effect}]);
-        self
-    }
-
-    /// As another object of the same name.
-    #[must_use]
-    pub fn recreated(mut self) -> Self {
-        self.0["metadata"]["uid"] = json!("another");
-        self
-    }
 }
 
 impl Controller {
@@ -372,9 +296,4 @@ fn port(log: &str) -> Option<u16> {
     let (whole, _) = log.rsplit_once('\n')?;
     let line = whole.lines().find(|line| line.contains("listening"))?;
     line.rsplit_once(':')?.1.trim().parse().ok()
-}
-
-fn yaml(nodes: &[TestNode]) -> Result<String> {
-    let items: Vec<&Value> = nodes.iter().map(|node| &node.0).collect();
-    Ok(serde_yaml::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": items}))?)
 }

@@ -21,6 +21,7 @@ pub mod signal_fixture;
 pub mod spec;
 pub mod story;
 pub mod table;
+pub mod test_node;
 pub mod tools;
 pub mod volume;
 pub mod wait;
