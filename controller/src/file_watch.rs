@@ -35,6 +35,11 @@ impl FileWatch {
         &self.path
     }
 
+    /// Whether somebody told of the last change. Otherwise it may have been read in the middle of being written.
+    pub fn was_told(&self) -> bool {
+        self.was_told
+    }
+
     /// Watches from now on. Called before each reading, so that no change falls between the two; `good` says whether the
     /// last one was. A directory that was replaced is another one, whose watch tells nothing, so unless there is a sign
     /// that it works the watch is begun anew.

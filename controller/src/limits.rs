@@ -1,10 +1,14 @@
 //! Every number that is fixed in the controller, each with its reason.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The Go program's port, on all addresses.
-pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), crik_api::DEFAULT_PORT);
+/// The Go program's port, on all addresses: a cluster may have IPv6 alone.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), crik_api::DEFAULT_PORT);
+
+/// How many connections may wait to be accepted: agents come back all at once when a replica has gone. The system lowers it
+/// to `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
 
 /// How long a node that was shutting down must be ready without any trace of it before it counts as ready again: a
 /// kubelet that was restarted in the middle of a shutdown forgets it, and reports Ready for a few seconds.
@@ -91,6 +95,10 @@ pub const WATCH_SETTLE: Duration = Duration::from_millis(200);
 pub const API_RETRY_MIN: Duration = Duration::from_millis(100);
 /// See [`API_RETRY_MIN`].
 pub const API_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// After a loss of this length all nodes are listed anew. What the API server tells may have gone back meanwhile, as when
+/// etcd is restored from a backup, and a watch from a later version would then be silent (kube-runtime takes it up again).
+pub const RELIST_AFTER: Duration = Duration::from_secs(60);
 
 /// How many nodes are asked for at once: with image lists and all they are up to 25 KB each, and a page is held in memory
 /// as a whole.

@@ -8,6 +8,7 @@ mod event;
 mod file_watch;
 mod index;
 mod limits;
+mod listen;
 mod logging;
 mod node;
 mod report;

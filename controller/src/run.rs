@@ -4,14 +4,15 @@ use std::future::pending;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use kube::{Client, Config};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::cli::{Cli, SourceKind};
 use crate::index::Index;
+use crate::listen::listen;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};
@@ -36,22 +37,32 @@ pub async fn run(cli: Cli) -> ExitCode {
 /// # Errors
 /// The address cannot be had, or there is no way to the API server.
 async fn serve_nodes(cli: Cli) -> Result<()> {
+    let stopping = stopping();
     let index = Arc::new(Index::new());
     let service = service(&cli, Arc::clone(&index)).await?;
-    start_source(&cli, &index).await?;
-    tokio::spawn(keep_time(index));
-    let listener = TcpListener::bind(cli.listen).await.with_context(|| {
+    let source = start_source(&cli, &index).await?;
+    let clock = tokio::spawn(keep_time(index));
+    let listener = listen(cli.listen).with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
     })?;
     tracing::info!(address = %listener.local_addr()?, "listening");
+    tokio::select! {
+        () = serve::serve(listener, service, stopping) => Ok(()),
+        // To go on would be to tell old states as fresh ones.
+        ended = source => bail!("the source of nodes has ended, which is a defect: {ended:?}"),
+        ended = clock => bail!("the clock of the nodes has ended, which is a defect: {ended:?}"),
+    }
+}
+
+/// Becomes true when the process is told to stop.
+fn stopping() -> watch::Receiver<bool> {
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
         let name = told_to_stop().await;
         tracing::info!("stopping after {name}");
         let _ = stop.send(true);
     });
-    serve::serve(listener, service, stopping).await;
-    Ok(())
+    stopping
 }
 
 /// The built-in signals and those of the signals file.
@@ -78,14 +89,14 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
     Ok(Service { index, options, client, tls })
 }
 
-async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<()> {
+async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {
     let signals = Arc::new(signals(cli)?);
     let told = Arc::clone(index);
     let tell = move |event| told.apply(event);
     match (cli.source, &cli.nodes_file) {
         (SourceKind::File, path) => {
             let path = path.clone().context("--source file needs --nodes-file")?;
-            tokio::spawn(source::file::run(path, signals, tell));
+            Ok(tokio::spawn(source::file::run(path, signals, tell)))
         }
         (SourceKind::Kubernetes, _) => {
             let config = api_server(cli).await?;
@@ -95,10 +106,9 @@ async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<()> {
                 tokio::spawn(report::run(client, index.shutdowns(), instance));
             }
             let (client, answered) = source::reach::watching_client(config).context(NO_WAY)?;
-            tokio::spawn(source::kubernetes::run(client, answered, signals, tell));
+            Ok(tokio::spawn(source::kubernetes::run(client, answered, signals, tell)))
         }
     }
-    Ok(())
 }
 
 /// Lets the index do what is due by time alone.

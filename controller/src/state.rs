@@ -50,7 +50,8 @@ impl Latch {
 
     /// True for what is another Node object, or another boot of its machine.
     fn is_over(&self, seen: &Observation) -> bool {
-        let rebooted = self.boot_id != seen.boot_id && seen.ready == Ready::True;
+        let known = !self.boot_id.is_empty() && !seen.boot_id.is_empty();
+        let rebooted = known && self.boot_id != seen.boot_id && seen.ready == Ready::True;
         self.uid != seen.uid || rebooted
     }
 
@@ -89,12 +90,17 @@ impl Tracked {
 
     /// The node was deleted.
     #[must_use]
-    pub fn deleted(mut self, now: Moment) -> Self {
+    pub fn deleted(self, now: Moment) -> Self {
+        let gone_since = self.gone_since.or(Some(now));
+        Self { gone_since, ..self.unheard() }
+    }
+
+    /// The node when its source is lost: the time in which nothing is seen is no time in good health.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
         if let Some(latch) = &mut self.latch {
-            // The time in which nothing is seen is no time in good health.
             latch.healthy_since = None;
         }
-        self.gone_since = self.gone_since.or(Some(now));
         self
     }
 
@@ -222,6 +228,22 @@ mod tests {
         let later = latched.then(&at(Ready::True), NOW + Duration::from_secs(40));
         assert_eq!(later.state(), NodeState::ShuttingDown);
         assert_eq!(later.due(), Some(NOW + Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn the_thirty_seconds_begin_anew_when_nothing_was_heard_meanwhile() {
+        let latched = new(&shutting_down()).then(&at(Ready::True), NOW).unheard();
+        assert_eq!(latched.due(), None);
+        let heard = latched.after(NOW + Duration::from_secs(40)).unwrap();
+        assert_eq!(heard.state(), NodeState::ShuttingDown);
+        assert_eq!(heard.due(), Some(NOW + Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn a_boot_that_is_not_known_is_no_reboot() {
+        let mut unknown = at(Ready::True);
+        unknown.boot_id = "".into();
+        assert_eq!(after(&shutting_down(), &unknown, 0), NodeState::ShuttingDown);
     }
 
     #[test]

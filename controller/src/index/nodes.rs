@@ -74,12 +74,12 @@ impl Nodes {
         match event {
             Event::Listed(all) => {
                 self.list(all, now);
-                self.recover();
+                self.recover(now);
             }
             // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
-            Event::Heard => self.recover(),
+            Event::Heard => self.recover(now),
             Event::Lost(why) => self.lose(why),
         }
     }
@@ -141,11 +141,21 @@ impl Nodes {
         }
     }
 
-    fn recover(&mut self) {
+    fn recover(&mut self, now: Moment) {
         if self.lost.take().is_some() {
             tracing::info!("the source of nodes is back");
+            self.each_latched(|tracked| tracked.after(now));
             self.tell_all();
         }
+    }
+
+    /// Whatever becomes of nodes that shut down when their source is lost or back.
+    fn each_latched(&mut self, change: impl Fn(Tracked) -> Option<Tracked>) {
+        let latched =
+            self.by_name.iter().filter(|(_, entry)| entry.tracked.state() == NodeState::ShuttingDown);
+        let changed: Vec<_> =
+            latched.map(|(name, entry)| (name.clone(), change(entry.tracked.clone()))).collect();
+        changed.into_iter().for_each(|(name, tracked)| self.store(name, tracked));
     }
 
     /// Says each cause once, however often it is tried again: someone who repairs a file wants to see the next error.
@@ -155,6 +165,7 @@ impl Nodes {
         }
         tracing::warn!("the source of nodes is lost, so states may be old: {why}");
         if self.lost.replace(why).is_none() {
+            self.each_latched(|tracked| Some(tracked.unheard()));
             self.tell_all();
         }
     }

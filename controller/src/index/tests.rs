@@ -86,6 +86,27 @@ fn a_latch_lets_go_by_time_alone_and_wakes_waiters() {
 }
 
 #[test]
+fn a_latch_is_not_let_go_by_time_in_which_nothing_was_heard() {
+    let index = index_of(&["a"]);
+    let healthy = Duration::from_secs(100);
+    let mut nodes = index.lock();
+    nodes.apply(applied("a", with(Class::ShuttingDown, "kubelet-shutdown")), healthy);
+    nodes.apply(applied("a", ready()), healthy);
+    nodes.apply(Event::Lost("no route".to_owned()), healthy);
+    nodes.tick(healthy + limits::LATCH);
+    assert_eq!((nodes.status("a").state, nodes.next_due()), (NodeState::ShuttingDown, None));
+    let back = healthy + limits::LATCH;
+    nodes.apply(Event::Heard, back);
+    nodes.tick(back);
+    assert_eq!(
+        (nodes.status("a").state, nodes.next_due()),
+        (NodeState::ShuttingDown, Some(back + limits::LATCH))
+    );
+    nodes.tick(back + limits::LATCH);
+    assert_eq!(nodes.status("a").state, NodeState::Ready);
+}
+
+#[test]
 fn whoever_keeps_time_is_told_when_it_matters() {
     let index = index_of(&["a"]);
     let told = || index.due_changed().now_or_never().is_some();

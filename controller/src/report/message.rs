@@ -15,10 +15,12 @@ const COMPONENT: &str = "crik-controller";
 /// The Event of a node that begins to shut down or ends to.
 pub fn event(change: &NodeChange, instance: &str, now: Timestamp) -> Event {
     let status = &change.status;
-    let (reason, kind, message) = if status.state == NodeState::ShuttingDown {
-        ("NodeShuttingDown", "Warning", format!("Node is going away: {}", said(&status.reasons)))
-    } else {
-        ("NodeShutdownOver", "Normal", format!("Node is not shutting down any more; it is {}", status.state))
+    let (reason, kind, message) = match status.state {
+        NodeState::ShuttingDown => {
+            ("NodeShuttingDown", "Warning", format!("Node is going away: {}", said(&status.reasons)))
+        }
+        NodeState::Gone => ("NodeGone", "Normal", "Node has shut down and was deleted".to_owned()),
+        state => ("NodeShutdownOver", "Normal", format!("Node is not shutting down any more; it is {state}")),
     };
     Event {
         metadata: ObjectMeta {

@@ -3,13 +3,16 @@
 //! It is read again when it changes. As long as it is missing or wrong, what was read before stays, marked as stale;
 //! before it was first read, nothing is served. Replace it by a rename, or write it in place and close it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
+
+use tokio::time::sleep;
 
 use super::nodes_file::{FileError, parse};
 use crate::event::Event;
 use crate::file_watch::FileWatch;
+use crate::limits;
 use crate::node::Node;
 use crate::signals::Signals;
 
@@ -19,16 +22,32 @@ pub async fn run(path: PathBuf, signals: Arc<Signals>, mut tell: impl FnMut(Even
     let mut good = None;
     loop {
         watch.set(good.is_some());
-        if let Some(event) = read(watch.path(), &signals, &mut good) {
-            tell(event);
+        let text = fs::read_to_string(watch.path());
+        if watch.was_told() || is_settled(&text, watch.path()).await {
+            read(text, watch.path(), &signals, &mut good).into_iter().for_each(&mut tell);
         }
         watch.changed(good.is_some()).await;
     }
 }
 
-/// Reads the file; none if it has the `good` text of last time.
-fn read(path: &Path, signals: &Signals, good: &mut Option<String>) -> Option<Event> {
-    let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.into(), source });
+/// Whether the file is still what was read: one that is being written has no nodes for a moment, and they would all be gone.
+async fn is_settled(text: &io::Result<String>, path: &Path) -> bool {
+    sleep(limits::FILE_SETTLE).await;
+    match (text, fs::read_to_string(path)) {
+        (Ok(text), Ok(again)) => *text == again,
+        (Err(_), Err(_)) => true,
+        _ => false,
+    }
+}
+
+/// What the text of the file tells; none if it is the `good` one of last time.
+fn read(
+    text: io::Result<String>,
+    path: &Path,
+    signals: &Signals,
+    good: &mut Option<String>,
+) -> Option<Event> {
+    let text = text.map_err(|source| FileError::Read { path: path.into(), source });
     if matches!((&text, &*good), (Ok(text), Some(good)) if text == good) {
         return None;
     }

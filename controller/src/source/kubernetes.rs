@@ -4,7 +4,6 @@
 //! may be dead without anybody knowing, so the API server is made to end it every [`limits::WATCH_SECONDS`], and a
 //! connection that is silent for longer is taken for lost.
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -23,19 +22,20 @@ use crate::signals::{Observation, Signals};
 /// Watches all nodes for ever. `answered` rings when the API server begins to answer.
 pub async fn run(client: Client, answered: Arc<Notify>, signals: Arc<Signals>, tell: impl FnMut(Event)) {
     let config = watcher::Config::default().timeout(limits::WATCH_SECONDS).page_size(limits::LIST_PAGE);
-    let stream = pin!(watcher(Api::<Watched>::all(client), config));
-    forward(stream, &answered, &signals, tell).await;
+    let begin = || Box::pin(watcher(Api::<Watched>::all(client.clone()), config.clone()));
+    forward(begin, &answered, &signals, tell).await;
 }
 
 type Step = Result<watcher::Event<Watched>, watcher::Error>;
 
-async fn forward(
-    mut stream: impl Stream<Item = Step> + Unpin,
+/// `begin` begins a watch, with a list of all nodes.
+async fn forward<S: Stream<Item = Step> + Unpin>(
+    mut begin: impl FnMut() -> S,
     answered: &Notify,
     signals: &Signals,
     mut tell: impl FnMut(Event),
 ) {
-    let mut watch = Watch::new(signals, answered);
+    let (mut watch, mut stream) = (Watch::new(signals, answered), begin());
     loop {
         // What has come is taken first, so that a watch counts as good only when nothing is left of what was missed.
         let told = tokio::select! {
@@ -49,6 +49,9 @@ async fn forward(
         };
         if let Some(event) = told {
             tell(event);
+        }
+        if std::mem::take(&mut watch.anew) {
+            stream = begin();
         }
     }
 }
@@ -72,13 +75,27 @@ struct Watch<'a> {
     settled: Option<Instant>,
     /// When silence means that the API server is lost.
     patience: Instant,
+    /// When it failed first, as long as it is not good again.
+    failing_since: Option<Instant>,
+    /// Whether it must begin anew, with a list.
+    anew: bool,
 }
 
 impl<'a> Watch<'a> {
     fn new(signals: &'a Signals, answered: &'a Notify) -> Self {
         let now = Instant::now();
         let patience = now + limits::API_LOST;
-        Self { signals, answered, listing: None, pauses: pauses(), not_before: now, settled: None, patience }
+        Self {
+            signals,
+            answered,
+            listing: None,
+            pauses: pauses(),
+            not_before: now,
+            settled: None,
+            patience,
+            failing_since: None,
+            anew: false,
+        }
     }
 
     fn step(&mut self, step: Step) -> Option<Event> {
@@ -99,7 +116,7 @@ impl<'a> Watch<'a> {
                 None
             }
             watcher::Event::InitDone => {
-                self.pauses = pauses();
+                self.is_good();
                 Some(Event::Listed(self.listing.take().unwrap_or_default()))
             }
             watcher::Event::Apply(object) => {
@@ -116,7 +133,13 @@ impl<'a> Watch<'a> {
         (self.not_before, self.patience) = (now + pause, now + pause + limits::API_LOST);
         self.listing = None;
         self.forget_answers();
+        let since = *self.failing_since.get_or_insert(now);
+        self.anew = is_too_old(error) || now - since >= limits::RELIST_AFTER;
         Event::Lost(explain(error))
+    }
+
+    fn is_good(&mut self) {
+        (self.pauses, self.failing_since) = (pauses(), None);
     }
 
     /// What was answered so far says nothing of what is asked from now on.
@@ -135,7 +158,7 @@ impl<'a> Watch<'a> {
 
     fn time(&mut self) -> Option<Event> {
         if self.settled.take().is_some() {
-            self.pauses = pauses();
+            self.is_good();
             return Some(Event::Heard);
         }
         self.patience = Instant::now() + limits::API_LOST;
@@ -145,6 +168,11 @@ impl<'a> Watch<'a> {
     fn seen(&self, object: &Watched) -> (Box<str>, Observation) {
         (object.node.name.as_str().into(), self.signals.observe(&object.node))
     }
+}
+
+/// What kube-runtime would ask for again and again: it takes up a watch that could not be begun where the last one ended.
+fn is_too_old(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 /// Each pause is twice the last, and up to as much again by chance, so that replicas do not come back together.
@@ -174,15 +202,21 @@ mod tests {
 
     /// What is told of these steps, after which the stream says nothing more.
     async fn told(steps: Vec<Step>, answered: &Notify, count: usize) -> Vec<Event> {
+        told_by(vec![steps], answered, count).await
+    }
+
+    /// The same of one watch after the other.
+    async fn told_by(watches: Vec<Vec<Step>>, answered: &Notify, count: usize) -> Vec<Event> {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let stream = stream::iter(steps).chain(stream::pending());
+        let mut watches = watches.into_iter();
+        let begin = || stream::iter(watches.next().unwrap_or_default()).chain(stream::pending());
         let signals = Signals::built_in();
         let mut all = Vec::new();
         let tell = |event| {
             let _ = sender.send(event);
         };
         tokio::select! {
-            () = forward(stream, answered, &signals, tell) => {}
+            () = forward(begin, answered, &signals, tell) => {}
             () = async {
                 while all.len() < count && let Some(event) = events.recv().await {
                     all.push(event);
@@ -235,6 +269,26 @@ mod tests {
         answered.notify_one();
         let told = told(vec![refused(410), Ok(watcher::Event::Init)], &answered, 2).await;
         assert!(told.iter().all(|event| matches!(event, Event::Lost(_))), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_cannot_go_on_begins_anew_with_a_list() {
+        let gone = kube::Error::Api(Box::new(Status { code: 410, ..Status::failure("gone", "Expired") }));
+        let first = vec![Err(watcher::Error::WatchStartFailed(gone)), Ok(watcher::Event::Delete(named("a")))];
+        let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+        let told = told_by(vec![first, second], &Notify::new(), 2).await;
+        assert!(matches!(&told[..], [Event::Lost(_), Event::Listed(_)]), "{told:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_long_loss_all_nodes_are_listed_anew() {
+        let tries =
+            usize::try_from(limits::RELIST_AFTER.as_secs() / limits::API_RETRY_MAX.as_secs()).unwrap();
+        let first: Vec<Step> = (0..2 * tries + 8).map(|_| refused(500)).collect();
+        let failures = first.len();
+        let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+        let told = told_by(vec![first, second], &Notify::new(), failures).await;
+        assert!(told.iter().any(|event| matches!(event, Event::Listed(_))), "{told:?}");
     }
 
     #[tokio::test(start_paused = true)]
