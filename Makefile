@@ -5,6 +5,9 @@
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
 
+# The fuzz targets have a lock file of their own, which a new dependency of the agent's would leave behind.
+FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
+
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
 test: tools lint deny ; cargo test --workspace --locked --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
@@ -12,7 +15,7 @@ bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin
 e2e: tools ; cargo test --package crik-tests --test cluster -- --nocapture
 cluster-up: tools ; cargo run --quiet --package crik-tests --bin cluster up
 cluster-down: ; cargo run --quiet --package crik-tests --bin cluster down
-lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings
+lint: ; cargo fmt --all --check && cargo clippy --workspace --all-targets --locked -- --deny warnings && $(FUZZ_LOCK)
 deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
 manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
