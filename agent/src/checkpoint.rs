@@ -2,15 +2,16 @@
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, ensure};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::commit::Past;
 use crate::criu::Leave;
 use crate::defect::{contained, contained_now};
 use crate::dump_progress::{Progress, watch};
@@ -37,6 +38,8 @@ pub struct Checkpointer {
     pub started: Started,
     /// The image directory, once this pod holds it.
     hold: Mutex<Option<Arc<Hold>>>,
+    /// The first generation that was made of it.
+    first: OnceLock<Generation>,
     /// Where the last checkpoint was begun.
     staging: Mutex<Option<Staging>>,
     /// Bytes per second that the volume takes, once that is known.
@@ -53,6 +56,7 @@ impl Checkpointer {
             setup: Arc::clone(setup),
             started,
             hold,
+            first: OnceLock::new(),
             staging: Mutex::default(),
             speed: Mutex::default(),
             progress: latest::Sender::default(),
@@ -62,6 +66,11 @@ impl Checkpointer {
     /// The image directory, if this pod holds it.
     pub fn hold(&self) -> Option<Arc<Hold>> {
         lock(&self.hold).clone()
+    }
+
+    /// What the tree knows of the generations that were there before it.
+    pub fn past(&self) -> Past {
+        self.started.resumed.map_or_else(|| Past::Fresh(self.first.get().copied()), Past::Resumed)
     }
 
     /// How long a stop may take before the application must be told to stop.
@@ -135,6 +144,7 @@ impl Checkpointer {
         *lock(&self.staging) = Some(staging.clone());
         let (stopped, staged) = self.freeze(&staging, limits, &call).await?;
         let committed = self.commit(&staging, staged, limits, &call).await?;
+        let _ = self.first.set(committed.generation);
         self.learn_speed(speed::of(&committed));
         Ok((stopped, committed))
     }
@@ -148,6 +158,8 @@ impl Checkpointer {
     ) -> Result<Staging> {
         let (this, deadline) = (Arc::clone(self), limits.frozen);
         let step = spawn_blocking(move || {
+            // A hook may quiesce the application, which nothing then follows.
+            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
             hooks::run("preCheckpoint", this.setup.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
             let bytes = Snapshot::take().tree(this.started.root).private_bytes();
@@ -238,7 +250,7 @@ impl Checkpointer {
         let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
-            let manifest = this.manifest(place.hold().dir().next()?, staged)?;
+            let manifest = this.manifest(place.hold().dir().next()?, place.purpose(), staged)?;
             Ok(commit::commit(&place, manifest, this.setup.key.as_ref(), &asked)?)
         });
         let committed = until(step, limits.until_durable(), call).await?;
@@ -246,7 +258,7 @@ impl Checkpointer {
         Ok(committed)
     }
 
-    fn manifest(&self, generation: Generation, staged: Staged) -> Result<Manifest> {
+    fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
         let pod = &self.setup.pod;
         Ok(Manifest {
             version: manifest::VERSION,
@@ -264,6 +276,7 @@ impl Checkpointer {
             files: manifest::Files::new(),
             extra: None,
             image_dir: self.setup.config.image_dir.clone(),
+            went_on: purpose != Purpose::Stop,
         })
     }
 
@@ -313,4 +326,35 @@ fn tell_frozen(staged: &Staged, took: Duration) {
             Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
         }
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Hook, Hooks, OnFailure};
+    use crate::pod::Pod;
+    use crate::programs::Programs;
+
+    #[test]
+    fn nothing_is_begun_after_the_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let ran = dir.path().join("ran");
+        let command = vec!["touch".to_owned(), ran.display().to_string()];
+        let hook = Hook { command, timeout: Duration::from_secs(5), on_failure: OnFailure::Ignore };
+        let hooks = Hooks { pre_checkpoint: Some(hook), post_restore: None };
+        let config = Config { hooks, ..Config::default() };
+        let setup = Arc::new(Setup { config, key: None, command: Vec::new(), pod: Pod::default() });
+        let (init, programs) = (PathBuf::new(), Programs::default());
+        let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
+        let started = Started { root: -1, init, strays, resumed, stayed, hold, programs };
+        let checkpointer = Checkpointer::new(&setup, started);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let outcome = |deadline| runtime.block_on(checkpointer.checkpoint(deadline)).unwrap_err().to_string();
+        outcome(Instant::now() - Duration::from_secs(1));
+        // Also what was given up is over then.
+        let (later, of_late) = (Instant::now() + Duration::from_secs(20), ran.exists());
+        assert!(outcome(later).contains("no imageDir is configured"));
+        assert!(!of_late && ran.exists());
+        drop(runtime);
+    }
 }

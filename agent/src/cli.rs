@@ -21,7 +21,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a program, or go on with it where its last checkpoint left off.
     Run(Run),
-    /// Ask the agent of this container for a checkpoint, after which the pod ends and the next one goes on.
+    /// Ask the agent of this container for a checkpoint, after which the container ends and the next one goes on.
     Checkpoint(Checkpoint),
     /// List the checkpoints in an image directory, and what the next start does with each.
     List(Place),

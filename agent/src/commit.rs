@@ -76,14 +76,31 @@ fn write(path: &Path, manifest: &Manifest, key: Option<&Key>) -> io::Result<()> 
     key.map_or(Ok(()), |key| create_durably(&path.join(sign::FILE_NAME), key.sign(&json).as_bytes()))
 }
 
-/// Removes what later commits made superfluous: all generations but the newest `keep` and `proven`, from which the tree was
-/// resumed. Newer ones may be damaged, and must not push out the one that works.
+/// What a tree knows of the generations that were there before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// It was resumed from this one.
+    Resumed(Generation),
+    /// It started fresh. Its own generations begin with this one, if there is any.
+    Fresh(Option<Generation>),
+}
+
+/// Removes what later commits made superfluous: all generations but the newest `keep` and those of which nothing has proven
+/// that they are. That is the one from which the tree was resumed: newer ones may be damaged, and must not push out the one
+/// that works. After a fresh start it is all from before that no end has closed: they may work elsewhere.
 ///
 /// # Errors
 /// The volume fails. What was committed is not touched by that.
-pub fn retain(hold: &Hold, proven: Option<Generation>, keep: u32) -> Result<(), ImageDirError> {
+pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
+    let ended = hold.dir().ended()?.map(|ended| ended.newest);
+    let is_spared = |generation: Generation| match past {
+        Past::Resumed(proven) => generation == proven,
+        Past::Fresh(first) => {
+            first.is_none_or(|first| generation < first) && ended.is_none_or(|ended| generation > ended)
+        }
+    };
     let old = hold.dir().list()?.into_iter().skip(keep as usize);
-    old.filter(|generation| Some(*generation) != proven).try_for_each(|generation| hold.remove(generation))
+    old.filter(|generation| !is_spared(*generation)).try_for_each(|generation| hold.remove(generation))
 }
 
 #[cfg(test)]
@@ -97,9 +114,33 @@ mod tests {
         for _ in 0..5 {
             commit(&hold);
         }
-        retain(&hold, Some(Generation(3)), 2).unwrap();
+        retain(&hold, Past::Resumed(Generation(3)), 2).unwrap();
         assert_eq!(hold.dir().list().unwrap(), [5, 4, 3].map(Generation));
-        retain(&hold, Some(Generation(5)), 1).unwrap();
+        retain(&hold, Past::Resumed(Generation(5)), 1).unwrap();
         assert_eq!(hold.dir().list().unwrap(), [Generation(5)]);
+    }
+
+    #[test]
+    fn a_fresh_start_proves_nothing_against_what_was_there_before() {
+        let (_volume, hold) = held();
+        for _ in 0..6 {
+            commit(&hold);
+        }
+        retain(&hold, Past::Fresh(None), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap().len(), 6);
+        retain(&hold, Past::Fresh(Some(Generation(4))), 2).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [6, 5, 3, 2, 1].map(Generation));
+    }
+
+    #[test]
+    fn what_an_end_has_closed_is_superfluous_after_a_fresh_start() {
+        let (_volume, hold) = held();
+        commit(&hold);
+        hold.mark_ended("exit status 0").unwrap();
+        for _ in 0..3 {
+            commit(&hold);
+        }
+        retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
     }
 }

@@ -253,6 +253,7 @@ mod tests {
             ("interval: 0s", "interval: must be at least 1s"),
             ("restoreTimeout: 0s", "must be longer than 0s"),
             ("hooks: {preCheckpoint: {command: []}}", "command must have at least the program"),
+            ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),
             ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
             ("onClaimed: later", "unknown variant `later`"),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::dump_progress::Progress;
 use crate::limits;
@@ -141,7 +141,20 @@ async fn accept(
     tell: mpsc::UnboundedSender<Asked>,
     progress: watch::Sender<Progress>,
 ) {
-    while let Ok((stream, _)) = listener.accept().await {
+    let mut failing = false;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!("crik checkpoint has to wait: a connection cannot be taken: {error}");
+                }
+                failing = true;
+                sleep(limits::ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        failing = false;
         // The socket has no mode, so whoever shares the network can connect.
         let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::geteuid().as_raw());
         if allowed {

@@ -23,10 +23,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
         let Some(hold) = checkpointer.hold() else { return };
-        // After a fresh start nothing has proven to be superfluous.
-        if checkpointer.started.resumed.is_some() {
-            retain(&checkpointer, &hold);
-        }
+        retain(&checkpointer, &hold);
         let speed = speed(&checkpointer, &hold);
         checkpointer.learn_speed(speed);
         tell(speed);
@@ -36,7 +33,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
 /// Removes superfluous generations.
 pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     let keep = checkpointer.setup.config.keep_generations;
-    if let Err(error) = commit::retain(hold, checkpointer.started.resumed, keep) {
+    if let Err(error) = commit::retain(hold, checkpointer.past(), keep) {
         tracing::warn!("older generations cannot be removed: {error}");
     }
 }

@@ -143,15 +143,21 @@ async fn resume(
     record(claim, &outcome, signals, limit).await;
     outcome?;
     tell_restored(&manifest, began);
+    let stayed = stayed(&manifest, setup.pod.node.as_deref());
     Ok(Started {
         root: manifest.tree.root,
         init: manifest.tree.init,
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
-        stayed: setup.pod.node.is_some() && manifest.identity.node == setup.pod.node,
+        stayed,
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
     })
+}
+
+/// Whether a checkpoint ended the tree on this `node`. One after which it went on says nothing of the state of the node.
+fn stayed(manifest: &Manifest, node: Option<&str>) -> bool {
+    node.is_some() && manifest.identity.node.as_deref() == node && !manifest.went_on
 }
 
 /// Reads the manifest, and finds what speaks against resuming it here.

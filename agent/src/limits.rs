@@ -11,8 +11,10 @@ pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
 pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
 
-/// Where the kubelet puts the token for the API server. Anybody else who is shown it could act in the pod's name.
-pub const API_SERVER_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Where the kubelet puts the token for the API server, in both spellings: `/var/run` is a link to `/run` in most containers.
+/// Anybody else who is shown it could act in the pod's name.
+pub const API_SERVER_TOKEN: [&str; 2] =
+    ["/var/run/secrets/kubernetes.io/serviceaccount", "/run/secrets/kubernetes.io/serviceaccount"];
 
 /// The kernel never gives a process id below this one again once a PID namespace's counter has passed it
 /// (`RESERVED_PIDS`, kernel/pid.c). The tree lives above, and all that a restore needs to run first lives below.
@@ -228,6 +230,10 @@ pub const REQUEST_MAX_BYTES: u64 = 4 << 10;
 /// How long who connects may take to say what is wanted, and how long an answer may take to be read before the agent
 /// exits.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the control socket rests after a connection that could not be taken, which is when descriptors or memory have run
+/// out: the next try would fail as well, and who asks waits meanwhile.
+pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);

@@ -167,8 +167,12 @@ impl Life {
     /// Takes a checkpoint that ends the tree. If there is none, the application goes on as if nothing had been.
     async fn attempt(&mut self) -> Result<(Result<Manifest>, Meanwhile)> {
         let deadline = Instant::now() + self.checkpointer.patience();
-        self.background.give_up(deadline).await;
-        let checkpoint = self.checkpointer.checkpoint(deadline);
+        let (background, checkpointer) = (&mut self.background, &self.checkpointer);
+        // The volume may hold up both, and signals come all the same.
+        let checkpoint = async {
+            background.give_up(deadline).await;
+            checkpointer.checkpoint(deadline).await
+        };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
         if let Err(error) = &outcome {
             tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");

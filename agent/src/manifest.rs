@@ -54,6 +54,10 @@ pub struct Manifest {
     /// The image directory for which it was made, so that a signed generation is not taken for another replica's.
     #[serde(default)]
     pub image_dir: Option<PathBuf>,
+    /// Whether the application went on after the checkpoint, so that its node was not left for it; earlier releases did not
+    /// tell, and of theirs it is taken that it ended.
+    #[serde(default)]
+    pub went_on: bool,
 }
 
 /// The facts of files by their path relative to the generation.

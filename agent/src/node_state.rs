@@ -95,6 +95,17 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+impl Node {
+    /// One whose status was learned before, from a controller that nobody reaches any more.
+    pub fn of_the_past(status: NodeStatus) -> Self {
+        let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
+        let server = Server::new(access, Some(&status.name)).ok().map(Arc::new);
+        let known = Arc::new(watch::Sender::new(Ok(status)));
+        Self { server, known, replicas: Known::default(), follower: None }
+    }
+}
+
 fn not_yet() -> Knowledge {
     Err(Arc::new(Unlearned::NotYet))
 }

@@ -24,16 +24,17 @@ pub struct Notice {
 #[derive(Debug)]
 pub struct Judge {
     states: Vec<NodeState>,
-    /// Whether the first state to come is that in which the application was resumed where it had been checkpointed.
+    /// Whether the first state to come is no news.
     stayed: bool,
     /// The most certain state that is no news.
     old: Option<NodeState>,
 }
 
 impl Judge {
-    /// For the states that are notice. An application that `stayed`, which is to say was resumed on the node on which it was
-    /// checkpointed, goes on there also when the node is still in such a state: the kubelet starts a container again in its
-    /// place, and it would be checkpointed and resumed without end.
+    /// For the states that are notice. An application that `stayed`, which is to say was resumed on the node on which a
+    /// checkpoint had ended it, goes on there also when the node is still in such a state: the kubelet starts a container
+    /// again in its place, and it would be checkpointed and resumed without end. So does one that started fresh since its
+    /// checkpoints could not be resumed.
     pub fn new(states: Vec<NodeState>, stayed: bool) -> Self {
         Self { states, stayed, old: None }
     }
@@ -54,7 +55,7 @@ impl Judge {
             return None;
         }
         if still {
-            tracing::info!("{}, as it was at the checkpoint; the application goes on here", describe(status));
+            tracing::info!("{}, as it was before the start; the application goes on here", describe(status));
             self.old = Some(status.state);
         }
         let news = self.old.is_none_or(|old| old < status.state);

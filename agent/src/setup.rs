@@ -35,7 +35,7 @@ pub struct Started {
     pub strays: Vec<i32>,
     /// The generation from which it was resumed.
     pub resumed: Option<Generation>,
-    /// Whether that was taken on the node that this pod is on.
+    /// Whether it goes on where the node's state is no news: where its checkpoint ended it, or where nothing could be resumed.
     pub stayed: bool,
     /// The image directory, if this pod holds it.
     pub hold: Option<Arc<Hold>>,

@@ -86,7 +86,7 @@ async fn start_with(
     if let Some(hold) = &hold {
         match resume(setup, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => {}
+            Ok(None) => return fresh(setup, Some(Arc::clone(hold)), false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
             Err(Unresumed::Failed) if setup.config.on_restore_failure == OnRestoreFailure::Fail => {
                 return Err(StartError::NotResumed);
@@ -96,7 +96,9 @@ async fn start_with(
             }
         }
     }
-    fresh(setup, hold)
+    // Nobody knows what could be resumed where the volume was not read, so that is no different.
+    let passed_over = setup.config.image_dir.is_some();
+    fresh(setup, hold, passed_over)
 }
 
 async fn resume(
@@ -111,7 +113,9 @@ async fn resume(
     })
 }
 
-fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> {
+/// Starts the application from nothing. If there may be work that was `passed_over`, a checkpoint of the first moments would
+/// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
+fn fresh(setup: &Setup, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<Started, StartError> {
     let began = Instant::now();
     restored::forget();
     let init = init::install(setup.config.image_dir.as_deref())?;
@@ -119,5 +123,5 @@ fn fresh(setup: &Setup, hold: Option<Arc<Hold>>) -> Result<Started, StartError> 
     let root = spawn::spawn(&init, &setup.command)?;
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None, stayed: false, hold, programs })
+    Ok(Started { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
 }

@@ -43,7 +43,7 @@ pub async fn stop(
 ) -> Result<Outcome> {
     let setup = &checkpointer.setup;
     let decision = tokio::select! {
-        decision = contained(decide(setup, node)) => decision,
+        decision = contained(decide(setup, node, began)) => decision,
         status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
     };
     // The work of days is worth more than an ordinary stop.
@@ -109,7 +109,8 @@ async fn ended(supervisor: &mut Supervisor) -> Result<Status> {
     }
 }
 
-async fn decide(setup: &Setup, node: Option<&Node>) -> Decision {
+/// The time for it counts from when the stop `began`, which may be long ago, since a checkpoint was tried first.
+async fn decide(setup: &Setup, node: Option<&Node>, began: Instant) -> Decision {
     let config = &setup.config;
     if config.image_dir.is_none() {
         return Decision::Terminate("no imageDir is configured".to_owned());
@@ -117,10 +118,53 @@ async fn decide(setup: &Setup, node: Option<&Node>) -> Decision {
     let Some(node) = node else { return Decision::Checkpoint("no controller is configured".to_owned()) };
     let policy = Policy { checkpoint_on: config.checkpoint_on.clone(), on_unknown: config.on_unknown };
     let verdict = |time_is_up| policy.decide(node.known().as_ref().map_err(Arc::clone), time_is_up);
-    let learned = node.ask_until(Instant::now() + config.decision_timeout, || verdict(false).is_some());
-    if verdict(false).is_none() {
-        learned.await;
+    let deadline = began + config.decision_timeout;
+    // To ask without time would only forget what is known.
+    if verdict(false).is_none() && Instant::now() < deadline {
+        node.ask_until(deadline, || verdict(false).is_some()).await;
     }
     // At the end there is always a verdict.
     verdict(true).unwrap_or_else(|| Decision::Checkpoint("there was no verdict".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crik_api::{NodeState, NodeStatus};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::pod::Pod;
+
+    /// What is decided of a node that was ready before, when nobody can be asked, so long after the SIGTERM.
+    async fn decided_after(since: Duration) -> Decision {
+        let config = Config {
+            image_dir: Some("/c".into()),
+            decision_timeout: Duration::from_secs(1),
+            ..Config::default()
+        };
+        let setup = Setup { config, key: None, command: Vec::new(), pod: Pod::default() };
+        let (name, version) = ("node-a".to_owned(), String::new());
+        let (reasons, hints) = (Vec::new(), Vec::new());
+        let status = NodeStatus { name, state: NodeState::Ready, version, reasons, hints, stale: false };
+        decide(&setup, Some(&Node::of_the_past(status)), Instant::now() - since).await
+    }
+
+    #[tokio::test]
+    async fn what_is_known_decides_when_the_time_to_ask_is_over() {
+        let began = Instant::now();
+        let decision = decided_after(Duration::from_secs(10)).await;
+        assert!(
+            matches!(&decision, Decision::Terminate(why) if why.contains("node-a is ready")),
+            "{decision:?}"
+        );
+        assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_is_known_does_not_decide_alone_as_long_as_there_is_time() {
+        let decision = decided_after(Duration::ZERO).await;
+        assert!(matches!(decision, Decision::Checkpoint(_)), "{decision:?}");
+    }
 }

@@ -19,6 +19,14 @@ fn each_mistake_is_named_and_nothing_is_started() -> Result<()> {
             "imageDir: /checkpoints/${NOT_SET}",
             "the environment variable NOT_SET is not set; set it in the pod spec",
         ),
+        (
+            "exitCode: {checkpointed: 0}",
+            "exitCode.checkpointed: must not be 0, or a Job counts a pod as done",
+        ),
+        (
+            "nodeStateServerTokenFile: /run/secrets/kubernetes.io/serviceaccount/token",
+            "the ServiceAccount's own token is for the API server",
+        ),
         ("imageDir: {", "the configuration /etc/crik/config.yaml is wrong"),
     ] {
         let mut running = Pod::new(&volume, "node-a", &SINGLE).only_config(yaml).start()?;

@@ -106,7 +106,7 @@ fn a_container_that_starts_again_in_its_place_does_not_go_round_in_circles() -> 
     // The kubelet starts the container again: the pod was not evicted yet.
     let mut second = started(&scene.pod)?;
     resumes(&second, 1)?;
-    second.stderr.wait_for("as it was at the checkpoint; the application goes on here")?;
+    second.stderr.wait_for("as it was before the start; the application goes on here")?;
     goes_on(&second)?;
     // Worse is news.
     scene.shows(draining().shutting_down(), NodeState::ShuttingDown)?;
@@ -272,4 +272,37 @@ fn a_sigterm_after_a_checkpoint_that_failed_works_as_ever() -> Result<()> {
     ends_with(&mut running, CHECKPOINTED)?;
     running.stderr.wait_for("a checkpoint is taken: node node-a is draining")?;
     resumes(&started(&scene.pod)?, 1)
+}
+
+#[test]
+fn who_starts_fresh_since_nothing_could_be_resumed_goes_on_until_there_is_more() -> Result<()> {
+    let scene = scene("actOn: notice")?;
+    let mut first = started(&scene.pod)?;
+    scene.shows(draining(), NodeState::Draining)?;
+    checkpointed(&mut first, "draining")?;
+    fs::write(scene.volume.newest("job-0")?.join("manifest.json"), "{")?;
+    let mut second = started(&scene.pod)?;
+    second.stderr.wait_for("nothing could be resumed; the application starts fresh")?;
+    second.stderr.wait_for("as it was before the start; the application goes on here")?;
+    goes_on(&second)?;
+    scene.shows(draining().shutting_down(), NodeState::ShuttingDown)?;
+    checkpointed(&mut second, "shutting-down")
+}
+
+#[test]
+fn a_checkpoint_after_which_the_application_went_on_says_nothing_of_the_node() -> Result<()> {
+    let scene = scene("actOn: notice")?;
+    let mut first = started(&scene.pod)?;
+    let (code, _, said) = first.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}");
+    first.signal(Signal::SIGKILL)?;
+    first.wait()?;
+    scene.shows(draining(), NodeState::Draining)?;
+    let mut second = scene.pod.start()?;
+    resumes(&second, 1)?;
+    checkpointed(&mut second, "draining")?;
+    let third = started(&scene.pod)?;
+    resumes(&third, 2)?;
+    third.stderr.wait_for("the application goes on here")?;
+    goes_on(&third)
 }

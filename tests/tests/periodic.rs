@@ -1,8 +1,12 @@
 //! Checkpoints while the application goes on: periodic ones, for nodes that vanish without notice, and those that somebody
 //! asks for.
 
-use anyhow::{Context as _, Result, ensure};
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
 use crik_tests::chain;
+use crik_tests::command::run;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
@@ -124,4 +128,53 @@ fn a_restored_application_knows_its_generation() -> Result<()> {
     ensure!(told["generation"] == 1 && told["restoredOn"] == "node-a", "{told}");
     ensure!(told["checkpointedAt"].as_str().context("no time")?.ends_with('Z'), "{told}");
     Ok(())
+}
+
+#[test]
+fn what_could_not_be_resumed_here_is_not_pushed_out() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 1");
+    ends_with(&mut started(&pod)?, CHECKPOINTED)?;
+    let good = volume.newest("job-0")?;
+    let second = pod.config("interval: 1s\nhooks: {postRestore: {command: [/bin/false], onFailure: fail}}");
+    let second = started(&second)?;
+    second.stderr.wait_for("nothing could be resumed; the application starts fresh")?;
+    second.stderr.wait_for("generation 00000004 is durable")?;
+    // Of its own, all but the newest.
+    wait_for("older generations to be removed", || {
+        let left = volume.generations("job-0");
+        (!left.iter().any(|path| path.ends_with("00000002") || path.ends_with("00000003"))).then_some(())
+    })?;
+    ensure!(good.exists(), "{}", second.transcript());
+    Ok(())
+}
+
+/// Sets how many files the agent may have open.
+fn limit_files(running: &Running, limit: &str) -> Result<()> {
+    let agent = running.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
+    run("prlimit", &["--pid", &agent.host_pid.to_string(), &format!("--nofile={limit}:")]).map(drop)
+}
+
+/// The lowest number that no open file of the agent has.
+fn lowest_free(running: &Running) -> Result<usize> {
+    let agent = running.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
+    let is_open =
+        |n: &usize| Path::new(&format!("/proc/{}/fd/{n}", agent.host_pid)).symlink_metadata().is_ok();
+    (0..).find(|n| !is_open(n)).context("all are open")
+}
+
+#[test]
+fn an_agent_that_ran_out_of_files_takes_requests_again_later() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    running.stderr.wait_for("the volume takes about")?;
+    limit_files(&running, &lowest_free(&running)?.to_string())?;
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| asked(&running, &["--leave-running"]));
+        let refused = running.stderr.wait_for("a connection cannot be taken: Too many open files");
+        limit_files(&running, "1024")?;
+        let told = asked.join().map_err(|_| anyhow!("it panicked"))??;
+        ensure!(told["generation"] == 1, "{told}");
+        refused
+    })
 }

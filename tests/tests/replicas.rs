@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -178,4 +178,45 @@ fn pods_spread_over_the_replicas() -> Result<()> {
         }
     }
     anyhow::bail!("only one of two replicas is asked")
+}
+
+/// Two replicas that take turns behind one address: each answers at once, since it knows nothing of the other's versions.
+fn in_turn() -> Result<(u16, Receiver<Instant>)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = listener.local_addr()?.port();
+    let (tell, asked) = channel();
+    thread::spawn(move || {
+        for (number, mut stream) in (0..).zip(listener.incoming().flatten()) {
+            let _ = stream.read(&mut [0; 4096]);
+            let version = if number % 2 == 0 { "one-1" } else { "other-1" };
+            let body = format!("{{\"name\":\"node-a\",\"state\":\"ready\",\"version\":\"{version}\"}}");
+            let head = "HTTP/1.1 200 OK\r\nConnection: close";
+            let _ = write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            if tell.send(Instant::now()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok((port, asked))
+}
+
+#[test]
+fn replicas_that_take_turns_behind_one_address_are_not_asked_without_end() -> Result<()> {
+    let (port, asked) = in_turn()?;
+    let scene = scene(&[Serves(port)])?;
+    let mut running = started(&scene.pod)?;
+    let first = asked.recv_timeout(PATIENCE)?;
+    let mut fifth = first;
+    for _ in 0..4 {
+        fifth = asked.recv_timeout(PATIENCE)?;
+    }
+    println!("asked five times within {:?}", fifth - first);
+    // At once, and then after 200, 400 and 800 ms.
+    ensure!(fifth - first >= Duration::from_millis(1_300), "{:?}", fifth - first);
+    let before = asked.try_iter().count();
+    let took = stops(&mut running, STOPPED, "the application is told to stop: node node-a is ready")?;
+    let count = asked.try_iter().count();
+    println!("asked {count} times, after {before} more, in a decision of {took:?}");
+    ensure!((2..=15).contains(&count), "asked {count} times in {took:?}");
+    Ok(())
 }

@@ -1,6 +1,6 @@
-//! What no start could work with, each with what would be right. Pure.
+//! What no start could work with, each with what would be right. Pure, but for links in the name of the token's file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crik_api::NodeState;
@@ -59,6 +59,13 @@ impl Config {
         if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
         }
+        if self.exit_code.checkpointed == 0 {
+            return wrong(
+                "exitCode.checkpointed",
+                "must not be 0, or a Job counts a pod as done whose work is only frozen, and nothing goes on; \
+                 leave it out for 143",
+            );
+        }
         self.check_act_on()?;
         self.hooks.check(self.grace_period - self.reserve - self.decision_timeout)
     }
@@ -78,7 +85,7 @@ impl Config {
         if relative(ca) {
             return wrong("nodeStateServerCAFile", "must be an absolute path, such as /etc/crik-ca/ca.crt");
         }
-        if token.as_ref().is_some_and(|path| path.starts_with(limits::API_SERVER_TOKEN)) {
+        if token.as_ref().is_some_and(|path| lies_in(path, &limits::API_SERVER_TOKEN)) {
             let problem =
                 "the ServiceAccount's own token is for the API server; mount one with the audience crik";
             return wrong("nodeStateServerTokenFile", problem);
@@ -117,6 +124,12 @@ impl Config {
     }
 }
 
+/// Whether `path` lies in one of `directories`, by its name or by where it leads.
+fn lies_in(path: &Path, directories: &[&str]) -> bool {
+    let is_in = |path: &Path| directories.iter().any(|directory| path.starts_with(directory));
+    is_in(path) || path.canonicalize().is_ok_and(|real| is_in(&real))
+}
+
 impl Hooks {
     fn check(&self, left: Duration) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
@@ -131,5 +144,28 @@ impl Hooks {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_name_and_by_where_it_leads() {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().canonicalize().unwrap();
+        let secrets = dir.join("secrets");
+        std::fs::create_dir(&secrets).unwrap();
+        std::fs::create_dir(dir.join("crik")).unwrap();
+        std::fs::write(secrets.join("token"), "t").unwrap();
+        symlink(secrets.join("token"), dir.join("link")).unwrap();
+        std::fs::write(dir.join("other"), "t").unwrap();
+        let lies = |path: PathBuf| lies_in(&path, &[secrets.to_str().unwrap()]);
+        assert!(lies(secrets.join("token")) && lies(secrets.join("not-there")));
+        assert!(lies(dir.join("link")) && lies(dir.join("crik/../secrets/token")));
+        assert!(!lies(dir.join("other")) && !lies(dir.join("not-there")));
     }
 }

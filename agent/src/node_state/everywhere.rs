@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crik_api::NodeStatus;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::line::Line;
+use super::publish::is_same;
 use super::server::Server;
 use super::unlearned::Unlearned;
 use super::{Knowledge, addresses};
@@ -73,7 +75,7 @@ impl Everywhere {
 }
 
 /// Asks one replica for its status and then for news. An answer that does not come is asked for on another connection, with
-/// more patience each time.
+/// more patience each time. One that comes early without news, as behind a balancer, is no reason to hurry.
 async fn interrogate(
     mut line: Line,
     address: SocketAddr,
@@ -81,10 +83,15 @@ async fn interrogate(
     tell: mpsc::UnboundedSender<Said>,
 ) {
     let mut patience = limits::DECISIVE_ANSWER;
+    let mut before: Option<NodeStatus> = None;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let began = Instant::now();
+        let left = deadline.saturating_duration_since(began);
         let answer = line.ask(left, if line.is_long() { left } else { patience.min(left) }).await;
         let failed = answer.is_err();
+        let same = |now: &NodeStatus| before.as_ref().is_some_and(|before| is_same(before, now));
+        let early = answer.as_ref().is_ok_and(same) && began.elapsed() < limits::POLL_EARLY;
+        before = answer.as_ref().ok().cloned();
         if Instant::now() >= deadline {
             // It was cut off, which says nothing.
             return;
@@ -94,6 +101,8 @@ async fn interrogate(
         }
         if failed {
             patience *= 2;
+        }
+        if failed || early {
             sleep(limits::POLL_BACKOFF.0).await;
         }
     }

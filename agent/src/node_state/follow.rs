@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crik_api::NodeStatus;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::line::Line;
-use super::publish::publish;
+use super::publish::{is_same, publish};
 use super::server::Server;
 use super::unlearned::Unlearned;
 use super::{Knowledge, addresses};
@@ -69,7 +70,7 @@ impl Follower {
     async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unlearned> {
         let mut line = Line::new(&self.server, address);
         let mut pause = limits::POLL_BACKOFF.0;
-        let mut before = None;
+        let mut before: Option<NodeStatus> = None;
         loop {
             let patience =
                 if line.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
@@ -78,14 +79,14 @@ impl Follower {
                 Ok(status) => status,
                 Err(error) => return Some(error),
             };
-            let news = before.as_ref() != Some(&status.version);
-            before = Some(status.version.clone());
+            let news = before.as_ref().is_none_or(|before| !is_same(before, &status));
             let stale = status.stale;
+            before = Some(status.clone());
             publish(&self.news, Ok(status));
             if stale && others {
                 return None;
             }
-            // A proxy or an old controller that answers at once without news would be asked without end.
+            // Replicas in turn behind one address, a proxy, or an old controller would be asked without end.
             if !news && began.elapsed() < limits::POLL_EARLY {
                 sleep(pause).await;
                 pause = (pause * 2).min(limits::POLL_BACKOFF.1);

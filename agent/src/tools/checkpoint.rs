@@ -43,7 +43,10 @@ fn follow(answers: impl BufRead) -> Result<Committed> {
 
 fn told(committed: &Committed) -> String {
     let then = committed.pause_ms.map_or_else(
-        || "the pod ends now, and the next one goes on".to_owned(),
+        || {
+            "the container ends now, and the next one goes on; to move it, cordon the node and delete the pod"
+                .to_owned()
+        },
         |ms| format!("the application stood still for {ms} ms"),
     );
     format!("generation {} is durable, {}; {then}\n", committed.generation, room::bytes(committed.bytes))
