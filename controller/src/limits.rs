@@ -21,8 +21,10 @@ pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
 /// and then looking at all of them again is cheaper.
 pub const CHANGES_KEPT: usize = 1024;
 
-/// The longest wait of one poll; a longer one is shortened to it. Proxies cut idle connections at 60 s or more.
-pub const WAIT_MAX: Duration = Duration::from_secs(5 * 60);
+/// The longest wait of one poll; a longer one is shortened to it. The agent asks for 50 s, and proxies cut idle connections
+/// at 60 s or more. A client that sent more behind its poll and vanished is not seen before the poll ends, since hyper reads
+/// nothing meanwhile; so this is how long it may keep its place.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a client that was told to wait should wait before it asks again, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
@@ -30,8 +32,8 @@ pub const RETRY_AFTER_SECONDS: u32 = 1;
 /// How long a client may take to send a request's head, so that slow ones cannot use up all connections.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The largest request head: a node's name has at most 253 characters.
-pub const HEADER_MAX_BYTES: usize = 16 << 10;
+/// The largest request head: a node's name has at most 253 characters, a token about 1.5 KiB. The least that hyper takes.
+pub const HEADER_MAX_BYTES: usize = 8 << 10;
 
 /// How long open connections may take to end at a shutdown. Polls are answered at once, thousands within a second, so
 /// what is left after this is a client that does not finish its request; it must not hold up the process.
@@ -47,6 +49,10 @@ pub const WAITING_POLLS_MAX: i64 = 1_000_000;
 /// Connections beyond those of waiting polls: for probes, single requests and streams.
 pub const CONNECTIONS_SPARE: usize = 1024;
 
+/// How many connections one address may have: about ten times the 110 pods that a node has by default, whose agents all come
+/// from the node's address if they use its network. Twenty addresses have to work together to take all room.
+pub const CONNECTIONS_PER_PEER: u32 = 1000;
+
 /// Connections beyond all of those, which are only told that there is no room. Probes are answered there too, so that an
 /// overload does not get the process killed.
 pub const CONNECTIONS_REFUSED: usize = 128;
@@ -61,6 +67,13 @@ pub const DESCRIPTORS_ASSUMED: u64 = 1024;
 /// Streams of changes and lists that are being sent: in a large cluster each may hold all statuses, some MB.
 pub const STREAMS: usize = 64;
 
+/// How long the sending of an answer, or of one event of a stream, may take: a list of 15,000 nodes is some MB, which a slow
+/// network carries in this time. A client that reads a little now and then would hold it in memory as long as it likes.
+pub const SENDING: Duration = Duration::from_secs(30);
+
+/// How much of a list is handed over at a time: the rest keeps its place, and can be given up.
+pub const PORTION: usize = 64 << 10;
+
 /// How long a client may leave data unread before its connection is ended.
 pub const UNREAD: Duration = Duration::from_secs(10);
 
@@ -69,6 +82,9 @@ pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long a TLS handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often is told that a connection cannot be accepted: when descriptors run out, that is so many times a second.
+pub const ACCEPT_COMPLAINT: Duration = Duration::from_secs(1);
 
 /// How long to wait for a connection to end when there is no room for another.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -135,6 +151,23 @@ pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many tokens are checked at a time, so that a flood of them becomes none of the API server.
 pub const REVIEWS_AT_ONCE: usize = 16;
+
+/// How long one who shows a token that was good waits for the API server to say so again; then the old verdict counts until
+/// the answer comes. An agent that has to decide waits 500 ms for its answer.
+pub const RENEWAL_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How soon the API server is asked again about a token that was good, after it could not be asked.
+pub const REVIEW_RETRY: Duration = Duration::from_secs(5);
+
+/// How long a good verdict is kept at most, however long the token lives: the kubelet renews a projected token after 24
+/// hours at the latest.
+pub const GOOD_TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How soon the API server may be asked again about a token that it found good: at each request is too often.
+pub const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
+
+/// How late at most: a pod's token must not open anything for long after the pod is gone.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// How long a token that was found bad is refused without asking again: a caller that repeats it costs the API server
 /// little, and a mistake that was put right counts soon.

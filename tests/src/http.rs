@@ -49,7 +49,18 @@ pub fn get_as(token: &str, url: &str) -> Result<Answer> {
 /// # Errors
 /// There is no answer, or another than 200.
 pub fn stream(url: &str) -> Result<impl Read + Send + use<>> {
-    let response = agent().get(url).call()?;
+    body(agent().get(url).call()?)
+}
+
+/// The same with a bearer token.
+///
+/// # Errors
+/// There is no answer, or another than 200.
+pub fn stream_as(token: &str, url: &str) -> Result<impl Read + Send + use<>> {
+    body(agent().get(url).header("Authorization", format!("Bearer {token}")).call()?)
+}
+
+fn body(response: Response<Body>) -> Result<impl Read + Send + use<>> {
     ensure!(response.status() == 200, "{}", response.status());
     Ok(response.into_body().into_reader())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
-use crik_tests::control_plane::{Account, ControlPlane};
+use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::shared::Shared;
 use crik_tests::tools::tool;
@@ -21,7 +21,8 @@ const ALL: &str = r#"{
     "tls": {"secretName": "crik-tls"},
     "networkPolicy": {"from": [{"namespaceSelector": {}}], "apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]},
     "signals": [{"name": "rack", "state": "shutting-down", "taint": {"key": "example.com/off"}}],
-    "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "debug": true, "maxWaitingPolls": 100,
+    "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "debug": true, "maxWaitingPolls": 1000000,
+    "maxConnectionsPerPeer": 1000000,
     "nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}]
 }"#;
 
@@ -126,6 +127,34 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
         (
             r#"{"signals": [{"name": "a", "state": "draining", "taint": {"key": "k", "value": {"is": "v"}}}]}"#,
             "additional properties 'is' not allowed",
+        ),
+        (r#"{"maxWaitingPolls": 0}"#, "at '/maxWaitingPolls': minimum"),
+        (r#"{"maxWaitingPolls": 1000001}"#, "at '/maxWaitingPolls': maximum"),
+        (r#"{"maxConnectionsPerPeer": 0}"#, "at '/maxConnectionsPerPeer': minimum"),
+        (
+            r#"{"signals": [{"name": "Rack power", "state": "hint", "taint": {"key": "k"}}]}"#,
+            "'Rack power' does not",
+        ),
+        (
+            r#"{"signals": [{"name": "rack-", "state": "hint", "taint": {"key": "k"}}]}"#,
+            "'rack-' does not match",
+        ),
+        (r#"{"signals": [{"name": "a", "state": "hint", "taint": {"key": ""}}]}"#, "minLength"),
+        (
+            r#"{"signals": [{"name": "a", "state": "hint", "label": {"key": "k", "value": {"startsWith": ""}}}]}"#,
+            "value/startsWith': minLength",
+        ),
+        (
+            r#"{"signals": [{"name": "a", "state": "hint", "label": {"key": "k", "value": {"contains": ""}}}]}"#,
+            "value/contains': minLength",
+        ),
+        (
+            r#"{"signals": [{"name": "a", "state": "hint", "annotation": {"key": "k", "value": {"differsFrom": ""}}}]}"#,
+            "value/differsFrom': minLength",
+        ),
+        (
+            r#"{"serviceMonitor": {"from": "prometheus"}}"#,
+            "at '/serviceMonitor/from': got string, want array",
         ),
         (r#"{"serviceMonitor": {"interval": "soon"}}"#, "at '/serviceMonitor/interval'"),
     ] {
@@ -284,9 +313,10 @@ fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
     drop(plane.create_node(&TestNode::ready("enough-a"))?);
     let account = Account { namespace: "enough", name: "crik-controller" };
     let controller = Controller::watching(&plane.kubeconfig_of(account)?, &["--auth", "token"])?;
-    // A token that the API server finds bad has been shown to it; without the right to ask there would be 503.
-    let answer = crik_tests::http::get_as("nonsense", &controller.url("/v1/nodes/enough-a"))?;
-    ensure!(answer.status == 401, "{} {}", answer.status, answer.body);
+    // A token that is of no pod; without the right to ask about it there would be 503.
+    let token = plane.token(account, TokenRequest { audience: "crik", ..TokenRequest::default() })?;
+    let answer = crik_tests::http::get_as(&token, &controller.url("/v1/nodes/enough-a"))?;
+    ensure!(answer.status == 403, "{} {}", answer.status, answer.body);
     drop(plane.shut_down("enough-a")?);
     let written = || {
         plane.kubectl(&[
@@ -332,5 +362,61 @@ fn a_service_monitor_is_made_when_it_is_wanted() -> Result<()> {
     ensure!(service["spec"]["clusterIP"] == "None", "agents must see every replica's address");
     ensure!(monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]);
     ensure!(!rendered("{}")?.iter().any(|object| object["kind"] == "ServiceMonitor"));
+    Ok(())
+}
+
+/// Who may ask, one entry each.
+fn sources(objects: &[Value]) -> Result<Vec<String>> {
+    let ingress = of_kind(objects, "NetworkPolicy")?["spec"]["ingress"].as_array().context("no ingress")?;
+    ensure!(ingress.iter().all(|entry| entry["ports"] == json!([{"protocol": "TCP", "port": "api"}])));
+    Ok(ingress.iter().map(|entry| entry["from"].to_string()).collect())
+}
+
+#[test]
+fn where_only_some_may_ask_the_test_and_prometheus_still_may() -> Result<()> {
+    ensure!(sources(&rendered("{}")?)? == ["null"], "everybody may ask");
+    let objects = rendered(ALL)?;
+    let few = sources(&objects)?;
+    let test = &of_kind(&objects, "Pod")?["metadata"]["labels"];
+    ensure!(few.len() == 2 && few[0] == r#"[{"namespaceSelector":{}}]"#, "{few:?}");
+    ensure!(few[1] == json!([{"podSelector": {"matchLabels": test}}]).to_string(), "{few:?}");
+    let monitored =
+        r#"{"networkPolicy": {"from": [{"podSelector": {}}]}, "serviceMonitor": {"enabled": true}}"#;
+    let monitored = sources(&rendered(monitored)?)?;
+    ensure!(monitored.len() == 3 && monitored[2].contains("prometheus"), "{monitored:?}");
+    Ok(())
+}
+
+#[test]
+fn arguments_are_text_whatever_is_in_them() -> Result<()> {
+    let objects =
+        rendered(r##"{"auth": {"enabled": true, "audience": "a\"b:#c"}, "maxWaitingPolls": 1000000}"##)?;
+    let args = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["containers"][0]["args"];
+    let expected =
+        json!(["--log-format=json", "--max-waiting-polls=1000000", "--auth=token", "--audience=a\"b:#c"]);
+    ensure!(*args == expected, "{args}");
+    Ok(())
+}
+
+#[test]
+fn the_longest_name_of_a_release_still_makes_a_service() -> Result<()> {
+    let release = "r".repeat(53);
+    let text =
+        helm(&["template", &release, &chart(), "--kube-version", "1.36.0"])?.map_err(anyhow::Error::msg)?;
+    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
+    let objects: Vec<Value> = documents.collect::<Result<_, _>>()?;
+    let name = of_kind(&objects, "Service")?["metadata"]["name"].as_str().context("no name")?;
+    ensure!(name.len() == 63 && name.starts_with(&format!("{release}-cont")), "{name}");
+    Ok(())
+}
+
+#[test]
+fn tokens_without_tls_are_warned_of() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    let warning = "WARNING: tokens are asked for, but without TLS";
+    let said = apply(&plane, "clear", r#"{"auth": {"enabled": true}}"#)?;
+    ensure!(said.contains(warning), "{said}");
+    let said = apply(&plane, "clear", r#"{"auth": {"enabled": true}, "tls": {"secretName": "t"}}"#)?;
+    ensure!(!said.contains(warning), "{said}");
     Ok(())
 }

@@ -1,16 +1,18 @@
 //! Who may ask for what, decided with a real API server: a pod about its own node, and nobody else about anything.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
-use crik_tests::http::{Answer, get, get_as};
+use crik_tests::http::{Answer, get, get_as, stream_as};
 use crik_tests::shared::Shared;
 use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 static CLUSTER: Shared<Cluster> = Shared::new();
@@ -71,6 +73,12 @@ fn pod(name: &str, node: &str) -> Value {
     let container = json!({"name": "app", "image": "app"});
     json!({"kind": "Pod", "metadata": {"name": name},
            "spec": {"serviceAccountName": "app", "nodeName": node, "containers": [container]}})
+}
+
+/// The token with another signature.
+fn forged(token: &str) -> Result<String> {
+    let (signed, signature) = token.rsplit_once('.').context("no signature")?;
+    Ok(format!("{signed}.{}", signature.chars().rev().collect::<String>()))
 }
 
 fn ask(controller: &Controller, token: &str, path: &str) -> Result<Answer> {
@@ -202,7 +210,7 @@ fn many_who_ask_at_once_with_one_token_cost_one_question() -> Result<()> {
     let controller = cluster.controller(&[])?;
     let token = cluster.token("crik")?;
     let (good, bad) = ("crik_tokenreviews_total{result=\"good\"}", "crik_tokenreviews_total{result=\"bad\"}");
-    for (token, status) in [(&*token, 200), ("nonsense", 401)] {
+    for (token, status) in [(&*token, 200), (&*forged(&token)?, 401)] {
         thread::scope(|scope| {
             let asked: Vec<_> =
                 (0..40).map(|_| scope.spawn(|| ask(&controller, token, "/v1/nodes/a"))).collect();
@@ -233,31 +241,89 @@ fn without_the_permission_to_ask_the_log_and_the_answer_name_the_verb() -> Resul
 }
 
 #[test]
-fn while_the_api_server_is_away_known_tokens_are_taken_until_they_are_old_and_others_wait() -> Result<()> {
+fn what_cannot_be_good_costs_no_question() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let controller = cluster.controller(&[])?;
+    let (another, nobodys) = (cluster.token("another")?, cluster.token("")?);
+    let expired = cluster.plane.token_until(APP, "app-0", SystemTime::now() - Duration::from_secs(60))?;
+    for token in ["nonsense", "a.b.c", "e30.e30.e30", &another, &nobodys, &expired] {
+        expect(&controller, token, "/v1/nodes/a", 401, "the token")?;
+    }
+    ensure!(!get(&controller.url("/metrics"))?.body.contains("crik_tokenreviews_total{"), "it asked");
+    expect(&controller, &forged(&cluster.token("crik")?)?, "/v1/nodes/a", 401, "the token is not good")?;
+    ensure!(controller.metric("crik_tokenreviews_total{result=\"bad\"}")? as u64 == 1, "it did not ask");
+    Ok(())
+}
+
+#[test]
+fn while_the_api_server_is_away_known_tokens_are_taken_until_they_expire_and_others_wait() -> Result<()> {
     let mut cluster = Cluster::new()?;
-    let controller = cluster.controller(&["--token-ttl", "20s"])?;
+    let controller = cluster.controller(&["--token-ttl", "1s"])?;
     let known = cluster.token("crik")?;
     let fresh = cluster.token("crik")?;
-    let soon = SystemTime::now() + Duration::from_secs(8);
+    let soon = SystemTime::now() + Duration::from_secs(10);
     let short = cluster.plane.token_until(APP, "app-0", soon)?;
     expect(&controller, &short, "/v1/nodes/a", 200, "ready")?;
     expect(&controller, &known, "/v1/nodes/a", 200, "ready")?;
     cluster.plane.kill_server();
-    expect(&controller, &known, "/v1/nodes/a", 200, "ready")?;
     expect(&controller, &fresh, "/v1/nodes/a", 503, "ask again")?;
+    let failed = "crik_tokenreviews_total{result=\"failed\"}";
+    let before = controller.metric(failed)?;
+    wait_for("the controller to ask in vain about a token that it knows", || {
+        let answer = ask(&controller, &known, "/v1/nodes/a").ok()?;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        (controller.metric(failed).ok()? > before).then_some(())
+    })?;
+    expect(&controller, &known, "/v1/nodes/a", 200, "ready")?;
     expect(&controller, &known, "/v1/nodes/b", 403, "belongs to a pod")?;
     wait_for("the short token to expire", || {
-        (ask(&controller, &short, "/v1/nodes/a").ok()?.status == 401).then_some(())
+        let began = SystemTime::now();
+        let answer = ask(&controller, &short, "/v1/nodes/a").ok()?;
+        assert!(answer.status == 200 || began >= soon - Duration::from_secs(1), "{}", answer.body);
+        (answer.status == 401 && answer.body.contains("expired")).then_some(())
     })?;
-    wait_for("the known token to be old", || {
-        let status = ask(&controller, &known, "/v1/nodes/a").ok()?.status;
-        (status == 503).then_some(())
-    })?;
+    expect(&controller, &known, "/v1/nodes/a", 200, "ready")?;
     cluster.plane.restart_server()?;
     wait_for("tokens to be taken again", || {
         let both = [&known, &fresh].map(|token| ask(&controller, token, "/v1/nodes/a"));
         both.into_iter().all(|answer| answer.is_ok_and(|answer| answer.status == 200)).then_some(())
+    })?;
+    cluster.plane.kubectl(&["delete", "pod", "app-0", "--force", "--grace-period=0", "--wait=false"])?;
+    wait_for("the token of the pod that is gone to be refused", || {
+        (ask(&controller, &known, "/v1/nodes/a").ok()?.status == 401).then_some(())
     })
+}
+
+#[test]
+fn an_api_server_that_hangs_does_not_hold_up_who_shows_a_known_token() -> Result<()> {
+    let cluster = Cluster::new()?;
+    let controller = cluster.controller(&["--token-ttl", "1s"])?;
+    let known = cluster.token("crik")?;
+    expect(&controller, &known, "/v1/nodes/a", 200, "ready")?;
+    cluster.plane.server().signal(Signal::SIGSTOP)?;
+    wait_for("the controller to ask in vain", || {
+        let began = Instant::now();
+        let answer = ask(&controller, &known, "/v1/nodes/a").ok()?;
+        let took = began.elapsed();
+        assert!(answer.status == 200 && took < Duration::from_secs(2), "{took:?}: {}", answer.body);
+        (controller.metric("crik_tokenreviews_total{result=\"failed\"}").ok()? > 0.0).then_some(())
+    })?;
+    cluster.plane.server().signal(Signal::SIGCONT)?;
+    controller.logs("tokens can be checked again")
+}
+
+#[test]
+fn a_stream_ends_with_the_token_that_opened_it() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let controller = cluster.controller(&["--allow-all-nodes-for", "system:serviceaccount:default:app"])?;
+    let soon = SystemTime::now() + Duration::from_secs(5);
+    let token = cluster.plane.token_until(APP, "app-0", soon)?;
+    let mut text = String::new();
+    let read = stream_as(&token, &controller.url("/v1/events"))?.read_to_string(&mut text);
+    read.context("the stream was cut off")?;
+    ensure!(text.starts_with("event: snapshot"), "{text}");
+    ensure!(SystemTime::now() >= soon - Duration::from_secs(1), "it ended too early");
+    expect(&controller, &token, "/v1/nodes", 401, "expired")
 }
 
 #[test]

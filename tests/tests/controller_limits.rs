@@ -11,7 +11,8 @@ use crik_api::NodeState;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::fleet::swarm::Swarm;
 use crik_tests::http::get;
-use crik_tests::wait::PATIENCE;
+use crik_tests::wait::{PATIENCE, wait_for};
+use socket2::{Domain, Socket, Type};
 
 const POLLS: usize = 5_000;
 
@@ -44,7 +45,8 @@ fn resident(controller: &Controller) -> Result<u64> {
 #[test]
 fn five_thousand_waiting_polls_are_answered_at_a_stop() -> Result<()> {
     let nodes: Vec<TestNode> = (0..POLLS).map(|number| TestNode::ready(&format!("n{number}"))).collect();
-    let mut controller = Controller::start(&nodes)?;
+    // All come from one address.
+    let mut controller = Controller::start_flagged(&nodes, &["--max-connections-per-peer", "6000"])?;
     let since = controller.status("n0")?.version;
     let epoch = since.split('-').next().context("no epoch")?;
     let list = get(&controller.url("/v1/nodes"))?.json();
@@ -120,6 +122,62 @@ fn a_connection_for_which_there_is_no_room_is_told_so_and_probes_still_work() ->
     controller.metric_becomes("crik_waiting_polls", 0.0)?;
     ensure!(get(&controller.url("/v1/nodes/a"))?.status == 200);
     Ok(())
+}
+
+#[test]
+fn an_address_that_has_too_many_connections_is_told_so_and_others_are_served() -> Result<()> {
+    let controller =
+        Controller::start_flagged(&[TestNode::ready("a")], &["--max-connections-per-peer", "3"])?;
+    let mut polls = vec![poll(&controller)?, poll(&controller)?];
+    controller.metric_becomes("crik_waiting_polls", 2.0)?;
+    polls.push(poll(&controller)?);
+    // From another address of this machine: the metrics are told there, too.
+    let elsewhere = |path: &str| -> Result<String> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into())?;
+        socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, controller.port())).into())?;
+        let mut stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        Ok(rest(stream))
+    };
+    wait_for("three polls to wait", || {
+        elsewhere("/metrics").is_ok_and(|text| text.contains("crik_waiting_polls 3\n")).then_some(())
+    })?;
+    let refused = get(&controller.url("/v1/nodes/a"))?;
+    ensure!(refused.status == 503 && refused.header("retry-after") == "1", "{}", refused.status);
+    ensure!(refused.body.contains("--max-connections-per-peer"), "{}", refused.body);
+    ensure!(get(&controller.url("/healthz"))?.status == 200, "a probe is refused");
+    let answer = elsewhere("/v1/nodes/a")?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(polls);
+    wait_for("room for the address", || {
+        get(&controller.url("/v1/nodes/a")).is_ok_and(|answer| answer.status == 200).then_some(())
+    })
+}
+
+#[test]
+fn a_client_that_reads_a_list_little_by_little_is_let_go() -> Result<()> {
+    let nodes: Vec<TestNode> = (0..20_000).map(|number| TestNode::ready(&format!("n{number}"))).collect();
+    let controller = Controller::start(&nodes)?;
+    // Little room on this side, and more lists than the kernel's buffers hold on the other.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_recv_buffer_size(8 << 10)?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, controller.port())).into())?;
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    for _ in 0..10 {
+        stream.write_all(b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    }
+    controller.metric_becomes("crik_streams", 1.0)?;
+    let began = Instant::now();
+    // Quick enough for the kernel, which counts what is not read at all.
+    let ended = wait_for("the list to be given up", || {
+        let _ = stream.read(&mut [0; 1024]);
+        controller.metric("crik_streams").is_ok_and(|streams| streams < 0.5).then(Instant::now)
+    })?;
+    ensure!(ended.duration_since(began) > Duration::from_secs(20), "{:?}", ended.duration_since(began));
+    controller.metric_becomes("crik_connections", 1.0)
 }
 
 #[test]

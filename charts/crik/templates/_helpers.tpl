@@ -1,6 +1,6 @@
-{{/* The name of everything that belongs to the release. */}}
+{{/* The name of everything that belongs to the release. A Service's has 63 characters at most, a release's 53. */}}
 {{- define "crik.name" -}}
-{{ .Release.Name }}-controller
+{{ printf "%s-controller" .Release.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The same for what belongs to no namespace. */}}
@@ -10,6 +10,12 @@
 
 {{- define "crik.selector" -}}
 app.kubernetes.io/name: crik-controller
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The pod of helm test. */}}
+{{- define "crik.testSelector" -}}
+app.kubernetes.io/name: crik-test
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
@@ -37,30 +43,34 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ include "crik.scheme" . }}://{{ include "crik.name" . }}.{{ .Release.Namespace }}:9376
 {{- end }}
 
+{{/* Quoted, since a value may have any characters; numbers by int64, since YAML's are floats that print as 1e+06. */}}
 {{- define "crik.args" -}}
-- --log-format={{ .Values.logFormat }}
+- {{ printf "--log-format=%s" .Values.logFormat | quote }}
 {{- if .Values.debug }}
-- --debug
+- "--debug"
 {{- end }}
 {{- with .Values.maxWaitingPolls }}
-- --max-waiting-polls={{ . }}
+- {{ printf "--max-waiting-polls=%d" (int64 .) | quote }}
+{{- end }}
+{{- with .Values.maxConnectionsPerPeer }}
+- {{ printf "--max-connections-per-peer=%d" (int64 .) | quote }}
 {{- end }}
 {{- if .Values.auth.enabled }}
-- --auth=token
-- --audience={{ .Values.auth.audience }}
+- "--auth=token"
+- {{ printf "--audience=%s" .Values.auth.audience | quote }}
 {{- with .Values.auth.allowAllNodesFor }}
-- --allow-all-nodes-for={{ join "," . }}
+- {{ printf "--allow-all-nodes-for=%s" (join "," .) | quote }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.secretName }}
-- --tls-cert-file=/etc/crik/tls/tls.crt
-- --tls-key-file=/etc/crik/tls/tls.key
+- "--tls-cert-file=/etc/crik/tls/tls.crt"
+- "--tls-key-file=/etc/crik/tls/tls.key"
 {{- end }}
 {{- if .Values.signals }}
-- --signals-file=/etc/crik/signals/signals.yaml
+- "--signals-file=/etc/crik/signals/signals.yaml"
 {{- end }}
 {{- if not .Values.events.enabled }}
-- --events=false
+- "--events=false"
 {{- end }}
 {{- end }}
 

@@ -1,10 +1,14 @@
 //! Who may read: a pod about the node that it runs on, and chosen users about all nodes.
 
+mod claims;
+mod known;
 mod permission;
+mod questions;
 mod review;
 mod reviews;
 
 use std::collections::BTreeSet;
+use std::time::SystemTime;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -26,14 +30,19 @@ impl Auth {
         Self { reviews, everywhere: everywhere.into_iter().collect() }
     }
 
-    /// Returns if who sent `headers` may have this.
+    /// Returns if who sent `headers` may have this, and until when: then its token expires.
     ///
     /// # Errors
     /// It may not, or that cannot be found out.
-    pub async fn check(&self, headers: &HeaderMap, permission: Permission<'_>) -> Result<(), Refusal> {
+    pub async fn check(
+        &self,
+        headers: &HeaderMap,
+        permission: Permission<'_>,
+    ) -> Result<SystemTime, Refusal> {
         let token = bearer(headers)?;
         let identity = self.reviews.identity(token).await?;
-        permission.given_to(&identity, self.everywhere.contains(&identity.user))
+        permission.given_to(&identity, self.everywhere.contains(&identity.user))?;
+        Ok(identity.expires)
     }
 }
 

@@ -39,7 +39,15 @@ pub fn too_many_streams() -> Response {
 
 /// There is no room for a connection.
 pub async fn no_connection() -> Response {
-    later("too many connections are open here; ask again, or ask another replica")
+    later(
+        "too many connections are open here, or from your address (--max-connections-per-peer); ask again, or ask \
+         another replica",
+    )
+}
+
+/// An answer that cannot be written, which is a fault of ours.
+pub fn broken(why: &str) -> Response {
+    error(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer: {why}; please report this"))
 }
 
 /// The caller may not have this.

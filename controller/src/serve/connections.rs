@@ -1,6 +1,9 @@
 //! Accepts connections: as many as there is room for, each in a task of its own, so that none holds up another.
 
+use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -13,7 +16,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::peers::{PeerPlace, Peers};
 use super::room::{Place, Room};
+use super::seldom::Seldom;
+use super::timely::Timely;
 use crate::limits;
 use crate::tls::Tls;
 
@@ -21,6 +27,8 @@ use crate::tls::Tls;
 pub struct Server {
     /// Room for connections.
     pub room: Room,
+    /// Room for those of one address.
+    pub peers: Peers,
     /// What is served on them.
     pub routes: Router,
     /// What is served on the few that there is no room for.
@@ -34,45 +42,68 @@ struct Accepted {
     stream: TcpStream,
     /// Its place.
     place: Place,
-    /// Whether it is one that there is no room for.
-    full: bool,
+    /// Its place among those of its address; none if it is one that there is no room for.
+    of_peer: Option<PeerPlace>,
+}
+
+/// Where connections come from.
+struct Door {
+    listener: TcpListener,
+    /// Room for those that are only told that there is no room.
+    refused: Room,
+    complaint: Seldom,
 }
 
 impl Server {
     /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
     pub async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
         let server = Arc::new(self);
-        let refused = Room::new(limits::CONNECTIONS_REFUSED);
+        let (refused, complaint) =
+            (Room::new(limits::CONNECTIONS_REFUSED), Seldom::new(limits::ACCEPT_COMPLAINT));
+        let door = Door { listener, refused, complaint };
         let connections = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
-                accepted = server.accept(&listener, &refused) => accepted,
+                accepted = server.accept(&door) => accepted,
                 _ = stopping.wait_for(|stop| *stop) => break,
             };
             if let Some(accepted) = accepted {
                 tokio::spawn(Arc::clone(&server).converse(accepted, connections.watcher()));
             }
         }
-        drop(listener);
+        drop(door);
         let _ = timeout(limits::DRAIN, connections.shutdown()).await;
     }
 
-    async fn accept(&self, listener: &TcpListener, refused: &Room) -> Option<Accepted> {
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: others have to end first.
-            sleep(limits::ACCEPT_RETRY).await;
-            return None;
+    async fn accept(&self, door: &Door) -> Option<Accepted> {
+        match door.listener.accept().await {
+            Ok((stream, peer)) => self.place(door, stream, peer.ip()).await,
+            Err(error) => {
+                door.complain(&error);
+                // Out of descriptors, most likely: others have to end first.
+                sleep(limits::ACCEPT_RETRY).await;
+                None
+            }
+        }
+    }
+
+    /// None if it cannot even be told that there is no room.
+    async fn place(&self, door: &Door, stream: TcpStream, peer: IpAddr) -> Option<Accepted> {
+        let Some(of_peer) = self.peers.enter(peer) else {
+            // Without waiting: others must not wait for one who has too many.
+            return Some(Accepted { stream, place: door.refused.enter()?, of_peer: None });
         };
         // Whatever gets free first, if nothing is: the rest waits in the kernel's queue.
         tokio::select! {
             biased;
-            place = self.room.wait() => Some(Accepted { stream, place: place?, full: false }),
-            place = refused.wait() => Some(Accepted { stream, place: place?, full: true }),
+            place = self.room.wait() => Some(Accepted { stream, place: place?, of_peer: Some(of_peer) }),
+            place = door.refused.wait() => Some(Accepted { stream, place: place?, of_peer: None }),
         }
     }
 
     async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
-        let Accepted { stream, place, full } = accepted;
+        let Accepted { stream, place, of_peer } = accepted;
+        let full = of_peer.is_none();
         set_up(&stream);
         // An error is the client's: it has gone, or what it sent was answered with its fault.
         let _ = match &self.tls {
@@ -80,7 +111,7 @@ impl Server {
             // In a box, or every connection without TLS would take as much memory.
             Some(tls) => Box::pin(self.speak_tls(tls, stream, full, watcher)).await,
         };
-        drop(place);
+        drop((place, of_peer));
     }
 
     async fn speak_tls(
@@ -112,8 +143,19 @@ impl Server {
             .header_read_timeout(limits::HEADER_TIMEOUT)
             .max_buf_size(limits::HEADER_MAX_BYTES)
             .keep_alive(!full)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+            .serve_connection(
+                TokioIo::new(Timely::new(stream, limits::SENDING)),
+                TowerToHyperService::new(routes.clone()),
+            );
         watcher.watch(connection)
+    }
+}
+
+impl Door {
+    fn complain(&self, error: &io::Error) {
+        if self.complaint.may(Instant::now()) {
+            tracing::warn!("a connection cannot be accepted: {error}; is the limit of open files too low?");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! with all nodes anew, so that a client is right if it does nothing but take in what it is told.
 
 use std::convert::Infallible;
+use std::future::pending;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -12,19 +13,20 @@ use crik_api::{Lagged, NodeList};
 use futures_util::stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
 
 use super::caller::MayReadAll;
 use super::{App, answer, room};
 use crate::index::Change;
 use crate::limits;
 
-/// The stream.
-pub async fn stream(State(app): State<App>, _: MayReadAll) -> Response {
+/// The stream. It ends when the caller's token expires.
+pub async fn stream(State(app): State<App>, MayReadAll(until): MayReadAll) -> Response {
     if !app.0.index.is_ready() {
         return answer::not_ready();
     }
     let Some(place) = app.0.streams.enter() else { return answer::too_many_streams() };
-    let events = stream::unfold(Feed::new(app), Feed::next);
+    let events = stream::unfold(Feed::new(app, until), Feed::next);
     let heartbeat = KeepAlive::new().interval(limits::HEARTBEAT).text("heartbeat");
     room::hold(place, Sse::new(events).keep_alive(heartbeat).into_response())
 }
@@ -35,14 +37,16 @@ struct Feed {
     changes: Receiver<Change>,
     /// Whether all nodes are to be told next.
     snapshot: bool,
+    /// When the caller's token expires.
+    until: Option<Instant>,
 }
 
 impl Feed {
-    fn new(app: App) -> Self {
-        Self { changes: app.0.index.subscribe(), app, snapshot: true }
+    fn new(app: App, until: Option<Instant>) -> Self {
+        Self { changes: app.0.index.subscribe(), app, snapshot: true, until }
     }
 
-    /// The next event; none at a shutdown.
+    /// The next event; none at a shutdown, or when the caller may not read any more.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let event = if self.snapshot { self.all() } else { self.change().await };
         Some((Ok(event?), self))
@@ -61,8 +65,11 @@ impl Feed {
     async fn change(&mut self) -> Option<Event> {
         let mut stopping = self.app.0.stopping.clone();
         let change = tokio::select! {
-            change = self.changes.recv() => change,
+            // The ends first: changes may come without a pause.
+            biased;
             _ = stopping.wait_for(|stop| *stop) => return None,
+            () = reached(self.until) => return None,
+            change = self.changes.recv() => change,
         };
         match change {
             Ok(Change::Node(change)) => {
@@ -75,5 +82,13 @@ impl Feed {
             }
             Err(RecvError::Closed) => None,
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn reached(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => pending().await,
     }
 }

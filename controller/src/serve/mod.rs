@@ -12,9 +12,13 @@ mod nodes;
 mod observe;
 mod openapi;
 mod options;
+mod peers;
 mod poll;
+mod portions;
 mod room;
 mod routes;
+mod seldom;
+mod timely;
 
 use std::sync::Arc;
 
@@ -25,6 +29,7 @@ use tokio::sync::watch;
 use self::connections::Server;
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
+use self::peers::Peers;
 use self::room::Room;
 use crate::auth::{Auth, Reviews};
 use crate::index::Index;
@@ -67,6 +72,7 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
     let Service { index, options, client, tls } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let room = Room::new(descriptors::room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
+    let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let metrics = Metrics::new();
     let auth = client.map(|client| {
         let reviews = Reviews::new(client, options.audience, options.token_ttl, metrics.reviews.clone());
@@ -81,6 +87,6 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         streams: Room::new(limits::STREAMS),
         connections: room.clone(),
     }));
-    let server = Server { room, routes: routes::all(app.clone()), full: routes::full(app), tls };
+    let server = Server { room, peers, routes: routes::all(app.clone()), full: routes::full(app), tls };
     server.run(listener, stopping).await;
 }

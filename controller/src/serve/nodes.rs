@@ -1,18 +1,17 @@
 //! `GET /v1/nodes`
 
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use crik_api::NodeList;
 
 use super::caller::MayReadAll;
-use super::{App, answer, room};
+use super::{App, answer, portions};
 
 /// All nodes.
-pub async fn list(State(app): State<App>, _: MayReadAll) -> Response {
+pub async fn list(State(app): State<App>, MayReadAll(_): MayReadAll) -> Response {
     let Some(place) = app.0.streams.enter() else { return answer::too_many_streams() };
     match app.0.index.all() {
-        Some(nodes) => room::hold(place, Json(NodeList { nodes }).into_response()),
+        Some(nodes) => portions::json(place, &NodeList { nodes }),
         None => answer::not_ready(),
     }
 }

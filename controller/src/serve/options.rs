@@ -14,6 +14,12 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = limits::WAITING_POLLS, env = "CRIK_MAX_WAITING_POLLS",
           value_parser = clap::value_parser!(u32).range(1..=limits::WAITING_POLLS_MAX))]
     pub max_waiting_polls: u32,
+    /// How many connections one address may have; further ones are answered with 503. Raise it where all pods come from one
+    /// address, behind a NAT, a proxy or a service mesh's sidecar.
+    #[arg(long, value_name = "N", default_value_t = limits::CONNECTIONS_PER_PEER,
+          env = "CRIK_MAX_CONNECTIONS_PER_PEER",
+          value_parser = clap::value_parser!(u32).range(1..=limits::WAITING_POLLS_MAX))]
+    pub max_connections_per_peer: u32,
     /// Who may read: everyone, or pods that show a token of their ServiceAccount, each about its own node.
     #[arg(long, value_enum, default_value_t = AuthKind::None, env = "CRIK_AUTH")]
     pub auth: AuthKind,
@@ -24,9 +30,10 @@ pub struct Options {
     /// system:serviceaccount:monitoring:dashboard; separated by commas.
     #[arg(long, value_name = "USER", value_delimiter = ',', env = "CRIK_ALLOW_ALL_NODES_FOR")]
     pub allow_all_nodes_for: Vec<String>,
-    /// How long a token that was found good is taken without asking again.
+    /// How long a token that was found good is taken without asking again, from 1s to 1h. If the API server cannot be asked
+    /// then, it is taken until it expires.
     #[arg(long, value_name = "DURATION", default_value = "2m", env = "CRIK_TOKEN_TTL",
-          value_parser = humantime::parse_duration)]
+          value_parser = token_ttl)]
     pub token_ttl: Duration,
     /// PEM file of the certificate, followed by those that signed it; serves HTTPS. Re-read when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key_file", env = "CRIK_TLS_CERT_FILE")]
@@ -43,4 +50,30 @@ pub enum AuthKind {
     None,
     /// Who shows a ServiceAccount token that the API server finds good.
     Token,
+}
+
+/// # Errors
+/// It is no duration, or out of bounds.
+fn token_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (limits::TOKEN_TTL_MIN..=limits::TOKEN_TTL_MAX).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(format!("must be from {:?} to {:?}", limits::TOKEN_TTL_MIN, limits::TOKEN_TTL_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_trusted_for_a_second_at_least_and_an_hour_at_most() {
+        for (text, seconds) in [("1s", 1), ("2m", 120), ("1h", 3600)] {
+            assert_eq!(token_ttl(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["0s", "999ms", "61m", "1h 1ms", "-1s", "soon", ""] {
+            assert!(token_ttl(text).is_err(), "{text}");
+        }
+    }
 }

@@ -36,8 +36,8 @@ const CHANGES: usize = 300;
 /// How often each throughput is measured.
 const LOADS: usize = 3;
 
-/// The flags that a controller of that many polls is started with.
-const FLAGS: [&str; 0] = [];
+/// The flags that a controller of that many polls is started with: all come from one address.
+const FLAGS: [&str; 2] = ["--max-connections-per-peer", "11000"];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

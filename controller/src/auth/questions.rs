@@ -1,0 +1,73 @@
+//! The questions to the API server that are under way, and how they went.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::review::{Outcomes, Verdict, ask};
+use crate::limits;
+
+/// Asks about tokens, about a few at a time.
+pub struct Questions {
+    client: Client,
+    audience: String,
+    at_once: Semaphore,
+    outcomes: Outcomes,
+    /// Why the API server cannot be asked, as long as it is so.
+    complaint: Mutex<String>,
+}
+
+impl Questions {
+    /// None yet.
+    pub fn new(client: Client, audience: String, outcomes: Outcomes) -> Self {
+        let at_once = Semaphore::new(limits::REVIEWS_AT_ONCE);
+        Self { client, audience, at_once, outcomes, complaint: Mutex::default() }
+    }
+
+    /// For whom tokens have to be made.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// What the API server says of a token, which says that it expires then.
+    ///
+    /// # Errors
+    /// It cannot be asked, and why.
+    pub async fn ask(&self, token: &str, expires: SystemTime) -> Result<Verdict, String> {
+        let place = timeout(limits::REVIEW_TIMEOUT, self.at_once.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err("too many tokens are being checked".to_owned()) };
+        let verdict = ask(self.client.clone(), token, &self.audience, expires).await;
+        self.count(&verdict);
+        self.complain(verdict.as_ref().err());
+        verdict
+    }
+
+    fn count(&self, verdict: &Result<Verdict, String>) {
+        let result = match verdict {
+            Ok(Ok(_)) => "good",
+            Ok(Err(_)) => "bad",
+            Err(_) => "failed",
+        };
+        self.outcomes.get_or_create_owned(&vec![("result", result)]).inc();
+    }
+
+    /// Says each cause once.
+    fn complain(&self, why: Option<&String>) {
+        let now = why.cloned().unwrap_or_default();
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if *complaint == now {
+            return;
+        }
+        match why {
+            Some(why) => tracing::warn!(
+                "tokens cannot be checked; those that were found good are taken until they expire, others are \
+                 answered with 503: {why}"
+            ),
+            None => tracing::info!("tokens can be checked again"),
+        }
+        *complaint = now;
+    }
+}
