@@ -14,5 +14,7 @@ for program; do
     done
     to=$bin/$(basename "$program")
     cp --dereference "$program" "$to"
-    patchelf --set-interpreter /usr/local/lib/crik/ld-linux-x86-64.so.2 --force-rpath --set-rpath /usr/local/lib/crik "$to"
+    # Each architecture's loader has another name.
+    loader=$(basename "$(patchelf --print-interpreter "$program")")
+    patchelf --set-interpreter "/usr/local/lib/crik/$loader" --force-rpath --set-rpath /usr/local/lib/crik "$to"
 done

@@ -174,3 +174,18 @@ fn the_configuration_of_every_example_is_accepted() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_configuration_that_install_gives_for_short_notices_is_accepted() -> Result<()> {
+    let document = read("docs/install.md")?;
+    let (_, rest) = document.split_once("    actOn: notice\n").context("it is not there")?;
+    let lines = rest.lines().map_while(|line| line.strip_prefix("    "));
+    // What the README's configuration has too.
+    let others =
+        ["imageDir: /checkpoints/${POD_NAME}", "nodeStateServerURL: http://crik-controller.crik:9376"];
+    let config: Vec<&str> = others.into_iter().chain(["actOn: notice"]).chain(lines).collect();
+    ensure!(config.len() > 6, "{config:?}");
+    let (code, said) = told(&config.join("\n"))?;
+    ensure!(code == Some(0), "{code:?} {said}");
+    Ok(())
+}

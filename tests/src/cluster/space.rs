@@ -1,5 +1,6 @@
 //! A Kubernetes namespace for one test.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,10 +15,12 @@ use crate::output::Output;
 use crate::tools::tool;
 use crate::wait::wait_for;
 
-/// A namespace; all that is in it is removed when this is dropped, pods at once.
+/// A namespace; all that is in it is removed when this is dropped, pods at once. What was in it is told before, unless
+/// the test [held](Self::held).
 pub struct Space {
     cluster: Arc<Cluster>,
     name: String,
+    held: Cell<bool>,
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -30,7 +33,7 @@ impl Space {
     pub fn new(cluster: &Arc<Cluster>, about: &str) -> Result<Self> {
         let name = format!("{about}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         cluster.kubectl(&["create", "namespace", &name])?;
-        let space = Self { cluster: Arc::clone(cluster), name };
+        let space = Self { cluster: Arc::clone(cluster), name, held: Cell::new(false) };
         wait_for("the namespace's service account", || {
             space.kubectl(&["get", "serviceaccount", "default"]).ok()
         })?;
@@ -124,6 +127,16 @@ impl Space {
         Ok(Follower { child, output })
     }
 
+    /// The last word of a test whose promise was held. A test that fails returns before it, and so the space is described
+    /// when it is dropped, be it after a panic or an error.
+    ///
+    /// # Errors
+    /// None; a test ends in a result.
+    pub fn held(&self) -> Result<()> {
+        self.held.set(true);
+        Ok(())
+    }
+
     /// Events and pods, for a failing test.
     pub fn describe(&self) -> String {
         let events = ["get", "events", "--sort-by=.lastTimestamp"];
@@ -135,7 +148,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.held.get() {
             eprintln!("{}", self.describe());
         }
         let now = ["delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false"];

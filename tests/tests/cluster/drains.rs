@@ -1,34 +1,36 @@
 //! Nodes that are drained, and pods that are stopped for other reasons.
 
 use anyhow::{Result, ensure};
-use crik_tests::cluster::{Space, Workload};
-use crik_tests::output::Output;
+use crik_tests::chain;
+use crik_tests::cluster::{Follower, Space, Workload};
 use serde_json::{Value, json};
 
-use crate::{Turn, logs, node_of, turn};
+use crate::{Turn, logs, node_of, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
 /// A StatefulSet's pod that has made some steps; and what comes out of it.
-fn begun(space: &Space) -> Result<(Value, Output)> {
+fn begun(space: &Space) -> Result<(Value, Follower)> {
     space.apply(&Workload::new("job", &COMMAND).stateful_set(1))?;
     let pod = space.running("job-0", None)?;
     let follower = space.follow("job-0")?;
     follower.output.wait_for_lines(40)?;
-    let output = follower.output.clone();
-    // It follows to the end of the container.
-    std::thread::spawn(move || follower.whole());
-    Ok((pod, output))
+    Ok((pod, follower))
 }
 
-/// Expects that the pod's successor goes on, after a decision that names a reason.
-fn goes_on(space: &Space, pod: &Value, said: &Output, reason: &str) -> Result<()> {
+/// Expects that the pod's successor goes on with the very next step, after a decision for the state of the pod's node.
+fn goes_on(space: &Space, pod: &Value, said: Follower, state: &str) -> Result<()> {
     let successor = space.running("job-0", Some(pod))?;
-    ensure!(node_of(&successor)? != node_of(pod)?, "it is still on {}", node_of(pod)?);
-    said.wait_for("a checkpoint is taken")?;
-    ensure!(said.text().contains(reason), "{reason} is not in\n{}", said.text());
+    let node = node_of(pod)?;
+    ensure!(node_of(&successor)? != node, "it is still on {node}");
+    let said = said.whole()?;
+    let decision = format!("a checkpoint is taken: node {node} is {state}");
+    ensure!(said.contains(&decision), "{decision:?} is not in\n{said}");
     logs(space, "job-0", "restored generation 00000001")?;
-    Ok(())
+    let after = space.follow("job-0")?;
+    after.output.wait_for_lines(40)?;
+    chain::verify(&[said, whole_lines(&after.output.text())])?;
+    space.held()
 }
 
 #[test]
@@ -38,15 +40,15 @@ fn kubectl_drain() -> Result<()> {
     let (pod, said) = begun(&space)?;
     let only_ours = "--pod-selector=app=job";
     turn.cluster.kubectl(&["drain", &node_of(&pod)?, only_ours, "--timeout=60s"])?;
-    goes_on(&space, &pod, &said, "cordoned")
+    goes_on(&space, &pod, said, "cordoned")
 }
 
-fn evicted_after(turn: &Turn, about: &str, taint: &str, reason: &str) -> Result<()> {
+fn evicted_after(turn: &Turn, about: &str, taint: &str, state: &str) -> Result<()> {
     let space = turn.space(about)?;
     let (pod, said) = begun(&space)?;
     turn.cluster.kubectl(&["taint", "node", &node_of(&pod)?, taint])?;
     evict(&space, "job-0")?;
-    goes_on(&space, &pod, &said, reason)
+    goes_on(&space, &pod, said, state)
 }
 
 /// By the eviction API, as those who drain nodes do.
@@ -68,16 +70,23 @@ fn karpenters_taint_and_then_an_eviction() -> Result<()> {
     evicted_after(&turn()?, "karpenter", "karpenter.sh/disrupted:NoSchedule", "draining")
 }
 
+/// Expects that the program got its SIGTERM, and that no checkpoint was taken.
+fn stops_in_order(said: Follower) -> Result<()> {
+    let said = said.whole()?;
+    ensure!(said.contains("goodbye") && !said.contains("a checkpoint is taken"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn a_pod_that_is_deleted_on_a_node_that_is_well_stops_as_without_crik() -> Result<()> {
     let turn = turn()?;
     let space = turn.space("deleted")?;
     let (pod, said) = begun(&space)?;
     space.kubectl(&["delete", "pod", "job-0"])?;
-    said.wait_for("goodbye")?;
-    ensure!(!said.text().contains("a checkpoint is taken"), "{}", said.text());
+    stops_in_order(said)?;
     space.running("job-0", Some(&pod))?;
-    logs(&space, "job-0", "the application starts fresh").map(drop)
+    logs(&space, "job-0", "the application starts fresh")?;
+    space.held()
 }
 
 #[test]
@@ -88,7 +97,7 @@ fn a_rolling_update_to_a_new_image_stops_in_order_and_starts_fresh() -> Result<(
     space.kubectl(&["set", "image", "statefulset/job", "app=programs:2"])?;
     let successor = space.running("job-0", Some(&pod))?;
     ensure!(successor["spec"]["containers"][0]["image"] == "programs:2");
-    said.wait_for("goodbye")?;
-    ensure!(!said.text().contains("a checkpoint is taken"), "{}", said.text());
-    logs(&space, "job-0", "the application starts fresh").map(drop)
+    stops_in_order(said)?;
+    logs(&space, "job-0", "the application starts fresh")?;
+    space.held()
 }

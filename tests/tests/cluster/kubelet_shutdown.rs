@@ -5,7 +5,7 @@ use crik_tests::chain;
 use crik_tests::cluster::Workload;
 use crik_tests::wait::wait_for;
 
-use crate::{logs, node_of, turn};
+use crate::{logs, node_of, turn, whole_lines};
 
 #[test]
 fn a_machine_that_is_shut_down_hands_its_pod_over() -> Result<()> {
@@ -27,8 +27,8 @@ fn a_machine_that_is_shut_down_hands_its_pod_over() -> Result<()> {
     })?;
     let before = before.whole()?;
     node.kill();
-    ensure!(before.contains("a checkpoint is taken"), "{before}");
-    ensure!(before.contains("shutting-down"), "{before}");
+    let decision = format!("a checkpoint is taken: node {name} is shutting-down");
+    ensure!(before.contains(&decision), "{decision:?} is not in\n{before}");
     // Its cloud removes a machine's Node, and with it the pods that nobody can end any more.
     turn.cluster.kubectl(&["delete", "node", &name])?;
     let successor = space.running("job-0", Some(&pod))?;
@@ -36,8 +36,6 @@ fn a_machine_that_is_shut_down_hands_its_pod_over() -> Result<()> {
     logs(&space, "job-0", "restored generation 00000001")?;
     let after = space.follow("job-0")?;
     after.output.wait_for_lines(40)?;
-    let after = after.output.text();
-    let after = &after[..after.rfind('\n').map_or(0, |end| end + 1)];
-    println!("{} steps", chain::verify(&[before, after.to_owned()])?);
-    Ok(())
+    println!("{} steps", chain::verify(&[before, whole_lines(&after.output.text())])?);
+    space.held()
 }

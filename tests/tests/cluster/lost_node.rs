@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use crik_tests::chain;
 use crik_tests::cluster::Workload;
 
-use crate::{logs, node_of, turn};
+use crate::{logs, node_of, turn, whole_lines};
 
 #[test]
 fn a_node_that_loses_its_power_costs_no_more_than_an_interval() -> Result<()> {
@@ -27,10 +27,9 @@ fn a_node_that_loses_its_power_costs_no_more_than_an_interval() -> Result<()> {
     let after = space.follow("job-0")?;
     after.output.wait_for_lines(60)?;
     before.output.wait_for_end()?;
-    let (before, after) = (before.output.text(), after.output.text());
-    let after = &after[..after.rfind('\n').map_or(0, |end| end + 1)];
     // What it wrote last may not have reached us before the machine went off; its volume has a state that it had.
-    let reached = chain::verify_repeated(&before[..before.rfind('\n').map_or(0, |end| end + 1)], after)?;
+    let reached =
+        chain::verify_repeated(&whole_lines(&before.output.text()), &whole_lines(&after.output.text()))?;
     println!("{reached} steps, of which those after the last checkpoint were made twice");
-    Ok(())
+    space.held()
 }

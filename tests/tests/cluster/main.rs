@@ -104,6 +104,11 @@ fn logs(space: &Space, pod: &str, text: &str) -> Result<String> {
     .with_context(|| format!("{}\n{}", space.kubectl(&["logs", pod]).unwrap_or_default(), space.describe()))
 }
 
+/// Text without the line at its end that its program is still writing.
+fn whole_lines(text: &str) -> String {
+    text[..text.rfind('\n').map_or(0, |end| end + 1)].to_owned()
+}
+
 /// Runs a line of a document in the shell, with the cluster's tools and configuration.
 fn shell(cluster: &Cluster, line: &str) -> Result<String> {
     let tools = crik_tests::tools::tool("kubectl")?;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use crik_tests::chain;
 use crik_tests::cluster::Workload;
 
-use crate::{node_of, preempt, turn};
+use crate::{node_of, preempt, turn, whole_lines};
 
 /// How often the pod loses its node.
 const PREEMPTIONS: usize = 20;
@@ -32,18 +32,9 @@ fn a_job_that_hashes_its_whole_history_loses_no_step_in_twenty_preemptions() -> 
     let took = began.elapsed() / u32::try_from(PREEMPTIONS)?;
     let last = space.follow("chain-0")?;
     last.output.wait_for_lines(STEPS)?;
-    outputs.push(last.output.text());
+    outputs.push(whole_lines(&last.output.text()));
     ensure!(nodes.windows(2).all(|pair| pair[0] != pair[1]), "{nodes:?}");
-    let steps = chain::verify(&whole_lines(&outputs))?;
+    let steps = chain::verify(&outputs)?;
     println!("{steps} steps over {} pods; {:.1} s from one to the next", outputs.len(), took.as_secs_f64());
-    Ok(())
-}
-
-/// The pod that still runs may be in the middle of a line.
-fn whole_lines(outputs: &[String]) -> Vec<String> {
-    let mut whole = outputs.to_vec();
-    if let Some(last) = whole.last_mut() {
-        last.truncate(last.rfind('\n').map_or(0, |end| end + 1));
-    }
-    whole
+    space.held()
 }

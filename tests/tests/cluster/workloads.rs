@@ -5,7 +5,7 @@ use crik_tests::chain;
 use crik_tests::cluster::Workload;
 use crik_tests::wait::wait_for;
 
-use crate::{logs, preempt, turn};
+use crate::{logs, preempt, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
@@ -21,13 +21,12 @@ fn each_replica_of_a_stateful_set_resumes_its_own_state() -> Result<()> {
         preempt(&space, &pod)?;
         let after = space.follow(name)?;
         after.output.wait_for_lines(40)?;
-        let (before, after) = (before.whole()?, after.output.text());
-        let after = &after[..after.rfind('\n').map_or(0, |end| end + 1)];
+        let outputs = [before.whole()?, whole_lines(&after.output.text())];
         // Each begins with a seed of its own, which all steps follow from.
-        let steps = chain::verify(&[before, after.to_owned()]).with_context(|| name.to_owned())?;
+        let steps = chain::verify(&outputs).with_context(|| name.to_owned())?;
         println!("{name}: {steps} steps");
     }
-    Ok(())
+    space.held()
 }
 
 #[test]
@@ -52,9 +51,7 @@ fn a_deployment_that_is_scaled_to_none_on_a_node_that_goes_away_and_back_goes_on
     logs(&space, &next, "restored generation 00000001")?;
     let after = space.follow(&next)?;
     after.output.wait_for_lines(40)?;
-    let after = after.output.text();
-    let after = &after[..after.rfind('\n').map_or(0, |end| end + 1)];
-    let steps = chain::verify(&[before.whole()?, after.to_owned()])?;
+    let steps = chain::verify(&[before.whole()?, whole_lines(&after.output.text())])?;
     ensure!(steps > 40, "{steps}");
-    Ok(())
+    space.held()
 }
