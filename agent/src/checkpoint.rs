@@ -335,8 +335,8 @@ mod tests {
     use crate::pod::Pod;
     use crate::programs::Programs;
 
-    #[test]
-    fn nothing_is_begun_after_the_deadline() {
+    #[tokio::test]
+    async fn nothing_is_begun_after_the_deadline() {
         let dir = tempfile::tempdir().unwrap();
         let ran = dir.path().join("ran");
         let command = vec!["touch".to_owned(), ran.display().to_string()];
@@ -348,13 +348,9 @@ mod tests {
         let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
         let started = Started { root: -1, init, strays, resumed, stayed, hold, programs };
         let checkpointer = Checkpointer::new(&setup, started);
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let outcome = |deadline| runtime.block_on(checkpointer.checkpoint(deadline)).unwrap_err().to_string();
-        outcome(Instant::now() - Duration::from_secs(1));
-        // Also what was given up is over then.
-        let (later, of_late) = (Instant::now() + Duration::from_secs(20), ran.exists());
-        assert!(outcome(later).contains("no imageDir is configured"));
-        assert!(!of_late && ran.exists());
-        drop(runtime);
+        let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
+        assert!(late.is_err() && !ran.exists());
+        let in_time = checkpointer.checkpoint(Instant::now() + Duration::from_secs(20)).await;
+        assert!(in_time.unwrap_err().to_string().contains("no imageDir is configured") && ran.exists());
     }
 }

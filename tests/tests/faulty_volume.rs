@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
+use crik_tests::controller::{Controller, TestNode};
 use crik_tests::faulty::{Fault, Faults, Op};
+use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::shared::Shared;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, resumes, started, starts_fresh};
@@ -347,4 +350,30 @@ fn nothing_is_committed_that_a_loss_of_power_could_take() -> Result<()> {
 
 fn inode(volume: &Volume, name: &str) -> Result<u64> {
     Ok(std::fs::metadata(volume.path().join(name))?.ino())
+}
+
+#[test]
+fn a_periodic_commit_that_hangs_makes_the_agent_deaf_to_nothing() -> Result<()> {
+    let (volume, network) = (before()?.volume.faulty_copy()?, Network::new()?);
+    let controller = Controller::start(&[TestNode::ready("node-a")])?;
+    let pod = pod(&volume.volume)
+        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
+        .config("actOn: notice\ninterval: 2s")
+        .network(&network);
+    let mut running = settled(&pod)?;
+    volume.faulty.faults.hang_at(Op::Rename);
+    wait_for("the commit to hang", || volume.faulty.faults.hang().then_some(()))?;
+    controller.set_nodes(&[TestNode::ready("node-a").shutting_down()])?;
+    running.stderr.wait_for("a checkpoint is taken without a SIGTERM")?;
+    // In the midst of the checkpoint; the time is the case.
+    thread::sleep(Duration::from_secs(2));
+    let told = Instant::now();
+    running.signal(Signal::SIGTERM)?;
+    running.stdout.wait_for("goodbye")?;
+    let took = told.elapsed();
+    println!("the application got its SIGTERM within {took:?}");
+    ensure!(took < GRACE_PERIOD - RESERVE, "{took:?}\n{}", running.transcript());
+    volume.faulty.faults.clear();
+    ensure!(running.wait()? == 0, "{}", running.transcript());
+    Ok(())
 }

@@ -78,6 +78,7 @@ pub struct Faults {
 struct State {
     ops: Vec<(Op, u64)>,
     armed: Option<(usize, Fault)>,
+    hang_at: Option<Op>,
     bandwidth: Option<u64>,
     short_writes: bool,
 }
@@ -86,6 +87,11 @@ impl Faults {
     /// Counts anew, and lets the `n`-th operation from now fail; the first is 1. A [`Fault::Hang`] begins after it.
     pub fn arm(&self, n: usize, fault: Fault) {
         *self.state() = State { armed: Some((n, fault)), ..State::default() };
+    }
+
+    /// Counts anew, and lets the file system hang after the next `op`.
+    pub fn hang_at(&self, op: Op) {
+        *self.state() = State { hang_at: Some(op), ..State::default() };
     }
 
     /// Counts anew, and lets nothing fail.
@@ -135,6 +141,9 @@ impl Faults {
     pub(super) fn before(&self, op: Op, inode: u64) -> io::Result<()> {
         let mut state = self.state();
         state.ops.push((op, inode));
+        if state.hang_at == Some(op) {
+            (state.hang_at, state.armed) = (None, Some((state.ops.len(), Fault::Hang)));
+        }
         let Some((at, fault)) = state.armed else { return Ok(()) };
         let (now, after) = (state.ops.len() == at, state.ops.len() >= at);
         let errno = match fault {
