@@ -69,6 +69,8 @@ fn five_thousand_waiting_polls_are_answered_at_a_stop() -> Result<()> {
     let mut answered = BTreeMap::new();
     while answered.len() < POLLS {
         match swarm.answer(PATIENCE) {
+            // A poll's wait may be over before the stop.
+            Ok(answer) if answer.at < asked => {}
             Ok(answer) => {
                 ensure!(
                     answer.text.starts_with("HTTP/1.1 200") && answer.text.contains("\"state\":\"ready\"")
@@ -154,30 +156,6 @@ fn an_address_that_has_too_many_connections_is_told_so_and_others_are_served() -
     wait_for("room for the address", || {
         get(&controller.url("/v1/nodes/a")).is_ok_and(|answer| answer.status == 200).then_some(())
     })
-}
-
-#[test]
-fn a_client_that_reads_a_list_little_by_little_is_let_go() -> Result<()> {
-    let nodes: Vec<TestNode> = (0..20_000).map(|number| TestNode::ready(&format!("n{number}"))).collect();
-    let controller = Controller::start(&nodes)?;
-    // Little room on this side, and more lists than the kernel's buffers hold on the other.
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.set_recv_buffer_size(8 << 10)?;
-    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, controller.port())).into())?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    for _ in 0..10 {
-        stream.write_all(b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n")?;
-    }
-    controller.metric_becomes("crik_streams", 1.0)?;
-    let began = Instant::now();
-    // Quick enough for the kernel, which counts what is not read at all.
-    let ended = wait_for("the list to be given up", || {
-        let _ = stream.read(&mut [0; 1024]);
-        controller.metric("crik_streams").is_ok_and(|streams| streams < 0.5).then(Instant::now)
-    })?;
-    ensure!(ended.duration_since(began) > Duration::from_secs(20), "{:?}", ended.duration_since(began));
-    controller.metric_becomes("crik_connections", 1.0)
 }
 
 #[test]

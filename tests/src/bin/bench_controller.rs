@@ -238,11 +238,11 @@ fn timed(
     for round in 0..CHANGES {
         let number = round * 7919 % polls;
         let began = change(number, true)?;
-        let answer = swarm.answer(Duration::from_secs(30))?;
+        let answer = swarm.change(Duration::from_secs(30))?;
         ensure!(answer.name == node::name(number) && answer.text.contains("\"cordoned\""), "{}", answer.text);
         latencies.push(answer.at.saturating_duration_since(began).as_secs_f64() * 1000.0);
         change(number, false)?;
-        let back = swarm.answer(Duration::from_secs(30))?;
+        let back = swarm.change(Duration::from_secs(30))?;
         ensure!(back.name == node::name(number) && back.text.contains("\"ready\""), "{}", back.text);
     }
     latencies.sort_by(f64::total_cmp);

@@ -31,6 +31,8 @@ pub struct Answer {
     pub at: Instant,
     /// The whole of it, head and body.
     pub text: String,
+    /// Whether it tells another version than the poll knew: not at the end of the wait, and not at a stop.
+    pub changed: bool,
 }
 
 impl Swarm {
@@ -73,6 +75,20 @@ impl Swarm {
 }
 
 impl Swarm {
+    /// The next answer that tells of a change.
+    ///
+    /// # Errors
+    /// None comes within `patience`, or a connection was lost.
+    pub fn change(&mut self, patience: Duration) -> Result<Answer> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let answer = self.answer(deadline.saturating_duration_since(Instant::now()))?;
+            if answer.changed {
+                return Ok(answer);
+            }
+        }
+    }
+
     /// True unless all polls have ended and all that came of them was told.
     pub fn goes_on(&self) -> bool {
         !(self.answers.is_closed() && self.answers.is_empty())
@@ -130,8 +146,10 @@ impl Poll {
         }
         let (at, text) = (Instant::now(), String::from_utf8(text)?);
         let version = text.split("\"version\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        self.since = version.with_context(|| format!("no version in {text}"))?.to_owned();
-        Ok(Answer { name: self.name.clone(), at, text })
+        let version = version.with_context(|| format!("no version in {text}"))?.to_owned();
+        let changed = version != self.since;
+        self.since = version;
+        Ok(Answer { name: self.name.clone(), at, text, changed })
     }
 }
 
