@@ -1,6 +1,8 @@
 //! `make cluster-up`, `make cluster-down`: a real cluster of two nodes on this machine.
 
-use anyhow::{Result, bail};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
 use crik_tests::cluster::{hold, images};
 
 fn main() -> Result<()> {
@@ -17,7 +19,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Some("down") => hold::down(),
-        Some("hold") => hold::hold(),
+        Some("hold") => hold::hold(Path::new(&std::env::args().nth(2).context("where is the log?")?)),
         _ => bail!("usage: cluster up|down|images"),
     }
 }

@@ -20,9 +20,14 @@ pub const CGROUP: &str = "/crik-cluster";
 /// In it stands where the control plane keeps what it has.
 const CONTROL_PLANE: &str = "control-plane";
 
+/// The file that names the directory of the cluster's control plane.
+pub fn control_plane_file() -> PathBuf {
+    Path::new(DIRECTORY).join(CONTROL_PLANE)
+}
+
 /// The directory, removed when this is dropped.
 pub struct Directory {
-    _lock: File,
+    lock: File,
 }
 
 impl Directory {
@@ -37,7 +42,15 @@ impl Directory {
             .with_context(|| format!("another cluster has {DIRECTORY}; make cluster-down ends it"))?;
         sweep()?;
         fs::create_dir_all(path.join("volumes"))?;
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
+    }
+
+    /// The lock, which is held as long as one of its copies is, also when the directory is gone.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn lock(&self) -> Result<File> {
+        Ok(self.lock.try_clone()?)
     }
 
     /// Remembers where the control plane keeps what it has.
@@ -46,7 +59,7 @@ impl Directory {
     /// The disk is full.
     pub fn remember(&self, control_plane: &Path) -> Result<()> {
         let text = control_plane.to_string_lossy();
-        Ok(fs::write(Path::new(DIRECTORY).join(CONTROL_PLANE), text.as_bytes())?)
+        Ok(fs::write(control_plane_file(), text.as_bytes())?)
     }
 }
 
@@ -66,7 +79,7 @@ fn sweep() -> Result<()> {
     if !Path::new(DIRECTORY).exists() {
         return Ok(());
     }
-    let plane = fs::read_to_string(Path::new(DIRECTORY).join(CONTROL_PLANE)).unwrap_or_default();
+    let plane = fs::read_to_string(control_plane_file()).unwrap_or_default();
     let owned = [DIRECTORY, &plane].map(str::to_owned);
     let programs = [tool("kubelet")?, runtime()?.join("containerd")];
     let programs: Vec<PathBuf> =

@@ -12,6 +12,7 @@ pub mod images;
 mod logind;
 mod namespaces;
 mod node;
+pub mod process;
 mod program;
 mod runtime;
 mod settings;
@@ -29,8 +30,8 @@ use anyhow::{Context as _, Result};
 
 use self::addresses::{HOST, PODS};
 use self::bridge::Bridge;
-pub use self::directory::DIRECTORY;
 use self::directory::Directory;
+pub use self::directory::{DIRECTORY, control_plane_file};
 use self::images::Image;
 pub use self::node::Node;
 use self::node::{COUNT, name};
@@ -63,11 +64,16 @@ impl Cluster {
     /// # Errors
     /// There is another, or something does not start; the message has its last words.
     pub fn start() -> Result<Self> {
-        tool("kubelet")?;
-        runtime()?;
-        let images = images()?;
+        let images = prepare()?;
+        Self::start_in(Directory::new()?, &images)
+    }
+
+    /// Starts one likewise, for whoever has the directory already.
+    ///
+    /// # Errors
+    /// Something does not start; the message has its last words.
+    fn start_in(directory: Directory, images: &[Image]) -> Result<Self> {
         let began = Instant::now();
-        let directory = Directory::new()?;
         let bridge = Bridge::new()?;
         let plane = ControlPlane::start_with(&Setup {
             address: HOST.into(),
@@ -78,7 +84,7 @@ impl Cluster {
         let programs = programs(&plane)?;
         volumes::create(&plane)?;
         let nodes = start_nodes(&bridge, &plane)?;
-        import(&nodes, &images)?;
+        import(&nodes, images)?;
         let mut cluster =
             Self { nodes, _programs: programs, plane, bridge, took: Duration::ZERO, _directory: directory };
         cluster.wait_until_ready()?;
@@ -152,8 +158,10 @@ fn start_nodes(bridge: &Bridge, plane: &ControlPlane) -> Result<Vec<Node>> {
     })
 }
 
-/// The images of the repository, and the sandbox's.
-fn images() -> Result<Vec<Image>> {
+/// Builds what a cluster runs, which may take minutes: before it has anything. Returns the images of the repository, and
+/// the sandbox's.
+fn prepare() -> Result<Vec<Image>> {
+    tool("kubelet")?;
     let mut images = images::build_all(&images::RECIPES)?;
     images.push(Image::of_program(SANDBOX, &runtime()?.join("pause"))?);
     Ok(images)

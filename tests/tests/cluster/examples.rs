@@ -28,9 +28,11 @@ fn a_preempted_pod_of_a_job_counts_neither_as_done_nor_as_failed() -> Result<()>
     })?;
     let name = first["metadata"]["name"].as_str().context("no name")?;
     let index = first["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"].clone();
+    let before = space.follow(name)?;
     turn.cluster.kubectl(&["cordon", &node_of(&first)?])?;
     space.kubectl(&["delete", "pod", name])?;
     turn.cluster.kubectl(&["uncordon", &node_of(&first)?])?;
+    let before = before.whole()?;
     let next = wait_for("a pod in its place", || {
         let pods = space.pods("job-name=batch").ok()?;
         pods.into_iter().find(|pod| {
@@ -48,12 +50,26 @@ fn a_preempted_pod_of_a_job_counts_neither_as_done_nor_as_failed() -> Result<()>
     )?;
     let job = space.get("job", "batch")?;
     ensure!(job["status"]["failed"].as_u64().unwrap_or(0) == 0, "{}", job["status"]);
-    // Exactly once each: two results, and no pod has begun again.
-    let logs: Vec<String> = space.pods("job-name=batch")?.iter().map(|pod| log_of(&space, pod)).collect();
-    ensure!(logs.iter().filter(|log| log.contains(PRIMES)).count() == 2, "{logs:?}");
-    let resumed = log_of(&space, &next);
-    ensure!(!resumed.contains("the application starts fresh"), "{resumed}");
-    Ok(())
+    // Each segment exactly once, by the two pods of one index as by the one pod of the other.
+    for pod in space.pods("job-name=batch")? {
+        let moved = pod["metadata"]["uid"] == next["metadata"]["uid"];
+        let log = if moved { before.clone() } else { String::new() } + &log_of(&space, &pod);
+        let (counted, results) = (counted(&log), log.matches(PRIMES).count());
+        ensure!(results == 1, "{results} results in\n{log}");
+        ensure!(counted.iter().copied().eq(segments()), "not each segment once, in order: {counted:?}");
+    }
+    space.held()
+}
+
+/// Up to where a log says that it has counted, line by line.
+fn counted(log: &str) -> Vec<u64> {
+    let ends = log.lines().filter_map(|line| line.split_once(" primes below ")?.1.parse().ok());
+    ends.collect()
+}
+
+/// The ends of all segments, in the order in which `primes.py` counts them.
+fn segments() -> impl Iterator<Item = u64> {
+    (2..100_000_000).step_by(1 << 16).map(|low| (low + (1 << 16)).min(100_000_000))
 }
 
 fn log_of(space: &Space, pod: &Value) -> String {
@@ -68,17 +84,21 @@ fn redis_keeps_its_data_in_memory() -> Result<()> {
     let pod = space.running("redis-0", None)?;
     let cli = |words: &[&str]| space.kubectl(&[&["exec", "redis-0", "--", "redis-cli"], words].concat());
     wait_for("redis to answer", || cli(&["ping"]).ok().filter(|answer| answer.trim() == "PONG"))?;
-    cli(&["debug", "populate", "100000"]).ok();
+    let fill = "for i = 1, 100000 do redis.call('set', i, i) end return redis.call('dbsize')";
+    let keys = cli(&["eval", fill, "0"])?;
+    ensure!(keys.trim() == "100000", "{keys}");
     cli(&["set", "who", "the one before"])?;
-    let keys = cli(&["dbsize"])?;
     preempt(&space, &pod)?;
     wait_for("redis to answer", || cli(&["ping"]).ok().filter(|answer| answer.trim() == "PONG"))?;
     ensure!(cli(&["get", "who"])?.trim() == "the one before");
-    ensure!(cli(&["dbsize"])? == keys);
+    let keys = cli(&["dbsize"])?;
+    ensure!(keys.trim() == "100001", "{keys}");
+    ensure!(cli(&["get", "77777"])?.trim() == "77777");
     // By its service too, which the next pod answers.
     let by_name =
         || cli(&["-h", "redis", "get", "who"]).ok().filter(|answer| answer.trim() == "the one before");
-    wait_for("redis to answer by its service's name", by_name).map(drop)
+    wait_for("redis to answer by its service's name", by_name)?;
+    space.held()
 }
 
 #[test]
@@ -110,7 +130,7 @@ fn a_training_run_that_is_moved_has_the_weights_of_one_that_is_not() -> Result<(
     let digest = |log: &str| log.lines().find_map(|line| Some(line.strip_prefix("result: ")?.to_owned()));
     let plain = result(&space, "job-name=plain")?;
     ensure!(digest(&moved) == digest(&plain), "{:?} {:?}", digest(&moved), digest(&plain));
-    Ok(())
+    space.held()
 }
 
 /// The log of the last pod, when it has a result.

@@ -12,21 +12,51 @@ use crate::{Turn, logs, node_of, preempt, turn};
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
 #[test]
-fn the_controllers_pods_are_deleted_while_an_agent_follows_its_node() -> Result<()> {
+fn the_controllers_pods_are_deleted_while_a_pod_is_preempted() -> Result<()> {
     let turn = turn()?;
     let space = turn.space("nobody")?;
     space.apply(&Workload::new("job", &COMMAND).stateful_set(1))?;
     let pod = space.running("job-0", None)?;
     let before = space.follow("job-0")?;
     before.output.wait_for_lines(40)?;
-    let controllers = ["--namespace", "crik", "delete", "pods", "--all", "--grace-period=1", "--wait=false"];
-    turn.cluster.kubectl(&controllers)?;
+    controllers(&turn, &["delete", "pods", "--all", "--grace-period=1", "--wait=false"])?;
     preempt(&space, &pod)?;
     let before = before.whole()?;
-    ensure!(before.contains("a checkpoint is taken"), "{before}");
+    // Whoever of them was there last, or nobody.
+    let known = format!("a checkpoint is taken: node {} is cordoned", node_of(&pod)?);
+    let unknown = before.contains("a checkpoint is taken: ") && before.contains("; onUnknown is checkpoint");
+    ensure!(before.contains(&known) || unknown, "{before}");
     logs(&space, "job-0", "restored generation 00000001")?;
-    let rollout = ["--namespace", "crik", "rollout", "status", "deployment/crik-controller", "--timeout=60s"];
-    turn.cluster.kubectl(&rollout).map(drop)
+    controllers(&turn, &ROLLOUT)?;
+    space.held()
+}
+
+#[test]
+fn an_agent_finds_the_controllers_that_came_after_those_that_it_followed() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("others")?;
+    // Whoever finds nobody takes no checkpoint.
+    let workload = Workload::new("job", &COMMAND).config("onUnknown: terminate");
+    space.apply(&workload.stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let before = space.follow("job-0")?;
+    before.output.wait_for_lines(40)?;
+    // It returns when all of them are gone.
+    controllers(&turn, &["delete", "pods", "--all", "--grace-period=1"])?;
+    controllers(&turn, &ROLLOUT)?;
+    preempt(&space, &pod)?;
+    let before = before.whole()?;
+    let decision = format!("a checkpoint is taken: node {} is cordoned", node_of(&pod)?);
+    ensure!(before.contains(&decision), "{decision:?} is not in\n{before}");
+    logs(&space, "job-0", "restored generation 00000001")?;
+    space.held()
+}
+
+const ROLLOUT: [&str; 4] = ["rollout", "status", "deployment/crik-controller", "--timeout=60s"];
+
+/// Runs kubectl in the controller's namespace.
+fn controllers(turn: &Turn, args: &[&str]) -> Result<()> {
+    turn.cluster.kubectl(&[&["--namespace", "crik"], args].concat()).map(drop)
 }
 
 #[test]
@@ -61,7 +91,8 @@ fn the_api_server_is_away_while_a_pod_is_preempted() -> Result<()> {
     turn.cluster.kubectl(&["delete", "node", &name])?;
     let successor = space.running("job-0", Some(&pod))?;
     ensure!(node_of(&successor)? != name);
-    logs(&space, "job-0", "restored generation 00000001").map(drop)
+    logs(&space, "job-0", "restored generation 00000001")?;
+    space.held()
 }
 
 /// Where the controller's pods listen; this machine has routes to them.

@@ -22,6 +22,35 @@ fn commands() -> Result<Vec<String>> {
     Ok(lines.map(str::to_owned).collect())
 }
 
+/// Removes the counter from the namespace that all share, also when a command in between fails.
+struct Counter<'a>(&'a Cluster);
+
+impl Drop for Counter<'_> {
+    fn drop(&mut self) {
+        let delete = "kubectl delete -f deploy/examples/counter/counter.yaml --ignore-not-found --wait=false";
+        if let Err(error) = shell(self.0, delete) {
+            eprintln!("the counter is left behind: {error:#}");
+        }
+    }
+}
+
+/// The variables that the lines before have set, as each line has a shell of its own.
+#[derive(Default)]
+struct Session(String);
+
+impl Session {
+    /// Runs a line, with the variables of those before.
+    fn run(&mut self, cluster: &Cluster, line: &str) -> Result<String> {
+        let said = shell(cluster, &format!("{}{line}", self.0))?;
+        if let Some((name, _)) = line.split_once("=$(") {
+            let value = shell(cluster, &format!("{line}; echo ${name}"))?;
+            ensure!(!value.trim().is_empty(), "{line} sets nothing");
+            self.0 += &format!("{name}='{}'; ", value.trim());
+        }
+        Ok(said)
+    }
+}
+
 /// What the counter has counted.
 fn counts(log: &str) -> Vec<u64> {
     log.lines().filter_map(|line| line.parse().ok()).collect()
@@ -57,7 +86,8 @@ fn every_image_that_it_builds_is_one_that_is_tested() -> Result<()> {
 #[test]
 fn a_counter_goes_on_at_another_node() -> Result<()> {
     let turn = turn()?;
-    let mut seen = Vec::new();
+    let (mut seen, mut session) = (Vec::new(), Session::default());
+    let _counter = Counter(&turn.cluster);
     // What comes before is what every test here begins with.
     let commands = commands()?;
     let rest = commands.iter().skip_while(|line| !line.starts_with("helm install ")).skip(1);
@@ -66,18 +96,21 @@ fn a_counter_goes_on_at_another_node() -> Result<()> {
             // Who reads it looks again if nothing is there yet.
             let wanted = if seen.is_empty() { "" } else { "restored generation 00000001" };
             let there = |said: &String| !counts(said).is_empty() && said.contains(wanted);
-            let counted = || shell(&turn.cluster, line).ok().filter(there);
+            let counted = || session.run(&turn.cluster, line).ok().filter(there);
             seen.push(wait_for("the counter's log", counted)?);
         } else {
-            shell(&turn.cluster, line)?;
+            session.run(&turn.cluster, line)?;
         }
     }
-    shell(&turn.cluster, "kubectl delete -f deploy/examples/counter/counter.yaml --wait=false")?;
     ensure!(seen.len() == 2, "two looks at the log were expected: {seen:?}");
     let (before, after) = (counts(&seen[0]), counts(&seen[1]));
     let (last, first) =
         (before.last().context("it did not count")?, after.first().context("it does not go on")?);
     ensure!(seen[1].contains("restored generation 00000001"), "{}", seen[1]);
     ensure!(first > last, "it counted to {last} before and begins with {first} after");
+    for node in turn.cluster.nodes() {
+        let spec = shell(&turn.cluster, &format!("kubectl get node {} -o jsonpath={{.spec}}", node.name()))?;
+        ensure!(!spec.contains("unschedulable"), "{} is left cordoned: {spec}", node.name());
+    }
     Ok(())
 }

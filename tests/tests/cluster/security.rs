@@ -5,7 +5,7 @@ use crik_tests::chain;
 use crik_tests::cluster::{Space, Workload};
 use serde_json::{Value, json};
 
-use crate::{logs, preempt, turn};
+use crate::{logs, preempt, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
@@ -19,8 +19,7 @@ fn survives(space: &Space, workload: &Workload) -> Result<()> {
     logs(space, "job-0", "restored generation 00000001")?;
     let after = space.follow("job-0")?;
     after.output.wait_for_lines(40)?;
-    let (before, after) = (before.whole()?, after.output.text());
-    chain::verify(&[before, after[..after.rfind('\n').map_or(0, |end| end + 1)].to_owned()]).map(drop)
+    chain::verify(&[before.whole()?, whole_lines(&after.output.text())]).map(drop)
 }
 
 #[test]
@@ -34,16 +33,21 @@ fn two_capabilities_and_no_other_and_a_read_only_root_file_system() -> Result<()
             "seccompProfile": {"type": "Unconfined"},
         });
     };
-    survives(&turn.space("hardened")?, &Workload::new("job", &COMMAND).container(hardened))
+    let space = turn.space("hardened")?;
+    survives(&space, &Workload::new("job", &COMMAND).container(hardened))?;
+    space.held()
 }
 
 #[test]
 fn a_user_namespace_of_its_own() -> Result<()> {
     let turn = turn()?;
-    survives(
-        &turn.space("userns")?,
-        &Workload::new("job", &COMMAND).with(|pod| pod["hostUsers"] = json!(false)),
-    )
+    let space = turn.space("userns")?;
+    survives(&space, &Workload::new("job", &COMMAND).with(|pod| pod["hostUsers"] = json!(false)))?;
+    // A kubelet that does not know the field would leave the pod among this machine's users.
+    let map = space.kubectl(&["exec", "job-0", "--", "cat", "/proc/self/uid_map"])?;
+    let ids: Vec<u64> = map.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    ensure!(ids.first() == Some(&0) && ids.get(1).is_some_and(|outside| *outside != 0), "{map}");
+    space.held()
 }
 
 #[test]
@@ -62,5 +66,6 @@ fn under_a_seccomp_profile_it_says_at_its_start_that_there_will_be_no_checkpoint
     preempt(&space, &pod)?;
     let said = said.whole()?;
     ensure!(said.contains("goodbye"), "the program got no SIGTERM:\n{said}");
-    logs(&space, "job-0", "the application starts fresh").map(drop)
+    logs(&space, "job-0", "the application starts fresh")?;
+    space.held()
 }

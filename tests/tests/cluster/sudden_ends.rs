@@ -1,11 +1,12 @@
 //! Containers that the kubelet or the kernel ends.
 
 use anyhow::{Result, ensure};
+use crik_tests::chain;
 use crik_tests::cluster::{Space, Workload};
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
-use crate::{logs, turn};
+use crate::{logs, turn, whole_lines};
 
 /// Waits until a pod's container was started again, and returns why it had ended.
 fn restarted(space: &Space, pod: &str) -> Result<Value> {
@@ -24,14 +25,19 @@ fn a_container_out_of_memory_goes_on_from_its_last_checkpoint() -> Result<()> {
     let limited = |container: &mut Value| container["resources"] = json!({"limits": {"memory": "96Mi"}});
     space.apply(&workload.container(limited).stateful_set(1))?;
     space.running("greedy-0", None)?;
-    logs(&space, "greedy-0", "generation 00000001 is durable")?;
+    let before = space.follow("greedy-0")?;
+    before.output.wait_for("generation 00000001 is durable")?;
     // The agent passes on every signal; this one makes the program take more than there is.
     space.kubectl(&["exec", "greedy-0", "--", "sh", "-c", "kill -USR1 1"])?;
     let ended = restarted(&space, "greedy-0")?;
     ensure!(ended["reason"] == "OOMKilled" || ended["exitCode"] == 137, "{ended}");
     let log = logs(&space, "greedy-0", "restored generation")?;
     ensure!(!log.contains("starts fresh"), "{log}");
-    Ok(())
+    let after = space.follow("greedy-0")?;
+    after.output.wait_for_lines(40)?;
+    let steps = chain::verify_repeated(&whole_lines(&before.whole()?), &whole_lines(&after.output.text()))?;
+    ensure!(steps > 0, "no step");
+    space.held()
 }
 
 #[test]
@@ -57,5 +63,6 @@ fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
     // The node is well, so the program gets its SIGTERM, and the state that made it sick is not resumed.
     ensure!(before.contains("goodbye"), "{before}");
     ensure!(!before.contains("a checkpoint is taken"), "{before}");
-    logs(&space, "sick-0", "the application starts fresh").map(drop)
+    logs(&space, "sick-0", "the application starts fresh")?;
+    space.held()
 }
