@@ -123,7 +123,7 @@ fn it_can_be_turned_off() -> Result<()> {
 #[test]
 fn a_right_to_write_them_that_is_missing_is_named_and_does_no_harm() -> Result<()> {
     let cluster = Cluster::new()?;
-    cluster.plane.set_controllers_verbs(&json!(["get", "list", "watch"]))?;
+    cluster.plane.forbid_events()?;
     let controller = cluster.controller(&[])?;
     cluster.plane.shut_down("a")?;
     controller.becomes("a", NodeState::ShuttingDown)?;

@@ -68,9 +68,18 @@ impl ControlPlane {
     /// # Errors
     /// The API server refuses.
     pub fn set_controllers_verbs(&self, verbs: &Value) -> Result<()> {
-        let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/crik-controller";
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/crik-crik-controller";
         let rules = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": verbs}]);
         let rules = if verbs.as_array().is_some_and(Vec::is_empty) { json!([]) } else { rules };
         self.api().patch(path, PatchKind::Merge, &json!({"rules": rules})).map(drop)
+    }
+
+    /// Takes the controller's right to write Events.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub fn forbid_events(&self) -> Result<()> {
+        let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles/crik-crik-controller";
+        self.api().patch(path, PatchKind::Merge, &json!({"rules": []})).map(drop)
     }
 }
