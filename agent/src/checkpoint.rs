@@ -11,8 +11,7 @@ use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::commit::Past;
-use crate::criu::Leave;
+use crate::criu_dump::Leave;
 use crate::defect::{contained, contained_now};
 use crate::dump_progress::{Progress, watch};
 use crate::fault::{Point, reach};
@@ -21,14 +20,15 @@ use crate::hold::{Hold, Wish};
 use crate::identity::Identity;
 use crate::image_dir::{Generation, ImageDir};
 use crate::last_call::LastCall;
-use crate::logging::whole_ms;
 use crate::manifest::{self, Manifest};
+use crate::retention::Past;
 use crate::retry::Retries;
 use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
 use crate::tree::Snapshot;
+use crate::units::whole_ms;
 use crate::until::{Limits, until};
-use crate::{commit, criu, hooks, limits, pace, room, speed, when};
+use crate::{commit, criu, criu_version, digest, hooks, layout, limits, pace, retention, speed, units};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -163,7 +163,7 @@ impl Checkpointer {
             hooks::run("preCheckpoint", this.setup.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
             let bytes = Snapshot::take().tree(this.started.root).private_bytes();
-            room::make(&hold, bytes, this.started.resumed)?;
+            retention::make_room(&hold, bytes, this.started.resumed)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
             Ok(Staging::new(&hold, purpose))
@@ -191,8 +191,8 @@ impl Checkpointer {
             None => Ok(()),
             Some(needed) => Err(anyhow!(
                 "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
-                room::bytes(bytes),
-                room::bytes(speed as u64)
+                units::bytes(bytes),
+                units::bytes(speed as u64)
             )),
         }
     }
@@ -263,9 +263,9 @@ impl Checkpointer {
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
-            created_at: when::now(),
+            created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref())
+            identity: Identity::here(&self.setup.command, criu_version::version()?, pod.node.as_deref())
                 .with_programs(self.started.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,
@@ -273,7 +273,7 @@ impl Checkpointer {
             extra_paths: staged.extra_paths,
             monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
             durations_ms: staged.durations_ms,
-            files: manifest::Files::new(),
+            files: digest::Files::new(),
             extra: None,
             image_dir: self.setup.config.image_dir.clone(),
             went_on: purpose != Purpose::Stop,
@@ -286,7 +286,7 @@ impl Checkpointer {
         Some(spawn_blocking(move || {
             let _inside = staging.enter();
             if let Ok(log) = criu::last_log()
-                && staging.path().join("criu").exists()
+                && staging.path().join(layout::IMAGES).exists()
             {
                 staging.keep_log(limits::DUMP_LOG, &log);
             }
@@ -313,7 +313,7 @@ fn tell_committed(committed: &Manifest, took: Duration) {
 }
 
 fn tell_frozen(staged: &Staged, took: Duration) {
-    let pause = staged.durations_ms.get(freeze::PAUSE);
+    let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(
         step = "freeze",
         processes = staged.tree.processes,

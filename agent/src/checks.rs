@@ -1,55 +1,24 @@
 //! Says at start-up what would make a checkpoint fail, so that nobody learns it at the preemption.
 
-use std::fs;
 use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::criu;
+use crate::capabilities::{Capability, effective, field, status};
 use crate::image_dir::ImageDir;
-use crate::stdio::StdioMap;
-
-/// A capability, by its bit in capabilities(7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Capability {
-    /// Reads other processes' memory and registers.
-    SysPtrace = 19,
-    /// Nearly everything.
-    SysAdmin = 21,
-    /// Sets clocks, those of time namespaces too.
-    SysTime = 25,
-    /// Gives processes their ids back.
-    CheckpointRestore = 40,
-}
-
-/// True if this process has `capability`.
-pub fn has(capability: Capability) -> bool {
-    effective(&status()) & 1 << capability as u32 != 0
-}
+use crate::{criu_version, stdio};
 
 /// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
 pub fn obstacles(image_dir: &Path) -> Vec<String> {
     let status = status();
     let mut found = missing_capabilities(effective(&status));
     found.extend(seccomp(&status));
-    found.extend(criu::version().err().map(|error| error.to_string()));
+    found.extend(criu_version::version().err().map(|error| error.to_string()));
     found.extend(volume(image_dir));
-    found.extend(StdioMap::current().unfreezable().into_iter().map(|stream| {
+    found.extend(stdio::unfreezable(&stdio::current()).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found
-}
-
-fn status() -> String {
-    fs::read_to_string("/proc/self/status").unwrap_or_default()
-}
-
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
-}
-
-fn effective(status: &str) -> u64 {
-    field(status, "CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
 }
 
 fn missing_capabilities(effective: u64) -> Vec<String> {

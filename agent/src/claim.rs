@@ -10,9 +10,10 @@ use thiserror::Error;
 use crate::durable::to_json;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
-use crate::image_dir::{Generation, ImageDirError, io_at};
+use crate::image_dir::Generation;
+use crate::image_dir_error::{ImageDirError, io_at};
 use crate::pod::Pod;
-use crate::{beneath, limits, when};
+use crate::{beneath, limits, units};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl Claim {
         account.attempts.push(Attempt {
             host: pod.host.clone(),
             node: pod.node.clone(),
-            at: when::now(),
+            at: units::now(),
             outcome: None,
             interrupted: false,
         });

@@ -3,7 +3,9 @@
 //! `imageDir`, `nodeStateServerURL`, `additionalPaths` and `inotifyIncompatiblePaths` are the Go program's keys and
 //! mean what they meant there. Every other key is optional.
 
+mod access;
 mod check;
+mod node_states;
 mod problem;
 mod values;
 mod words;
@@ -15,11 +17,12 @@ use std::{env, fs, io};
 use crik_api::NodeState;
 use serde::Deserialize;
 
-use crate::node_state::server::Access;
-
+pub use access::{Access, parse_url};
+use node_states::node_states;
+pub use node_states::notice_states;
 pub use problem::ConfigError;
 use problem::Problem;
-use values::{duration, expand, node_states, some_duration};
+use values::{duration, expand, some_duration};
 pub use words::{ActOn, ExitCode, Hook, Hooks, OnClaimed, OnFailure, OnRestoreFailure, OnUnknown};
 
 /// What `crik run` is told by its file.

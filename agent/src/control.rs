@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::dump_progress::Progress;
-use crate::limits;
 use crate::manifest::Manifest;
+use crate::{limits, manifest};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ impl Answer {
         Self::Committed(Committed {
             generation: manifest.generation.0,
             bytes: manifest.total_bytes(),
-            pause_ms: manifest.durations_ms.get(crate::freeze::PAUSE).copied(),
+            pause_ms: manifest.durations_ms.get(manifest::PAUSE).copied(),
         })
     }
 

@@ -4,14 +4,16 @@
 //! what is still in the page cache. To follow the files already while CRIU writes them was tried and made the dump
 //! itself slower by a third, since both fight for the same pages.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::manifest::{FileFacts, Files};
-use crate::{limits, members};
+use serde::{Deserialize, Serialize};
+
+use crate::{layout, limits};
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it.
 ///
@@ -35,7 +37,7 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
 /// modes with which they are put back.
 fn sync(dir: &Path, path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
-    if path.starts_with(dir.join(members::IMAGES)) {
+    if path.starts_with(dir.join(layout::IMAGES)) {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     file.sync_all()
@@ -125,6 +127,18 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) ->
         }
     }
     Ok(())
+}
+
+/// The facts of files by their path relative to the generation.
+pub type Files = BTreeMap<String, FileFacts>;
+
+/// A file of the generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFacts {
+    /// Size in bytes.
+    pub size: u64,
+    /// BLAKE3 of its contents, in hexadecimal.
+    pub blake3: String,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::pace::{self, Pace};
-use crate::{limits, room};
+use crate::{layout, limits, units};
 
 /// How far a dump is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub async fn watch(
     deadline: Instant,
     progress: &watch::Sender<Progress>,
 ) -> Error {
-    let (began, written) = (Instant::now(), follow(staging.join("criu")));
+    let (began, written) = (Instant::now(), follow(staging.join(layout::IMAGES)));
     let (mut told, mut lately) = (began, Lately::new(began));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -59,8 +59,8 @@ fn too_slow(written: u64, expected: u64, needed: Duration, left: Duration) -> Er
     anyhow!(
         "the volume is too slow: {} of {} are written, the rest would take {needed:.0?}, and {left:.0?} are left; raise \
          gracePeriod or use a faster volume",
-        room::bytes(written),
-        room::bytes(expected)
+        units::bytes(written),
+        units::bytes(expected)
     )
 }
 
@@ -70,9 +70,9 @@ fn tell(pace: &Pace) {
         written = pace.written,
         expected = pace.expected,
         "{} of about {} are written, {}/s of late",
-        room::bytes(pace.written),
-        room::bytes(pace.expected),
-        room::bytes(pace.recent as u64)
+        units::bytes(pace.written),
+        units::bytes(pace.expected),
+        units::bytes(pace.recent as u64)
     );
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::durable::to_json;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
-use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::image_dir::{Generation, ImageDir};
+use crate::image_dir_error::{ImageDirError, io_at};
 use crate::{beneath, limits};
 
 /// The mark that the workload finished by itself or shut down in order.

@@ -1,6 +1,7 @@
 //! Finds what a start may resume.
 
-use crate::image_dir::{Generation, ImageDir, ImageDirError};
+use crate::image_dir::{Generation, ImageDir};
+use crate::image_dir_error::ImageDirError;
 
 /// The rungs of the ladder: the committed generations, newest first, without those that an end has closed.
 ///

@@ -11,20 +11,18 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
-use crate::criu::{self, CriuError, Hook, Leave, Pause};
+use crate::criu_dump::{self, Leave};
+use crate::criu_error::CriuError;
+use crate::criu_pause::{Hook, Pause};
 use crate::extra_files::{self, CopyError};
 use crate::fault::{Point, reach};
-use crate::image_dir::ImageDirError;
+use crate::image_dir_error::ImageDirError;
 use crate::last_call::LastCall;
-use crate::logging::whole_ms;
-use crate::manifest::{Cgroups, TreeFacts};
 use crate::staging::Staging;
-use crate::stdio::StdioMap;
 use crate::tree::{Snapshot, Tree};
-use crate::{adopt, cgroups, limits};
-
-/// The name of the duration for which a tree that goes on was frozen.
-pub const PAUSE: &str = "pause";
+use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::units::whole_ms;
+use crate::{adopt, cgroups, criu, layout, limits, manifest, stdio};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -132,8 +130,8 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     refuse_strays(&request.strays)?;
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
-    let images = make_directory(&staging.join("criu"))?;
-    let files = make_directory(&staging.join("files"))?;
+    let images = make_directory(&staging.join(layout::IMAGES))?;
+    let files = make_directory(&staging.join(layout::FILES))?;
     if request.last_call.is_closed() {
         return Err(FreezeError::TooLate);
     }
@@ -142,7 +140,7 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, files, &frozen));
+    let outcome = criu_dump::dump(request.root, &images, request.leave, hook(request, files, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -155,9 +153,9 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
-    staged.durations_ms.insert("dump".to_owned(), whole_ms(began.elapsed()));
+    staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
     if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
-        staged.durations_ms.insert(PAUSE.to_owned(), whole_ms(since.elapsed()));
+        staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
     }
     Ok((stopped, staged))
 }
@@ -193,7 +191,7 @@ fn stage(request: &Request, files: &Path) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
-        stdio: StdioMap::current(),
+        stdio: stdio::current(),
         cgroups: cgroups::of(&tree),
         extra_paths: extra_files::save(&request.additional_paths, files)?,
         durations_ms: BTreeMap::new(),

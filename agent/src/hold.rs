@@ -28,9 +28,10 @@ use crate::durable::{create_durably, ignore_missing, remove_tree, sync_directory
 use crate::fault::{Point, reach};
 use crate::heartbeat::Heartbeat;
 use crate::holder::{self, Holder, Seen};
-use crate::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::image_dir::{Generation, ImageDir};
+use crate::image_dir_error::{ImageDirError, io_at};
 use crate::pod::Pod;
-use crate::{limits, when};
+use crate::{limits, units};
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]
@@ -249,7 +250,7 @@ fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDir
     let holder = Holder {
         pod: wish.pod.clone(),
         nonce: nonce.to_owned(),
-        since: when::now(),
+        since: units::now(),
         expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
     };
     let written = create_durably(&new.join(holder::HOLDER), &to_json(&holder))

@@ -83,7 +83,7 @@ fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Res
 fn command(hook: &Hook, variables: &[(&str, String)]) -> Command {
     let mut command = Command::new(hook.command.first().map_or("", String::as_str));
     command.args(hook.command.iter().skip(1)).process_group(0);
-    command.env_remove(crate::criu::CONFIG_VARIABLE);
+    command.env_remove(limits::CRIU_CONFIG_VARIABLE);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     // Standard output is the application's.
     command.stdin(Stdio::null()).stdout(standard_error()).stderr(Stdio::inherit());

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::checkpoint::Checkpointer;
 use crate::hold::Hold;
 use crate::manifest::Manifest;
-use crate::{checks, commit, room, speed};
+use crate::{checks, retention, speed, units};
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.
@@ -33,7 +33,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
 /// Removes superfluous generations.
 pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     let keep = checkpointer.setup.config.keep_generations;
-    if let Err(error) = commit::retain(hold, checkpointer.past(), keep) {
+    if let Err(error) = retention::retain(hold, checkpointer.past(), keep) {
         tracing::warn!("older generations cannot be removed: {error}");
     }
 }
@@ -41,7 +41,7 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
 fn tell(speed: Option<f64>) {
     match speed {
         Some(speed) => {
-            tracing::info!(step = "check", "the volume takes about {}/s", room::bytes(speed as u64))
+            tracing::info!(step = "check", "the volume takes about {}/s", units::bytes(speed as u64))
         }
         None => tracing::warn!(step = "check", "the volume cannot be written"),
     }

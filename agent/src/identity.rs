@@ -6,7 +6,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::CriuVersion;
-use crate::programs::{self, Facts};
+use crate::program_digests::{self, Facts};
 
 /// The facts that decide whether an image can be resumed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Identity {
             let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
             return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
         }
-        self.lacking(here).or_else(|| programs::changed(&self.programs))
+        self.lacking(here).or_else(|| program_digests::changed(&self.programs))
     }
 
     /// CRIU compares too, but only at the restore, without naming what is missing, and a few instructions less.

@@ -16,9 +16,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::durable::{ignore_missing, remove_tree, sync_directory};
+use crate::image_dir_error::{ImageDirError, io_at};
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,43 +41,6 @@ impl std::fmt::Display for Generation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:08}", self.0)
     }
-}
-
-/// Why the image directory cannot be used.
-#[derive(Debug, Error)]
-pub enum ImageDirError {
-    /// What should hold the image directory is not there.
-    #[error("imageDir {path}: {parent} does not exist; mount the checkpoint volume there")]
-    NoParent {
-        /// The image directory.
-        path: PathBuf,
-        /// The directory that is missing.
-        parent: PathBuf,
-    },
-    /// Another pod took the image directory over, since this one gave no sign of life for too long.
-    #[error("the image directory is held by {0} now, which took it over; nothing more is written from here")]
-    Lost(String),
-    /// A part of it leads elsewhere.
-    #[error("{0} is a symbolic link, and crik follows none there; remove it")]
-    Link(PathBuf),
-    /// It is there, but nothing of crik's is in it.
-    #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
-    Foreign(PathBuf),
-    /// An operation on the volume failed.
-    #[error("cannot {what} {path}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-/// Gives an I/O error its operation and path.
-pub fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> ImageDirError + 'p {
-    move |source| ImageDirError::Io { what, path: path.into(), source }
 }
 
 /// What earlier releases left directly in the image directory: a dump that was not committed, and generations whose

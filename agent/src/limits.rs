@@ -243,3 +243,6 @@ pub const METADATA_MAX_BYTES: u64 = 64 << 20;
 
 /// The page size in which CRIU counts on all machines that it runs on by default.
 pub const PAGE_BYTES: u64 = 4096;
+
+/// The environment variable by which CRIU finds its configuration file (criu(8)).
+pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";

@@ -1,11 +1,10 @@
 //! The log: one line for each step of a story, on standard error.
 
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::LogFormat;
+use clap::ValueEnum;
 
 /// Installs the log for the whole process. `debug` shows our own debug lines, never those of libraries.
 pub fn init(format: LogFormat, debug: bool) {
@@ -17,7 +16,11 @@ pub fn init(format: LogFormat, debug: bool) {
     }
 }
 
-/// A duration as logs and manifests give it: in whole milliseconds.
-pub fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; coloured on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
 }

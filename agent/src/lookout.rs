@@ -7,10 +7,10 @@ use crik_api::NodeState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{ActOn, Config};
+use crate::config::{ActOn, Config, notice_states};
 use crate::limits;
 use crate::node_state::{Knowledge, Node};
-use crate::notice::{Judge, Notice, states};
+use crate::notice::{Judge, Notice};
 
 /// Waits for notice.
 pub struct Lookout(Option<Watch>);
@@ -34,7 +34,7 @@ impl Lookout {
         let node = node.filter(|_| config.act_on == ActOn::Notice);
         Self(node.map(|node| Watch {
             news: node.news(),
-            judge: Judge::new(states(&config.checkpoint_on), stayed),
+            judge: Judge::new(notice_states(&config.checkpoint_on), stayed),
             failed: None,
         }))
     }

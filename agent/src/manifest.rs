@@ -7,18 +7,25 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::digest::Files;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
 use crate::members::Members;
-use crate::sign::{self, Key};
-use crate::stdio::StdioMap;
-use crate::{beneath, limits};
+use crate::sign::Key;
+use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::{beneath, layout, limits};
 
 /// The version of the manifest that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 
-/// File name of the manifest in its generation.
-pub const FILE_NAME: &str = "manifest.json";
+/// In `durations_ms`: how long the dump took.
+pub const DUMP: &str = "dump";
+
+/// In `durations_ms`: how long it took to make it durable.
+pub const DURABLE: &str = "durable";
+
+/// In `durations_ms`: for how long a tree that goes on was frozen.
+pub const PAUSE: &str = "pause";
 
 /// The manifest. It is written last, so a generation that has one has everything else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,44 +65,6 @@ pub struct Manifest {
     /// tell, and of theirs it is taken that it ended.
     #[serde(default)]
     pub went_on: bool,
-}
-
-/// The facts of files by their path relative to the generation.
-pub type Files = BTreeMap<String, FileFacts>;
-
-/// What is known of the frozen tree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TreeFacts {
-    /// Process id of its root, our init.
-    pub root: i32,
-    /// The init's program, which the tree has mapped.
-    pub init: PathBuf,
-    /// Number of processes.
-    pub processes: usize,
-    /// Resident memory of all of them, in bytes; shared pages count in each.
-    pub resident_bytes: u64,
-    /// True when the root has adopted a process, so that a restore must help CRIU to keep it in the tree.
-    pub orphans: bool,
-}
-
-/// A file of the generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileFacts {
-    /// Size in bytes.
-    pub size: u64,
-    /// BLAKE3 of its contents, in hexadecimal.
-    pub blake3: String,
-}
-
-/// Control group facts for re-pointing files of one pod to those of the next.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Cgroups {
-    /// `/proc/self/cgroup` of the agent.
-    pub own: String,
-    /// Files below `/sys/fs/cgroup` that the tree had open.
-    pub open_files: Vec<PathBuf>,
 }
 
 /// Why a manifest cannot be used.
@@ -141,9 +110,9 @@ impl Manifest {
     /// # Errors
     /// Whatever makes the generation unusable; the message completes «generation N is skipped: …».
     pub fn read(dir: &Path, generation: Generation, key: Option<&Key>) -> Result<Self, ManifestError> {
-        let bytes = read_bounded(dir, FILE_NAME)?;
+        let bytes = read_bounded(dir, layout::MANIFEST)?;
         if let Some(key) = key {
-            let signature = read_bounded(dir, sign::FILE_NAME).map_err(|_| ManifestError::Unsigned)?;
+            let signature = read_bounded(dir, layout::SIGNATURE).map_err(|_| ManifestError::Unsigned)?;
             if !key.is_signature(&signature, &bytes) {
                 return Err(ManifestError::Forged);
             }

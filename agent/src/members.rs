@@ -8,14 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::{self, Manifest};
-use crate::sign;
-
-/// The directory of CRIU's images in a generation.
-pub const IMAGES: &str = "criu";
-
-/// The directory of the additional files.
-const FILES: &str = "files";
+use crate::layout;
 
 /// What a copy of an additional file must have besides contents. A volume may not keep it: the kubelet gives every file on
 /// it another group and mode when the pod has an `fsGroup`.
@@ -51,8 +44,9 @@ pub fn extra(mut members: Members) -> Members {
     members
 }
 
-fn is_extra(name: &str) -> bool {
-    name.strip_prefix(FILES).is_some_and(|rest| rest.starts_with('/'))
+/// Whether a name is that of an additional file.
+pub fn is_extra(name: &str) -> bool {
+    name.strip_prefix(layout::FILES).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn add(directory: &Path, prefix: &str, members: &mut Members) -> io::Result<()> {
@@ -69,32 +63,4 @@ fn add(directory: &Path, prefix: &str, members: &mut Members) -> io::Result<()> 
         members.insert(name, Attributes { mode: meta.mode(), uid: meta.uid(), gid: meta.gid(), link });
     }
     Ok(())
-}
-
-/// What is in the generation `root` and was not committed with `manifest`, or is of another kind; the first of it.
-///
-/// # Errors
-/// It cannot be read.
-pub fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
-    // It must be the directory itself, not one that a link leads to.
-    if !root.symlink_metadata()?.is_dir() {
-        return Ok(Some(".".to_owned()));
-    }
-    let belongs = |name: &str, found: &Attributes| match found.mode & libc::S_IFMT {
-        _ if is_extra(name) => is_as_told(name, found, manifest),
-        libc::S_IFREG => {
-            manifest.files.contains_key(name) || [manifest::FILE_NAME, sign::FILE_NAME].contains(&name)
-        }
-        libc::S_IFDIR => [IMAGES, FILES].contains(&name),
-        _ => false,
-    };
-    Ok(of(root)?.into_iter().find(|(name, found)| !belongs(name, found)).map(|(name, _)| name))
-}
-
-/// Generations of earlier releases do not tell of the additional files other than their contents.
-fn is_as_told(name: &str, found: &Attributes, manifest: &Manifest) -> bool {
-    let Some(extra) = &manifest.extra else { return true };
-    let same =
-        |told: &Attributes| told.mode & libc::S_IFMT == found.mode & libc::S_IFMT && told.link == found.link;
-    extra.get(name).is_some_and(same)
 }

@@ -5,6 +5,7 @@ mod best;
 mod connection;
 mod everywhere;
 mod follow;
+mod knowledge;
 mod line;
 mod publish;
 pub mod server;
@@ -15,7 +16,6 @@ mod unlearned;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use crik_api::NodeStatus;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -24,11 +24,12 @@ use best::better;
 use everywhere::Everywhere;
 use follow::{Follower, Known};
 use publish::publish;
-use server::{Access, Server};
-pub use unlearned::Unlearned;
+use server::Server;
 
-/// What is known of the node: its status, or why there is none.
-pub type Knowledge = Result<NodeStatus, Arc<Unlearned>>;
+use crate::config::Access;
+pub use knowledge::Knowledge;
+use knowledge::not_yet;
+pub use unlearned::Unlearned;
 
 /// The node whose state decides.
 pub struct Node {
@@ -98,14 +99,10 @@ impl Node {
 #[cfg(test)]
 impl Node {
     /// One whose status was learned before, from a controller that nobody reaches any more.
-    pub fn of_the_past(status: NodeStatus) -> Self {
+    pub fn of_the_past(status: crik_api::NodeStatus) -> Self {
         let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
         let server = Server::new(access, Some(&status.name)).ok().map(Arc::new);
         let known = Arc::new(watch::Sender::new(Ok(status)));
         Self { server, known, replicas: Known::default(), follower: None }
     }
-}
-
-fn not_yet() -> Knowledge {
-    Err(Arc::new(Unlearned::NotYet))
 }

@@ -4,13 +4,6 @@ use crik_api::{NodeState, NodeStatus};
 
 use crate::decide::describe;
 
-/// The states of `checkpoint_on` that are notice. A node may stay cordoned for days, and its pods with it; those that are
-/// moved away later get a SIGTERM.
-pub fn states(checkpoint_on: &[NodeState]) -> Vec<NodeState> {
-    let notice = [NodeState::Draining, NodeState::ShuttingDown, NodeState::Gone];
-    notice.into_iter().filter(|state| checkpoint_on.contains(state)).collect()
-}
-
 /// A state that means a checkpoint now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -67,7 +60,7 @@ impl Judge {
 mod tests {
     use super::NodeState::*;
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, notice_states as states};
 
     fn status(state: NodeState, stale: bool) -> NodeStatus {
         let (name, version) = ("a".to_owned(), String::new());

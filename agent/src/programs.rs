@@ -2,7 +2,6 @@
 //! code that it has in memory, so it must not be taken for a later release. CRIU itself compares only what is mapped, and a
 //! script is not.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -14,11 +13,8 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::task::spawn_blocking;
 
-use crate::manifest::FileFacts;
-use crate::{digest, limits, spawn};
-
-/// The facts of each of the files, by its path.
-pub type Facts = BTreeMap<String, FileFacts>;
+use crate::program_digests::Facts;
+use crate::{digest, limits, which};
 
 /// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +51,7 @@ pub struct Noted(Vec<(PathBuf, Stamp)>);
 /// Notes the files of `command`: its executable, the interpreter if that is a script, and every argument that is a regular
 /// file of the container's image. What lies on a volume is data.
 pub fn note(command: &[OsString]) -> Noted {
-    let executable = command.first().and_then(|name| spawn::resolve(name).ok());
+    let executable = command.first().and_then(|name| which::resolve(name).ok());
     let interpreters = executable.iter().flat_map(|path| interpreters(path));
     let arguments = command.iter().skip(1).map(PathBuf::from);
     let all = executable.iter().cloned().chain(interpreters).chain(arguments);
@@ -80,20 +76,6 @@ impl Noted {
         });
         facts.collect()
     }
-}
-
-/// Why a tree that was started from `past` cannot stand for what is here, if it cannot.
-pub fn changed(past: &Facts) -> Option<String> {
-    let (path, _) = past.iter().find(|(path, facts)| !is_same(Path::new(path), facts))?;
-    Some(format!(
-        "the program {path} is another one than at the checkpoint (a new release?); to go on from there, use the image of \
-         that time"
-    ))
-}
-
-fn is_same(path: &Path, past: &FileFacts) -> bool {
-    let size = fs::metadata(path).ok().filter(Metadata::is_file).map(|file| file.len());
-    size == Some(past.size) && digest::hash_file(path).is_ok_and(|facts| facts == *past)
 }
 
 /// The state of a regular file on the root file system; none for anything else.
@@ -121,7 +103,7 @@ fn interpreters(script: &Path) -> Vec<PathBuf> {
     let line = head.split(|byte| *byte == b'\n').next().and_then(|line| line.strip_prefix(b"#!"));
     let (Ok(_), Some(line)) = (read, line) else { return Vec::new() };
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    words.filter_map(|word| spawn::resolve(OsStr::from_bytes(word)).ok()).collect()
+    words.filter_map(|word| which::resolve(OsStr::from_bytes(word)).ok()).collect()
 }
 
 #[cfg(test)]
@@ -135,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_executable_and_the_files_among_its_arguments_count() {
-        let sh = spawn::resolve(OsStr::new("sh")).unwrap();
+        let sh = which::resolve(OsStr::new("sh")).unwrap();
         assert_eq!(noted(&["sh", "/etc/passwd", "-c", "/no/such", "/etc"]), [sh, "/etc/passwd".into()]);
         assert_eq!(noted(&["/bin/sh", "/dev/null", "/proc/self/status"]), [PathBuf::from("/bin/sh")]);
     }
@@ -145,23 +127,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("script");
         fs::write(&script, "#!/usr/bin/env -S sh -e\nexit").unwrap();
-        assert_eq!(interpreters(&script), ["/usr/bin/env".into(), spawn::resolve(OsStr::new("sh")).unwrap()]);
+        assert_eq!(interpreters(&script), ["/usr/bin/env".into(), which::resolve(OsStr::new("sh")).unwrap()]);
         fs::write(&script, "#!/bin/sh").unwrap();
         assert_eq!(interpreters(&script), [PathBuf::from("/bin/sh")]);
         assert!(interpreters(Path::new("/bin/sh")).is_empty());
-    }
-
-    #[test]
-    fn a_changed_program_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("job.py");
-        fs::write(&path, "one").unwrap();
-        let facts: Facts = [(path.to_str().unwrap().to_owned(), digest::hash_file(&path).unwrap())].into();
-        assert_eq!(changed(&facts), None);
-        fs::write(&path, "two").unwrap();
-        assert!(changed(&facts).unwrap().contains("job.py is another one than at the checkpoint"));
-        fs::remove_file(&path).unwrap();
-        assert!(changed(&facts).is_some());
     }
 
     #[test]

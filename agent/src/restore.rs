@@ -6,11 +6,13 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::criu::{self, CriuError, Hook, Pause};
+use crate::criu_error::CriuError;
+use crate::criu_pause::{Hook, Pause};
+use crate::criu_restore::{self, Restore};
 use crate::extra_files::{self, CopyError};
 use crate::fault::{Point, reach};
 use crate::manifest::Manifest;
-use crate::{adopt, cgroups, pids};
+use crate::{adopt, cgroups, criu, layout, pids, stdio};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -34,13 +36,13 @@ pub fn restore(
     work: &Path,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
-    extra_files::put_back(&manifest.extra_paths, &path.join("files"), manifest.extra.as_ref())?;
+    extra_files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
     let moved = reopen_cgroup_files(manifest);
-    let mut inherited = manifest.stdio.inherited();
+    let mut inherited = stdio::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let images = path.join("criu");
-    Ok(criu::restore(&criu::Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
+    let images = path.join(layout::IMAGES);
+    Ok(criu_restore::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
 }
 
 fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {

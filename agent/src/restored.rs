@@ -10,7 +10,7 @@ use crate::durable::{ignore_missing, to_json};
 use crate::image_dir::Generation;
 use crate::manifest::Manifest;
 use crate::pod::Pod;
-use crate::{limits, when};
+use crate::{limits, units};
 
 /// The contents of `/run/crik/restored.json`.
 #[derive(Debug, Serialize)]
@@ -27,9 +27,9 @@ struct Restored<'a> {
 pub fn tell(manifest: &Manifest, here: &Pod) {
     let restored = Restored {
         generation: manifest.generation,
-        checkpointed_at: when::rfc3339(manifest.created_at),
+        checkpointed_at: units::rfc3339(manifest.created_at),
         checkpointed_on: manifest.identity.node.as_deref(),
-        restored_at: when::rfc3339(when::now()),
+        restored_at: units::rfc3339(units::now()),
         restored_on: here.node.as_deref(),
     };
     warn(write(Path::new(limits::RESTORED), &to_json(&restored)));

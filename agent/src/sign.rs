@@ -13,9 +13,6 @@ use crate::limits;
 /// makes another key.
 const CONTEXT: &str = "crik 2026-11-23 manifest signature v1";
 
-/// Name of the file with the signature, beside the manifest.
-pub const FILE_NAME: &str = "manifest.mac";
-
 /// A key that signs and verifies. Shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; 32]);

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::limits;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 
 /// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
 pub fn of(manifest: &Manifest) -> Option<f64> {
-    let took: u64 = ["dump", "durable"].iter().filter_map(|step| manifest.durations_ms.get(*step)).sum();
+    let took: u64 =
+        [manifest::DUMP, manifest::DURABLE].iter().filter_map(|step| manifest.durations_ms.get(*step)).sum();
     let bytes = manifest.total_bytes();
     (bytes >= limits::PROBE_BYTES && took > 0).then(|| bytes as f64 * 1000.0 / took as f64)
 }

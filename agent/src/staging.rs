@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::durable::remove_tree;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
-use crate::image_dir::{Generation, ImageDirError, io_at};
+use crate::image_dir::Generation;
+use crate::image_dir_error::{ImageDirError, io_at};
 
 /// What is made there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use crate::defect::contained;
 use crate::hold::Hold;
 use crate::init::NoPlace;
 use crate::ladder::{self, Unresumed};
-use crate::logging::whole_ms;
 use crate::patience::{Abandoned, patiently};
 use crate::setup::{Setup, Started};
 use crate::signals::Signals;
 use crate::spawn::SpawnError;
+use crate::units::whole_ms;
 use crate::{init, programs, reap, restored, spawn};
 
 /// Why nothing runs.

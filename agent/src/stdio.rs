@@ -7,39 +7,32 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::process::Stdio;
 
-use serde::{Deserialize, Serialize};
+use crate::tree_facts::StdioMap;
 
-/// What `readlink /proc/self/fd/N` says of standard input, output and error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StdioMap([String; 3]);
+/// The agent's own streams, which the tree shares.
+pub fn current() -> StdioMap {
+    StdioMap([0, 1, 2].map(link))
+}
 
-impl StdioMap {
-    /// The agent's own streams, which the tree shares.
-    pub fn current() -> Self {
-        Self([0, 1, 2].map(link))
-    }
-
-    /// Which of our descriptors stands in for which pipe of the image. Standard output and error may be one pipe; the
-    /// first descriptor then serves for both.
-    pub fn inherited(&self) -> Vec<(RawFd, String)> {
-        let mut pairs: Vec<(RawFd, String)> = Vec::new();
-        for (fd, link) in (0..).zip(&self.0) {
-            if link.starts_with("pipe:[") && !pairs.iter().any(|(_, known)| known == link) {
-                pairs.push((fd, link.clone()));
-            }
+/// Which of our descriptors stands in for which pipe of the image. Standard output and error may be one pipe; the
+/// first descriptor then serves for both.
+pub fn inherited(streams: &StdioMap) -> Vec<(RawFd, String)> {
+    let mut pairs: Vec<(RawFd, String)> = Vec::new();
+    for (fd, link) in (0..).zip(&streams.0) {
+        if link.starts_with("pipe:[") && !pairs.iter().any(|(_, known)| known == link) {
+            pairs.push((fd, link.clone()));
         }
-        pairs
     }
+    pairs
+}
 
-    /// The streams that no image can hold, with what they are: terminals, and files opened outside the container.
-    pub fn unfreezable(&self) -> Vec<String> {
-        let named = ["standard input", "standard output", "standard error"].iter().zip(&self.0);
-        named
-            .filter(|(_, link)| !link.starts_with("pipe:[") && *link != NULL)
-            .map(|(name, link)| format!("{name} is {link}"))
-            .collect()
-    }
+/// The streams that no image can hold, with what they are: terminals, and files opened outside the container.
+pub fn unfreezable(streams: &StdioMap) -> Vec<String> {
+    let named = ["standard input", "standard output", "standard error"].iter().zip(&streams.0);
+    named
+        .filter(|(_, link)| !link.starts_with("pipe:[") && *link != NULL)
+        .map(|(name, link)| format!("{name} is {link}"))
+        .collect()
 }
 
 const NULL: &str = "/dev/null";
@@ -66,14 +59,14 @@ mod tests {
 
     #[test]
     fn each_pipe_is_inherited_once() {
-        let pairs = map(["/dev/null", "pipe:[7]", "pipe:[7]"]).inherited();
+        let pairs = inherited(&map(["/dev/null", "pipe:[7]", "pipe:[7]"]));
         assert_eq!(pairs, [(1, "pipe:[7]".to_owned())]);
-        assert_eq!(map(["pipe:[6]", "pipe:[7]", "pipe:[8]"]).inherited().len(), 3);
+        assert_eq!(inherited(&map(["pipe:[6]", "pipe:[7]", "pipe:[8]"])).len(), 3);
     }
 
     #[test]
     fn a_terminal_is_named() {
-        let problems = map(["/dev/null", "/dev/pts/0", "pipe:[8]"]).unfreezable();
+        let problems = unfreezable(&map(["/dev/null", "/dev/pts/0", "pipe:[8]"]));
         assert_eq!(problems, ["standard output is /dev/pts/0"]);
     }
 }

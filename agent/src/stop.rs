@@ -13,11 +13,11 @@ use crate::defect::contained;
 use crate::ends::Phase;
 use crate::fault::{Point, reach};
 use crate::hold::Hold;
-use crate::logging::whole_ms;
 use crate::node_state::Node;
 use crate::reap::Status;
 use crate::setup::Setup;
 use crate::supervise::{Event, Supervisor};
+use crate::units::whole_ms;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::digest::{self, Effort};
+use crate::digest::{self, Effort, FileFacts};
 use crate::identity::Identity;
 use crate::image_dir::Generation;
-use crate::manifest::{FileFacts, Manifest, ManifestError};
+use crate::manifest::{Manifest, ManifestError};
+use crate::members::{self, Attributes, is_extra};
 use crate::sign::Key;
-use crate::{beneath, members};
+use crate::{beneath, layout};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
@@ -91,7 +92,7 @@ pub fn facts(
 }
 
 fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    if let Some(name) = members::stranger(path, manifest).map_err(|source| read(".", source))? {
+    if let Some(name) = stranger(path, manifest).map_err(|source| read(".", source))? {
         return Err(VerifyError::Stranger(name));
     }
     for (name, expected) in &manifest.files {
@@ -133,10 +134,6 @@ fn quietly(file: &File) -> io::Result<FileFacts> {
     digest::hash(file, Effort::OneProcessor, &|_| {})
 }
 
-fn is_extra(name: &str) -> bool {
-    name.starts_with("files/")
-}
-
 fn compare(
     path: &Path,
     manifest: &Manifest,
@@ -155,4 +152,30 @@ fn compare(
 
 fn read(name: &str, source: io::Error) -> VerifyError {
     VerifyError::Read { name: name.to_owned(), source }
+}
+
+/// What is in the generation `root` and was not committed with `manifest`, or is of another kind; the first of it. Nothing may
+/// be there that was not committed, since CRIU reads whatever has the right name.
+fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
+    // It must be the directory itself, not one that a link leads to.
+    if !root.symlink_metadata()?.is_dir() {
+        return Ok(Some(".".to_owned()));
+    }
+    let belongs = |name: &str, found: &Attributes| match found.mode & libc::S_IFMT {
+        _ if is_extra(name) => is_as_told(name, found, manifest),
+        libc::S_IFREG => {
+            manifest.files.contains_key(name) || [layout::MANIFEST, layout::SIGNATURE].contains(&name)
+        }
+        libc::S_IFDIR => [layout::IMAGES, layout::FILES].contains(&name),
+        _ => false,
+    };
+    Ok(members::of(root)?.into_iter().find(|(name, found)| !belongs(name, found)).map(|(name, _)| name))
+}
+
+/// Generations of earlier releases do not tell of the additional files other than their contents.
+fn is_as_told(name: &str, found: &Attributes, manifest: &Manifest) -> bool {
+    let Some(extra) = &manifest.extra else { return true };
+    let same =
+        |told: &Attributes| told.mode & libc::S_IFMT == found.mode & libc::S_IFMT && told.link == found.link;
+    extra.get(name).is_some_and(same)
 }

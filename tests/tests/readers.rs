@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use crik_agent::claim::{Account, Attempt};
+use crik_agent::digest::FileFacts;
 use crik_agent::ended::Ended;
 use crik_agent::holder::{self, Holder};
 use crik_agent::image_dir::Generation;
 use crik_agent::images;
-use crik_agent::manifest::{FileFacts, Manifest};
+use crik_agent::manifest::Manifest;
 use crik_agent::pod::Pod;
 use crik_agent::sign::Key;
 use crik_tests::pod::Pod as Container;

@@ -7,8 +7,8 @@ use crik_api::NodeState;
 
 use super::problem::Problem;
 use super::{ActOn, Config, Hook, Hooks};
-use crate::node_state::server;
-use crate::{limits, notice};
+use super::{notice_states, parse_url};
+use crate::limits;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), Problem> {
@@ -99,7 +99,7 @@ impl Config {
                 _ => Ok(()),
             };
         };
-        let url = server::parse(url).map_err(|problem| Problem::Value("nodeStateServerURL", problem))?;
+        let url = parse_url(url).map_err(|problem| Problem::Value("nodeStateServerURL", problem))?;
         if ca.is_some() && url.scheme() != "https" {
             return wrong("nodeStateServerCAFile", "is of use only with https:// in nodeStateServerURL");
         }
@@ -117,7 +117,7 @@ impl Config {
         if self.image_dir.is_none() {
             return wrong("must not be notice without imageDir: nothing could be checkpointed");
         }
-        if notice::states(&self.checkpoint_on).is_empty() {
+        if notice_states(&self.checkpoint_on).is_empty() {
             return wrong("is notice, so checkpointOn must have draining, shutting-down or gone");
         }
         Ok(())

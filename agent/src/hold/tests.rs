@@ -2,6 +2,7 @@
 
 use super::fixture::{commit, held, wish};
 use super::*;
+use crate::holder;
 use crate::staging::{Purpose, Staging};
 
 fn holder_of(result: Result<Arc<Hold>, HoldError>) -> String {

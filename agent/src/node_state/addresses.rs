@@ -37,7 +37,7 @@ pub fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node_state::server::Access;
+    use crate::config::Access;
 
     fn server(url: &str) -> Server {
         Server::new(Access { url: url.to_owned(), ..Access::default() }, Some("a")).unwrap()

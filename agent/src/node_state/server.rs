@@ -1,22 +1,11 @@
 //! Where the controller is, and what it is asked.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use url::{Host, Url};
 
 use super::unlearned::Unlearned;
-
-/// What the configuration says of the controller.
-#[derive(Debug, Clone, Default)]
-pub struct Access {
-    /// Its URL.
-    pub url: String,
-    /// The file with the token to show it.
-    pub token_file: Option<PathBuf>,
-    /// The file with the authorities that vouch for it.
-    pub ca_file: Option<PathBuf>,
-}
+use crate::config::{Access, parse_url};
 
 /// One controller, of any number of replicas, and the node that it is asked about.
 #[derive(Debug)]
@@ -28,25 +17,6 @@ pub struct Server {
     url: Url,
 }
 
-/// Reads `nodeStateServerURL`.
-///
-/// # Errors
-/// What is wrong with it, and what would be right.
-pub fn parse(url: &str) -> Result<Url, String> {
-    let example = "such as http://crik-controller.crik:9376";
-    let parsed = Url::parse(url).map_err(|error| format!("must be a URL, {example}: {error}"))?;
-    if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(format!("must start with http:// or https://, {example}"));
-    }
-    if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err("must not have a user's name or password; see nodeStateServerTokenFile".to_owned());
-    }
-    if parsed.query().is_some() || parsed.fragment().is_some() {
-        return Err(format!("must have no ? and no #, {example}"));
-    }
-    Ok(parsed)
-}
-
 impl Server {
     /// For questions about `node`.
     ///
@@ -54,7 +24,7 @@ impl Server {
     /// The URL cannot be used, or there is no node to ask about.
     pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unlearned> {
         let node = node.filter(|node| !node.is_empty()).ok_or(Unlearned::NoNodeName)?.to_owned();
-        let mut url = parse(&access.url).map_err(Unlearned::Url)?;
+        let mut url = parse_url(&access.url).map_err(Unlearned::Url)?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v1", "nodes", &node]);
         }
@@ -124,19 +94,5 @@ mod tests {
             assert_eq!(server(url, Some("a")).unwrap().endpoint(), (host.to_owned(), port), "{url}");
         }
         assert_eq!(server("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
-    }
-
-    #[test]
-    fn each_mistake_is_named() {
-        for (url, message) in [
-            ("crik:9376", "must start with http://"),
-            ("crik-controller", "must be a URL"),
-            ("http://", "must be a URL"),
-            ("http://me:secret@crik", "must not have a user's name"),
-            ("http://crik/?a=b", "must have no ?"),
-        ] {
-            let error = parse(url).unwrap_err();
-            assert!(error.contains(message), "{url}: {error}");
-        }
     }
 }

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::print;
-use super::progress::Progress;
+use super::args::Verify;
+use super::output::print;
+use super::progress_bar::ProgressBar;
 use super::table::table;
-use crate::cli::Verify;
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
 use crate::sign::Key;
-use crate::{exit, room, verify};
+use crate::{exit, units, verify};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +34,7 @@ pub fn verify(args: &Verify) -> Result<i32> {
     };
     let bytes =
         wanted.iter().filter_map(|generation| Some(read(&dir, *generation, None).ok()?.total_bytes())).sum();
-    let progress = Progress::new(bytes);
+    let progress = ProgressBar::new(bytes);
     let rows: Vec<Row> =
         wanted.iter().map(|generation| judge(&dir, *generation, key.as_ref(), &progress)).collect();
     drop(progress);
@@ -46,7 +46,7 @@ fn read(dir: &ImageDir, generation: Generation, key: Option<&Key>) -> Result<Man
     Ok(Manifest::read(&dir.generation(generation), generation, key)?)
 }
 
-fn judge(dir: &ImageDir, generation: Generation, key: Option<&Key>, progress: &Progress) -> Row {
+fn judge(dir: &ImageDir, generation: Generation, key: Option<&Key>, progress: &ProgressBar) -> Row {
     let manifest = read(dir, generation, key);
     let bytes = manifest.as_ref().ok().map(Manifest::total_bytes);
     let verdict = manifest.and_then(|manifest| {
@@ -61,7 +61,7 @@ fn told(rows: &[Row]) -> String {
         return "there is no checkpoint\n".to_owned();
     }
     let row = |row: &Row| {
-        let size = row.bytes.map_or_else(|| "-".to_owned(), room::bytes);
+        let size = row.bytes.map_or_else(|| "-".to_owned(), units::bytes);
         vec![row.generation.to_string(), size, row.reason.clone().unwrap_or_else(|| "whole".to_owned())]
     };
     table(&["GENERATION>", "SIZE>", "VERDICT"], rows.iter().map(row))

@@ -6,10 +6,11 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{print, progress};
-use crate::cli::Checkpoint;
+use super::args::Checkpoint;
+use super::output::print;
+use super::progress_bar::ProgressBar;
 use crate::control::{self, Answer, Committed, Request};
-use crate::room;
+use crate::units;
 
 /// Asks, shows how far it is, and prints what came of it.
 ///
@@ -28,7 +29,7 @@ pub fn checkpoint(args: &Checkpoint) -> Result<()> {
 }
 
 fn follow(answers: impl BufRead) -> Result<Committed> {
-    let shown = progress::Progress::new(0);
+    let shown = ProgressBar::new(0);
     for line in answers.lines() {
         let answer = serde_json::from_str(&line.context("the agent has gone")?)
             .context("the agent is of another release; run the crik of this container")?;
@@ -49,5 +50,5 @@ fn told(committed: &Committed) -> String {
         },
         |ms| format!("the application stood still for {ms} ms"),
     );
-    format!("generation {} is durable, {}; {then}\n", committed.generation, room::bytes(committed.bytes))
+    format!("generation {} is durable, {}; {then}\n", committed.generation, units::bytes(committed.bytes))
 }

@@ -1,11 +1,14 @@
-//! The command line.
+//! What may stand on the command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
+use super::output::Output;
+use super::place::{Place, Wanted};
 use crate::limits;
+use crate::logging::LogFormat;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]
@@ -31,20 +34,6 @@ pub enum Command {
     Verify(Verify),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
-}
-
-/// Where the image directory is, and how to print what is in it.
-#[derive(Debug, clap::Args)]
-pub struct Place {
-    /// The image directory; by default the one of the configuration.
-    #[arg(long, value_name = "DIR")]
-    pub image_dir: Option<PathBuf>,
-    /// Configuration file; if there is none at this path, the defaults hold.
-    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
-    pub config_path: PathBuf,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub output: Output,
 }
 
 /// Arguments of `crik inspect`.
@@ -83,29 +72,6 @@ pub struct Gc {
     pub place: Place,
 }
 
-/// A checkpoint on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// The newest.
-    Newest,
-    /// The one of this number.
-    Number(u64),
-}
-
-impl std::str::FromStr for Wanted {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "newest" => Ok(Self::Newest),
-            _ => text
-                .parse()
-                .map(Self::Number)
-                .map_err(|_| "give its number or newest; see crik list".to_owned()),
-        }
-    }
-}
-
 /// Arguments of `crik checkpoint`.
 #[derive(Debug, clap::Args)]
 pub struct Checkpoint {
@@ -115,15 +81,6 @@ pub struct Checkpoint {
     /// How to print what came of it.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 /// Arguments of `crik run`.
@@ -141,13 +98,4 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people; coloured on a terminal.
-    Human,
-    /// One JSON object a line.
-    Json,
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::print;
+use super::args::Inspect;
+use super::output::print;
 use super::table::table;
 use crate::claim::{Account, Attempt};
-use crate::cli::Inspect;
 use crate::images::{self, Process};
 use crate::limits::CriuVersion;
 use crate::manifest::Manifest;
-use crate::{room, when};
+use crate::units;
 
 /// What is printed.
 #[derive(Serialize)]
@@ -36,7 +36,7 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     let manifest =
         Manifest::read(&path, generation, None).with_context(|| format!("checkpoint {}", generation.0))?;
     let inspection = Inspection {
-        created_at: when::rfc3339(manifest.created_at),
+        created_at: units::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),
         attempts: Account::read(&dir.claim(generation))?.attempts,
         processes: images::processes(&path.join("criu"))?,
@@ -67,13 +67,13 @@ fn facts(inspection: &Inspection) -> String {
             format!(
                 "{}, {} ago, by {}{place}",
                 inspection.created_at,
-                when::ago(manifest.created_at),
+                units::ago(manifest.created_at),
                 identity.host
             ),
         ),
         ("program", identity.argv.join(" ")),
-        ("size", format!("{} in {} files", room::bytes(inspection.bytes), manifest.files.len())),
-        ("memory", room::bytes(manifest.tree.resident_bytes)),
+        ("size", format!("{} in {} files", units::bytes(inspection.bytes), manifest.files.len())),
+        ("memory", units::bytes(manifest.tree.resident_bytes)),
         ("took", durations.join(", ")),
         ("machine", format!("{}, kernel {}", identity.arch, identity.kernel)),
         ("versions", format!("crik {}, CRIU {}", manifest.crik_version, CriuVersion(identity.criu))),
@@ -91,7 +91,7 @@ fn attempts(attempts: &[Attempt]) -> String {
     }
     let row = |one: &Attempt| {
         let outcome = one.outcome.clone().unwrap_or_else(|| "unknown: the pod vanished meanwhile".to_owned());
-        vec![when::rfc3339(one.at), one.host.clone(), one.node.clone().unwrap_or_default(), outcome]
+        vec![units::rfc3339(one.at), one.host.clone(), one.node.clone().unwrap_or_default(), outcome]
     };
     table(&["RESUMED AT", "POD", "NODE", "OUTCOME"], attempts.iter().map(row))
 }
@@ -109,7 +109,7 @@ fn processes(processes: &[Process]) -> String {
             one.pid.to_string(),
             name,
             one.threads.to_string(),
-            room::bytes(one.memory),
+            units::bytes(one.memory),
             one.files.len().to_string(),
         ]
     };

@@ -3,15 +3,15 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::print;
+use super::output::print;
+use super::place::Place;
 use super::table::table;
 use crate::claim::Account;
-use crate::cli::Place;
 use crate::config::Config;
 use crate::ended::Ended;
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
-use crate::{hold, room, when};
+use crate::{hold, units};
 
 /// What is printed.
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ pub fn list(place: &Place) -> Result<()> {
     let holder = hold::newest(&dir)?.map(|seen| Holder {
         name: seen.name(),
         released: seen.released,
-        since: seen.holder.map(|holder| when::rfc3339(holder.since)),
+        since: seen.holder.map(|holder| units::rfc3339(holder.since)),
     });
     let generations = rows(&dir, &config, ended.as_ref())?;
     let listing = Listing { image_dir: dir.root().display().to_string(), holder, ended, generations };
@@ -95,7 +95,7 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&Ended>) -> Result<Vec<Ro
 
 fn facts(manifest: Manifest) -> Facts {
     Facts {
-        created_at: when::rfc3339(manifest.created_at),
+        created_at: units::rfc3339(manifest.created_at),
         seconds: manifest.created_at,
         bytes: manifest.total_bytes(),
         processes: manifest.tree.processes,
@@ -132,9 +132,9 @@ fn cells(row: &Row) -> Vec<String> {
     let fact = |tell: fn(&Facts) -> String| row.facts.as_ref().map_or_else(|| "-".to_owned(), tell);
     vec![
         Generation(row.generation).0.to_string(),
-        fact(|facts| when::ago(facts.seconds)),
-        fact(|facts| room::bytes(facts.bytes)),
-        fact(|facts| room::bytes(facts.resident_bytes)),
+        fact(|facts| units::ago(facts.seconds)),
+        fact(|facts| units::bytes(facts.bytes)),
+        fact(|facts| units::bytes(facts.resident_bytes)),
         fact(|facts| facts.processes.to_string()),
         fact(|facts| facts.node.clone().unwrap_or_else(|| facts.host.clone())),
         row.attempts.to_string(),

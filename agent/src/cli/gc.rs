@@ -5,15 +5,16 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::print;
+use super::args::Gc;
+use super::output::print;
 use super::table::table;
-use crate::cli::Gc;
 use crate::config::Config;
 use crate::hold::{Hold, Wish};
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
 use crate::pod::Pod;
-use crate::{find, room};
+use crate::retention::{self, Superfluous};
+use crate::units;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,22 +63,17 @@ fn remove(hold: &Hold, keep: usize) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Those that an end has closed, and those that are older than the newest `keep`.
 fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<Row>> {
-    let open = find::rungs(dir)?;
-    let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
-        None => Some("the work has ended since"),
-        Some(place) if place >= keep => Some("there are newer ones"),
-        Some(_) => None,
+    let row = |(generation, why)| {
+        let manifest = Manifest::read(&dir.generation(generation), generation, None);
+        let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
+        let why = match why {
+            Superfluous::Ended => "the work has ended since",
+            Superfluous::Older => "there are newer ones",
+        };
+        Row { generation: generation.0, bytes, why }
     };
-    let all = dir.list()?.into_iter();
-    Ok(all
-        .filter_map(|generation| {
-            let manifest = Manifest::read(&dir.generation(generation), generation, None);
-            let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
-            Some(Row { generation: generation.0, bytes, why: why(&generation)? })
-        })
-        .collect())
+    Ok(retention::superfluous(dir, keep)?.into_iter().map(row).collect())
 }
 
 fn told(done: &Done) -> String {
@@ -85,11 +81,11 @@ fn told(done: &Done) -> String {
         return "nothing is superfluous\n".to_owned();
     }
     let row = |row: &Row| {
-        let size = row.bytes.map_or_else(|| "-".to_owned(), room::bytes);
+        let size = row.bytes.map_or_else(|| "-".to_owned(), units::bytes);
         vec![row.generation.to_string(), size, row.why.to_owned()]
     };
     let freed: u64 = done.removed.iter().filter_map(|row| row.bytes).sum();
     let verb = if done.dry_run { "would be freed" } else { "are freed" };
     table(&["GENERATION>", "SIZE>", "REMOVED SINCE"], done.removed.iter().map(row))
-        + &format!("{} {verb}\n", room::bytes(freed))
+        + &format!("{} {verb}\n", units::bytes(freed))
 }

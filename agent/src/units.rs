@@ -21,6 +21,21 @@ pub fn ago(seconds: u64) -> String {
     passed.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
+/// A duration as logs and manifests give it: in whole milliseconds.
+pub fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number of bytes for people.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let power = (1..UNITS.len()).rev().find(|power| bytes >= 1000_u64.pow(*power as u32)).unwrap_or(0);
+    if power == 0 {
+        return format!("{bytes} B");
+    }
+    format!("{:.1} {}", bytes as f64 / 1000_f64.powi(power as i32), UNITS[power])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +50,10 @@ mod tests {
     fn ages_are_short() {
         assert_eq!(ago(now() - 93_784), "1day 2h");
         assert_eq!(ago(now() + 5), "0s");
+    }
+
+    #[test]
+    fn bytes_are_told_in_units_of_people() {
+        assert_eq!([bytes(999), bytes(1_500), bytes(2_340_000_000)], ["999 B", "1.5 kB", "2.3 GB"]);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::Run;
+use super::args::Run;
 use crate::config::Config;
 use crate::live::live;
 use crate::pod::Pod;
@@ -16,7 +16,7 @@ use crate::start::StartError;
 use crate::{criu, exit, limits, logging};
 
 /// `crik run`. Returns the exit code.
-pub fn main(args: &Run) -> i32 {
+pub fn run(args: &Run) -> i32 {
     logging::init(args.log_format, args.debug);
     let config = match Config::load(&args.config_path) {
         Ok(config) => config,
@@ -32,7 +32,7 @@ pub fn main(args: &Run) -> i32 {
             return exit::CONFIGURATION;
         }
     };
-    run(args, config, key).unwrap_or_else(|error| {
+    supervise(args, config, key).unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         exit_code(&error)
     })
@@ -47,7 +47,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
     }
 }
 
-fn run(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
+fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
     unsafe { criu::prepare_environment() };

@@ -1,0 +1,201 @@
+//! One attempt to resume a generation: check, claim, bring back, record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::cancel::give_up;
+use crate::claim::{Claim, Outcome};
+use crate::fault::{Point, reach};
+use crate::hold::Hold;
+use crate::identity::Identity;
+use crate::image_dir::Generation;
+use crate::ladder_steps::{Failure, on_volume, persistently};
+use crate::last_call::LastCall;
+use crate::manifest::Manifest;
+use crate::patience::{Abandoned, patiently};
+use crate::programs::Programs;
+use crate::retry::Retries;
+use crate::setup::{Setup, Started};
+use crate::signals::Signals;
+use crate::tree::Snapshot;
+use crate::units::whole_ms;
+use crate::{criu, criu_version, reap, rung};
+
+/// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
+/// fails over for some seconds must not use up `maxRestores`.
+///
+/// # Errors
+/// Why it was not resumed; nothing of it is left.
+pub async fn resume(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<Started, Failure> {
+    let began = Instant::now();
+    let limit = setup.config.volume_timeout;
+    let mut retries = Retries::of_a_restore(limit);
+    let manifest =
+        persistently(&mut retries, signals, async || check(setup, signals, hold, generation).await).await?;
+    reach(Point::Verified);
+    let take = async || {
+        let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
+        on_volume(signals, limit, move || Claim::take(&held, generation, &pod, max)).await
+    };
+    let claim = persistently(&mut retries, signals, take).await?;
+    let outcome =
+        persistently(&mut retries, signals, async || bring_back(setup, signals, hold, &manifest).await).await;
+    reach(Point::Resumed);
+    record(claim, &outcome, signals, limit).await;
+    outcome?;
+    tell_restored(&manifest, began);
+    let stayed = stayed(&manifest, setup.pod.node.as_deref());
+    Ok(Started {
+        root: manifest.tree.root,
+        init: manifest.tree.init,
+        strays: strays(manifest.tree.root),
+        resumed: Some(generation),
+        stayed,
+        hold: Some(Arc::clone(hold)),
+        programs: Programs::of_the_past(manifest.identity.programs),
+    })
+}
+
+/// Whether a checkpoint ended the tree on this `node`. One after which it went on says nothing of the state of the node.
+fn stayed(manifest: &Manifest, node: Option<&str>) -> bool {
+    node.is_some() && manifest.identity.node.as_deref() == node && !manifest.went_on
+}
+
+/// Reads the manifest, and finds what speaks against resuming it here.
+async fn check(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<Manifest, Failure> {
+    // Asked here, since CRIU's descriptors are nothing for a step of its own.
+    let criu = tokio::task::spawn_blocking(criu_version::version)
+        .await
+        .map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
+    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
+    let check = move || {
+        let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
+        rung::check(&held, generation, &here, told.key.as_ref())
+    };
+    on_volume(signals, setup.config.volume_timeout, check).await
+}
+
+async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
+    let outcome = match outcome {
+        Ok(()) => Outcome::Resumed,
+        Err(Failure::Stopped(_)) => Outcome::Interrupted,
+        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => Outcome::Failed(reason.clone()),
+    };
+    let recorded = patiently(signals, limit, move || claim.record(&outcome)).await;
+    if let Err(Abandoned::Signal(signal)) = recorded {
+        raise(signal);
+    } else if let Err(error) =
+        recorded.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()))
+    {
+        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
+    }
+}
+
+/// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
+async fn bring_back(
+    setup: &Arc<Setup>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
+    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
+    let told = Arc::clone(setup);
+    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, &told, &asked));
+    let failure = tokio::select! {
+        done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
+        () = tokio::time::sleep(config.restore_timeout) => {
+            Failure::Skip(format!("it was not restored within {:?} (restoreTimeout)", config.restore_timeout))
+        }
+        signal = signals.to_end() => Failure::Stopped(signal.unwrap_or(libc::SIGTERM)),
+    };
+    if last_call.close() {
+        give_up(step).await;
+        reap::end_all_children();
+        return Err(failure);
+    }
+    // The tree is about to run, and what came is for it.
+    if let Failure::Stopped(signal) = failure {
+        raise(signal);
+    }
+    restored(step.await.map_err(anyhow::Error::from).flatten())
+}
+
+fn restored(outcome: anyhow::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|error| {
+        // Whatever is left holds process ids that the next rung needs.
+        reap::end_all_children();
+        Failure::Skip(error.to_string())
+    })
+}
+
+/// Gives a signal back that was read too early; all are blocked, so it is read again by who comes next.
+fn raise(signal: i32) {
+    // SAFETY: raise(3) takes a number.
+    unsafe { libc::raise(signal) };
+}
+
+/// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.
+fn strays(root: i32) -> Vec<i32> {
+    let own = std::process::id().cast_signed();
+    let snapshot = Snapshot::take();
+    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
+    if !strays.is_empty() {
+        tracing::warn!(
+            "processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live"
+        );
+    }
+    strays
+}
+
+/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
+/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
+fn clock_went_back(then: u64, now: u64) -> Option<u64> {
+    then.checked_sub(now).filter(|seconds| *seconds > 0)
+}
+
+fn tell_restored(manifest: &Manifest, began: Instant) {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
+    if let Some(seconds) =
+        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
+    {
+        tracing::warn!(
+            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
+             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
+        );
+    }
+    let (generation, size) = (manifest.generation, manifest.total_bytes());
+    tracing::info!(
+        step = "restore",
+        generation = generation.0,
+        processes = manifest.tree.processes,
+        bytes = size,
+        ms = whole_ms(began.elapsed()),
+        "restored generation {generation}; the application goes on"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock_went_back;
+
+    #[test]
+    fn only_a_clock_that_went_back_is_told() {
+        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
+        assert_eq!(clock_went_back(600, 86_400), None);
+        assert_eq!(clock_went_back(600, 600), None);
+    }
+}
