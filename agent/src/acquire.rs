@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::limits;
+use crate::base::retry::Retries;
+use crate::base::signals::Signals;
 use crate::config::{Config, OnClaimed};
 use crate::hold::{Hold, HoldError, Wish};
 use crate::holder::{Seen, Silence};
 use crate::image_dir::ImageDir;
 use crate::image_dir_error::ImageDirError;
-use crate::limits;
-use crate::patience::{Abandoned, patiently};
 use crate::pod::Pod;
-use crate::retry::Retries;
-use crate::signals::Signals;
 use std::sync::Arc;
 
 /// Why this pod does not hold the image directory.

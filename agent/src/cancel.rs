@@ -7,8 +7,9 @@ use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::base::limits;
+use crate::criu_child;
 use crate::failable_dump::{is_failable, refuse_writes};
-use crate::{criu_child, limits};
 
 /// Makes CRIU fail, and waits a moment for the step that called it; what the step returns is dropped, so that a stopped tree
 /// goes on. A CRIU that does not fail by itself in time is killed.

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::limits;
+use crate::base::limits;
 use crate::tree::Tree;
 use crate::tree_facts::Cgroups;
 

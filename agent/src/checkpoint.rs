@@ -11,24 +11,25 @@ use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::limits;
+use crate::base::panics::{contained, contained_now};
+use crate::base::point_of_no_return::LastCall;
+use crate::base::retry::Retries;
+use crate::base::units::{self, whole_ms};
 use crate::criu_dump::Leave;
-use crate::defect::{contained, contained_now};
 use crate::dump_progress::{Progress, watch};
-use crate::fault::{Point, reach};
 use crate::freeze::{self, Staged, Stopped};
 use crate::hold::{Hold, Wish};
 use crate::identity::Identity;
 use crate::image_dir::{Generation, ImageDir};
-use crate::last_call::LastCall;
 use crate::manifest::{self, Manifest};
-use crate::retention::Past;
-use crate::retry::Retries;
+use crate::retention::{self, Past};
 use crate::setup::{Setup, Started};
 use crate::staging::{Purpose, Staging};
 use crate::tree::Snapshot;
-use crate::units::whole_ms;
 use crate::until::{Limits, until};
-use crate::{commit, criu, criu_version, digest, hooks, layout, limits, pace, retention, speed, units};
+use crate::{commit, criu, criu_version, digest, hooks, layout, pace, speed};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {

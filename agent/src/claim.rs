@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::{limits, units};
+use crate::beneath;
 use crate::durable::to_json;
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::Generation;
 use crate::image_dir_error::{ImageDirError, io_at};
 use crate::pod::Pod;
-use crate::{beneath, limits, units};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

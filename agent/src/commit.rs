@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::point_of_no_return::LastCall;
+use crate::base::units::whole_ms;
 use crate::durable::create_durably;
-use crate::fault::{Point, reach};
 use crate::image_dir_error::ImageDirError;
-use crate::last_call::LastCall;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::sign::Key;
 use crate::staging::Staging;
-use crate::units::whole_ms;
-use crate::{digest, layout, manifest, members};
+use crate::{digest, layout, members};
 
 /// Why the checkpoint does not exist.
 #[derive(Debug, Error)]

@@ -12,9 +12,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use crate::base::limits;
 use crate::dump_progress::Progress;
-use crate::manifest::Manifest;
-use crate::{limits, manifest};
+use crate::manifest::{self, Manifest};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,9 +15,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use rust_criu::{CgMode, Criu};
 
+use crate::base::limits;
 use crate::capabilities::{Capability, has};
 use crate::criu_error::{CriuError, refused};
-use crate::limits;
 use crate::reap::Elsewhere;
 
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use crate::base::panics::contained_now;
 use crate::criu::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
 use crate::criu_error::CriuError;
 use crate::criu_pause::{Hook, hooked, notified};
-use crate::defect::contained_now;
 use crate::failable_dump::Failable;
 
 /// What becomes of the tree after a dump.

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::advice::{advice, first_error};
-use crate::limits::{self, CriuVersion};
+use crate::base::limits::{self, CriuVersion};
 
 /// Why CRIU did not do it.
 #[derive(Debug, Error)]

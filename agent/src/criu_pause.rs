@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 
 use rust_criu::rust_criu_protobuf::rpc::Criu_notify;
 
-use crate::defect::contained_now;
+use crate::base::panics::contained_now;
 
 /// Called at CRIU's pauses. An error ends a restore, and CRIU kills what it has made.
 pub type Hook = Box<dyn FnMut(Pause) -> io::Result<()> + Send>;

@@ -13,7 +13,8 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{layout, limits};
+use crate::base::limits;
+use crate::layout;
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it.
 ///

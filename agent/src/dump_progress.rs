@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use crate::base::{limits, units};
+use crate::layout;
 use crate::pace::{self, Pace};
-use crate::{layout, limits, units};
 
 /// How far a dump is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

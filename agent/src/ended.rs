@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::limits;
+use crate::beneath;
 use crate::durable::to_json;
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDir};
 use crate::image_dir_error::{ImageDirError, io_at};
-use crate::{beneath, limits};
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

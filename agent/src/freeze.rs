@@ -11,18 +11,19 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::limits;
+use crate::base::point_of_no_return::LastCall;
+use crate::base::units::whole_ms;
 use crate::criu_dump::{self, Leave};
 use crate::criu_error::CriuError;
 use crate::criu_pause::{Hook, Pause};
 use crate::extra_files::{self, CopyError};
-use crate::fault::{Point, reach};
 use crate::image_dir_error::ImageDirError;
-use crate::last_call::LastCall;
 use crate::staging::Staging;
 use crate::tree::{Snapshot, Tree};
 use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
-use crate::units::whole_ms;
-use crate::{adopt, cgroups, criu, layout, limits, manifest, stdio};
+use crate::{adopt, cgroups, criu, layout, manifest, stdio};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]

@@ -24,14 +24,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::fault_points::{Point, reach};
+use crate::base::{limits, units};
 use crate::durable::{create_durably, ignore_missing, remove_tree, sync_directory, to_json};
-use crate::fault::{Point, reach};
 use crate::heartbeat::Heartbeat;
 use crate::holder::{self, Holder, Seen};
 use crate::image_dir::{Generation, ImageDir};
 use crate::image_dir_error::{ImageDirError, io_at};
 use crate::pod::Pod;
-use crate::{limits, units};
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]

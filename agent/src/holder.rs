@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::limits;
+use crate::beneath;
 use crate::pod::Pod;
-use crate::{beneath, limits};
 
 /// `holder.json` in `holders/NNNNNNNN/`. It appears whole or not at all, with its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

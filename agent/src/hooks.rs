@@ -11,8 +11,8 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use crate::base::limits;
 use crate::config::{Hook, OnFailure};
-use crate::limits;
 use crate::reap::Elsewhere;
 
 /// A hook that did not do what it was there for.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
+use crate::base::units;
 use crate::checkpoint::Checkpointer;
 use crate::hold::Hold;
 use crate::manifest::Manifest;
-use crate::{checks, retention, speed, units};
+use crate::{checks, retention, speed};
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.

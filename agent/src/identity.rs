@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::CriuVersion;
+use crate::base::limits::CriuVersion;
 use crate::program_digests::{self, Facts};
 
 /// The facts that decide whether an image can be resumed here.

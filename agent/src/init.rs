@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
-use crate::limits;
+use crate::base::limits;
 
 /// The program, built from `init/init.rs`.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::base::retry::Retries;
+use crate::base::signals::Signals;
 use crate::find;
 use crate::hold::Hold;
 use crate::image_dir::Generation;
 use crate::ladder_attempt::resume;
 use crate::ladder_steps::{Failure, on_volume, persistently};
-use crate::retry::Retries;
 use crate::setup::{Setup, Started};
-use crate::signals::Signals;
 
 /// Something was there to resume, and was not.
 pub enum Unresumed {

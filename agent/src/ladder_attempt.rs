@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::fault_points::{Point, reach};
+use crate::base::point_of_no_return::LastCall;
+use crate::base::retry::Retries;
+use crate::base::signals::Signals;
+use crate::base::units::whole_ms;
 use crate::cancel::give_up;
 use crate::claim::{Claim, Outcome};
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
 use crate::ladder_steps::{Failure, on_volume, persistently};
-use crate::last_call::LastCall;
 use crate::manifest::Manifest;
-use crate::patience::{Abandoned, patiently};
 use crate::programs::Programs;
-use crate::retry::Retries;
 use crate::setup::{Setup, Started};
-use crate::signals::Signals;
 use crate::tree::Snapshot;
-use crate::units::whole_ms;
 use crate::{criu, criu_version, reap, rung};
 
 /// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::patience::{Abandoned, patiently};
-use crate::retry::Retries;
-use crate::signals::Signals;
+use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::retry::Retries;
+use crate::base::signals::Signals;
 
 /// One step, again as long as the volume may recover.
 ///

@@ -10,21 +10,22 @@ use tokio::time::{Instant, timeout};
 
 use crate::attempt::Meanwhile;
 use crate::background::Background;
+use crate::base::limits;
+use crate::base::panics::{Defect, contained};
+use crate::base::signals::Signals;
 use crate::checkpoint::Checkpointer;
 use crate::control::{Answer, Asked, Control, Reply};
-use crate::defect::{Defect, contained};
 use crate::ends::{NextStart, Phase, next_start};
+use crate::house;
 use crate::lookout::Lookout;
 use crate::manifest::Manifest;
 use crate::node_state::Node;
 use crate::notice::Notice;
-use crate::reap::Status;
+use crate::reap::{self, Status};
 use crate::setup::Setup;
-use crate::signals::Signals;
 use crate::start::start;
 use crate::stop::{Outcome, mark_ended, stop};
 use crate::supervise::{Event, Supervisor};
-use crate::{house, limits, reap};
 
 /// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
 ///

@@ -7,8 +7,8 @@ use crik_api::NodeState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::limits;
 use crate::config::{ActOn, Config, notice_states};
-use crate::limits;
 use crate::node_state::{Knowledge, Node};
 use crate::notice::{Judge, Notice};
 

@@ -7,13 +7,14 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::base::limits;
 use crate::digest::Files;
 use crate::identity::Identity;
 use crate::image_dir::Generation;
 use crate::members::Members;
 use crate::sign::Key;
 use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
-use crate::{beneath, layout, limits};
+use crate::{beneath, layout};
 
 /// The version of the manifest that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Says if it is hopeless even to begin: what is to be written, in bytes, against the volume's speed in bytes per second.
 /// None if it may work.

@@ -10,7 +10,7 @@ use std::io;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Stack of the short-lived thread, which runs one function of no frames to speak of.
 const STACK_BYTES: usize = 16 << 10;

@@ -13,8 +13,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::task::spawn_blocking;
 
+use crate::base::limits;
 use crate::program_digests::Facts;
-use crate::{digest, limits, which};
+use crate::{digest, which};
 
 /// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
 #[derive(Debug, Clone, Default)]

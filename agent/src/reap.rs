@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::base::{exit_codes, limits};
 use crate::tree::Snapshot;
-use crate::{exit, limits};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Status {
     pub fn exit_code(self) -> i32 {
         match self {
             Self::Exited(code) => code,
-            Self::Signaled(signal) => exit::SIGNAL_BASE + signal,
+            Self::Signaled(signal) => exit_codes::SIGNAL_BASE + signal,
         }
     }
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::base::fault_points::{Point, reach};
 use crate::criu_error::CriuError;
 use crate::criu_pause::{Hook, Pause};
 use crate::criu_restore::{self, Restore};
 use crate::extra_files::{self, CopyError};
-use crate::fault::{Point, reach};
 use crate::manifest::Manifest;
 use crate::{adopt, cgroups, criu, layout, pids, stdio};
 

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::{limits, units};
 use crate::durable::{ignore_missing, to_json};
 use crate::image_dir::Generation;
 use crate::manifest::Manifest;
 use crate::pod::Pod;
-use crate::{limits, units};
 
 /// The contents of `/run/crik/restored.json`.
 #[derive(Debug, Serialize)]

@@ -6,10 +6,11 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::base::{limits, units};
+use crate::find;
 use crate::hold::Hold;
 use crate::image_dir::{Generation, ImageDir};
 use crate::image_dir_error::{ImageDirError, io_at};
-use crate::{find, limits, units};
 
 /// Why there is no room.
 #[derive(Debug, Error)]

@@ -5,18 +5,19 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Result, anyhow};
 
+use crate::base::limits;
+use crate::base::point_of_no_return::LastCall;
 use crate::hold::Hold;
-use crate::hooks::HookError;
+use crate::hooks::{self, HookError};
 use crate::identity::Identity;
 use crate::image_dir::Generation;
-use crate::last_call::LastCall;
 use crate::manifest::Manifest;
 use crate::setup::Setup;
 use crate::sign::Key;
 use crate::staging::{Purpose, Staging};
 use crate::verdict::Verdict;
-use crate::verify::{Trust, VerifyError};
-use crate::{criu, hooks, limits, restore, restored, verify};
+use crate::verify::{self, Trust, VerifyError};
+use crate::{criu, restore, restored};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Makes the key for this purpose from what the Secret holds (BLAKE3, «derive key»): the same Secret for another purpose
 /// makes another key.

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use thiserror::Error;
 
+use crate::base::{exit_codes, limits};
 use crate::which::{self, NotRunnable};
-use crate::{exit, limits, pids, stdio};
+use crate::{pids, stdio};
 
 /// Why the application could not be started.
 #[derive(Debug, Error)]
@@ -35,9 +36,9 @@ impl SpawnError {
     /// The exit code a shell would give.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Command(NotRunnable::NotFound(_)) => exit::NOT_FOUND,
-            Self::Command(NotRunnable::NotExecutable { .. }) => exit::NOT_EXECUTABLE,
-            Self::Pids(_) | Self::Init { .. } => exit::FAILURE,
+            Self::Command(NotRunnable::NotFound(_)) => exit_codes::NOT_FOUND,
+            Self::Command(NotRunnable::NotExecutable { .. }) => exit_codes::NOT_EXECUTABLE,
+            Self::Pids(_) | Self::Init { .. } => exit_codes::FAILURE,
         }
     }
 }

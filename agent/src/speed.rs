@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::limits;
+use crate::base::limits;
 use crate::manifest::{self, Manifest};
 
 /// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base::fault_points::{Point, reach};
 use crate::durable::remove_tree;
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::image_dir::Generation;
 use crate::image_dir_error::{ImageDirError, io_at};

@@ -6,17 +6,17 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::acquire::{AcquireError, acquire};
+use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::panics::contained;
+use crate::base::signals::Signals;
+use crate::base::units::whole_ms;
 use crate::config::{OnClaimed, OnRestoreFailure};
-use crate::defect::contained;
 use crate::hold::Hold;
-use crate::init::NoPlace;
+use crate::init::{self, NoPlace};
 use crate::ladder::{self, Unresumed};
-use crate::patience::{Abandoned, patiently};
 use crate::setup::{Setup, Started};
-use crate::signals::Signals;
-use crate::spawn::SpawnError;
-use crate::units::whole_ms;
-use crate::{init, programs, reap, restored, spawn};
+use crate::spawn::{self, SpawnError};
+use crate::{programs, reap, restored};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]

@@ -7,17 +7,17 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::background::Background;
+use crate::base::fault_points::{Point, reach};
+use crate::base::panics::contained;
+use crate::base::units::whole_ms;
 use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
-use crate::defect::contained;
 use crate::ends::Phase;
-use crate::fault::{Point, reach};
 use crate::hold::Hold;
 use crate::node_state::Node;
 use crate::reap::Status;
 use crate::setup::Setup;
 use crate::supervise::{Event, Supervisor};
-use crate::units::whole_ms;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]

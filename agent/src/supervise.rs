@@ -4,8 +4,8 @@
 
 use std::io;
 
+use crate::base::signals::Signals;
 use crate::reap::{Status, reap};
-use crate::signals::Signals;
 
 /// What a supervisor reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

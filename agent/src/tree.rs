@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::limits;
+use crate::base::limits;
 
 /// One process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::point_of_no_return::LastCall;
 use crate::cancel::give_up;
-use crate::last_call::LastCall;
 
 /// Until when the steps of a checkpoint may go on.
 pub struct Limits {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crate::limits;
+use crate::base::limits;
 use crate::manifest::Manifest;
 use crate::verify;
 

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use super::output::Output;
 use super::place::{Place, Wanted};
-use crate::limits;
-use crate::logging::LogFormat;
+use crate::base::limits;
+use crate::base::logging::LogFormat;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]

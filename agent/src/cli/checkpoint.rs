@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use super::args::Checkpoint;
 use super::output::print;
 use super::progress_bar::ProgressBar;
+use crate::base::units;
 use crate::control::{self, Answer, Committed, Request};
-use crate::units;
 
 /// Asks, shows how far it is, and prints what came of it.
 ///

@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::args::Gc;
 use super::output::print;
 use super::table::table;
+use crate::base::units;
 use crate::config::Config;
 use crate::hold::{Hold, Wish};
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
 use crate::pod::Pod;
 use crate::retention::{self, Superfluous};
-use crate::units;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

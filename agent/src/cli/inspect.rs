@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::args::Inspect;
 use super::output::print;
 use super::table::table;
+use crate::base::limits::CriuVersion;
+use crate::base::units;
 use crate::claim::{Account, Attempt};
 use crate::images::{self, Process};
-use crate::limits::CriuVersion;
 use crate::manifest::Manifest;
-use crate::units;
 
 /// What is printed.
 #[derive(Serialize)]

@@ -6,12 +6,13 @@ use serde::Serialize;
 use super::output::print;
 use super::place::Place;
 use super::table::table;
+use crate::base::units;
 use crate::claim::Account;
 use crate::config::Config;
 use crate::ended::Ended;
+use crate::hold;
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
-use crate::{hold, units};
 
 /// What is printed.
 #[derive(Serialize)]
@@ -100,7 +101,7 @@ fn facts(manifest: Manifest) -> Facts {
         bytes: manifest.total_bytes(),
         processes: manifest.tree.processes,
         resident_bytes: manifest.tree.resident_bytes,
-        criu: crate::limits::CriuVersion(manifest.identity.criu).to_string(),
+        criu: crate::base::limits::CriuVersion(manifest.identity.criu).to_string(),
         crik: manifest.crik_version,
         node: manifest.identity.node,
         host: manifest.identity.host,

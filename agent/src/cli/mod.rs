@@ -14,7 +14,7 @@ mod verify;
 
 use clap::Parser as _;
 
-use crate::exit;
+use crate::base::exit_codes;
 use crate::hold::HoldError;
 use args::{Cli, Command};
 
@@ -31,6 +31,6 @@ pub fn main() -> i32 {
     done.unwrap_or_else(|error| {
         eprintln!("crik: {error:#}");
         let held = matches!(error.downcast_ref(), Some(HoldError::Held(_)));
-        if held { exit::NOT_RESUMED } else { exit::FAILURE }
+        if held { exit_codes::NOT_RESUMED } else { exit_codes::FAILURE }
     })
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 use super::output::Output;
+use crate::base::limits;
 use crate::config::Config;
 use crate::image_dir::{Generation, ImageDir};
-use crate::limits;
 
 /// Where the image directory is, and how to print what is in it.
 #[derive(Debug, clap::Args)]

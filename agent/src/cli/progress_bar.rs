@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 
-use crate::limits;
+use crate::base::limits;
 
 /// Counts bytes, and shows them once it has taken long enough for a person to wonder.
 pub struct ProgressBar {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::args::Run;
+use crate::base::signals::block_signals;
+use crate::base::{exit_codes, limits, logging};
 use crate::config::Config;
+use crate::criu;
 use crate::live::live;
 use crate::pod::Pod;
 use crate::setup::Setup;
 use crate::sign::Key;
-use crate::signals::block_signals;
 use crate::start::StartError;
-use crate::{criu, exit, limits, logging};
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {
@@ -22,14 +23,14 @@ pub fn run(args: &Run) -> i32 {
         Ok(config) => config,
         Err(error) => {
             tracing::error!("{error}");
-            return exit::CONFIGURATION;
+            return exit_codes::CONFIGURATION;
         }
     };
     let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
         Ok(key) => key,
         Err(error) => {
             tracing::error!("{error}");
-            return exit::CONFIGURATION;
+            return exit_codes::CONFIGURATION;
         }
     };
     supervise(args, config, key).unwrap_or_else(|error| {
@@ -41,9 +42,9 @@ pub fn run(args: &Run) -> i32 {
 fn exit_code(error: &anyhow::Error) -> i32 {
     match error.downcast_ref() {
         Some(StartError::Spawn(error)) => error.exit_code(),
-        Some(StartError::NotResumed | StartError::Claimed(_)) => exit::NOT_RESUMED,
-        Some(StartError::Stopped(signal)) => exit::SIGNAL_BASE + signal,
-        Some(StartError::Init(_)) | None => exit::FAILURE,
+        Some(StartError::NotResumed | StartError::Claimed(_)) => exit_codes::NOT_RESUMED,
+        Some(StartError::Stopped(signal)) => exit_codes::SIGNAL_BASE + signal,
+        Some(StartError::Init(_)) | None => exit_codes::FAILURE,
     }
 }
 

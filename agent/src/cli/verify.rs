@@ -7,10 +7,11 @@ use super::args::Verify;
 use super::output::print;
 use super::progress_bar::ProgressBar;
 use super::table::table;
+use crate::base::{exit_codes, units};
 use crate::image_dir::{Generation, ImageDir};
 use crate::manifest::Manifest;
 use crate::sign::Key;
-use crate::{exit, units, verify};
+use crate::verify;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,7 +40,7 @@ pub fn verify(args: &Verify) -> Result<i32> {
         wanted.iter().map(|generation| judge(&dir, *generation, key.as_ref(), &progress)).collect();
     drop(progress);
     print(args.place.output, &rows, |rows| told(rows))?;
-    Ok(if rows.iter().all(|row| row.whole) { 0 } else { exit::FAILURE })
+    Ok(if rows.iter().all(|row| row.whole) { 0 } else { exit_codes::FAILURE })
 }
 
 fn read(dir: &ImageDir, generation: Generation, key: Option<&Key>) -> Result<Manifest> {

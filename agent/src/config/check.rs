@@ -8,7 +8,7 @@ use crik_api::NodeState;
 use super::problem::Problem;
 use super::{ActOn, Config, Hook, Hooks};
 use super::{notice_states, parse_url};
-use crate::limits;
+use crate::base::limits;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), Problem> {

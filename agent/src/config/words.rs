@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::values::duration;
-use crate::exit;
+use crate::base::exit_codes;
 
 /// What an undetermined node state means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -98,6 +98,6 @@ pub struct ExitCode {
 
 impl Default for ExitCode {
     fn default() -> Self {
-        Self { checkpointed: exit::CHECKPOINTED as u8 }
+        Self { checkpointed: exit_codes::CHECKPOINTED as u8 }
     }
 }

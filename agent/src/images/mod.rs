@@ -17,7 +17,7 @@ use prost::Message;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::limits;
+use crate::base::limits;
 use messages::{Core, FdInfo, FileEntry, Ids, Pagemap, PagemapHead, PsTree};
 
 /// Why an image cannot be read.

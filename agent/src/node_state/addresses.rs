@@ -7,7 +7,7 @@ use tokio::net::lookup_host;
 
 use super::server::Server;
 use super::unlearned::Unlearned;
-use crate::limits;
+use crate::base::limits;
 
 /// All addresses that the controller's name has, beginning with a random one, so that agents spread over the replicas.
 ///

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::server::Server;
 use super::unlearned::Unlearned;
 use super::{tls, token};
-use crate::limits;
+use crate::base::limits;
 
 /// A connection on which one question is asked at a time.
 pub struct Connection {

@@ -14,7 +14,7 @@ use super::publish::is_same;
 use super::server::Server;
 use super::unlearned::Unlearned;
 use super::{Knowledge, addresses};
-use crate::limits;
+use crate::base::limits;
 
 /// Who has said what; nobody, if it is that nobody could be found.
 pub type Said = (Option<SocketAddr>, Knowledge);

@@ -14,7 +14,7 @@ use super::publish::{is_same, publish};
 use super::server::Server;
 use super::unlearned::Unlearned;
 use super::{Knowledge, addresses};
-use crate::limits;
+use crate::base::limits;
 
 /// Where the replicas were last time the resolver said so; at a SIGTERM it may be gone.
 pub type Known = Arc<Mutex<Vec<SocketAddr>>>;

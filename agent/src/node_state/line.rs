@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::server::Server;
 use super::unlearned::{Refusal, Unlearned};
-use crate::limits;
+use crate::base::limits;
 
 /// What one replica is asked and has answered.
 pub struct Line {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use thiserror::Error;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Why the node's state is not known.
 #[derive(Debug, Error)]

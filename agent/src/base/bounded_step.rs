@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::signals::Signals;
+use crate::base::signals::Signals;
 
 /// Why a step's outcome is not known. It may go on in a thread of its own for as long as the volume likes.
 #[derive(Debug, Error)]

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::limits;
-use crate::patience::Abandoned;
-use crate::signals::Signals;
+use crate::base::bounded_step::Abandoned;
+use crate::base::limits;
+use crate::base::signals::Signals;
 
 /// What the C library, and so both Rust and CRIU, says of errors after which the same may work (strerror(3)).
 const MAY_PASS: [&str; 9] = [

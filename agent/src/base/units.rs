@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::limits;
+use crate::base::limits;
 
 /// Seconds since 1970, now.
 pub fn now() -> u64 {
