@@ -10,11 +10,10 @@ use crate::base::limits;
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::config::{Config, OnClaimed};
-use crate::hold::{Hold, HoldError, Wish};
-use crate::holder::{Seen, Silence};
-use crate::image_dir::ImageDir;
-use crate::image_dir_error::ImageDirError;
-use crate::pod::Pod;
+use crate::store::image_dir::hold::{Hold, HoldError, Wish};
+use crate::store::image_dir::holder::{Seen, Silence};
+use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::{ImageDir, ImageDirError};
 use std::sync::Arc;
 
 /// Why this pod does not hold the image directory.

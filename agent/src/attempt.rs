@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 use tokio::time::Instant;
 
-use crate::manifest::Manifest;
+use crate::store::generation::manifest::Manifest;
 use crate::supervise::{Event, Supervisor};
 
 /// What came while a checkpoint was taken. Nothing is passed to a tree that may be frozen.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::checkpoint::Checkpointer;
 use crate::control::{Answer, Reply};
 use crate::house;
-use crate::manifest::Manifest;
+use crate::store::generation::manifest::Manifest;
 
 /// At most one such checkpoint at a time.
 pub struct Background {

@@ -20,16 +20,17 @@ use crate::base::units::{self, whole_ms};
 use crate::criu_dump::Leave;
 use crate::dump_progress::{Progress, watch};
 use crate::freeze::{self, Staged, Stopped};
-use crate::hold::{Hold, Wish};
-use crate::identity::Identity;
-use crate::image_dir::{Generation, ImageDir};
-use crate::manifest::{self, Manifest};
-use crate::retention::{self, Past};
 use crate::setup::{Setup, Started};
-use crate::staging::{Purpose, Staging};
+use crate::store::generation::identity::Identity;
+use crate::store::generation::manifest::{self, Manifest};
+use crate::store::generation::{commit, digest};
+use crate::store::image_dir::hold::{Hold, Wish};
+use crate::store::image_dir::retention::{self, Past};
+use crate::store::image_dir::staging::{Purpose, Staging};
+use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::Snapshot;
 use crate::until::{Limits, until};
-use crate::{commit, criu, criu_version, digest, hooks, layout, pace, speed};
+use crate::{criu, criu_version, hooks, pace, speed};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -333,8 +334,8 @@ fn tell_frozen(staged: &Staged, took: Duration) {
 mod tests {
     use super::*;
     use crate::config::{Config, Hook, Hooks, OnFailure};
-    use crate::pod::Pod;
     use crate::programs::Programs;
+    use crate::store::image_dir::pod::Pod;
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_deadline() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use nix::unistd::{AccessFlags, access};
 
 use crate::capabilities::{Capability, effective, field, status};
-use crate::image_dir::ImageDir;
+use crate::store::image_dir::ImageDir;
 use crate::{criu_version, stdio};
 
 /// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
 use crate::dump_progress::Progress;
-use crate::manifest::{self, Manifest};
+use crate::store::generation::manifest::{self, Manifest};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::base::{limits, units};
-use crate::layout;
 use crate::pace::{self, Pace};
+use crate::store::image_dir::layout;
 
 /// How far a dump is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,11 +19,12 @@ use crate::criu_dump::{self, Leave};
 use crate::criu_error::CriuError;
 use crate::criu_pause::{Hook, Pause};
 use crate::extra_files::{self, CopyError};
-use crate::image_dir_error::ImageDirError;
-use crate::staging::Staging;
+use crate::store::generation::manifest;
+use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::image_dir::staging::Staging;
+use crate::store::image_dir::{ImageDirError, layout};
 use crate::tree::{Snapshot, Tree};
-use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
-use crate::{adopt, cgroups, criu, layout, manifest, stdio};
+use crate::{adopt, cgroups, criu, stdio};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]

@@ -7,9 +7,10 @@ use tokio::task::spawn_blocking;
 
 use crate::base::units;
 use crate::checkpoint::Checkpointer;
-use crate::hold::Hold;
-use crate::manifest::Manifest;
-use crate::{checks, retention, speed};
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::retention;
+use crate::{checks, speed};
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.

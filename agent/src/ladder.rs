@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
-use crate::find;
-use crate::hold::Hold;
-use crate::image_dir::Generation;
 use crate::ladder_attempt::resume;
 use crate::ladder_steps::{Failure, on_volume, persistently};
 use crate::setup::{Setup, Started};
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::{Generation, resumable};
 
 /// Something was there to resume, and was not.
 pub enum Unresumed {
@@ -55,7 +54,7 @@ async fn find(setup: &Arc<Setup>, signals: &Signals, hold: &Arc<Hold>) -> Result
     let limit = setup.config.volume_timeout;
     let look = async || {
         let looked = Arc::clone(hold);
-        on_volume(signals, limit, move || find::rungs(looked.dir())).await
+        on_volume(signals, limit, move || resumable::rungs(looked.dir())).await
     };
     persistently(&mut Retries::new(limit), signals, look).await
 }

@@ -18,13 +18,13 @@ use crate::control::{Answer, Asked, Control, Reply};
 use crate::ends::{NextStart, Phase, next_start};
 use crate::house;
 use crate::lookout::Lookout;
-use crate::manifest::Manifest;
 use crate::node_state::Node;
 use crate::notice::Notice;
 use crate::reap::{self, Status};
 use crate::setup::Setup;
 use crate::start::start;
 use crate::stop::{Outcome, mark_ended, stop};
+use crate::store::generation::manifest::Manifest;
 use crate::supervise::{Event, Supervisor};
 
 /// Starts the tree, watches over it, and ends as it ends. Returns the exit code.

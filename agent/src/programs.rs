@@ -14,8 +14,9 @@ use std::sync::{Arc, OnceLock};
 use tokio::task::spawn_blocking;
 
 use crate::base::limits;
-use crate::program_digests::Facts;
-use crate::{digest, which};
+use crate::store::generation::digest;
+use crate::store::generation::program_digests::Facts;
+use crate::which;
 
 /// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
 #[derive(Debug, Clone, Default)]

@@ -11,8 +11,9 @@ use crate::criu_error::CriuError;
 use crate::criu_pause::{Hook, Pause};
 use crate::criu_restore::{self, Restore};
 use crate::extra_files::{self, CopyError};
-use crate::manifest::Manifest;
-use crate::{adopt, cgroups, criu, layout, pids, stdio};
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::layout;
+use crate::{adopt, cgroups, criu, pids, stdio};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]

@@ -7,10 +7,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::base::{limits, units};
-use crate::durable::{ignore_missing, to_json};
-use crate::image_dir::Generation;
-use crate::manifest::Manifest;
-use crate::pod::Pod;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::Generation;
+use crate::store::image_dir::durable::{ignore_missing, to_json};
+use crate::store::image_dir::pod::Pod;
 
 /// The contents of `/run/crik/restored.json`.
 #[derive(Debug, Serialize)]

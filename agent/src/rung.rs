@@ -7,16 +7,16 @@ use anyhow::{Result, anyhow};
 
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
-use crate::hold::Hold;
 use crate::hooks::{self, HookError};
-use crate::identity::Identity;
-use crate::image_dir::Generation;
-use crate::manifest::Manifest;
 use crate::setup::Setup;
-use crate::sign::Key;
-use crate::staging::{Purpose, Staging};
+use crate::store::generation::identity::Identity;
+use crate::store::generation::manifest::Manifest;
+use crate::store::generation::signature::Key;
+use crate::store::generation::verify::{self, Trust, VerifyError};
+use crate::store::image_dir::Generation;
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::verdict::Verdict;
-use crate::verify::{self, Trust, VerifyError};
 use crate::{criu, restore, restored};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.

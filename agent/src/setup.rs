@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::hold::Hold;
-use crate::image_dir::Generation;
-use crate::pod::Pod;
 use crate::programs::Programs;
-use crate::sign::Key;
+use crate::store::generation::signature::Key;
+use crate::store::image_dir::Generation;
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::pod::Pod;
 
 /// What a start is given.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::limits;
-use crate::manifest::{self, Manifest};
+use crate::store::generation::manifest::{self, Manifest};
 
 /// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
 pub fn of(manifest: &Manifest) -> Option<f64> {

@@ -11,11 +11,11 @@ use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::config::{OnClaimed, OnRestoreFailure};
-use crate::hold::Hold;
 use crate::init::{self, NoPlace};
 use crate::ladder::{self, Unresumed};
 use crate::setup::{Setup, Started};
 use crate::spawn::{self, SpawnError};
+use crate::store::image_dir::hold::Hold;
 use crate::{programs, reap, restored};
 
 /// Why nothing runs.

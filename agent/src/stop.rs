@@ -13,10 +13,10 @@ use crate::base::units::whole_ms;
 use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
 use crate::ends::Phase;
-use crate::hold::Hold;
 use crate::node_state::Node;
 use crate::reap::Status;
 use crate::setup::Setup;
+use crate::store::image_dir::hold::Hold;
 use crate::supervise::{Event, Supervisor};
 
 /// How a SIGTERM was answered.
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::pod::Pod;
+    use crate::store::image_dir::pod::Pod;
 
     /// What is decided of a node that was ready before, when nobody can be asked, so long after the SIGTERM.
     async fn decided_after(since: Duration) -> Decision {

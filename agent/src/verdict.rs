@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use crate::base::limits;
-use crate::manifest::Manifest;
-use crate::verify;
+use crate::store::generation::manifest::Manifest;
+use crate::store::generation::verify;
 
 /// A verification in a thread of its own.
 pub struct Verdict {

@@ -10,11 +10,11 @@ use super::output::print;
 use super::table::table;
 use crate::base::units;
 use crate::config::Config;
-use crate::hold::{Hold, Wish};
-use crate::image_dir::{Generation, ImageDir};
-use crate::manifest::Manifest;
-use crate::pod::Pod;
-use crate::retention::{self, Superfluous};
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::hold::{Hold, Wish};
+use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::retention::{self, Superfluous};
+use crate::store::image_dir::{Generation, ImageDir};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

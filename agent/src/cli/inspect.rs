@@ -10,9 +10,9 @@ use super::output::print;
 use super::table::table;
 use crate::base::limits::CriuVersion;
 use crate::base::units;
-use crate::claim::{Account, Attempt};
 use crate::images::{self, Process};
-use crate::manifest::Manifest;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::attempts::{Account, Attempt};
 
 /// What is printed.
 #[derive(Serialize)]

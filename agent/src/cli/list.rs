@@ -7,12 +7,11 @@ use super::output::print;
 use super::place::Place;
 use super::table::table;
 use crate::base::units;
-use crate::claim::Account;
 use crate::config::Config;
-use crate::ended::Ended;
-use crate::hold;
-use crate::image_dir::{Generation, ImageDir};
-use crate::manifest::Manifest;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::attempts::Account;
+use crate::store::image_dir::end_mark::Ended;
+use crate::store::image_dir::{Generation, ImageDir, hold};
 
 /// What is printed.
 #[derive(Serialize)]

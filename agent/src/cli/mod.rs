@@ -15,7 +15,7 @@ mod verify;
 use clap::Parser as _;
 
 use crate::base::exit_codes;
-use crate::hold::HoldError;
+use crate::store::image_dir::hold::HoldError;
 use args::{Cli, Command};
 
 /// Does what the command line says. Returns the exit code.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use super::output::Output;
 use crate::base::limits;
 use crate::config::Config;
-use crate::image_dir::{Generation, ImageDir};
+use crate::store::image_dir::{Generation, ImageDir};
 
 /// Where the image directory is, and how to print what is in it.
 #[derive(Debug, clap::Args)]

@@ -11,10 +11,10 @@ use crate::base::{exit_codes, limits, logging};
 use crate::config::Config;
 use crate::criu;
 use crate::live::live;
-use crate::pod::Pod;
 use crate::setup::Setup;
-use crate::sign::Key;
 use crate::start::StartError;
+use crate::store::generation::signature::Key;
+use crate::store::image_dir::pod::Pod;
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {

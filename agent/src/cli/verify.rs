@@ -8,10 +8,10 @@ use super::output::print;
 use super::progress_bar::ProgressBar;
 use super::table::table;
 use crate::base::{exit_codes, units};
-use crate::image_dir::{Generation, ImageDir};
-use crate::manifest::Manifest;
-use crate::sign::Key;
-use crate::verify;
+use crate::store::generation::manifest::Manifest;
+use crate::store::generation::signature::Key;
+use crate::store::generation::verify;
+use crate::store::image_dir::{Generation, ImageDir};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

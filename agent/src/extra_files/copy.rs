@@ -10,8 +10,8 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use thiserror::Error;
 
-use crate::beneath;
-use crate::members::Attributes;
+use crate::store::generation::contents::Attributes;
+use crate::store::image_dir::no_links;
 
 /// A path that cannot be copied.
 #[derive(Debug, Error)]
@@ -68,7 +68,7 @@ pub fn copy(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() {
         // Over the old file and not beside it: a file that is itself a mount cannot be replaced by name.
-        io::copy(&mut beneath::open_file(from)?, &mut File::create(to)?)?;
+        io::copy(&mut no_links::open_file(from)?, &mut File::create(to)?)?;
     } else {
         let what = if kind.is_socket() { "socket" } else { "device or pipe" };
         tracing::warn!("{} is a {what} and is left out", from.display());

@@ -16,7 +16,7 @@ mod tests {
 
     use super::copy::below;
     use super::*;
-    use crate::members;
+    use crate::store::generation::contents;
 
     #[test]
     fn modes_times_links_and_empty_directories_come_back() {
@@ -49,7 +49,7 @@ mod tests {
         fs::write(&source, "s").unwrap();
         fs::set_permissions(&source, Permissions::from_mode(0o640)).unwrap();
         let saved = save(std::slice::from_ref(&source), &store).unwrap();
-        let told = members::extra(members::of(dir.path()).unwrap());
+        let told = contents::extra(contents::of(dir.path()).unwrap());
         // As the kubelet does for an fsGroup.
         fs::set_permissions(below(&store, &source), Permissions::from_mode(0o666)).unwrap();
         put_back(&saved, &store, Some(&told)).unwrap();

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::copy::{CopyError, at, below, copy, make_directory};
-use crate::beneath;
-use crate::members::{Attributes, Members};
+use crate::store::generation::contents::{Attributes, Members};
+use crate::store::image_dir::no_links;
 
 /// Copies each of `paths` from its place below `store` back to where it was, with the attributes that `told` has of it.
 ///
@@ -20,7 +20,7 @@ pub fn put_back(paths: &[PathBuf], store: &Path, told: Option<&Members>) -> Resu
     for (path, target) in paths.iter().zip(targets) {
         let from = below(store, path);
         let told = |from: &Path| told.and_then(|members| attributes(members, store, from));
-        beneath::directory(
+        no_links::directory(
             store,
             from.parent().and_then(|parent| parent.strip_prefix(store).ok()).unwrap_or(Path::new("")),
         )

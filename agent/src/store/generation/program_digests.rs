@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::path::Path;
 
-use crate::digest::{self, FileFacts};
+use crate::store::generation::digest::{self, FileFacts};
 
 /// The facts of each of the files, by its path.
 pub type Facts = BTreeMap<String, FileFacts>;

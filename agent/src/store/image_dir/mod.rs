@@ -1,4 +1,5 @@
-//! The image directory: what belongs to one workload replica on the shared volume.
+//! The image directory: what belongs to one workload replica on the shared volume, and who may change it. It imports what the room
+//! `store` may, and does not know what lies in a generation.
 //!
 //! ```text
 //! generations/00000007/   committed, immutable
@@ -8,7 +9,21 @@
 //! ```
 //!
 //! Only rename, exclusive create and fsync are relied on, so that it works on NFS. Here is what anybody may do; what
-//! changes the directory is done by its holder ([`crate::hold`]).
+//! changes the directory is done by its holder ([`crate::store::image_dir::hold`]).
+
+pub mod attempts;
+pub mod durable;
+pub mod end_mark;
+mod error;
+mod heartbeat;
+pub mod hold;
+pub mod holder;
+pub mod layout;
+pub mod no_links;
+pub mod pod;
+pub mod resumable;
+pub mod retention;
+pub mod staging;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,8 +32,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{ignore_missing, remove_tree, sync_directory};
-use crate::image_dir_error::{ImageDirError, io_at};
+use crate::store::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
+pub use error::{ImageDirError, io_at};
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,12 +9,12 @@ use thiserror::Error;
 use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::LastCall;
 use crate::base::units::whole_ms;
-use crate::durable::create_durably;
-use crate::image_dir_error::ImageDirError;
-use crate::manifest::{self, Manifest};
-use crate::sign::Key;
-use crate::staging::Staging;
-use crate::{digest, layout, members};
+use crate::store::generation::manifest::{self, Manifest};
+use crate::store::generation::signature::Key;
+use crate::store::generation::{contents, digest};
+use crate::store::image_dir::durable::create_durably;
+use crate::store::image_dir::staging::Staging;
+use crate::store::image_dir::{ImageDirError, layout};
 
 /// Why the checkpoint does not exist.
 #[derive(Debug, Error)]
@@ -55,7 +55,7 @@ pub fn commit(
     manifest.files = digest::seal(path).map_err(durable)?;
     reach(Point::Sealed);
     manifest.durations_ms.insert(manifest::DURABLE.to_owned(), whole_ms(clock.elapsed()));
-    manifest.extra = Some(members::extra(members::of(path).map_err(durable)?));
+    manifest.extra = Some(contents::extra(contents::of(path).map_err(durable)?));
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     // A later generation of this number must not find the claims on one that a person has removed.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::layout;
+use crate::store::image_dir::layout;
 
 /// What a copy of an additional file must have besides contents. A volume may not keep it: the kubelet gives every file on
 /// it another group and mode when the pod has an `fsGroup`.

@@ -6,7 +6,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::CriuVersion;
-use crate::program_digests::{self, Facts};
+use crate::store::generation::program_digests::{self, Facts};
 
 /// The facts that decide whether an image can be resumed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,14 +24,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::base::fault_points::{Point, reach};
 use crate::base::{limits, units};
-use crate::durable::{create_durably, ignore_missing, remove_tree, sync_directory, to_json};
-use crate::heartbeat::Heartbeat;
-use crate::holder::{self, Holder, Seen};
-use crate::image_dir::{Generation, ImageDir};
-use crate::image_dir_error::{ImageDirError, io_at};
-use crate::pod::Pod;
+use crate::base::fault_points::{Point, reach};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::store::image_dir::durable::{create_durably, ignore_missing, remove_tree, sync_directory, to_json};
+use crate::store::image_dir::heartbeat::Heartbeat;
+use crate::store::image_dir::holder::{self, Holder, Seen};
+use crate::store::image_dir::pod::Pod;
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]
@@ -299,7 +298,7 @@ fn nonce() -> io::Result<String> {
 #[cfg(test)]
 pub mod fixture {
     use super::*;
-    use crate::staging::{Purpose, Staging};
+    use crate::store::image_dir::staging::{Purpose, Staging};
 
     /// A pod that no other one is.
     pub fn wish(name: &str) -> Wish {

@@ -1,7 +1,6 @@
 //! Finds what a start may resume.
 
-use crate::image_dir::{Generation, ImageDir};
-use crate::image_dir_error::ImageDirError;
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError};
 
 /// The rungs of the ladder: the committed generations, newest first, without those that an end has closed.
 ///
@@ -24,7 +23,7 @@ pub fn rungs(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hold::fixture::{commit, held};
+    use crate::store::image_dir::hold::fixture::{commit, held};
 
     #[test]
     fn what_ended_is_not_resumed_and_what_began_later_is() {

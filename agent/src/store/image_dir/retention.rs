@@ -7,10 +7,8 @@ use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
 use crate::base::{limits, units};
-use crate::find;
-use crate::hold::Hold;
-use crate::image_dir::{Generation, ImageDir};
-use crate::image_dir_error::{ImageDirError, io_at};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at, resumable};
+use crate::store::image_dir::hold::Hold;
 
 /// Why there is no room.
 #[derive(Debug, Error)]
@@ -53,7 +51,7 @@ pub fn make_room(hold: &Hold, image: u64, proven: Option<Generation>) -> Result<
 
 /// What can be given up when there is too little room, newest first.
 fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation>, ImageDirError> {
-    let open = find::rungs(hold.dir())?;
+    let open = resumable::rungs(hold.dir())?;
     let kept = [open.first().copied(), proven.filter(|proven| open.contains(proven))];
     Ok(hold.dir().list()?.into_iter().filter(|generation| !kept.contains(&Some(*generation))).collect())
 }
@@ -106,7 +104,7 @@ pub enum Superfluous {
 /// # Errors
 /// The volume cannot be read.
 pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
-    let open = find::rungs(dir)?;
+    let open = resumable::rungs(dir)?;
     let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
         None => Some(Superfluous::Ended),
         Some(place) => (place >= keep).then_some(Superfluous::Older),
@@ -117,7 +115,7 @@ pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Super
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hold::fixture::{commit, held};
+    use crate::store::image_dir::hold::fixture::{commit, held};
 
     #[test]
     fn the_newest_and_the_proven_are_never_given_up() {

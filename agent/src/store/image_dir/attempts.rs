@@ -7,14 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::base::fault_points::{Point, reach};
 use crate::base::{limits, units};
-use crate::beneath;
-use crate::durable::to_json;
-use crate::hold::Hold;
-use crate::image_dir::Generation;
-use crate::image_dir_error::{ImageDirError, io_at};
-use crate::pod::Pod;
+use crate::base::fault_points::{Point, reach};
+use crate::store::image_dir::{Generation, ImageDirError, io_at, no_links};
+use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::pod::Pod;
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +141,7 @@ impl Account {
     /// The volume fails.
     pub fn read(path: &Path) -> Result<Self, ImageDirError> {
         let mut bytes = Vec::new();
-        let read = beneath::open_file(path)
+        let read = no_links::open_file(path)
             .and_then(|file| file.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes));
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
@@ -183,7 +181,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::hold::fixture::{held, wish};
+    use crate::store::image_dir::hold::fixture::{held, wish};
 
     fn take(hold: &Arc<Hold>, max: u32) -> Result<Claim, ClaimError> {
         Claim::take(hold, Generation(1), &wish("job-0").pod, max)

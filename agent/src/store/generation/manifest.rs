@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::limits;
-use crate::digest::Files;
-use crate::identity::Identity;
-use crate::image_dir::Generation;
-use crate::members::Members;
-use crate::sign::Key;
-use crate::tree_facts::{Cgroups, StdioMap, TreeFacts};
-use crate::{beneath, layout};
+use crate::store::generation::contents::Members;
+use crate::store::generation::digest::Files;
+use crate::store::generation::identity::Identity;
+use crate::store::generation::signature::Key;
+use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::image_dir::{Generation, layout, no_links};
 
 /// The version of the manifest that this release writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
@@ -168,7 +167,7 @@ impl Manifest {
 }
 
 fn read_bounded(dir: &Path, name: &str) -> Result<Vec<u8>, ManifestError> {
-    let file = beneath::file(dir, Path::new(name)).map_err(ManifestError::Read)?;
+    let file = no_links::file(dir, Path::new(name)).map_err(ManifestError::Read)?;
     let size = file.metadata().map_err(ManifestError::Read)?.len();
     if size > limits::MANIFEST_MAX_BYTES {
         return Err(ManifestError::TooLarge(size));

@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::holder;
+use crate::store::image_dir::holder;
 
 /// Renews a hold until it is dropped. It has a thread of its own, so that neither a long restore nor a volume that hangs
 /// holds anything else up.

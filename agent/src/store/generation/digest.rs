@@ -14,7 +14,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
-use crate::layout;
+use crate::store::image_dir::layout;
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it.
 ///

@@ -2,8 +2,8 @@
 
 use super::fixture::{commit, held, wish};
 use super::*;
-use crate::holder;
-use crate::staging::{Purpose, Staging};
+use crate::store::image_dir::holder;
+use crate::store::image_dir::staging::{Purpose, Staging};
 
 fn holder_of(result: Result<Arc<Hold>, HoldError>) -> String {
     match result {

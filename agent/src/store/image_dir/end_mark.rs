@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
-use crate::beneath;
-use crate::durable::to_json;
-use crate::hold::Hold;
-use crate::image_dir::{Generation, ImageDir};
-use crate::image_dir_error::{ImageDirError, io_at};
+use crate::base::fault_points::{Point, reach};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at, no_links};
+use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::hold::Hold;
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +65,7 @@ impl ImageDir {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    beneath::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    no_links::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -93,7 +91,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    use crate::hold::fixture::{commit, held};
+    use crate::store::image_dir::hold::fixture::{commit, held};
 
     #[test]
     fn a_mark_that_cannot_be_understood_is_not_taken_for_none() {

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::digest::{self, Effort, FileFacts};
-use crate::identity::Identity;
-use crate::image_dir::Generation;
-use crate::manifest::{Manifest, ManifestError};
-use crate::members::{self, Attributes, is_extra};
-use crate::sign::Key;
-use crate::{beneath, layout};
+use crate::store::generation::contents::{self, Attributes, is_extra};
+use crate::store::generation::digest::{self, Effort, FileFacts};
+use crate::store::generation::identity::Identity;
+use crate::store::generation::manifest::{Manifest, ManifestError};
+use crate::store::generation::signature::Key;
+use crate::store::image_dir::{Generation, layout, no_links};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
@@ -141,7 +140,7 @@ fn compare(
     hash: &dyn Fn(&File) -> io::Result<FileFacts>,
 ) -> Result<(), VerifyError> {
     for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
-        let opened = beneath::file(path, Path::new(name));
+        let opened = no_links::file(path, Path::new(name));
         let found = opened.and_then(|file| hash(&file)).map_err(|source| read(name, source))?;
         if found != *expected {
             return Err(VerifyError::Altered { name: name.clone() });
@@ -169,7 +168,7 @@ fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
         libc::S_IFDIR => [layout::IMAGES, layout::FILES].contains(&name),
         _ => false,
     };
-    Ok(members::of(root)?.into_iter().find(|(name, found)| !belongs(name, found)).map(|(name, _)| name))
+    Ok(contents::of(root)?.into_iter().find(|(name, found)| !belongs(name, found)).map(|(name, _)| name))
 }
 
 /// Generations of earlier releases do not tell of the additional files other than their contents.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
-use crate::beneath;
-use crate::pod::Pod;
+use crate::store::image_dir::no_links;
+use crate::store::image_dir::pod::Pod;
 
 /// `holder.json` in `holders/NNNNNNNN/`. It appears whole or not at all, with its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub fn parse(bytes: &[u8]) -> Option<Holder> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    beneath::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    no_links::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
