@@ -14,7 +14,7 @@ use std::thread;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::make_subreaper;
 
-use crate::criu_child;
+use crate::tree::criu;
 
 /// Starts to trace CRIU, which is paused before its first fork, from a thread of its own. When this returns, the tree's
 /// root will be born a subreaper.
@@ -22,7 +22,7 @@ use crate::criu_child;
 /// # Errors
 /// CRIU cannot be traced.
 pub fn watch_for_root(root: i32) -> io::Result<()> {
-    let criu = criu_child::child_pid().ok_or_else(|| io::Error::other("criu is not running"))?;
+    let criu = criu::child_pid().ok_or_else(|| io::Error::other("criu is not running"))?;
     let (attached, outcome) = mpsc::channel();
     // ptrace(2) ties a tracee to the thread that attached, and the calling thread has to answer CRIU.
     thread::spawn(move || match ptrace::seize_with_children(criu) {

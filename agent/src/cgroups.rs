@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::limits;
 use crate::store::generation::tree_facts::Cgroups;
-use crate::tree::Tree;
+use crate::tree::process::snapshot::Tree;
 
 /// The control groups of this process, and the control group files that `tree` has open.
 pub fn of(tree: &Tree) -> Cgroups {

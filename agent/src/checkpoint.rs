@@ -17,7 +17,6 @@ use crate::base::panics::{contained, contained_now};
 use crate::base::point_of_no_return::LastCall;
 use crate::base::retry::Retries;
 use crate::base::units::{self, whole_ms};
-use crate::criu_dump::Leave;
 use crate::dump_progress::{Progress, watch};
 use crate::freeze::{self, Staged, Stopped};
 use crate::setup::{Setup, Started};
@@ -28,9 +27,11 @@ use crate::store::image_dir::hold::{Hold, Wish};
 use crate::store::image_dir::retention::{self, Past};
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::store::image_dir::{Generation, ImageDir, layout};
-use crate::tree::Snapshot;
+use crate::tree::criu::{self, Leave};
+use crate::tree::process::hooks;
+use crate::tree::process::snapshot::Snapshot;
 use crate::until::{Limits, until};
-use crate::{criu, criu_version, hooks, pace, speed};
+use crate::{pace, speed};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -267,7 +268,7 @@ impl Checkpointer {
             generation,
             created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: Identity::here(&self.setup.command, criu_version::version()?, pod.node.as_deref())
+            identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref())
                 .with_programs(self.started.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,

@@ -4,16 +4,17 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::capabilities::{Capability, effective, field, status};
+use crate::stdio;
 use crate::store::image_dir::ImageDir;
-use crate::{criu_version, stdio};
+use crate::tree::criu;
+use crate::tree::process::capabilities::{Capability, effective, field, status};
 
 /// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
 pub fn obstacles(image_dir: &Path) -> Vec<String> {
     let status = status();
     let mut found = missing_capabilities(effective(&status));
     found.extend(seccomp(&status));
-    found.extend(criu_version::version().err().map(|error| error.to_string()));
+    found.extend(criu::version().err().map(|error| error.to_string()));
     found.extend(volume(image_dir));
     found.extend(stdio::unfreezable(&stdio::current()).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")

@@ -1,6 +1,6 @@
 //! How the application ended, and what that means for the next start. Pure.
 
-use crate::reap::Status;
+use crate::tree::process::reap::Status;
 
 /// What the agent was doing when the application ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,16 +15,14 @@ use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
 use crate::base::units::whole_ms;
-use crate::criu_dump::{self, Leave};
-use crate::criu_error::CriuError;
-use crate::criu_pause::{Hook, Pause};
 use crate::extra_files::{self, CopyError};
 use crate::store::generation::manifest;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
-use crate::tree::{Snapshot, Tree};
-use crate::{adopt, cgroups, criu, stdio};
+use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
+use crate::tree::process::snapshot::{Snapshot, Tree};
+use crate::{adopt, cgroups, stdio};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -124,7 +122,7 @@ pub struct Staged {
     pub durations_ms: BTreeMap<String, u64>,
 }
 
-/// Dumps the tree into the staging directory. Blocks; [`crate::cancel::give_up`] ends it early.
+/// Dumps the tree into the staging directory. Blocks; [`crate::tree::criu::give_up`] ends it early.
 ///
 /// # Errors
 /// The tree cannot be dumped whole. It then runs on.
@@ -142,7 +140,7 @@ pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged),
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu_dump::dump(request.root, &images, request.leave, hook(request, files, &frozen));
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, files, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {

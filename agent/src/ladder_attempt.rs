@@ -11,17 +11,18 @@ use crate::base::point_of_no_return::LastCall;
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
-use crate::cancel::give_up;
 use crate::ladder_steps::{Failure, on_volume, persistently};
 use crate::programs::Programs;
+use crate::rung;
 use crate::setup::{Setup, Started};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::attempts::{Claim, Outcome};
 use crate::store::image_dir::hold::Hold;
-use crate::tree::Snapshot;
-use crate::{criu, criu_version, reap, rung};
+use crate::tree::criu::{self, give_up};
+use crate::tree::process::reap;
+use crate::tree::process::snapshot::Snapshot;
 
 /// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
 /// fails over for some seconds must not use up `maxRestores`.
@@ -76,9 +77,8 @@ async fn check(
     generation: Generation,
 ) -> Result<Manifest, Failure> {
     // Asked here, since CRIU's descriptors are nothing for a step of its own.
-    let criu = tokio::task::spawn_blocking(criu_version::version)
-        .await
-        .map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu =
+        tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
     let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
     let (held, told) = (Arc::clone(hold), Arc::clone(setup));
     let check = move || {

@@ -20,12 +20,12 @@ use crate::house;
 use crate::lookout::Lookout;
 use crate::node_state::Node;
 use crate::notice::Notice;
-use crate::reap::{self, Status};
 use crate::setup::Setup;
 use crate::start::start;
 use crate::stop::{Outcome, mark_ended, stop};
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::{Event, Supervisor};
+use crate::tree::process::reap::{self, Status};
 
 /// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
 ///

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::base::limits;
 use crate::store::generation::digest;
 use crate::store::generation::program_digests::Facts;
-use crate::which;
+use crate::tree::process::which;
 
 /// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
 #[derive(Debug, Clone, Default)]

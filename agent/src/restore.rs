@@ -7,13 +7,11 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
-use crate::criu_error::CriuError;
-use crate::criu_pause::{Hook, Pause};
-use crate::criu_restore::{self, Restore};
 use crate::extra_files::{self, CopyError};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
-use crate::{adopt, cgroups, criu, pids, stdio};
+use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
+use crate::{adopt, cgroups, pids, stdio};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -43,7 +41,7 @@ pub fn restore(
     let mut inherited = stdio::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
-    Ok(criu_restore::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
+    Ok(criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
 }
 
 fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {

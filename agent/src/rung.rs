@@ -7,7 +7,6 @@ use anyhow::{Result, anyhow};
 
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
-use crate::hooks::{self, HookError};
 use crate::setup::Setup;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -16,8 +15,10 @@ use crate::store::generation::verify::{self, Trust, VerifyError};
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
+use crate::tree::criu;
+use crate::tree::process::hooks::{self, HookError};
 use crate::verdict::Verdict;
-use crate::{criu, restore, restored};
+use crate::{restore, restored};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///

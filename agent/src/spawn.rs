@@ -8,7 +8,7 @@ use std::process::Command;
 use thiserror::Error;
 
 use crate::base::{exit_codes, limits};
-use crate::which::{self, NotRunnable};
+use crate::tree::process::which::{self, NotRunnable};
 use crate::{pids, stdio};
 
 /// Why the application could not be started.

@@ -16,7 +16,8 @@ use crate::ladder::{self, Unresumed};
 use crate::setup::{Setup, Started};
 use crate::spawn::{self, SpawnError};
 use crate::store::image_dir::hold::Hold;
-use crate::{programs, reap, restored};
+use crate::tree::process::reap;
+use crate::{programs, restored};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]

@@ -14,10 +14,10 @@ use crate::checkpoint::Checkpointer;
 use crate::decide::{Decision, Policy};
 use crate::ends::Phase;
 use crate::node_state::Node;
-use crate::reap::Status;
 use crate::setup::Setup;
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::{Event, Supervisor};
+use crate::tree::process::reap::Status;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 use std::io;
 
 use crate::base::signals::Signals;
-use crate::reap::{Status, reap};
+use crate::tree::process::reap::{Status, reap};
 
 /// What a supervisor reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::point_of_no_return::LastCall;
-use crate::cancel::give_up;
+use crate::tree::criu::give_up;
 
 /// Until when the steps of a checkpoint may go on.
 pub struct Limits {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use crik_agent::images;
 use crik_agent::store::generation::digest::FileFacts;
 use crik_agent::store::generation::manifest::Manifest;
 use crik_agent::store::generation::signature::Key;
@@ -13,6 +12,7 @@ use crik_agent::store::image_dir::attempts::{Account, Attempt};
 use crik_agent::store::image_dir::end_mark::Ended;
 use crik_agent::store::image_dir::holder::{self, Holder};
 use crik_agent::store::image_dir::pod::Pod;
+use crik_agent::tree::criu::images;
 use crik_tests::pod::Pod as Container;
 use crik_tests::story::{SINGLE, checkpointed};
 use crik_tests::volume::Volume;

@@ -10,9 +10,9 @@ use super::output::print;
 use super::table::table;
 use crate::base::limits::CriuVersion;
 use crate::base::units;
-use crate::images::{self, Process};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::attempts::{Account, Attempt};
+use crate::tree::criu::images::{self, Process};
 
 /// What is printed.
 #[derive(Serialize)]

@@ -9,12 +9,12 @@ use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::{exit_codes, limits, logging};
 use crate::config::Config;
-use crate::criu;
 use crate::live::live;
 use crate::setup::Setup;
 use crate::start::StartError;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::pod::Pod;
+use crate::tree::criu;
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {

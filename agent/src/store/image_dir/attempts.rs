@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::base::{limits, units};
 use crate::base::fault_points::{Point, reach};
-use crate::store::image_dir::{Generation, ImageDirError, io_at, no_links};
+use crate::base::{limits, units};
 use crate::store::image_dir::durable::to_json;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::{Generation, ImageDirError, io_at, no_links};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

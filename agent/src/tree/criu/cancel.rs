@@ -7,15 +7,15 @@ use nix::unistd::Pid;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::child::child_pid;
+use super::failable_dump::{is_failable, refuse_writes};
 use crate::base::limits;
-use crate::criu_child;
-use crate::failable_dump::{is_failable, refuse_writes};
 
 /// Makes CRIU fail, and waits a moment for the step that called it; what the step returns is dropped, so that a stopped tree
 /// goes on. A CRIU that does not fail by itself in time is killed.
 pub async fn give_up<T>(mut step: JoinHandle<T>) {
     // Without a CRIU the step waits for the volume, and nobody can hurry that. One may be about to start.
-    if ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await || criu_child::child_pid().is_none() {
+    if ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await || child_pid().is_none() {
         return;
     }
     if !ends(&mut step, limits::FAIL_PATIENCE, cancel).await {
@@ -40,7 +40,7 @@ async fn ends<T>(step: &mut JoinHandle<T>, patience: Duration, what: fn()) -> bo
 /// in place of the application's own (measured: about one tree in ten is lost by that). What a restore has made is ended
 /// anyway, so CRIU is killed.
 fn cancel() {
-    let Some(pid) = criu_child::child_pid() else { return };
+    let Some(pid) = child_pid() else { return };
     if !is_failable() || refuse_writes(pid).is_err() {
         kill_now();
     }
@@ -48,7 +48,7 @@ fn cancel() {
 
 /// Ends the call that is under way at once, whatever becomes of what it works on.
 fn kill_now() {
-    if let Some(pid) = criu_child::child_pid() {
+    if let Some(pid) = child_pid() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
-use crate::criu::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
-use crate::criu_error::CriuError;
-use crate::criu_pause::{Hook, hooked, notified};
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
+use super::error::CriuError;
+use super::pause::{Hook, hooked, notified};
 
 /// What a restore is given.
 pub struct Restore<'a> {

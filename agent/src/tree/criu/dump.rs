@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
+use super::error::CriuError;
+use super::failable_dump::Failable;
+use super::pause::{Hook, hooked, notified};
 use crate::base::panics::contained_now;
-use crate::criu::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
-use crate::criu_error::CriuError;
-use crate::criu_pause::{Hook, hooked, notified};
-use crate::failable_dump::Failable;
 
 /// What becomes of the tree after a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use rust_criu::{CgMode, Criu};
 
+use super::error::{CriuError, refused};
 use crate::base::limits;
-use crate::capabilities::{Capability, has};
-use crate::criu_error::{CriuError, refused};
-use crate::reap::Elsewhere;
+use crate::tree::process::capabilities::{Capability, has};
+use crate::tree::process::reap::Elsewhere;
 
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
 pub const CONFIG_FD: RawFd = 199;
@@ -172,8 +172,8 @@ pub fn inheritable_file(path: &Path) -> io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failable_dump::{Failable, is_failable};
     use super::*;
-    use crate::failable_dump::{Failable, is_failable};
 
     #[test]
     fn a_call_that_panics_is_over() {

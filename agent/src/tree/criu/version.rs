@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use rust_criu::Criu;
 
+use super::call::Call;
+use super::error::CriuError;
 use crate::base::limits::{self, CriuVersion};
-use crate::criu::Call;
-use crate::criu_error::CriuError;
 
 /// The version of the `criu` that is installed. It is asked once: a container's programs do not change.
 ///

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::advice::{advice, first_error};
+use super::advice::{advice, first_error};
 use crate::base::limits::{self, CriuVersion};
 
 /// Why CRIU did not do it.

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::base::limits;
 use crate::config::{Hook, OnFailure};
-use crate::reap::Elsewhere;
+use crate::tree::process::reap::Elsewhere;
 
 /// A hook that did not do what it was there for.
 #[derive(Debug, Error)]

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::criu::CONFIG_FD;
-use crate::tree::Snapshot;
+use super::call::CONFIG_FD;
+use crate::tree::process::snapshot::Snapshot;
 
 /// The id of the CRIU that this process has started, told from other children by the configuration it inherited.
 pub fn child_pid() -> Option<i32> {

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::base::{exit_codes, limits};
-use crate::tree::Snapshot;
+use crate::tree::process::snapshot::Snapshot;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,22 @@
+//! CRIU, by way of rust-criu: the one folder that names either. It imports what the room `tree` may, and `process`.
+
+mod advice;
+mod call;
+mod cancel;
+mod child;
+mod dump;
+mod error;
+mod failable_dump;
+pub mod images;
+mod pause;
+mod restore;
+mod version;
+
+pub use call::{inheritable_file, last_log, may_restore_clocks, prepare_environment};
+pub use cancel::give_up;
+pub use child::child_pid;
+pub use dump::{Leave, dump};
+pub use error::CriuError;
+pub use pause::{Hook, Pause};
+pub use restore::{Restore, restore};
+pub use version::version;
