@@ -10,9 +10,10 @@ use thiserror::Error;
 use crate::base::fault_points::{Point, reach};
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDirError, io_at, no_links};
+use crate::store::image_dir::{Generation, no_links};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

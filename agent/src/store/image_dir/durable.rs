@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::store::image_dir::{ImageDirError, io_at};
+use crate::store::image_dir::error::{ImageDirError, io_at};
 
 /// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
 pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {

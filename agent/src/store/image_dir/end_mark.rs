@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
 use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at, no_links};
+use crate::store::image_dir::{Generation, ImageDir, no_links};
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

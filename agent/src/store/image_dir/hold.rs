@@ -29,10 +29,11 @@ use crate::base::{limits, units};
 use crate::store::image_dir::durable::{
     create_durably, ignore_missing, remove_tree, sync_directory, to_json,
 };
+use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
 use crate::store::image_dir::holder::{self, Holder, Seen};
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at};
+use crate::store::image_dir::{Generation, ImageDir};
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]

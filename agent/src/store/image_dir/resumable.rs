@@ -1,6 +1,7 @@
 //! Finds what a start may resume.
 
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError};
+use crate::store::image_dir::error::ImageDirError;
+use crate::store::image_dir::{Generation, ImageDir};
 
 /// The rungs of the ladder: the committed generations, newest first, without those that an end has closed.
 ///

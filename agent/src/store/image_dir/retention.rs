@@ -7,8 +7,9 @@ use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
 use crate::base::{limits, units};
+use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError, io_at, resumable};
+use crate::store::image_dir::{Generation, ImageDir, resumable};
 
 /// Why there is no room.
 #[derive(Debug, Error)]

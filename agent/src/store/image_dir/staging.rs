@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::fault_points::{Point, reach};
+use crate::store::image_dir::Generation;
 use crate::store::image_dir::durable::remove_tree;
+use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::{Generation, ImageDirError, io_at};
 
 /// What is made there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use crik_api::NodeState;
 
-use super::Knowledge;
-use super::unlearned::Unlearned;
+use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::node::knowledge::Knowledge;
 
 /// The better of two answers of different replicas or times; the later one if they are equally good.
 pub fn better(earlier: Knowledge, later: Knowledge) -> Knowledge {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use hyper::header::HeaderValue;
 
-use super::unlearned::Unlearned;
 use crate::base::limits;
+use crate::cluster::controller::unknown::Unlearned;
 
 /// The value of the header Authorization, from the file `path`. Read anew for each question: the kubelet replaces a
 /// projected token when four fifths of its time are over. The kubelet keeps it in memory, so that reading it holds up nobody.

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::unlearned::Unlearned;
+use crate::cluster::controller::unknown::Unlearned;
 
 /// Lets the server on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
 /// they are replaced like other files of a volume, and connections are rare.

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
-use super::server::Server;
-use super::unlearned::Unlearned;
 use crate::base::limits;
+use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::unknown::Unlearned;
 
 /// All addresses that the controller's name has, beginning with a random one, so that agents spread over the replicas.
 ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crik_api::NodeStatus;
 use tokio::sync::watch;
 
-use super::Knowledge;
-use super::unlearned::Unlearned;
+use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::node::knowledge::Knowledge;
 
 /// Makes `news` known. Who waits for news is woken only if it is any.
 pub fn publish(known: &watch::Sender<Knowledge>, news: Knowledge) {

@@ -9,12 +9,13 @@ use crik_api::NodeStatus;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::line::Line;
-use super::publish::{is_same, publish};
-use super::server::Server;
-use super::unlearned::Unlearned;
-use super::{Knowledge, addresses};
 use crate::base::limits;
+use crate::cluster::controller::addresses;
+use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::replica::Line;
+use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::node::knowledge::Knowledge;
+use crate::cluster::node::news::{is_same, publish};
 
 /// Where the replicas were last time the resolver said so; at a SIGTERM it may be gone.
 pub type Known = Arc<Mutex<Vec<SocketAddr>>>;

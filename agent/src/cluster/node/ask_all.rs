@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::line::Line;
-use super::publish::is_same;
-use super::server::Server;
-use super::unlearned::Unlearned;
-use super::{Knowledge, addresses};
 use crate::base::limits;
+use crate::cluster::controller::addresses;
+use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::replica::Line;
+use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::node::knowledge::Knowledge;
+use crate::cluster::node::news::is_same;
 
 /// Who has said what; nobody, if it is that nobody could be found.
 pub type Said = (Option<SocketAddr>, Knowledge);

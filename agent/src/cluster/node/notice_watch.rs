@@ -8,9 +8,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::limits;
+use crate::cluster::node::Node;
+use crate::cluster::node::knowledge::Knowledge;
+use crate::cluster::node::notice::{Judge, Notice};
 use crate::config::{ActOn, Config, notice_states};
-use crate::node_state::{Knowledge, Node};
-use crate::notice::{Judge, Notice};
 
 /// Waits for notice.
 pub struct Lookout(Option<Watch>);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crik_api::NodeStatus;
 
-use super::unlearned::Unlearned;
+use crate::cluster::controller::unknown::Unlearned;
 
 /// What is known of the node: its status, or why there is none.
 pub type Knowledge = Result<NodeStatus, Arc<Unlearned>>;

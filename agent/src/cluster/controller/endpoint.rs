@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::unlearned::Unlearned;
+use crate::cluster::controller::unknown::Unlearned;
 use crate::config::{Access, parse_url};
 
 /// One controller, of any number of replicas, and the node that it is asked about.

@@ -9,10 +9,10 @@ use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
 use tokio::time::timeout;
 
-use super::connection::Connection;
-use super::server::Server;
-use super::unlearned::{Refusal, Unlearned};
 use crate::base::limits;
+use crate::cluster::controller::connection::Connection;
+use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::unknown::{Refusal, Unlearned};
 
 /// What one replica is asked and has answered.
 pub struct Line {

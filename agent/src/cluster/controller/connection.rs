@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::server::Server;
-use super::unlearned::Unlearned;
-use super::{tls, token};
 use crate::base::limits;
+use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::{tls, token};
 
 /// A connection on which one question is asked at a time.
 pub struct Connection {

@@ -2,7 +2,7 @@
 
 use crik_api::{NodeState, NodeStatus};
 
-use crate::decide::describe;
+use crate::cluster::node::decide::describe;
 
 /// A state that means a checkpoint now.
 #[derive(Debug, Clone, PartialEq, Eq)]

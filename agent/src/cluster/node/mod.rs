@@ -1,17 +1,14 @@
-//! Learns the node's state from the controller.
+//! The node whose state decides: is it going away, and what does that mean? It imports what the room `cluster` may, and
+//! `controller`.
 
-mod addresses;
-mod best;
-mod connection;
-mod everywhere;
+mod ask_all;
+mod best_answer;
+pub mod decide;
 mod follow;
-mod knowledge;
-mod line;
-mod publish;
-pub mod server;
-mod tls;
-mod token;
-mod unlearned;
+pub mod knowledge;
+mod news;
+pub mod notice;
+pub mod notice_watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -20,16 +17,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use best::better;
-use everywhere::Everywhere;
-use follow::{Follower, Known};
-use publish::publish;
-use server::Server;
-
+use crate::cluster::controller::endpoint::Server;
 use crate::config::Access;
-pub use knowledge::Knowledge;
-use knowledge::not_yet;
-pub use unlearned::Unlearned;
+use ask_all::Everywhere;
+use best_answer::better;
+use follow::{Follower, Known};
+use knowledge::{Knowledge, not_yet};
+use news::publish;
 
 /// The node whose state decides.
 pub struct Node {
