@@ -334,8 +334,8 @@ fn tell_frozen(staged: &Staged, took: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
-    use crate::programs::Programs;
     use crate::store::image_dir::pod::Pod;
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::stdio;
+use crate::carry::streams;
 use crate::store::image_dir::ImageDir;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{Capability, effective, field, status};
@@ -16,7 +16,7 @@ pub fn obstacles(image_dir: &Path) -> Vec<String> {
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
     found.extend(volume(image_dir));
-    found.extend(stdio::unfreezable(&stdio::current()).into_iter().map(|stream| {
+    found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found

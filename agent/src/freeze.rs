@@ -15,14 +15,14 @@ use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
 use crate::base::units::whole_ms;
-use crate::extra_files::{self, CopyError};
+use crate::carry::files::{self, CopyError};
+use crate::carry::{cgroup_files, orphans, streams};
 use crate::store::generation::manifest;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
 use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
 use crate::tree::process::snapshot::{Snapshot, Tree};
-use crate::{adopt, cgroups, stdio};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -191,9 +191,9 @@ fn stage(request: &Request, files: &Path) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
-        stdio: stdio::current(),
-        cgroups: cgroups::of(&tree),
-        extra_paths: extra_files::save(&request.additional_paths, files)?,
+        stdio: streams::current(),
+        cgroups: cgroup_files::of(&tree),
+        extra_paths: files::save(&request.additional_paths, files)?,
         durations_ms: BTreeMap::new(),
     })
 }
@@ -213,7 +213,7 @@ fn facts(tree: &Tree, request: &Request) -> Result<TreeFacts, FreezeError> {
         return Err(FreezeError::LostSessions(lost));
     }
     let orphans = tree.has_orphans(request.root);
-    if orphans && !adopt::SUPPORTED {
+    if orphans && !orphans::SUPPORTED {
         return Err(FreezeError::Orphans);
     }
     Ok(TreeFacts {

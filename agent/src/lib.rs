@@ -11,11 +11,10 @@
 //! the stages do not know each other. Between them is [`live`].
 
 pub mod acquire;
-pub mod adopt;
 pub mod attempt;
 pub mod background;
 pub mod base;
-pub mod cgroups;
+pub mod carry;
 pub mod checkpoint;
 pub mod checks;
 pub mod cli;
@@ -24,17 +23,13 @@ pub mod config;
 pub mod control;
 pub mod dump_progress;
 pub mod ends;
-pub mod extra_files;
 pub mod freeze;
 pub mod house;
-pub mod init;
 pub mod ladder;
 pub mod ladder_attempt;
 pub mod ladder_steps;
 pub mod live;
 pub mod pace;
-pub mod pids;
-pub mod programs;
 pub mod restore;
 pub mod restored;
 pub mod rung;
@@ -42,7 +37,6 @@ pub mod setup;
 pub mod spawn;
 pub mod speed;
 pub mod start;
-pub mod stdio;
 pub mod stop;
 pub mod store;
 pub mod supervise;

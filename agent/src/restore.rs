@@ -7,11 +7,11 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
-use crate::extra_files::{self, CopyError};
+use crate::carry::files::{self, CopyError};
+use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
-use crate::{adopt, cgroups, pids, stdio};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -35,10 +35,10 @@ pub fn restore(
     work: &Path,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
-    extra_files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
     let moved = reopen_cgroup_files(manifest);
-    let mut inherited = stdio::inherited(&manifest.stdio);
+    let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
     Ok(criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
@@ -49,14 +49,14 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
-            if orphans { adopt::watch_for_root(root) } else { Ok(()) }
+            if orphans { orphans::watch_for_root(root) } else { Ok(()) }
         }
         Pause::BeforeFreeze | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next rung needs the low ids again.
             reach(Point::BeforeResume);
             go()?;
-            pids::pass_reserved()
+            reserved_pids::pass_reserved()
         }
     })
 }
@@ -64,7 +64,7 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
 /// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its
 /// leading slash (criu(8), `--inherit-fd`).
 fn reopen_cgroup_files(manifest: &Manifest) -> Vec<(OwnedFd, String)> {
-    let moved = cgroups::moved(&manifest.cgroups, &cgroups::own());
+    let moved = cgroup_files::moved(&manifest.cgroups, &cgroup_files::own());
     let reopened = moved.into_iter().filter_map(|(old, new)| {
         let fd = criu::inheritable_file(&new)
             .inspect_err(|error| {

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::carry::program_files::Programs;
 use crate::config::Config;
-use crate::programs::Programs;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;

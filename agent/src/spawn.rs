@@ -8,8 +8,8 @@ use std::process::Command;
 use thiserror::Error;
 
 use crate::base::{exit_codes, limits};
+use crate::carry::{reserved_pids, streams};
 use crate::tree::process::which::{self, NotRunnable};
-use crate::{pids, stdio};
 
 /// Why the application could not be started.
 #[derive(Debug, Error)]
@@ -51,14 +51,14 @@ impl SpawnError {
 pub fn spawn(init: &Path, command: &[OsString]) -> Result<i32, SpawnError> {
     let name = command.first().ok_or_else(|| NotRunnable::NotFound(OsString::new()))?;
     let program = which::resolve(name)?;
-    pids::pass_reserved().map_err(SpawnError::Pids)?;
+    reserved_pids::pass_reserved().map_err(SpawnError::Pids)?;
     let child = Command::new(init)
         .arg(program)
         .args(command)
         .env_remove(limits::CRIU_CONFIG_VARIABLE)
-        .stdin(stdio::for_application(0))
-        .stdout(stdio::for_application(1))
-        .stderr(stdio::for_application(2))
+        .stdin(streams::for_application(0))
+        .stdout(streams::for_application(1))
+        .stderr(streams::for_application(2))
         .spawn()
         .map_err(|source| SpawnError::Init { path: init.into(), source })?;
     Ok(child.id().cast_signed())

@@ -10,14 +10,15 @@ use crate::base::bounded_step::{Abandoned, patiently};
 use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
+use crate::carry::install_init::{self, NoPlace};
+use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
-use crate::init::{self, NoPlace};
 use crate::ladder::{self, Unresumed};
+use crate::restored;
 use crate::setup::{Setup, Started};
 use crate::spawn::{self, SpawnError};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::process::reap;
-use crate::{programs, restored};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -119,8 +120,8 @@ async fn resume(
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<Started, StartError> {
     let began = Instant::now();
     restored::forget();
-    let init = init::install(setup.config.image_dir.as_deref())?;
-    let noted = programs::note(&setup.command);
+    let init = install_init::install(setup.config.image_dir.as_deref())?;
+    let noted = program_files::note(&setup.command);
     let root = spawn::spawn(&init, &setup.command)?;
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");

@@ -1,0 +1,10 @@
+//! What goes over with a tree besides its memory: files, streams, process ids, orphans. It imports the pillars (`cluster`,
+//! `store`, `tree`), `config` and `base`.
+
+pub mod cgroup_files;
+pub mod files;
+pub mod install_init;
+pub mod orphans;
+pub mod program_files;
+pub mod reserved_pids;
+pub mod streams;
