@@ -19,7 +19,6 @@ use crate::base::retry::Retries;
 use crate::base::units::{self, whole_ms};
 use crate::dump_progress::{Progress, watch};
 use crate::freeze::{self, Staged, Stopped};
-use crate::setup::{Setup, Started};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::store::generation::{commit, digest};
@@ -31,6 +30,7 @@ use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
 use crate::until::{Limits, until};
+use crate::workload::{Setup, Started};
 use crate::{pace, speed};
 
 /// Takes the checkpoints of one tree.

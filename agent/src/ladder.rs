@@ -6,9 +6,9 @@ use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::ladder_attempt::resume;
 use crate::ladder_steps::{Failure, on_volume, persistently};
-use crate::setup::{Setup, Started};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, resumable};
+use crate::workload::{Setup, Started};
 
 /// Something was there to resume, and was not.
 pub enum Unresumed {

@@ -14,7 +14,6 @@ use crate::base::units::whole_ms;
 use crate::carry::program_files::Programs;
 use crate::ladder_steps::{Failure, on_volume, persistently};
 use crate::rung;
-use crate::setup::{Setup, Started};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::Generation;
@@ -23,6 +22,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
+use crate::workload::{Setup, Started};
 
 /// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
 /// fails over for some seconds must not use up `maxRestores`.

@@ -20,12 +20,12 @@ use crate::cluster::node::notice_watch::Lookout;
 use crate::control::{Answer, Asked, Control, Reply};
 use crate::ends::{NextStart, Phase, next_start};
 use crate::house;
-use crate::setup::Setup;
 use crate::start::start;
 use crate::stop::{Outcome, mark_ended, stop};
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::{Event, Supervisor};
 use crate::tree::process::reap::{self, Status};
+use crate::workload::Setup;
 
 /// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
 ///

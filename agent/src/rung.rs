@@ -7,7 +7,6 @@ use anyhow::{Result, anyhow};
 
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
-use crate::setup::Setup;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::signature::Key;
@@ -18,6 +17,7 @@ use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
 use crate::tree::process::hooks::{self, HookError};
 use crate::verdict::Verdict;
+use crate::workload::Setup;
 use crate::{restore, restored};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.

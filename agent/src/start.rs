@@ -15,10 +15,10 @@ use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
 use crate::ladder::{self, Unresumed};
 use crate::restored;
-use crate::setup::{Setup, Started};
 use crate::spawn::{self, SpawnError};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::process::reap;
+use crate::workload::{Setup, Started};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]

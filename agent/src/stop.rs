@@ -14,10 +14,10 @@ use crate::checkpoint::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Policy};
 use crate::ends::Phase;
-use crate::setup::Setup;
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::{Event, Supervisor};
 use crate::tree::process::reap::Status;
+use crate::workload::Setup;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use crate::base::signals::block_signals;
 use crate::base::{exit_codes, limits, logging};
 use crate::config::Config;
 use crate::live::live;
-use crate::setup::Setup;
 use crate::start::StartError;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::pod::Pod;
 use crate::tree::criu;
+use crate::workload::Setup;
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {
