@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::checkpointer::Checkpointer;
 use crate::control::{Answer, Reply};
 use crate::house;
 use crate::store::generation::manifest::Manifest;

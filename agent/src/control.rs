@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
-use crate::dump_progress::Progress;
+use crate::checkpoint::dump_progress::Progress;
 use crate::store::generation::manifest::{self, Manifest};
 
 /// What is asked.

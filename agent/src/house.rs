@@ -6,11 +6,12 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use crate::base::units;
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::checkpointer::Checkpointer;
+use crate::checkpoint::volume_speed;
+use crate::checks;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
-use crate::{checks, speed};
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.
@@ -52,6 +53,7 @@ fn tell(speed: Option<f64>) {
 /// As the last checkpoint went, or as a file goes that is written for it.
 fn speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
     let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation, None).ok();
-    let last = checkpointer.started.resumed.and_then(manifest).and_then(|manifest| speed::of(&manifest));
-    last.or_else(|| speed::measure(hold.path()).ok())
+    let last =
+        checkpointer.started.resumed.and_then(manifest).and_then(|manifest| volume_speed::of(&manifest));
+    last.or_else(|| volume_speed::measure(hold.path()).ok())
 }

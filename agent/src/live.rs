@@ -13,7 +13,7 @@ use crate::background::Background;
 use crate::base::limits;
 use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::Lookout;

@@ -10,7 +10,7 @@ use crate::background::Background;
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::contained;
 use crate::base::units::whole_ms;
-use crate::checkpoint::Checkpointer;
+use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Policy};
 use crate::ends::Phase;

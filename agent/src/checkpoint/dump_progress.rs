@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::base::{limits, units};
-use crate::pace::{self, Pace};
+use crate::checkpoint::forecast::{self, Pace};
 use crate::store::image_dir::layout;
 
 /// How far a dump is.
@@ -46,7 +46,7 @@ pub async fn watch(
             return anyhow!("the dump would not be done within gracePeriod less reserve");
         }
         let left = deadline - now;
-        if let Some(needed) = pace::hopeless_on_the_way(&pace, left) {
+        if let Some(needed) = forecast::hopeless_on_the_way(&pace, left) {
             return too_slow(written, expected, needed, left);
         }
         if now - told >= limits::PROGRESS_PAUSE {

@@ -17,8 +17,10 @@ use crate::base::panics::{contained, contained_now};
 use crate::base::point_of_no_return::LastCall;
 use crate::base::retry::Retries;
 use crate::base::units::{self, whole_ms};
-use crate::dump_progress::{Progress, watch};
-use crate::freeze::{self, Staged, Stopped};
+use crate::checkpoint::deadlines::{Limits, until};
+use crate::checkpoint::dump_progress::{Progress, watch};
+use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::{forecast, volume_speed};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::store::generation::{commit, digest};
@@ -29,9 +31,7 @@ use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
-use crate::until::{Limits, until};
 use crate::workload::{Setup, Started};
-use crate::{pace, speed};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
@@ -148,7 +148,7 @@ impl Checkpointer {
         let (stopped, staged) = self.freeze(&staging, limits, &call).await?;
         let committed = self.commit(&staging, staged, limits, &call).await?;
         let _ = self.first.set(committed.generation);
-        self.learn_speed(speed::of(&committed));
+        self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
     }
 
@@ -190,7 +190,7 @@ impl Checkpointer {
     fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
         let known = *lock(&self.speed);
         let Some(speed) = known else { return Ok(()) };
-        match pace::hopeless_from_the_start(bytes, speed, left) {
+        match forecast::hopeless_from_the_start(bytes, speed, left) {
             None => Ok(()),
             Some(needed) => Err(anyhow!(
                 "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
