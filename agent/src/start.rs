@@ -13,8 +13,8 @@ use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
 use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
-use crate::ladder::{self, Unresumed};
-use crate::restored;
+use crate::restore::restored_json;
+use crate::restore::resume::{self, Unresumed};
 use crate::spawn::{self, SpawnError};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::process::reap;
@@ -108,7 +108,7 @@ async fn resume(
     signals: &Signals,
     hold: &Arc<Hold>,
 ) -> Result<Option<Started>, Unresumed> {
-    contained(ladder::resume_newest(setup, signals, hold)).await.unwrap_or_else(|defect| {
+    contained(resume::resume_newest(setup, signals, hold)).await.unwrap_or_else(|defect| {
         tracing::error!(step = "start", "nothing more is tried: {defect}");
         reap::end_all_children();
         Err(Unresumed::Failed)
@@ -119,7 +119,7 @@ async fn resume(
 /// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
 fn fresh(setup: &Setup, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<Started, StartError> {
     let began = Instant::now();
-    restored::forget();
+    restored_json::forget();
     let init = install_init::install(setup.config.image_dir.as_deref())?;
     let noted = program_files::note(&setup.command);
     let root = spawn::spawn(&init, &setup.command)?;

@@ -7,6 +7,8 @@ use anyhow::{Result, anyhow};
 
 use crate::base::limits;
 use crate::base::point_of_no_return::LastCall;
+use crate::restore::parallel_verify::Verdict;
+use crate::restore::{restore_tree, restored_json};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::signature::Key;
@@ -16,9 +18,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
 use crate::tree::process::hooks::{self, HookError};
-use crate::verdict::Verdict;
 use crate::workload::Setup;
-use crate::{restore, restored};
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///
@@ -62,7 +62,7 @@ pub fn bring_back(
     }
     let refused = Arc::new(OnceLock::new());
     let go = go(setup, manifest, &verdict, last_call, &refused);
-    let Err(error) = restore::restore(&path, manifest, work, go) else {
+    let Err(error) = restore_tree::restore(&path, manifest, work, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
@@ -94,7 +94,7 @@ fn go(
 
 /// The last that happens before the first instruction of the tree.
 fn make_ready(setup: &Setup, manifest: &Manifest) -> Result<(), HookError> {
-    restored::tell(manifest, &setup.pod);
+    restored_json::tell(manifest, &setup.pod);
     let variables = [("CRIK_GENERATION", manifest.generation.0.to_string())];
     hooks::run("postRestore", setup.config.hooks.post_restore.as_ref(), &variables)
 }

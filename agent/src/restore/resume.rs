@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
-use crate::ladder_attempt::resume;
-use crate::ladder_steps::{Failure, on_volume, persistently};
+use crate::restore::attempt::resume;
+use crate::restore::steps::{Failure, on_volume, persistently};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, resumable};
 use crate::workload::{Setup, Started};

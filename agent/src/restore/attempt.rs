@@ -12,8 +12,8 @@ use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::program_files::Programs;
-use crate::ladder_steps::{Failure, on_volume, persistently};
-use crate::rung;
+use crate::restore::steps::{Failure, on_volume, persistently};
+use crate::restore::verified_restore;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::Generation;
@@ -83,7 +83,7 @@ async fn check(
     let (held, told) = (Arc::clone(hold), Arc::clone(setup));
     let check = move || {
         let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
-        rung::check(&held, generation, &here, told.key.as_ref())
+        verified_restore::check(&held, generation, &here, told.key.as_ref())
     };
     on_volume(signals, setup.config.volume_timeout, check).await
 }
@@ -114,7 +114,8 @@ async fn bring_back(
     let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
     let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
     let told = Arc::clone(setup);
-    let mut step = tokio::task::spawn_blocking(move || rung::bring_back(&held, &manifest, &told, &asked));
+    let mut step =
+        tokio::task::spawn_blocking(move || verified_restore::bring_back(&held, &manifest, &told, &asked));
     let failure = tokio::select! {
         done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
         () = tokio::time::sleep(config.restore_timeout) => {

@@ -1,0 +1,10 @@
+//! Brings a checkpoint back: the newest first, each verified before anything of it runs. It imports `workload`, `carry`, the
+//! pillars, `config` and `base`, and does not know `checkpoint`.
+
+mod attempt;
+mod parallel_verify;
+mod restore_tree;
+pub mod restored_json;
+pub mod resume;
+mod steps;
+mod verified_restore;
