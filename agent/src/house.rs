@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::base::units;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
-use crate::checks;
+use crate::doctor::checks;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;

@@ -1,0 +1,3 @@
+//! What stands in the way of a checkpoint here, each with its remedy. It imports everything but `cli` and `supervise`.
+
+pub mod checks;
