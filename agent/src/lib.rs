@@ -10,24 +10,14 @@
 //! [`start`] with its [`ladder`] and [`stop`] with its [`checkpoint`] are the two stories; only they call across stages, and
 //! the stages do not know each other. Between them is [`live`].
 
-pub mod acquire;
-pub mod attempt;
-pub mod background;
 pub mod base;
 pub mod carry;
 pub mod checkpoint;
 pub mod cli;
 pub mod cluster;
 pub mod config;
-pub mod control;
 pub mod doctor;
-pub mod ends;
-pub mod house;
-pub mod live;
 pub mod restore;
-pub mod spawn;
-pub mod start;
-pub mod stop;
 pub mod store;
 pub mod supervise;
 pub mod tree;

@@ -10,16 +10,17 @@ use super::args::Checkpoint;
 use super::output::print;
 use super::progress_bar::ProgressBar;
 use crate::base::units;
-use crate::control::{self, Answer, Committed, Request};
+use crate::supervise::control_socket::{self, Answer, Committed, Request};
 
 /// Asks, shows how far it is, and prints what came of it.
 ///
 /// # Errors
 /// There is no agent, or no checkpoint.
 pub fn checkpoint(args: &Checkpoint) -> Result<()> {
-    let mut stream = control::address().and_then(|address| UnixStream::connect_addr(&address)).context(
-        "no agent of crik runs in this container; use kubectl exec into the container that it runs",
-    )?;
+    let mut stream =
+        control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).context(
+            "no agent of crik runs in this container; use kubectl exec into the container that it runs",
+        )?;
     let request = serde_json::to_string(&Request { leave_running: args.leave_running })?;
     writeln!(stream, "{request}").context("the agent does not listen")?;
     // Left open until this process ends, with its exit code: the agent waits for that before it ends the container.

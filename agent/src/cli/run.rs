@@ -9,10 +9,10 @@ use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::{exit_codes, limits, logging};
 use crate::config::Config;
-use crate::live::live;
-use crate::start::StartError;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::pod::Pod;
+use crate::supervise::lifecycle::live;
+use crate::supervise::start::StartError;
 use crate::tree::criu;
 use crate::workload::Setup;
 

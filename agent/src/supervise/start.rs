@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::acquire::{AcquireError, acquire};
 use crate::base::bounded_step::{Abandoned, patiently};
 use crate::base::panics::contained;
 use crate::base::signals::Signals;
@@ -15,8 +14,9 @@ use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
 use crate::restore::restored_json;
 use crate::restore::resume::{self, Unresumed};
-use crate::spawn::{self, SpawnError};
 use crate::store::image_dir::hold::Hold;
+use crate::supervise::acquire::{AcquireError, acquire};
+use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
 use crate::workload::{Setup, Started};
 

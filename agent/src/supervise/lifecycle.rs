@@ -8,8 +8,6 @@ use nix::sys::signalfd::SignalFd;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
-use crate::attempt::Meanwhile;
-use crate::background::Background;
 use crate::base::limits;
 use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
@@ -17,13 +15,15 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::Lookout;
-use crate::control::{Answer, Asked, Control, Reply};
-use crate::ends::{NextStart, Phase, next_start};
-use crate::house;
-use crate::start::start;
-use crate::stop::{Outcome, mark_ended, stop};
 use crate::store::generation::manifest::Manifest;
-use crate::supervise::{Event, Supervisor};
+use crate::supervise::background_checkpoints::Background;
+use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
+use crate::supervise::during_checkpoint::Meanwhile;
+use crate::supervise::housekeeping;
+use crate::supervise::next_start::{NextStart, Phase, next_start};
+use crate::supervise::start::start;
+use crate::supervise::stop::{Outcome, mark_ended, stop};
+use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::{self, Status};
 use crate::workload::Setup;
 
@@ -38,7 +38,7 @@ pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
     let supervisor = Supervisor::new(signals, started.root);
     let lookout = Lookout::new(&setup.config, node.as_ref(), started.stayed);
     let checkpointer = Checkpointer::new(setup, started);
-    house::keep(&checkpointer);
+    housekeeping::keep(&checkpointer);
     let life = Life {
         background: Background::new(&checkpointer),
         control: Control::listen(&checkpointer.progress),

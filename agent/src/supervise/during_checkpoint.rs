@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::store::generation::manifest::Manifest;
-use crate::supervise::{Event, Supervisor};
+use crate::supervise::supervisor::{Event, Supervisor};
 
 /// What came while a checkpoint was taken. Nothing is passed to a tree that may be frozen.
 #[derive(Debug, Default)]

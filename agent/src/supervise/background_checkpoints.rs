@@ -9,9 +9,9 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::checkpoint::checkpointer::Checkpointer;
-use crate::control::{Answer, Reply};
-use crate::house;
 use crate::store::generation::manifest::Manifest;
+use crate::supervise::control_socket::{Answer, Reply};
+use crate::supervise::housekeeping;
 
 /// At most one such checkpoint at a time.
 pub struct Background {
@@ -104,7 +104,7 @@ impl Background {
     fn retain(&self) {
         let checkpointer = Arc::clone(&self.checkpointer);
         spawn_blocking(move || {
-            checkpointer.hold().iter().for_each(|hold| house::retain(&checkpointer, hold));
+            checkpointer.hold().iter().for_each(|hold| housekeeping::retain(&checkpointer, hold));
         });
     }
 }

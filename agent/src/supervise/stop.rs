@@ -6,16 +6,16 @@ use anyhow::Result;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
-use crate::background::Background;
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::contained;
 use crate::base::units::whole_ms;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Policy};
-use crate::ends::Phase;
 use crate::store::image_dir::hold::Hold;
-use crate::supervise::{Event, Supervisor};
+use crate::supervise::background_checkpoints::Background;
+use crate::supervise::next_start::Phase;
+use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::Status;
 use crate::workload::Setup;
 
