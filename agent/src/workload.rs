@@ -13,7 +13,7 @@ use crate::store::image_dir::pod::Pod;
 
 /// What a start is given.
 #[derive(Debug)]
-pub struct Setup {
+pub struct Workload {
     /// The configuration.
     pub config: Config,
     /// What generations are signed with, if they are.
@@ -26,7 +26,7 @@ pub struct Setup {
 
 /// A tree that runs.
 #[derive(Debug)]
-pub struct Started {
+pub struct RunningTree {
     /// Its root.
     pub root: i32,
     /// The program of the root.

@@ -29,7 +29,7 @@ pub enum Abandoned {
 ///
 /// # Errors
 /// The outcome is not known.
-pub async fn patiently<T: Send + 'static>(
+pub async fn within<T: Send + 'static>(
     signals: &Signals,
     limit: Duration,
     step: impl FnOnce() -> T + Send + 'static,

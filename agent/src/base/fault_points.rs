@@ -1,6 +1,6 @@
 //! The steps at which a test can end the agent, or let it panic.
 //!
-//! Every step after which the volume, the tree or the claims look different has a point here. The crash matrix
+//! Every step after which the volume, the tree or the attempts look different has a point here. The crash matrix
 //! (`tests/tests/crash.rs`) is made from the list, and fails when one of them is never reached.
 
 /// The environment variable that names the point at which the agent dies, in builds with the feature `fault-points`. Others do not look.
@@ -35,21 +35,21 @@ points! {
     Verified,
     /// The attempt, or later the mark of an end, is in a file that does not have its name yet.
     PartialWritten,
-    /// The attempt is claimed.
-    Claimed,
+    /// The attempt is on the volume.
+    AttemptRecorded,
     /// Additional files are back in the container.
     FilesPutBack,
     /// CRIU is about to make the first process.
     BeforeFork,
     /// The tree is restored, and nothing of it has run.
     BeforeResume,
-    /// The tree runs, and its claim does not say so yet.
+    /// The tree runs, and its attempt does not say so yet.
     Resumed,
-    /// The claim says so.
+    /// The attempt says so.
     OutcomeRecorded,
     /// A superfluous generation is out of sight, and still has its contents.
     GenerationHidden,
-    /// Its contents are removed, and its claim is still there.
+    /// Its contents are removed, and the account of its attempts is still there.
     GenerationRemoved,
     /// The decision is made.
     Decided,
@@ -67,7 +67,7 @@ points! {
     Sealed,
     /// So is the manifest.
     ManifestWritten,
-    /// The claim on an earlier generation of the number is removed.
+    /// The account of an earlier generation of the number is removed.
     NumberFreed,
     /// The generation has its name, which may not be durable.
     Renamed,

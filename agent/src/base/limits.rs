@@ -159,13 +159,13 @@ pub const KEY_MAX_BYTES: u64 = 64 << 10;
 
 /// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
 /// memory.
-pub const CLAIM_MAX_BYTES: u64 = 1 << 20;
+pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
 pub const RENEWALS_PER_EXPIRY: u32 = 4;
 
 /// How often another pod's hold is looked at by one that waits for it.
-pub const CLAIM_POLL: Duration = Duration::from_millis(250);
+pub const HOLD_POLL: Duration = Duration::from_millis(250);
 
 /// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
 pub const HOLD_ROUNDS: u32 = 16;
@@ -174,7 +174,7 @@ pub const HOLD_ROUNDS: u32 = 16;
 pub const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The shortest `claimExpiry`: a busy volume may hold a renewal up for a moment.
-pub const CLAIM_EXPIRY_MIN: Duration = Duration::from_secs(1);
+pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
 
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
@@ -186,7 +186,7 @@ pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
 pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 
 /// How often a restore that waits for the hashes looks whether it was given up.
-pub const VERDICT_POLL: Duration = Duration::from_millis(50);
+pub const VERIFY_POLL: Duration = Duration::from_millis(50);
 
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;

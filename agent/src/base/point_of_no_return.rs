@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Once the step may begin it is waited for, and once it was given up it does not begin.
 #[derive(Debug, Default)]
-pub struct LastCall(AtomicU8);
+pub struct PointOfNoReturn(AtomicU8);
 
 const OPEN: u8 = 0;
 const BEGUN: u8 = 1;
 const CLOSED: u8 = 2;
 
-impl LastCall {
+impl PointOfNoReturn {
     /// The step is given up. False if it was first.
     pub fn close(&self) -> bool {
         self.0.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn either_the_step_or_the_deadline_is_first() {
-        let (early, late) = (LastCall::default(), LastCall::default());
+        let (early, late) = (PointOfNoReturn::default(), PointOfNoReturn::default());
         assert!(early.begin() && !early.close() && !early.is_closed());
         assert!(late.close() && !late.begin() && late.is_closed());
     }

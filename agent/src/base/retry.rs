@@ -41,7 +41,7 @@ pub struct Retries {
 impl Retries {
     /// For at most `limit` from the first failure on.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, trust_criu_once_more: false, first: None, pause: limits::CLAIM_POLL }
+        Self { limit, trust_criu_once_more: false, first: None, pause: limits::HOLD_POLL }
     }
 
     /// For a restore: one that fails for the second time costs some seconds, and a good generation that is passed over costs

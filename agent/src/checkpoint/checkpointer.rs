@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
 use crate::base::panics::{contained, contained_now};
-use crate::base::point_of_no_return::LastCall;
+use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::Retries;
 use crate::base::units::{self, whole_ms};
-use crate::checkpoint::deadlines::{Limits, until};
+use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, Staged, Stopped};
 use crate::checkpoint::{forecast, volume_speed};
@@ -31,14 +31,14 @@ use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{Setup, Started};
+use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
 pub struct Checkpointer {
     /// What the agent was told.
-    pub setup: Arc<Setup>,
+    pub workload: Arc<Workload>,
     /// The tree.
-    pub started: Started,
+    pub running: RunningTree,
     /// The image directory, once this pod holds it.
     hold: Mutex<Option<Arc<Hold>>>,
     /// The first generation that was made of it.
@@ -52,12 +52,12 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// For the tree that was started.
-    pub fn new(setup: &Arc<Setup>, started: Started) -> Arc<Self> {
-        let hold = Mutex::new(started.hold.clone());
+    /// For the tree that was running.
+    pub fn new(workload: &Arc<Workload>, running: RunningTree) -> Arc<Self> {
+        let hold = Mutex::new(running.hold.clone());
         Arc::new(Self {
-            setup: Arc::clone(setup),
-            started,
+            workload: Arc::clone(workload),
+            running,
             hold,
             first: OnceLock::new(),
             staging: Mutex::default(),
@@ -73,12 +73,12 @@ impl Checkpointer {
 
     /// What the tree knows of the generations that were there before it.
     pub fn past(&self) -> Past {
-        self.started.resumed.map_or_else(|| Past::Fresh(self.first.get().copied()), Past::Resumed)
+        self.running.resumed.map_or_else(|| Past::Fresh(self.first.get().copied()), Past::Resumed)
     }
 
     /// How long a stop may take before the application must be told to stop.
     pub fn patience(&self) -> Duration {
-        let all = self.setup.config.grace_period.saturating_sub(self.setup.config.reserve);
+        let all = self.workload.config.grace_period.saturating_sub(self.workload.config.reserve);
         // The reserve is the application's, so what it takes to give a dump up comes before it.
         all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
     }
@@ -105,10 +105,10 @@ impl Checkpointer {
 
     /// Takes one that leaves the tree stopped, again as long as the volume may recover.
     async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
-        let limits = Limits { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
+        let deadlines = Deadlines { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
         loop {
-            match self.take(Purpose::Stop, &limits).await {
+            match self.take(Purpose::Stop, &deadlines).await {
                 Ok(taken) => return Ok(taken),
                 Err(error) => self.before_another(&mut retries, error, deadline).await?,
             }
@@ -137,16 +137,17 @@ impl Checkpointer {
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
         let frozen = Instant::now() + self.patience();
-        let (_, committed) = self.take(Purpose::Interval, &Limits { frozen, durable: None, hurry }).await?;
+        let (_, committed) =
+            self.take(Purpose::Interval, &Deadlines { frozen, durable: None, hurry }).await?;
         Ok(committed)
     }
 
-    async fn take(self: &Arc<Self>, purpose: Purpose, limits: &Limits) -> Result<(Stopped, Manifest)> {
-        let call = Arc::new(LastCall::default());
-        let staging = self.prepare(purpose, limits, &call).await?;
+    async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
+        let call = Arc::new(PointOfNoReturn::default());
+        let staging = self.prepare(purpose, deadlines, &call).await?;
         *lock(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, limits, &call).await?;
-        let committed = self.commit(&staging, staged, limits, &call).await?;
+        let (stopped, staged) = self.freeze(&staging, deadlines, &call).await?;
+        let committed = self.commit(&staging, staged, deadlines, &call).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
@@ -156,22 +157,22 @@ impl Checkpointer {
     async fn prepare(
         self: &Arc<Self>,
         purpose: Purpose,
-        limits: &Limits,
-        call: &Arc<LastCall>,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
     ) -> Result<Staging> {
-        let (this, deadline) = (Arc::clone(self), limits.frozen);
+        let (this, deadline) = (Arc::clone(self), deadlines.frozen);
         let step = spawn_blocking(move || {
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
-            hooks::run("preCheckpoint", this.setup.config.hooks.pre_checkpoint.as_ref(), &[])?;
+            hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
-            let bytes = Snapshot::take().tree(this.started.root).private_bytes();
-            retention::make_room(&hold, bytes, this.started.resumed)?;
+            let bytes = Snapshot::take().tree(this.running.root).private_bytes();
+            retention::make_room(&hold, bytes, this.running.resumed)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
             Ok(Staging::new(&hold, purpose))
         });
-        until(step, limits.until_frozen(), call).await
+        until(step, deadlines.until_frozen(), call).await
     }
 
     /// A start may have failed to take the image directory for a reason that has passed.
@@ -179,9 +180,9 @@ impl Checkpointer {
         if let Some(hold) = self.hold() {
             return Ok(hold);
         }
-        let config = &self.setup.config;
+        let config = &self.workload.config;
         let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
-        let wish = Wish { pod: self.setup.pod.clone(), expiry: config.claim_expiry, expired: None };
+        let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
         let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
         *lock(&self.hold) = Some(Arc::clone(&hold));
         Ok(hold)
@@ -203,8 +204,8 @@ impl Checkpointer {
     async fn freeze(
         self: &Arc<Self>,
         staging: &Staging,
-        limits: &Limits,
-        call: &Arc<LastCall>,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
@@ -213,11 +214,11 @@ impl Checkpointer {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
         });
-        let expected = Snapshot::take().tree(self.started.root).private_bytes();
+        let expected = Snapshot::take().tree(self.running.root).private_bytes();
         let hopeless = async {
             tokio::select! {
-                reason = watch(staging.path(), expected, limits.frozen, &self.progress) => reason,
-                reason = limits.until_hurry() => reason,
+                reason = watch(staging.path(), expected, deadlines.frozen, &self.progress) => reason,
+                reason = deadlines.until_hurry() => reason,
             }
         };
         let frozen = until(step, hopeless, call).await?;
@@ -225,51 +226,51 @@ impl Checkpointer {
         Ok(frozen)
     }
 
-    fn request(&self, leave: Leave, call: &Arc<LastCall>) -> freeze::Request {
-        freeze::Request {
-            root: self.started.root,
-            init: self.started.init.clone(),
-            strays: self.started.strays.clone(),
-            inotify_incompatible_paths: self.setup.config.inotify_incompatible_paths.clone(),
+    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> freeze::FreezeRequest {
+        freeze::FreezeRequest {
+            root: self.running.root,
+            init: self.running.init.clone(),
+            strays: self.running.strays.clone(),
+            inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             additional_paths: self.additional_paths(),
             leave,
-            last_call: Arc::clone(call),
+            point_of_no_return: Arc::clone(call),
         }
     }
 
     /// The init is part of the tree, and the next pod's crik may carry another one.
     fn additional_paths(&self) -> Vec<PathBuf> {
-        self.setup.config.additional_paths.iter().chain([&self.started.init]).cloned().collect()
+        self.workload.config.additional_paths.iter().chain([&self.running.init]).cloned().collect()
     }
 
     async fn commit(
         self: &Arc<Self>,
         staging: &Staging,
         staged: Staged,
-        limits: &Limits,
-        call: &Arc<LastCall>,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
     ) -> Result<Manifest> {
         let clock = Instant::now();
         let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
             let manifest = this.manifest(place.hold().dir().next()?, place.purpose(), staged)?;
-            Ok(commit::commit(&place, manifest, this.setup.key.as_ref(), &asked)?)
+            Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
         });
-        let committed = until(step, limits.until_durable(), call).await?;
+        let committed = until(step, deadlines.until_durable(), call).await?;
         tell_committed(&committed, clock.elapsed());
         Ok(committed)
     }
 
     fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
-        let pod = &self.setup.pod;
+        let pod = &self.workload.pod;
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
             created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: Identity::here(&self.setup.command, criu::version()?, pod.node.as_deref())
-                .with_programs(self.started.programs.known()),
+            identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
+                .with_programs(self.running.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,
             cgroups: staged.cgroups,
@@ -278,7 +279,7 @@ impl Checkpointer {
             durations_ms: staged.durations_ms,
             files: digest::Files::new(),
             extra: None,
-            image_dir: self.setup.config.image_dir.clone(),
+            image_dir: self.workload.config.image_dir.clone(),
             went_on: purpose != Purpose::Stop,
         })
     }
@@ -346,11 +347,11 @@ mod tests {
         let hook = Hook { command, timeout: Duration::from_secs(5), on_failure: OnFailure::Ignore };
         let hooks = Hooks { pre_checkpoint: Some(hook), post_restore: None };
         let config = Config { hooks, ..Config::default() };
-        let setup = Arc::new(Setup { config, key: None, command: Vec::new(), pod: Pod::default() });
+        let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());
         let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
-        let started = Started { root: -1, init, strays, resumed, stayed, hold, programs };
-        let checkpointer = Checkpointer::new(&setup, started);
+        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs };
+        let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
         assert!(late.is_err() && !ran.exists());
         let in_time = checkpointer.checkpoint(Instant::now() + Duration::from_secs(20)).await;

@@ -8,11 +8,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::base::point_of_no_return::LastCall;
+use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::tree::criu::give_up;
 
 /// Until when the steps of a checkpoint may go on.
-pub struct Limits {
+pub struct Deadlines {
     /// The dump.
     pub frozen: Instant,
     /// The commit, if anybody waits for it.
@@ -21,7 +21,7 @@ pub struct Limits {
     pub hurry: Arc<Notify>,
 }
 
-impl Limits {
+impl Deadlines {
     /// Returns the reason to give the dump up, once there is one.
     pub async fn until_frozen(&self) -> Error {
         self.late(Some(self.frozen)).await
@@ -59,7 +59,7 @@ impl Limits {
 pub async fn until<T>(
     mut step: JoinHandle<Result<T>>,
     reason: impl Future<Output = Error>,
-    call: &LastCall,
+    call: &PointOfNoReturn,
 ) -> Result<T> {
     let reason = tokio::select! {
         done = &mut step => return done?,

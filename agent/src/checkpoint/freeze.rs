@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
-use crate::base::point_of_no_return::LastCall;
+use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
 use crate::carry::{cgroup_files, orphans, streams};
@@ -26,7 +26,7 @@ use crate::tree::process::snapshot::{Snapshot, Tree};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct FreezeRequest {
     /// The tree's root.
     pub root: i32,
     /// The program of the root.
@@ -40,7 +40,7 @@ pub struct Request {
     /// What becomes of the tree afterwards.
     pub leave: Leave,
     /// Closed when the dump would come too late to be begun.
-    pub last_call: Arc<LastCall>,
+    pub point_of_no_return: Arc<PointOfNoReturn>,
 }
 
 /// Why the tree could not be frozen. It runs on.
@@ -126,13 +126,13 @@ pub struct Staged {
 ///
 /// # Errors
 /// The tree cannot be dumped whole. It then runs on.
-pub fn freeze(staging: &Staging, request: &Request) -> Result<(Stopped, Staged), FreezeError> {
+pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
     let files = make_directory(&staging.join(layout::FILES))?;
-    if request.last_call.is_closed() {
+    if request.point_of_no_return.is_closed() {
         return Err(FreezeError::TooLate);
     }
     if request.leave == Leave::Stopped {
@@ -167,7 +167,7 @@ struct Frozen {
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &Request, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +187,7 @@ fn hook(request: &Request, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook 
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &Request, files: &Path) -> Result<Staged, FreezeError> {
+fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
@@ -207,7 +207,7 @@ fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
     if alive.is_empty() { Ok(()) } else { Err(FreezeError::Strays(alive)) }
 }
 
-fn facts(tree: &Tree, request: &Request) -> Result<TreeFacts, FreezeError> {
+fn facts(tree: &Tree, request: &FreezeRequest) -> Result<TreeFacts, FreezeError> {
     let lost = tree.in_lost_sessions(request.root);
     if !lost.is_empty() {
         return Err(FreezeError::LostSessions(lost));

@@ -10,7 +10,7 @@ use super::args::Checkpoint;
 use super::output::print;
 use super::progress_bar::ProgressBar;
 use crate::base::units;
-use crate::supervise::control_socket::{self, Answer, Committed, Request};
+use crate::supervise::control_socket::{self, Answer, CheckpointRequest, Committed};
 
 /// Asks, shows how far it is, and prints what came of it.
 ///
@@ -21,7 +21,7 @@ pub fn checkpoint(args: &Checkpoint) -> Result<()> {
         control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).context(
             "no agent of crik runs in this container; use kubectl exec into the container that it runs",
         )?;
-    let request = serde_json::to_string(&Request { leave_running: args.leave_running })?;
+    let request = serde_json::to_string(&CheckpointRequest { leave_running: args.leave_running })?;
     writeln!(stream, "{request}").context("the agent does not listen")?;
     // Left open until this process ends, with its exit code: the agent waits for that before it ends the container.
     let stream = ManuallyDrop::new(stream);

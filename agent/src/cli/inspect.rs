@@ -11,8 +11,8 @@ use super::table::table;
 use crate::base::limits::CriuVersion;
 use crate::base::units;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::attempts::{Account, Attempt};
-use crate::tree::criu::images::{self, Process};
+use crate::store::image_dir::attempts::{Attempt, Attempts};
+use crate::tree::criu::images::{self, ImageProcess};
 
 /// What is printed.
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct Inspection {
     created_at: String,
     bytes: u64,
     attempts: Vec<Attempt>,
-    processes: Vec<Process>,
+    processes: Vec<ImageProcess>,
 }
 
 /// Prints it.
@@ -38,7 +38,7 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     let inspection = Inspection {
         created_at: units::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),
-        attempts: Account::read(&dir.claim(generation))?.attempts,
+        attempts: Attempts::read(&dir.attempts(generation))?.attempts,
         processes: images::processes(&path.join("criu"))?,
         manifest,
     };
@@ -96,14 +96,14 @@ fn attempts(attempts: &[Attempt]) -> String {
     table(&["RESUMED AT", "POD", "NODE", "OUTCOME"], attempts.iter().map(row))
 }
 
-fn processes(processes: &[Process]) -> String {
+fn processes(processes: &[ImageProcess]) -> String {
     let parents: BTreeMap<u32, u32> = processes.iter().map(|one| (one.pid, one.parent)).collect();
     let depth = |pid: u32| {
         let ancestors = std::iter::successors(parents.get(&pid), |parent| parents.get(parent));
         // Ids on a volume may form a ring.
         ancestors.take(processes.len()).count().saturating_sub(1)
     };
-    let row = |one: &Process| {
+    let row = |one: &ImageProcess| {
         let name = format!("{}{}", "  ".repeat(depth(one.pid)), one.name);
         vec![
             one.pid.to_string(),
@@ -116,7 +116,7 @@ fn processes(processes: &[Process]) -> String {
     table(&["PID>", "PROCESS", "THREADS>", "MEMORY>", "FILES>"], processes.iter().map(row))
 }
 
-fn files(processes: &[Process]) -> String {
+fn files(processes: &[ImageProcess]) -> String {
     let rows = processes.iter().flat_map(|process| {
         process.files.iter().map(|file| {
             vec![process.pid.to_string(), file.fd.to_string(), file.kind.to_owned(), file.what.clone()]

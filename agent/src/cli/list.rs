@@ -9,8 +9,8 @@ use super::table::table;
 use crate::base::units;
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::attempts::Account;
-use crate::store::image_dir::end_mark::Ended;
+use crate::store::image_dir::attempts::Attempts;
+use crate::store::image_dir::end_mark::EndMark;
 use crate::store::image_dir::{Generation, ImageDir, hold};
 
 /// What is printed.
@@ -19,7 +19,7 @@ use crate::store::image_dir::{Generation, ImageDir, hold};
 struct Listing {
     image_dir: String,
     holder: Option<Holder>,
-    ended: Option<Ended>,
+    ended: Option<EndMark>,
     generations: Vec<Row>,
 }
 
@@ -74,11 +74,11 @@ pub fn list(place: &Place) -> Result<()> {
     print(place.output, &listing, told)
 }
 
-fn rows(dir: &ImageDir, config: &Config, ended: Option<&Ended>) -> Result<Vec<Row>> {
+fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<Row>> {
     let mut next = "next";
     let mut rows = Vec::new();
     for generation in dir.list()? {
-        let attempts = Account::read(&dir.claim(generation))?.counted();
+        let attempts = Attempts::read(&dir.attempts(generation))?.counted();
         let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let state = match &manifest {
             _ if ended.is_some_and(|ended| generation <= ended.newest) => "ended".to_owned(),

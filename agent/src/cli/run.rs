@@ -14,7 +14,7 @@ use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
 use crate::tree::criu;
-use crate::workload::Setup;
+use crate::workload::Workload;
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {
@@ -42,7 +42,7 @@ pub fn run(args: &Run) -> i32 {
 fn exit_code(error: &anyhow::Error) -> i32 {
     match error.downcast_ref() {
         Some(StartError::Spawn(error)) => error.exit_code(),
-        Some(StartError::NotResumed | StartError::Claimed(_)) => exit_codes::NOT_RESUMED,
+        Some(StartError::NotResumed | StartError::Held(_)) => exit_codes::NOT_RESUMED,
         Some(StartError::Stopped(signal)) => exit_codes::SIGNAL_BASE + signal,
         Some(StartError::Init(_)) | None => exit_codes::FAILURE,
     }
@@ -55,11 +55,11 @@ fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
     // Whatever the tree loses comes to us, also where another program is the container's PID 1.
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
-    let setup =
-        Arc::new(Setup { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
+    let workload =
+        Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let code = runtime.block_on(live(&setup, signals));
+    let code = runtime.block_on(live(&workload, signals));
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();
     code

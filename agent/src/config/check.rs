@@ -44,7 +44,7 @@ impl Config {
         if self.grace_period > limits::GRACE_PERIOD_MAX {
             return wrong("gracePeriod", "must be at most a day");
         }
-        if self.claim_expiry < limits::CLAIM_EXPIRY_MIN {
+        if self.claim_expiry < limits::HOLD_EXPIRY_MIN {
             return wrong(
                 "claimExpiry",
                 "must be at least 1s, or a busy volume looks like a pod that is gone",

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::bounded_step::{Abandoned, within};
 use crate::base::fault_points::{Point, reach};
-use crate::base::point_of_no_return::LastCall;
+use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
@@ -17,12 +17,12 @@ use crate::restore::verified_restore;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::Generation;
-use crate::store::image_dir::attempts::{Claim, Outcome};
+use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{Setup, Started};
+use crate::workload::{RunningTree, Workload};
 
 /// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
 /// fails over for some seconds must not use up `maxRestores`.
@@ -30,30 +30,32 @@ use crate::workload::{Setup, Started};
 /// # Errors
 /// Why it was not resumed; nothing of it is left.
 pub async fn resume(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
     generation: Generation,
-) -> Result<Started, Failure> {
+) -> Result<RunningTree, Failure> {
     let began = Instant::now();
-    let limit = setup.config.volume_timeout;
+    let limit = workload.config.volume_timeout;
     let mut retries = Retries::of_a_restore(limit);
     let manifest =
-        persistently(&mut retries, signals, async || check(setup, signals, hold, generation).await).await?;
+        persistently(&mut retries, signals, async || check(workload, signals, hold, generation).await)
+            .await?;
     reach(Point::Verified);
     let take = async || {
-        let (held, pod, max) = (Arc::clone(hold), setup.pod.clone(), setup.config.max_restores);
-        on_volume(signals, limit, move || Claim::take(&held, generation, &pod, max)).await
+        let (held, pod, max) = (Arc::clone(hold), workload.pod.clone(), workload.config.max_restores);
+        on_volume(signals, limit, move || OpenAttempt::begin(&held, generation, &pod, max)).await
     };
     let claim = persistently(&mut retries, signals, take).await?;
     let outcome =
-        persistently(&mut retries, signals, async || bring_back(setup, signals, hold, &manifest).await).await;
+        persistently(&mut retries, signals, async || bring_back(workload, signals, hold, &manifest).await)
+            .await;
     reach(Point::Resumed);
     record(claim, &outcome, signals, limit).await;
     outcome?;
     tell_restored(&manifest, began);
-    let stayed = stayed(&manifest, setup.pod.node.as_deref());
-    Ok(Started {
+    let stayed = stayed(&manifest, workload.pod.node.as_deref());
+    Ok(RunningTree {
         root: manifest.tree.root,
         init: manifest.tree.init,
         strays: strays(manifest.tree.root),
@@ -71,7 +73,7 @@ fn stayed(manifest: &Manifest, node: Option<&str>) -> bool {
 
 /// Reads the manifest, and finds what speaks against resuming it here.
 async fn check(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
     generation: Generation,
@@ -80,21 +82,21 @@ async fn check(
     let criu =
         tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
     let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
-    let (held, told) = (Arc::clone(hold), Arc::clone(setup));
+    let (held, told) = (Arc::clone(hold), Arc::clone(workload));
     let check = move || {
         let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
         verified_restore::check(&held, generation, &here, told.key.as_ref())
     };
-    on_volume(signals, setup.config.volume_timeout, check).await
+    on_volume(signals, workload.config.volume_timeout, check).await
 }
 
-async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
+async fn record(claim: OpenAttempt, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
     let outcome = match outcome {
-        Ok(()) => Outcome::Resumed,
-        Err(Failure::Stopped(_)) => Outcome::Interrupted,
-        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => Outcome::Failed(reason.clone()),
+        Ok(()) => AttemptOutcome::Resumed,
+        Err(Failure::Stopped(_)) => AttemptOutcome::Interrupted,
+        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => AttemptOutcome::Failed(reason.clone()),
     };
-    let recorded = patiently(signals, limit, move || claim.record(&outcome)).await;
+    let recorded = within(signals, limit, move || claim.record(&outcome)).await;
     if let Err(Abandoned::Signal(signal)) = recorded {
         raise(signal);
     } else if let Err(error) =
@@ -106,14 +108,14 @@ async fn record(claim: Claim, outcome: &Result<(), Failure>, signals: &Signals, 
 
 /// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
 async fn bring_back(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
     manifest: &Manifest,
 ) -> Result<(), Failure> {
-    let (config, last_call) = (&setup.config, Arc::new(LastCall::default()));
-    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&last_call));
-    let told = Arc::clone(setup);
+    let (config, point_of_no_return) = (&workload.config, Arc::new(PointOfNoReturn::default()));
+    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&point_of_no_return));
+    let told = Arc::clone(workload);
     let mut step =
         tokio::task::spawn_blocking(move || verified_restore::bring_back(&held, &manifest, &told, &asked));
     let failure = tokio::select! {
@@ -123,7 +125,7 @@ async fn bring_back(
         }
         signal = signals.to_end() => Failure::Stopped(signal.unwrap_or(libc::SIGTERM)),
     };
-    if last_call.close() {
+    if point_of_no_return.close() {
         give_up(step).await;
         reap::end_all_children();
         return Err(failure);

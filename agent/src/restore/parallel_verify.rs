@@ -10,12 +10,12 @@ use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify;
 
 /// A verification in a thread of its own.
-pub struct Verdict {
+pub struct ParallelVerify {
     coming: Mutex<Receiver<Result<(), String>>>,
     known: OnceLock<Result<(), String>>,
 }
 
-impl Verdict {
+impl ParallelVerify {
     /// Compares the hashes of the images in `path`, beside CRIU, which reads them too.
     pub fn begin(path: &Path, manifest: &Manifest) -> Self {
         let (tell, coming) = channel();
@@ -40,7 +40,7 @@ impl Verdict {
     pub fn wait(&self, given_up: impl Fn() -> bool) -> Result<(), String> {
         let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
         while self.known.get().is_none() {
-            let outcome = match coming.recv_timeout(limits::VERDICT_POLL) {
+            let outcome = match coming.recv_timeout(limits::VERIFY_POLL) {
                 Ok(outcome) => outcome,
                 Err(RecvTimeoutError::Timeout) if given_up() => {
                     return Err("the restore was given up".to_owned());

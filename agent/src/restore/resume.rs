@@ -8,7 +8,7 @@ use crate::restore::attempt::resume;
 use crate::restore::steps::{Failure, on_volume, persistently};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, resumable};
-use crate::workload::{Setup, Started};
+use crate::workload::{RunningTree, Workload};
 
 /// Something was there to resume, and was not.
 pub enum Unresumed {
@@ -23,11 +23,11 @@ pub enum Unresumed {
 /// # Errors
 /// There are some, and none was resumed.
 pub async fn resume_newest(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
-) -> Result<Option<Started>, Unresumed> {
-    let rungs = match find(setup, signals, hold).await {
+) -> Result<Option<RunningTree>, Unresumed> {
+    let rungs = match find(workload, signals, hold).await {
         Ok(rungs) => rungs,
         Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
         Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => {
@@ -36,7 +36,7 @@ pub async fn resume_newest(
         }
     };
     for generation in &rungs {
-        match resume(setup, signals, hold, *generation).await {
+        match resume(workload, signals, hold, *generation).await {
             Ok(started) => return Ok(Some(started)),
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
             Err(Failure::Skip(reason)) => skip(*generation, &reason),
@@ -50,11 +50,15 @@ pub async fn resume_newest(
 }
 
 /// The rungs of the ladder.
-async fn find(setup: &Arc<Setup>, signals: &Signals, hold: &Arc<Hold>) -> Result<Vec<Generation>, Failure> {
-    let limit = setup.config.volume_timeout;
+async fn find(
+    workload: &Arc<Workload>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+) -> Result<Vec<Generation>, Failure> {
+    let limit = workload.config.volume_timeout;
     let look = async || {
         let looked = Arc::clone(hold);
-        on_volume(signals, limit, move || resumable::rungs(looked.dir())).await
+        on_volume(signals, limit, move || resumable::resumable(looked.dir())).await
     };
     persistently(&mut Retries::new(limit), signals, look).await
 }

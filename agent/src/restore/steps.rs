@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::bounded_step::{Abandoned, within};
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 
@@ -32,7 +32,7 @@ pub async fn on_volume<T: Send + 'static, E: ToString + Send + 'static>(
     limit: Duration,
     step: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, Failure> {
-    patiently(signals, limit, step).await?.map_err(|error| Failure::Skip(error.to_string()))
+    within(signals, limit, step).await?.map_err(|error| Failure::Skip(error.to_string()))
 }
 
 /// Why a rung was left.

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Result, anyhow};
 
 use crate::base::limits;
-use crate::base::point_of_no_return::LastCall;
-use crate::restore::parallel_verify::Verdict;
+use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::restore::parallel_verify::ParallelVerify;
 use crate::restore::{restore_tree, restored_json};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -18,7 +18,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
 use crate::tree::process::hooks::{self, HookError};
-use crate::workload::Setup;
+use crate::workload::Workload;
 
 /// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
 ///
@@ -34,34 +34,34 @@ pub fn check(
     verify::facts(&hold.dir().generation(generation), generation, here, &trust)
 }
 
-/// Verifies and restores side by side; nothing of the tree runs before both are good and `last_call` lets it begin.
+/// Verifies and restores side by side; nothing of the tree runs before both are good and `point_of_no_return` lets it begin.
 ///
 /// # Errors
 /// Nothing of the tree runs.
 pub fn bring_back(
     hold: &Arc<Hold>,
     manifest: &Manifest,
-    setup: &Arc<Setup>,
-    last_call: &Arc<LastCall>,
+    workload: &Arc<Workload>,
+    point_of_no_return: &Arc<PointOfNoReturn>,
 ) -> Result<()> {
-    let hashes = setup.config.verify_hashes;
+    let hashes = workload.config.verify_hashes;
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
     let work = staging.make()?;
     if hashes {
         verify::extra_files(&path, manifest)?;
     }
-    let verdict = Arc::new(match &setup.key {
+    let verdict = Arc::new(match &workload.key {
         // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
-        Some(_) => verify::images(&path, manifest).map(|()| Verdict::good())?,
-        None if hashes => Verdict::begin(&path, manifest),
-        None => Verdict::good(),
+        Some(_) => verify::images(&path, manifest).map(|()| ParallelVerify::good())?,
+        None if hashes => ParallelVerify::begin(&path, manifest),
+        None => ParallelVerify::good(),
     });
-    if last_call.is_closed() {
+    if point_of_no_return.is_closed() {
         return Err(anyhow!("the restore was given up"));
     }
     let refused = Arc::new(OnceLock::new());
-    let go = go(setup, manifest, &verdict, last_call, &refused);
+    let go = go(workload, manifest, &verdict, point_of_no_return, &refused);
     let Err(error) = restore_tree::restore(&path, manifest, work, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
@@ -69,23 +69,23 @@ pub fn bring_back(
     };
     staging.keep_log(limits::RESTORE_LOG, &criu::last_log()?);
     // An altered image can make CRIU fail in any way; then the verification knows why.
-    verdict.wait(|| last_call.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
+    verdict.wait(|| point_of_no_return.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
     Err(refused.get().map_or_else(|| error.into(), |why: &String| anyhow!("{why}")))
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.
 fn go(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     manifest: &Manifest,
-    verdict: &Arc<Verdict>,
-    last_call: &Arc<LastCall>,
+    verdict: &Arc<ParallelVerify>,
+    point_of_no_return: &Arc<PointOfNoReturn>,
     refused: &Arc<OnceLock<String>>,
 ) -> impl FnMut() -> io::Result<()> + Send + use<> {
-    let (setup, manifest, verdict) = (Arc::clone(setup), manifest.clone(), Arc::clone(verdict));
-    let (call, refused) = (Arc::clone(last_call), Arc::clone(refused));
+    let (workload, manifest, verdict) = (Arc::clone(workload), manifest.clone(), Arc::clone(verdict));
+    let (call, refused) = (Arc::clone(point_of_no_return), Arc::clone(refused));
     move || {
         let ready = verdict.wait(|| call.is_closed()).and_then(|()| {
-            make_ready(&setup, &manifest).map_err(|error| error.to_string())?;
+            make_ready(&workload, &manifest).map_err(|error| error.to_string())?;
             if call.begin() { Ok(()) } else { Err("the restore was given up".to_owned()) }
         });
         ready.map_err(|why| io::Error::other(refused.get_or_init(|| why).clone()))
@@ -93,8 +93,8 @@ fn go(
 }
 
 /// The last that happens before the first instruction of the tree.
-fn make_ready(setup: &Setup, manifest: &Manifest) -> Result<(), HookError> {
-    restored_json::tell(manifest, &setup.pod);
+fn make_ready(workload: &Workload, manifest: &Manifest) -> Result<(), HookError> {
+    restored_json::tell(manifest, &workload.pod);
     let variables = [("CRIK_GENERATION", manifest.generation.0.to_string())];
-    hooks::run("postRestore", setup.config.hooks.post_restore.as_ref(), &variables)
+    hooks::run("postRestore", workload.config.hooks.post_restore.as_ref(), &variables)
 }

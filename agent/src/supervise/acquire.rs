@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::bounded_step::{Abandoned, within};
 use crate::base::limits;
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
@@ -24,7 +24,7 @@ pub enum AcquireError {
         "the image directory is held by {holder}, which is alive{waited}; give each replica its own, such as \
          /checkpoints/${{POD_NAME}}, or see onClaimed"
     )]
-    Claimed {
+    Held {
         /// The other pod.
         holder: String,
         /// For how long it was waited for, as part of the message.
@@ -42,7 +42,7 @@ pub enum AcquireError {
 /// that lives holds it, waits as long as `onClaimed` says.
 ///
 /// # Errors
-/// It is not ours. With `onClaimed: fresh` and `fail` that is [`AcquireError::Claimed`] as soon as the other pod is seen
+/// It is not ours. With `onClaimed: fresh` and `fail` that is [`AcquireError::Held`] as soon as the other pod is seen
 /// alive.
 pub async fn acquire(
     path: &Path,
@@ -56,7 +56,7 @@ pub async fn acquire(
         let (path, asked) = (path.to_owned(), wish.clone());
         let take =
             move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &asked));
-        match patiently(signals, config.volume_timeout, take).await? {
+        match within(signals, config.volume_timeout, take).await? {
             Ok(hold) => return Ok(hold),
             Err(HoldError::Volume(error)) => {
                 if !retries.again(&error.to_string(), signals).await? {
@@ -73,7 +73,7 @@ pub async fn acquire(
 
 async fn pause(signals: &Signals) -> Result<(), Abandoned> {
     tokio::select! {
-        () = tokio::time::sleep(limits::CLAIM_POLL) => Ok(()),
+        () = tokio::time::sleep(limits::HOLD_POLL) => Ok(()),
         signal = signals.to_end() => {
             Err(signal.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal))
         }
@@ -91,14 +91,14 @@ impl Other {
     /// The number of the hold if it has expired. An error if it is time to follow `onClaimed`.
     fn observe(&mut self, seen: &Seen, config: &Config) -> Result<Option<u64>, AcquireError> {
         let (first, since) = self.first.get_or_insert_with(|| {
-            tracing::info!(step = "claim", "the image directory is held by {}; waiting for it", seen.name());
+            tracing::info!(step = "hold", "the image directory is held by {}; waiting for it", seen.name());
             (seen.clone(), Instant::now())
         });
         // Another number is a pod that has taken it just now.
         let alive = first != seen;
         let waited = since.elapsed();
         if alive && (config.on_claimed != OnClaimed::Wait || waited >= config.claim_timeout) {
-            return Err(AcquireError::Claimed { holder: seen.name(), waited: told(waited) });
+            return Err(AcquireError::Held { holder: seen.name(), waited: told(waited) });
         }
         let silent = self.silence.observe(seen, Instant::now());
         Ok((silent >= seen.expiry(config.claim_expiry)).then_some(seen.number))

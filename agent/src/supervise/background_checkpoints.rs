@@ -37,7 +37,7 @@ impl Background {
 
     /// Counted from the end of the one before, so that a slow volume has its time.
     fn schedule(&mut self) {
-        let config = &self.checkpointer.setup.config;
+        let config = &self.checkpointer.workload.config;
         let interval = config.interval.filter(|_| config.image_dir.is_some());
         self.due = interval.map(|interval| Instant::now() + interval);
     }

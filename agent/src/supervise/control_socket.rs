@@ -19,7 +19,7 @@ use crate::store::generation::manifest::{self, Manifest};
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Request {
+pub struct CheckpointRequest {
     /// Whether the application goes on afterwards.
     pub leave_running: bool,
 }
@@ -85,7 +85,7 @@ impl Reply {
 #[derive(Debug)]
 pub struct Asked {
     /// What is asked.
-    pub request: Request,
+    pub request: CheckpointRequest,
     /// Where the answers go.
     pub reply: Reply,
 }
@@ -194,7 +194,7 @@ async fn serve(
     }
 }
 
-async fn read(stream: &mut UnixStream) -> Option<Request> {
+async fn read(stream: &mut UnixStream) -> Option<CheckpointRequest> {
     let mut line = String::new();
     BufReader::new(stream.take(limits::REQUEST_MAX_BYTES)).read_line(&mut line).await.ok()?;
     serde_json::from_str(&line).ok()

@@ -16,7 +16,7 @@ use crate::store::image_dir::retention;
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.
 pub fn keep(checkpointer: &Arc<Checkpointer>) {
-    let Some(image_dir) = checkpointer.setup.config.image_dir.clone() else {
+    let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
         tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
         return;
     };
@@ -35,7 +35,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
 
 /// Removes superfluous generations.
 pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
-    let keep = checkpointer.setup.config.keep_generations;
+    let keep = checkpointer.workload.config.keep_generations;
     if let Err(error) = retention::retain(hold, checkpointer.past(), keep) {
         tracing::warn!("older generations cannot be removed: {error}");
     }
@@ -54,6 +54,6 @@ fn tell(speed: Option<f64>) {
 fn speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
     let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation, None).ok();
     let last =
-        checkpointer.started.resumed.and_then(manifest).and_then(|manifest| volume_speed::of(&manifest));
+        checkpointer.running.resumed.and_then(manifest).and_then(|manifest| volume_speed::of(&manifest));
     last.or_else(|| volume_speed::measure(hold.path()).ok())
 }

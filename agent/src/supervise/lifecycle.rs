@@ -14,7 +14,7 @@ use crate::base::signals::Signals;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
-use crate::cluster::node::notice_watch::Lookout;
+use crate::cluster::node::notice_watch::NoticeWatch;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
@@ -22,22 +22,22 @@ use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
 use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
-use crate::supervise::stop::{Outcome, mark_ended, stop};
+use crate::supervise::stop::{StopOutcome, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::{self, Status};
-use crate::workload::Setup;
+use crate::workload::Workload;
 
 /// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
 ///
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
-pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
-    let node = setup.config.access().map(|access| Node::follow(access, setup.pod.node.as_deref()));
+pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
+    let node = workload.config.access().map(|access| Node::follow(access, workload.pod.node.as_deref()));
     let signals = Signals::new(signals)?;
-    let started = start(setup, &signals).await?;
+    let started = start(workload, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
-    let lookout = Lookout::new(&setup.config, node.as_ref(), started.stayed);
-    let checkpointer = Checkpointer::new(setup, started);
+    let notice_watch = NoticeWatch::new(&workload.config, node.as_ref(), started.stayed);
+    let checkpointer = Checkpointer::new(workload, started);
     housekeeping::keep(&checkpointer);
     let life = Life {
         background: Background::new(&checkpointer),
@@ -46,7 +46,7 @@ pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
         rest: None,
         checkpointer,
         node,
-        lookout,
+        notice_watch,
         supervisor,
     };
     life.go_on().await
@@ -56,7 +56,7 @@ pub async fn live(setup: &Arc<Setup>, signals: SignalFd) -> Result<i32> {
 struct Life {
     checkpointer: Arc<Checkpointer>,
     node: Option<Node>,
-    lookout: Lookout,
+    notice_watch: NoticeWatch,
     supervisor: Supervisor,
     background: Background,
     control: Control,
@@ -99,7 +99,7 @@ impl Life {
             biased;
             event = self.supervisor.next() => Ok(News::Of(event?)),
             asked = self.control.next() => Ok(News::Asked(asked)),
-            notice = self.lookout.next(), if self.phase == Phase::Running => Ok(News::Noticed(notice)),
+            notice = self.notice_watch.next(), if self.phase == Phase::Running => Ok(News::Noticed(notice)),
             never = self.background.go_on(), if self.phase == Phase::Running => never,
         }
     }
@@ -109,9 +109,9 @@ impl Life {
         let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
         let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
         match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
-            Outcome::Checkpointed => Ok(Some(self.leave().await)),
-            Outcome::Ended(status) => Ok(Some(self.end(status).await)),
-            Outcome::Passed(phase, rest) => {
+            StopOutcome::Checkpointed => Ok(Some(self.leave().await)),
+            StopOutcome::Ended(status) => Ok(Some(self.end(status).await)),
+            StopOutcome::Passed(phase, rest) => {
                 (self.phase, self.rest) = (phase, rest);
                 Ok(None)
             }
@@ -119,10 +119,10 @@ impl Life {
     }
 
     /// As without crik, after a stop that went wrong in a way that nobody has thought of.
-    fn pass_on(&self, defect: &Defect) -> Outcome {
+    fn pass_on(&self, defect: &Defect) -> StopOutcome {
         self.supervisor.forward(libc::SIGTERM);
         tracing::error!(step = "stop", "the application is told to stop: {defect}");
-        Outcome::Passed(Phase::CheckpointFailed, self.checkpointer.clean_up())
+        StopOutcome::Passed(Phase::CheckpointFailed, self.checkpointer.clean_up())
     }
 
     /// The exit code if that was the end.
@@ -161,7 +161,7 @@ impl Life {
         if outcome.is_ok() {
             return Ok(Some(self.leave().await));
         }
-        self.lookout.failed(state);
+        self.notice_watch.failed(state);
         self.catch_up(meanwhile).await
     }
 
@@ -200,7 +200,7 @@ impl Life {
     async fn leave(&self) -> i32 {
         reap::end_all_children();
         self.give_back(None, limits::CLEAN_UP_PATIENCE).await;
-        self.checkpointer.setup.config.exit_code.checkpointed.into()
+        self.checkpointer.workload.config.exit_code.checkpointed.into()
     }
 
     /// The application has ended: marks the end if it is one, ends what it left behind, and passes its status on.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use crate::base::bounded_step::{Abandoned, patiently};
+use crate::base::bounded_step::{Abandoned, within};
 use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
@@ -18,7 +18,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::supervise::acquire::{AcquireError, acquire};
 use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
-use crate::workload::{Setup, Started};
+use crate::workload::{RunningTree, Workload};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -28,7 +28,7 @@ pub enum StartError {
     NotResumed,
     /// Another pod has the image directory.
     #[error(transparent)]
-    Claimed(AcquireError),
+    Held(AcquireError),
     /// The pod was told to stop before anything ran.
     #[error("signal {0} came before the application ran")]
     Stopped(i32),
@@ -44,53 +44,54 @@ pub enum StartError {
 ///
 /// # Errors
 /// Nothing runs. The image directory is then given back.
-pub async fn start(setup: &Arc<Setup>, signals: &Signals) -> Result<Started, StartError> {
-    let hold = contained(hold(setup, signals)).await.unwrap_or_else(|defect| unresumable(setup, &defect))?;
-    let started = start_with(setup, signals, hold.clone()).await;
+pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<RunningTree, StartError> {
+    let hold =
+        contained(hold(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
+    let started = start_with(workload, signals, hold.clone()).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
-        let _ = patiently(signals, setup.config.volume_timeout, move || hold.release()).await;
+        let _ = within(signals, workload.config.volume_timeout, move || hold.release()).await;
     }
     started
 }
 
 /// Takes the image directory, if there is one to take.
-async fn hold(setup: &Arc<Setup>, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
-    let config = &setup.config;
+async fn hold(workload: &Arc<Workload>, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
+    let config = &workload.config;
     let Some(path) = &config.image_dir else { return Ok(None) };
-    match acquire(path, config, &setup.pod, signals).await {
+    match acquire(path, config, &workload.pod, signals).await {
         Ok(hold) => Ok(Some(hold)),
         Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
-        Err(claimed @ AcquireError::Claimed { .. }) if config.on_claimed != OnClaimed::Fresh => {
-            Err(StartError::Claimed(claimed))
+        Err(held @ AcquireError::Held { .. }) if config.on_claimed != OnClaimed::Fresh => {
+            Err(StartError::Held(held))
         }
-        Err(claimed @ AcquireError::Claimed { .. }) => {
-            tracing::warn!(step = "claim", "the application starts fresh and is not checkpointed: {claimed}");
+        Err(held @ AcquireError::Held { .. }) => {
+            tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
             Ok(None)
         }
-        Err(error) => unresumable(setup, &error),
+        Err(error) => unresumable(workload, &error),
     }
 }
 
 /// Goes on without the image directory, if that is what the user wants.
-fn unresumable(setup: &Setup, error: &dyn std::error::Error) -> Result<Option<Arc<Hold>>, StartError> {
+fn unresumable(workload: &Workload, error: &dyn std::error::Error) -> Result<Option<Arc<Hold>>, StartError> {
     tracing::error!(step = "find", "cannot look for checkpoints: {error}");
-    match setup.config.on_restore_failure {
+    match workload.config.on_restore_failure {
         OnRestoreFailure::Fail => Err(StartError::NotResumed),
         OnRestoreFailure::Fresh => Ok(None),
     }
 }
 
 async fn start_with(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: Option<Arc<Hold>>,
-) -> Result<Started, StartError> {
+) -> Result<RunningTree, StartError> {
     if let Some(hold) = &hold {
-        match resume(setup, signals, hold).await {
+        match resume(workload, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => return fresh(setup, Some(Arc::clone(hold)), false),
+            Ok(None) => return fresh(workload, Some(Arc::clone(hold)), false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
-            Err(Unresumed::Failed) if setup.config.on_restore_failure == OnRestoreFailure::Fail => {
+            Err(Unresumed::Failed) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
                 return Err(StartError::NotResumed);
             }
             Err(Unresumed::Failed) => {
@@ -99,16 +100,16 @@ async fn start_with(
         }
     }
     // Nobody knows what could be resumed where the volume was not read, so that is no different.
-    let passed_over = setup.config.image_dir.is_some();
-    fresh(setup, hold, passed_over)
+    let passed_over = workload.config.image_dir.is_some();
+    fresh(workload, hold, passed_over)
 }
 
 async fn resume(
-    setup: &Arc<Setup>,
+    workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
-) -> Result<Option<Started>, Unresumed> {
-    contained(resume::resume_newest(setup, signals, hold)).await.unwrap_or_else(|defect| {
+) -> Result<Option<RunningTree>, Unresumed> {
+    contained(resume::resume_newest(workload, signals, hold)).await.unwrap_or_else(|defect| {
         tracing::error!(step = "start", "nothing more is tried: {defect}");
         reap::end_all_children();
         Err(Unresumed::Failed)
@@ -117,13 +118,13 @@ async fn resume(
 
 /// Starts the application from nothing. If there may be work that was `passed_over`, a checkpoint of the first moments would
 /// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
-fn fresh(setup: &Setup, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<Started, StartError> {
+fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<RunningTree, StartError> {
     let began = Instant::now();
     restored_json::forget();
-    let init = install_init::install(setup.config.image_dir.as_deref())?;
-    let noted = program_files::note(&setup.command);
-    let root = spawn::spawn(&init, &setup.command)?;
+    let init = install_init::install(workload.config.image_dir.as_deref())?;
+    let noted = program_files::note(&workload.command);
+    let root = spawn::spawn(&init, &workload.command)?;
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(Started { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
+    Ok(RunningTree { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
 }

@@ -17,11 +17,11 @@ use crate::supervise::background_checkpoints::Background;
 use crate::supervise::next_start::Phase;
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::Status;
-use crate::workload::Setup;
+use crate::workload::Workload;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum StopOutcome {
     /// The tree is durable and has been killed.
     Checkpointed,
     /// The tree got the SIGTERM, and there may be something left to do on the volume.
@@ -40,11 +40,11 @@ pub async fn stop(
     supervisor: &mut Supervisor,
     background: &mut Background,
     began: Instant,
-) -> Result<Outcome> {
-    let setup = &checkpointer.setup;
+) -> Result<StopOutcome> {
+    let workload = &checkpointer.workload;
     let decision = tokio::select! {
-        decision = contained(decide(setup, node, began)) => decision,
-        status = ended(supervisor) => return Ok(Outcome::Ended(status?)),
+        decision = contained(decide(workload, node, began)) => decision,
+        status = ended(supervisor) => return Ok(StopOutcome::Ended(status?)),
     };
     // The work of days is worth more than an ordinary stop.
     let decision = decision.unwrap_or_else(|defect| Decision::Checkpoint(defect.to_string()));
@@ -54,16 +54,16 @@ pub async fn stop(
     if let Decision::Terminate(_) = decision {
         supervisor.forward(libc::SIGTERM);
         background.give_up(deadline).await;
-        return Ok(Outcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
+        return Ok(StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
     }
     background.give_up(deadline).await;
     let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
-        return Ok(Outcome::Checkpointed);
+        return Ok(StopOutcome::Checkpointed);
     };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(libc::SIGTERM);
     tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}");
-    Ok(Outcome::Passed(Phase::CheckpointFailed, checkpointer.clean_up()))
+    Ok(StopOutcome::Passed(Phase::CheckpointFailed, checkpointer.clean_up()))
 }
 
 /// Someone wants it stopped, so its past is not resumed, also if it outlives its grace period and is killed; and whoever
@@ -110,8 +110,8 @@ async fn ended(supervisor: &mut Supervisor) -> Result<Status> {
 }
 
 /// The time for it counts from when the stop `began`, which may be long ago, since a checkpoint was tried first.
-async fn decide(setup: &Setup, node: Option<&Node>, began: Instant) -> Decision {
-    let config = &setup.config;
+async fn decide(workload: &Workload, node: Option<&Node>, began: Instant) -> Decision {
+    let config = &workload.config;
     if config.image_dir.is_none() {
         return Decision::Terminate("no imageDir is configured".to_owned());
     }
@@ -144,11 +144,11 @@ mod tests {
             decision_timeout: Duration::from_secs(1),
             ..Config::default()
         };
-        let setup = Setup { config, key: None, command: Vec::new(), pod: Pod::default() };
+        let workload = Workload { config, key: None, command: Vec::new(), pod: Pod::default() };
         let (name, version) = ("node-a".to_owned(), String::new());
         let (reasons, hints) = (Vec::new(), Vec::new());
         let status = NodeStatus { name, state: NodeState::Ready, version, reasons, hints, stale: false };
-        decide(&setup, Some(&Node::of_the_past(status)), Instant::now() - since).await
+        decide(&workload, Some(&Node::of_the_past(status)), Instant::now() - since).await
     }
 
     #[tokio::test]

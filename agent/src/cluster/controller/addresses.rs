@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 use tokio::net::lookup_host;
 
 use crate::base::limits;
-use crate::cluster::controller::endpoint::Server;
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::unknown::Unknown;
 
 /// All addresses that the controller's name has, beginning with a random one, so that agents spread over the replicas.
 ///
 /// # Errors
 /// It has none, or the resolver does not say.
-pub async fn resolve(server: &Server) -> Result<Vec<SocketAddr>, Unlearned> {
-    let (host, port) = server.endpoint();
-    let unresolved = |source| Unlearned::Unresolved { host: host.clone(), source };
+pub async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Unknown> {
+    let (host, port) = endpoint.host_and_port();
+    let unresolved = |source| Unknown::Unresolved { host: host.clone(), source };
     let mut found: Vec<SocketAddr> = lookup_host((&*host, port)).await.map_err(unresolved)?.collect();
     // The resolver names an address once for each kind of socket.
     let mut seen = std::collections::HashSet::new();
@@ -39,19 +39,19 @@ mod tests {
     use super::*;
     use crate::config::Access;
 
-    fn server(url: &str) -> Server {
-        Server::new(Access { url: url.to_owned(), ..Access::default() }, Some("a")).unwrap()
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, Some("a")).unwrap()
     }
 
     #[tokio::test]
     async fn an_address_needs_no_resolver() {
-        let found = resolve(&server("http://[::1]:9376")).await.unwrap();
+        let found = resolve(&endpoint("http://[::1]:9376")).await.unwrap();
         assert_eq!(found, ["[::1]:9376".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_name_without_an_address_is_named() {
-        let error = resolve(&server("http://crik-controller.invalid:9376")).await.unwrap_err();
+        let error = resolve(&endpoint("http://crik-controller.invalid:9376")).await.unwrap_err();
         assert!(error.to_string().contains("crik-controller.invalid has no address"), "{error}");
     }
 }

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::base::limits;
-use crate::cluster::controller::endpoint::Server;
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::controller::{tls, token};
 
 /// A connection on which one question is asked at a time.
@@ -33,16 +33,16 @@ impl Connection {
     ///
     /// # Errors
     /// Nobody is there, or it is not who it should be.
-    pub async fn open(server: &Server, address: SocketAddr) -> Result<Self, Unlearned> {
+    pub async fn open(endpoint: &Endpoint, address: SocketAddr) -> Result<Self, Unknown> {
         let connecting = timeout(limits::CONNECT_TIMEOUT, TcpStream::connect(address)).await;
         let late = || format!("{address} did not take a connection within {:?}", limits::CONNECT_TIMEOUT);
         let tcp = connecting
-            .map_err(|_| Unlearned::Unreachable(late()))?
-            .map_err(|error| Unlearned::Unreachable(format!("{address}: {error}")))?;
+            .map_err(|_| Unknown::Unreachable(late()))?
+            .map_err(|error| Unknown::Unreachable(format!("{address}: {error}")))?;
         notice_death(&tcp);
-        let stream: Box<dyn Stream> = if server.is_secure() {
-            let host = server.endpoint().0;
-            Box::new(tls::secure(tcp, &host, server.access.ca_file.as_deref()).await?)
+        let stream: Box<dyn Stream> = if endpoint.is_secure() {
+            let host = endpoint.host_and_port().0;
+            Box::new(tls::secure(tcp, &host, endpoint.access.ca_file.as_deref()).await?)
         } else {
             Box::new(tcp)
         };
@@ -61,24 +61,28 @@ impl Connection {
     ///
     /// # Errors
     /// There is no answer, or nothing to ask with.
-    pub async fn ask(&mut self, server: &Server, question: &str) -> Result<(Response<()>, Bytes), Unlearned> {
+    pub async fn ask(
+        &mut self,
+        endpoint: &Endpoint,
+        question: &str,
+    ) -> Result<(Response<()>, Bytes), Unknown> {
         let mut request = Request::get(question)
-            .header(header::HOST, server.authority())
+            .header(header::HOST, endpoint.authority())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("crik/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &server.access.token_file {
+        if let Some(path) = &endpoint.access.token_file {
             request = request.header(header::AUTHORIZATION, token::bearer(path)?);
         }
-        let request = request.body(Empty::new()).map_err(|error| Unlearned::Url(error.to_string()))?;
+        let request = request.body(Empty::new()).map_err(|error| Unknown::Url(error.to_string()))?;
         let answer = self.send.send_request(request).await.map_err(|error| explain(&error))?;
         let (head, body) = answer.into_parts();
         let body =
             Limited::new(body, limits::ANSWER_MAX_BYTES).collect().await.map_err(|error| match error
                 .downcast_ref::<hyper::Error>(
             ) {
-                _ if error.is::<LengthLimitError>() => Unlearned::Garbage("it is too long".to_owned()),
+                _ if error.is::<LengthLimitError>() => Unknown::Garbage("it is too long".to_owned()),
                 Some(error) => explain(error),
-                None => Unlearned::Unreachable(error.to_string()),
+                None => Unknown::Unreachable(error.to_string()),
             })?;
         Ok((Response::from_parts(head, ()), body.to_bytes()))
     }
@@ -100,13 +104,13 @@ fn notice_death(tcp: &TcpStream) {
 }
 
 /// hyper's own message does not have the cause that a person can act on.
-fn explain(error: &hyper::Error) -> Unlearned {
+fn explain(error: &hyper::Error) -> Unknown {
     if error.is_parse() {
-        return Unlearned::Garbage(format!("{error}; is nodeStateServerURL to begin with https://?"));
+        return Unknown::Garbage(format!("{error}; is nodeStateServerURL to begin with https://?"));
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    Unlearned::Unreachable(cause.to_string())
+    Unknown::Unreachable(cause.to_string())
 }

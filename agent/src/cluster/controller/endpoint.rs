@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 use crate::config::{Access, parse_url};
 
 /// One controller, of any number of replicas, and the node that it is asked about.
 #[derive(Debug)]
-pub struct Server {
+pub struct Endpoint {
     /// The node.
     pub node: String,
     /// How to get there.
@@ -17,14 +17,14 @@ pub struct Server {
     url: Url,
 }
 
-impl Server {
+impl Endpoint {
     /// For questions about `node`.
     ///
     /// # Errors
     /// The URL cannot be used, or there is no node to ask about.
-    pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unlearned> {
-        let node = node.filter(|node| !node.is_empty()).ok_or(Unlearned::NoNodeName)?.to_owned();
-        let mut url = parse_url(&access.url).map_err(Unlearned::Url)?;
+    pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unknown> {
+        let node = node.filter(|node| !node.is_empty()).ok_or(Unknown::NoNodeName)?.to_owned();
+        let mut url = parse_url(&access.url).map_err(Unknown::Url)?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v1", "nodes", &node]);
         }
@@ -37,7 +37,7 @@ impl Server {
     }
 
     /// The name or address to connect to, without the brackets of an IPv6 address, and the port.
-    pub fn endpoint(&self) -> (String, u16) {
+    pub fn host_and_port(&self) -> (String, u16) {
         let host = match self.url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
             Some(host) => host.to_string(),
@@ -66,22 +66,25 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn server(url: &str, node: Option<&str>) -> Result<Server, Unlearned> {
-        Server::new(Access { url: url.to_owned(), ..Access::default() }, node)
+    fn endpoint(url: &str, node: Option<&str>) -> Result<Endpoint, Unknown> {
+        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, node)
     }
 
     #[test]
     fn the_url_may_end_in_a_slash_and_names_are_escaped() {
         for base in ["http://crik:9376", "http://crik:9376/"] {
-            let server = server(base, Some("node/a")).unwrap();
-            assert_eq!(server.question(None), "/v1/nodes/node%2Fa");
+            let endpoint = endpoint(base, Some("node/a")).unwrap();
+            assert_eq!(endpoint.question(None), "/v1/nodes/node%2Fa");
             assert_eq!(
-                server.question(Some(("a&b", Duration::from_secs(2)))),
+                endpoint.question(Some(("a&b", Duration::from_secs(2)))),
                 "/v1/nodes/node%2Fa?wait=2000ms&since=a%26b"
             );
-            assert_eq!((server.endpoint(), server.authority()), (("crik".to_owned(), 9376), "crik:9376"));
+            assert_eq!(
+                (endpoint.host_and_port(), endpoint.authority()),
+                (("crik".to_owned(), 9376), "crik:9376")
+            );
         }
-        assert!(matches!(server("http://crik", None), Err(Unlearned::NoNodeName)));
+        assert!(matches!(endpoint("http://crik", None), Err(Unknown::NoNodeName)));
     }
 
     #[test]
@@ -91,8 +94,8 @@ mod tests {
             ("https://crik.example", "crik.example", 443),
             ("http://10.0.0.1", "10.0.0.1", 80),
         ] {
-            assert_eq!(server(url, Some("a")).unwrap().endpoint(), (host.to_owned(), port), "{url}");
+            assert_eq!(endpoint(url, Some("a")).unwrap().host_and_port(), (host.to_owned(), port), "{url}");
         }
-        assert_eq!(server("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
+        assert_eq!(endpoint("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
     }
 }

@@ -11,22 +11,22 @@ use tokio::time::timeout;
 
 use crate::base::limits;
 use crate::cluster::controller::connection::Connection;
-use crate::cluster::controller::endpoint::Server;
-use crate::cluster::controller::unknown::{Refusal, Unlearned};
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::unknown::{Refusal, Unknown};
 
 /// What one replica is asked and has answered.
-pub struct Line {
-    server: Arc<Server>,
+pub struct Replica {
+    endpoint: Arc<Endpoint>,
     address: SocketAddr,
     connection: Option<Connection>,
     /// Its version of the last answer, if that was one. Each replica counts for itself.
     version: Option<String>,
 }
 
-impl Line {
+impl Replica {
     /// To the replica at `address`.
-    pub fn new(server: &Arc<Server>, address: SocketAddr) -> Self {
-        Self { server: Arc::clone(server), address, connection: None, version: None }
+    pub fn new(endpoint: &Arc<Endpoint>, address: SocketAddr) -> Self {
+        Self { endpoint: Arc::clone(endpoint), address, connection: None, version: None }
     }
 
     /// Whether the next question is whether there is news, which may take long to answer.
@@ -39,8 +39,8 @@ impl Line {
     ///
     /// # Errors
     /// The status is not known, and what was known before is forgotten.
-    pub async fn ask(&mut self, wait: Duration, patience: Duration) -> Result<NodeStatus, Unlearned> {
-        let late = || Unlearned::Unreachable(format!("{} did not answer within {patience:?}", self.address));
+    pub async fn ask(&mut self, wait: Duration, patience: Duration) -> Result<NodeStatus, Unknown> {
+        let late = || Unknown::Unreachable(format!("{} did not answer within {patience:?}", self.address));
         let late = late();
         let answer = timeout(patience, self.exchange(wait)).await.unwrap_or(Err(late));
         match &answer {
@@ -50,27 +50,27 @@ impl Line {
         answer
     }
 
-    async fn exchange(&mut self, wait: Duration) -> Result<NodeStatus, Unlearned> {
-        let question = self.server.question(self.version.as_deref().map(|version| (version, wait)));
+    async fn exchange(&mut self, wait: Duration) -> Result<NodeStatus, Unknown> {
+        let question = self.endpoint.question(self.version.as_deref().map(|version| (version, wait)));
         let kept = self.connection.take().filter(Connection::is_open);
         let mut connection = match kept {
             Some(kept) => kept,
-            None => Connection::open(&self.server, self.address).await?,
+            None => Connection::open(&self.endpoint, self.address).await?,
         };
-        let (head, body) = connection.ask(&self.server, &question).await?;
+        let (head, body) = connection.ask(&self.endpoint, &question).await?;
         self.connection = Some(connection);
         self.read(&head, &body)
     }
 
-    fn read(&self, head: &Response<()>, body: &Bytes) -> Result<NodeStatus, Unlearned> {
+    fn read(&self, head: &Response<()>, body: &Bytes) -> Result<NodeStatus, Unknown> {
         if head.status() != StatusCode::OK {
-            return Err(Unlearned::Refused(self.refusal(head, body)));
+            return Err(Unknown::Refused(self.refusal(head, body)));
         }
         let status: NodeStatus =
-            serde_json::from_slice(body).map_err(|error| Unlearned::Garbage(error.to_string()))?;
-        if status.name != self.server.node {
-            let problem = format!("it is about {:?}, not about {:?}", status.name, self.server.node);
-            return Err(Unlearned::Garbage(problem));
+            serde_json::from_slice(body).map_err(|error| Unknown::Garbage(error.to_string()))?;
+        if status.name != self.endpoint.node {
+            let problem = format!("it is about {:?}, not about {:?}", status.name, self.endpoint.node);
+            return Err(Unknown::Garbage(problem));
         }
         Ok(status)
     }
@@ -83,7 +83,7 @@ impl Line {
             said: serde_json::from_slice(body)
                 .map_or_else(|_| String::new(), |said: ErrorBody| tame(&said.error)),
             retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX)),
-            with_token: self.server.access.token_file.is_some(),
+            with_token: self.endpoint.access.token_file.is_some(),
         }
     }
 }

@@ -11,9 +11,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 
-/// Lets the server on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
+/// Lets the endpoint on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
 /// they are replaced like other files of a volume, and connections are rare.
 ///
 /// # Errors
@@ -22,14 +22,14 @@ pub async fn secure(
     stream: TcpStream,
     host: &str,
     ca_file: Option<&Path>,
-) -> Result<TlsStream<TcpStream>, Unlearned> {
+) -> Result<TlsStream<TcpStream>, Unknown> {
     let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| Unlearned::Tls(format!("{host:?} is no name that a certificate could have")))?;
+        .map_err(|_| Unknown::Tls(format!("{host:?} is no name that a certificate could have")))?;
     let connector = TlsConnector::from(Arc::new(config(ca_file)?));
     connector.connect(name, stream).await.map_err(|error| explain(&error, host, ca_file))
 }
 
-fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Unlearned> {
+fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Unknown> {
     let roots = match ca_file {
         Some(path) => from_file(path)?,
         None => of_the_container()?,
@@ -37,12 +37,12 @@ fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Unlearned> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Unlearned::Tls(error.to_string()))?;
+        .map_err(|error| Unknown::Tls(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn from_file(path: &Path) -> Result<RootCertStore, Unlearned> {
-    let wrong = |problem: String| Unlearned::Authorities { path: path.into(), problem };
+fn from_file(path: &Path) -> Result<RootCertStore, Unknown> {
+    let wrong = |problem: String| Unknown::Authorities { path: path.into(), problem };
     let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -56,41 +56,41 @@ fn from_file(path: &Path) -> Result<RootCertStore, Unlearned> {
 }
 
 /// Few of an image's own authorities are enough; one that cannot be read is no reason to trust none.
-fn of_the_container() -> Result<RootCertStore, Unlearned> {
+fn of_the_container() -> Result<RootCertStore, Unknown> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         let problem = "the container's image has no certificate authorities; set nodeStateServerCAFile";
-        return Err(Unlearned::Tls(problem.to_owned()));
+        return Err(Unknown::Tls(problem.to_owned()));
     }
     Ok(roots)
 }
 
-fn explain(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Unlearned {
+fn explain(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Unknown {
     use rustls::Error::{InvalidCertificate, InvalidMessage};
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let trusted =
         ca_file.map_or_else(|| "the container's image".to_owned(), |path| path.display().to_string());
     match inner {
-        None => Unlearned::Unreachable(error.to_string()),
+        None => Unknown::Unreachable(error.to_string()),
         // A bad signature is what an authority's successor of the same name makes.
         Some(InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            Unlearned::Tls(format!(
+            Unknown::Tls(format!(
                 "its certificate is of no authority in {trusted}; nodeStateServerCAFile must have the one that issued it"
             ))
         }
         Some(InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => Unlearned::Tls(format!(
+        )) => Unknown::Tls(format!(
             "its certificate is not for {host}; nodeStateServerURL must have a name that is in it"
         )),
         Some(InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
-            Unlearned::Tls("its certificate has expired; is the controller's Secret renewed?".to_owned())
+            Unknown::Tls("its certificate has expired; is the controller's Secret renewed?".to_owned())
         }
-        Some(InvalidMessage(_)) => Unlearned::Tls(
+        Some(InvalidMessage(_)) => Unknown::Tls(
             "it does not speak TLS; is nodeStateServerURL one of http, or is the controller to serve TLS?"
                 .to_owned(),
         ),
-        Some(other) => Unlearned::Tls(other.to_string()),
+        Some(other) => Unknown::Tls(other.to_string()),
     }
 }

@@ -7,15 +7,15 @@ use std::path::Path;
 use hyper::header::HeaderValue;
 
 use crate::base::limits;
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 
 /// The value of the header Authorization, from the file `path`. Read anew for each question: the kubelet replaces a
 /// projected token when four fifths of its time are over. The kubelet keeps it in memory, so that reading it holds up nobody.
 ///
 /// # Errors
 /// There is no token in it.
-pub fn bearer(path: &Path) -> Result<HeaderValue, Unlearned> {
-    let wrong = |problem: String| Unlearned::Token { path: path.into(), problem };
+pub fn bearer(path: &Path) -> Result<HeaderValue, Unknown> {
+    let wrong = |problem: String| Unknown::Token { path: path.into(), problem };
     let text = read(path).map_err(wrong)?;
     let token = text.trim();
     if token.is_empty() {

@@ -11,7 +11,7 @@ use crate::base::limits;
 
 /// Why the node's state is not known.
 #[derive(Debug, Error)]
-pub enum Unlearned {
+pub enum Unknown {
     /// Nothing was asked yet.
     #[error("the controller has not answered yet")]
     NotYet,
@@ -107,7 +107,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl Unlearned {
+impl Unknown {
     /// How long the controller wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -125,7 +125,7 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         let refused = |status, said: &str, with_token| {
             let status = StatusCode::from_u16(status).unwrap();
-            Unlearned::Refused(Refusal { status, said: said.to_owned(), retry_after: None, with_token })
+            Unknown::Refused(Refusal { status, said: said.to_owned(), retry_after: None, with_token })
                 .to_string()
         };
         assert!(refused(401, "no token", false).contains("401 Unauthorized: no token; it wants a token"));
@@ -133,6 +133,6 @@ mod tests {
         assert!(refused(403, "", true).contains("spec.nodeName"));
         assert!(refused(503, "", false).ends_with("503 Service Unavailable; it is asked again"));
         assert!(refused(302, "", false).contains("is nodeStateServerURL"));
-        assert_eq!(refused(500, "", false), "the controller answers 500 Internal Server Error");
+        assert_eq!(refused(500, "", false), "the controller answers 500 Internal Endpoint Error");
     }
 }

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::limits;
 use crate::cluster::controller::addresses;
-use crate::cluster::controller::endpoint::Server;
-use crate::cluster::controller::replica::Line;
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::replica::Replica;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::node::knowledge::Knowledge;
 use crate::cluster::node::news::is_same;
 
@@ -21,26 +21,26 @@ use crate::cluster::node::news::is_same;
 pub type Said = (Option<SocketAddr>, Knowledge);
 
 /// Questions to all replicas. They end when this is dropped.
-pub struct Everywhere {
+pub struct AskAll {
     asking: JoinSet<()>,
     asked: Vec<SocketAddr>,
-    server: Arc<Server>,
+    endpoint: Arc<Endpoint>,
     deadline: Instant,
     tell: mpsc::UnboundedSender<Said>,
     told: mpsc::UnboundedReceiver<Said>,
-    found: mpsc::UnboundedReceiver<Result<Vec<SocketAddr>, Unlearned>>,
+    found: mpsc::UnboundedReceiver<Result<Vec<SocketAddr>, Unknown>>,
 }
 
-impl Everywhere {
+impl AskAll {
     /// Asks those that are `known` at once, and the others as soon as the resolver has told them.
-    pub fn ask(server: &Arc<Server>, known: Vec<SocketAddr>, deadline: Instant) -> Self {
+    pub fn ask(endpoint: &Arc<Endpoint>, known: Vec<SocketAddr>, deadline: Instant) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let (tell_found, found) = mpsc::unbounded_channel();
         let mut asking = JoinSet::new();
-        let resolved = Arc::clone(server);
+        let resolved = Arc::clone(endpoint);
         asking.spawn(async move { drop(tell_found.send(addresses::resolve(&resolved).await)) });
         let mut all =
-            Self { asking, asked: Vec::new(), server: Arc::clone(server), deadline, tell, told, found };
+            Self { asking, asked: Vec::new(), endpoint: Arc::clone(endpoint), deadline, tell, told, found };
         all.also(known);
         all
     }
@@ -49,8 +49,8 @@ impl Everywhere {
         for address in addresses {
             if !self.asked.contains(&address) {
                 self.asked.push(address);
-                let line = Line::new(&self.server, address);
-                self.asking.spawn(interrogate(line, address, self.deadline, self.tell.clone()));
+                let replica = Replica::new(&self.endpoint, address);
+                self.asking.spawn(interrogate(replica, address, self.deadline, self.tell.clone()));
             }
         }
     }
@@ -78,7 +78,7 @@ impl Everywhere {
 /// Asks one replica for its status and then for news. An answer that does not come is asked for on another connection, with
 /// more patience each time. One that comes early without news, as behind a balancer, is no reason to hurry.
 async fn interrogate(
-    mut line: Line,
+    mut replica: Replica,
     address: SocketAddr,
     deadline: Instant,
     tell: mpsc::UnboundedSender<Said>,
@@ -88,7 +88,7 @@ async fn interrogate(
     loop {
         let began = Instant::now();
         let left = deadline.saturating_duration_since(began);
-        let answer = line.ask(left, if line.is_long() { left } else { patience.min(left) }).await;
+        let answer = replica.ask(left, if replica.is_long() { left } else { patience.min(left) }).await;
         let failed = answer.is_err();
         let same = |now: &NodeStatus| before.as_ref().is_some_and(|before| is_same(before, now));
         let early = answer.as_ref().is_ok_and(same) && began.elapsed() < limits::POLL_EARLY;

@@ -2,7 +2,7 @@
 
 use crik_api::NodeState;
 
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::node::knowledge::Knowledge;
 
 /// The better of two answers of different replicas or times; the later one if they are equally good.
@@ -18,8 +18,8 @@ fn rank(known: &Knowledge) -> u8 {
         Ok(status) if status.state == NodeState::Unknown => 3,
         Ok(_) => 5,
         Err(error) => match **error {
-            Unlearned::NotYet => 0,
-            Unlearned::Unreachable(_) | Unlearned::Unresolved { .. } => 1,
+            Unknown::NotYet => 0,
+            Unknown::Unreachable(_) | Unknown::Unresolved { .. } => 1,
             _ => 2,
         },
     }
@@ -42,9 +42,9 @@ mod tests {
     fn who_sees_the_node_is_believed() {
         let ascending = || {
             [
-                Err(Arc::new(Unlearned::NotYet)),
-                Err(Arc::new(Unlearned::Unreachable("refused".to_owned()))),
-                Err(Arc::new(Unlearned::Garbage("nonsense".to_owned()))),
+                Err(Arc::new(Unknown::NotYet)),
+                Err(Arc::new(Unknown::Unreachable("refused".to_owned()))),
+                Err(Arc::new(Unknown::Garbage("nonsense".to_owned()))),
                 status(NodeState::Unknown, false),
                 status(NodeState::Ready, true),
                 status(NodeState::Ready, false),

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::base::limits;
 use crate::cluster::controller::addresses;
-use crate::cluster::controller::endpoint::Server;
-use crate::cluster::controller::replica::Line;
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::replica::Replica;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::node::knowledge::Knowledge;
 use crate::cluster::node::news::{is_same, publish};
 
@@ -23,7 +23,7 @@ pub type Known = Arc<Mutex<Vec<SocketAddr>>>;
 /// Follows one node.
 pub struct Follower {
     /// What is asked.
-    pub server: Arc<Server>,
+    pub endpoint: Arc<Endpoint>,
     /// Where news goes.
     pub news: Arc<watch::Sender<Knowledge>>,
     /// Where the replicas are noted.
@@ -40,7 +40,7 @@ impl Follower {
             if began.elapsed() > limits::POLL_BACKOFF.1 {
                 pause = limits::POLL_BACKOFF.0;
             }
-            let asked_for = failure.as_ref().and_then(Unlearned::retry_after);
+            let asked_for = failure.as_ref().and_then(Unknown::retry_after);
             if let Some(failure) = failure {
                 publish(&self.news, Err(Arc::new(failure)));
             }
@@ -51,13 +51,13 @@ impl Follower {
 
     /// Follows the node at each replica for as long as that is any good. Returns why nothing is known; none if something is,
     /// but from a replica that has lost its source.
-    async fn round(&self) -> Option<Unlearned> {
-        let found = match addresses::resolve(&self.server).await {
+    async fn round(&self) -> Option<Unknown> {
+        let found = match addresses::resolve(&self.endpoint).await {
             Ok(found) => found,
             Err(error) => return Some(error),
         };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
-        let mut failure = Some(Unlearned::NotYet);
+        let mut failure = Some(Unknown::NotYet);
         for address in &found {
             match self.stay_at(*address, found.len() > 1).await {
                 Some(error) => failure = failure.map(|_| error),
@@ -68,15 +68,15 @@ impl Follower {
     }
 
     /// Follows the node at one replica until it fails; or, if there are others, has lost its source, which is no failure.
-    async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unlearned> {
-        let mut line = Line::new(&self.server, address);
+    async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unknown> {
+        let mut replica = Replica::new(&self.endpoint, address);
         let mut pause = limits::POLL_BACKOFF.0;
         let mut before: Option<NodeStatus> = None;
         loop {
             let patience =
-                if line.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
+                if replica.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
             let began = Instant::now();
-            let status = match line.ask(limits::POLL_WAIT, patience).await {
+            let status = match replica.ask(limits::POLL_WAIT, patience).await {
                 Ok(status) => status,
                 Err(error) => return Some(error),
             };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crik_api::NodeStatus;
 
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 
 /// What is known of the node: its status, or why there is none.
-pub type Knowledge = Result<NodeStatus, Arc<Unlearned>>;
+pub type Knowledge = Result<NodeStatus, Arc<Unknown>>;
 
 /// That nothing was asked yet.
 pub fn not_yet() -> Knowledge {
-    Err(Arc::new(Unlearned::NotYet))
+    Err(Arc::new(Unknown::NotYet))
 }

@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::cluster::controller::endpoint::Server;
+use crate::cluster::controller::endpoint::Endpoint;
 use crate::config::Access;
-use ask_all::Everywhere;
+use ask_all::AskAll;
 use best_answer::better;
 use follow::{Follower, Known};
 use knowledge::{Knowledge, not_yet};
@@ -28,7 +28,7 @@ use news::publish;
 /// The node whose state decides.
 pub struct Node {
     /// Missing if the controller cannot be asked at all, which `known` then explains.
-    server: Option<Arc<Server>>,
+    endpoint: Option<Arc<Endpoint>>,
     known: Arc<watch::Sender<Knowledge>>,
     replicas: Known,
     follower: Option<JoinHandle<()>>,
@@ -38,21 +38,21 @@ impl Node {
     /// Follows the state of the node `name` at a controller, in a task of its own.
     pub fn follow(access: Access, name: Option<&str>) -> Self {
         let replicas = Known::default();
-        match Server::new(access, name) {
+        match Endpoint::new(access, name) {
             Err(error) => {
                 tracing::warn!("the node's state cannot be learned: {error}");
                 let known = Arc::new(watch::Sender::new(Err(Arc::new(error))));
-                Self { server: None, known, replicas, follower: None }
+                Self { endpoint: None, known, replicas, follower: None }
             }
-            Ok(server) => {
-                let (server, known) = (Arc::new(server), Arc::new(watch::Sender::new(not_yet())));
+            Ok(endpoint) => {
+                let (endpoint, known) = (Arc::new(endpoint), Arc::new(watch::Sender::new(not_yet())));
                 let follower = Follower {
-                    server: Arc::clone(&server),
+                    endpoint: Arc::clone(&endpoint),
                     news: Arc::clone(&known),
                     known: Arc::clone(&replicas),
                 };
                 let follower = Some(tokio::spawn(follower.follow()));
-                Self { server: Some(server), known, replicas, follower }
+                Self { endpoint: Some(endpoint), known, replicas, follower }
             }
         }
     }
@@ -70,14 +70,14 @@ impl Node {
     /// Asks all replicas anew until `enough` or the `deadline`; at the deadline the best answer counts. What was known
     /// before may come from a connection that has died unnoticed, so it is forgotten first and cannot decide alone.
     pub async fn ask_until(&self, deadline: Instant, enough: impl Fn() -> bool) {
-        let Some(server) = &self.server else { return };
+        let Some(endpoint) = &self.endpoint else { return };
         self.follower.iter().for_each(JoinHandle::abort);
         drop(self.known.send_replace(not_yet()));
         let replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut everywhere = Everywhere::ask(server, replicas, deadline);
+        let mut ask_all = AskAll::ask(endpoint, replicas, deadline);
         let mut latest: HashMap<_, Knowledge> = HashMap::new();
         while !enough() {
-            let Some((who, said)) = everywhere.next().await else { break };
+            let Some((who, said)) = ask_all.next().await else { break };
             publish(&self.known, said.clone());
             // A connection that is lost says nothing against the answer before it.
             if said.is_ok() || latest.get(&who).is_none_or(Result::is_err) {
@@ -95,8 +95,8 @@ impl Node {
     /// One whose status was learned before, from a controller that nobody reaches any more.
     pub fn of_the_past(status: crik_api::NodeStatus) -> Self {
         let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
-        let server = Server::new(access, Some(&status.name)).ok().map(Arc::new);
+        let endpoint = Endpoint::new(access, Some(&status.name)).ok().map(Arc::new);
         let known = Arc::new(watch::Sender::new(Ok(status)));
-        Self { server, known, replicas: Known::default(), follower: None }
+        Self { endpoint, known, replicas: Known::default(), follower: None }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crik_api::NodeStatus;
 use tokio::sync::watch;
 
-use crate::cluster::controller::unknown::Unlearned;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::node::knowledge::Knowledge;
 
 /// Makes `news` known. Who waits for news is woken only if it is any.
@@ -45,8 +45,8 @@ fn tell(before: &Knowledge, now: &Knowledge) {
     }
 }
 
-fn is_first(error: &Arc<Unlearned>) -> bool {
-    matches!(**error, Unlearned::NotYet)
+fn is_first(error: &Arc<Unknown>) -> bool {
+    matches!(**error, Unknown::NotYet)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::cluster::node::notice::{Judge, Notice};
 use crate::config::{ActOn, Config, notice_states};
 
 /// Waits for notice.
-pub struct Lookout(Option<Watch>);
+pub struct NoticeWatch(Option<Watch>);
 
 struct Watch {
     news: watch::Receiver<Knowledge>,
@@ -29,7 +29,7 @@ struct Failed {
     pause: Duration,
 }
 
-impl Lookout {
+impl NoticeWatch {
     /// For an application that `stayed` on its node, or did not ([`Judge::new`]). Without `actOn: notice` nothing is waited for.
     pub fn new(config: &Config, node: Option<&Node>, stayed: bool) -> Self {
         let node = node.filter(|_| config.act_on == ActOn::Notice);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
-use crate::base::point_of_no_return::LastCall;
+use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::store::generation::signature::Key;
@@ -47,7 +47,7 @@ pub fn commit(
     staging: &Staging,
     mut manifest: Manifest,
     key: Option<&Key>,
-    last_call: &LastCall,
+    point_of_no_return: &PointOfNoReturn,
 ) -> Result<Manifest, CommitError> {
     let path = staging.path();
     let durable = |source| CommitError::Durable { path: path.into(), source };
@@ -59,9 +59,9 @@ pub fn commit(
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     // A later generation of this number must not find the claims on one that a person has removed.
-    staging.hold().remove_claim(manifest.generation)?;
+    staging.hold().remove_attempts(manifest.generation)?;
     reach(Point::NumberFreed);
-    if !last_call.begin() {
+    if !point_of_no_return.begin() {
         return Err(CommitError::TooLate);
     }
     staging.commit(manifest.generation)?;

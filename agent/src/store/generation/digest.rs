@@ -61,7 +61,7 @@ fn name(dir: &Path, path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn hash_file(path: &Path) -> io::Result<FileFacts> {
+pub fn hash_file(path: &Path) -> io::Result<FileDigest> {
     hash(&File::open(path)?, Effort::OneProcessor, &|_| {})
 }
 
@@ -78,7 +78,7 @@ pub enum Effort {
 ///
 /// # Errors
 /// It cannot be read.
-pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<FileFacts> {
+pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<FileDigest> {
     let mut hasher = blake3::Hasher::new();
     let length = file.metadata()?.len();
     let chunk = match effort {
@@ -90,7 +90,7 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64)) -> io::Result<F
     loop {
         let read = fill(&mut file, &mut buffer)?;
         if read == 0 {
-            return Ok(FileFacts { size, blake3: hasher.finalize().to_hex().to_string() });
+            return Ok(FileDigest { size, blake3: hasher.finalize().to_hex().to_string() });
         }
         match effort {
             Effort::OneProcessor => hasher.update(&buffer[..read]),
@@ -131,11 +131,11 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) ->
 }
 
 /// The facts of files by their path relative to the generation.
-pub type Files = BTreeMap<String, FileFacts>;
+pub type Files = BTreeMap<String, FileDigest>;
 
 /// A file of the generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileFacts {
+pub struct FileDigest {
     /// Size in bytes.
     pub size: u64,
     /// BLAKE3 of its contents, in hexadecimal.
@@ -155,7 +155,7 @@ mod tests {
         fs::write(&path, &contents).unwrap();
         fs::write(dir.path().join("empty"), b"").unwrap();
         let facts = seal(dir.path()).unwrap();
-        let expected = FileFacts { size: 9_000_000, blake3: blake3::hash(&contents).to_hex().to_string() };
+        let expected = FileDigest { size: 9_000_000, blake3: blake3::hash(&contents).to_hex().to_string() };
         assert_eq!(facts["criu/pages-1.img"], expected);
         assert_eq!(hash_file(&path).unwrap(), expected);
         assert_eq!(facts["empty"].size, 0);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::path::Path;
 
-use crate::store::generation::digest::{self, FileFacts};
+use crate::store::generation::digest::{self, FileDigest};
 
 /// The facts of each of the files, by its path.
-pub type Facts = BTreeMap<String, FileFacts>;
+pub type Facts = BTreeMap<String, FileDigest>;
 
 /// Why a tree that was started from `past` cannot stand for what is here, if it cannot.
 pub fn changed(past: &Facts) -> Option<String> {
@@ -19,7 +19,7 @@ pub fn changed(past: &Facts) -> Option<String> {
     ))
 }
 
-fn is_same(path: &Path, past: &FileFacts) -> bool {
+fn is_same(path: &Path, past: &FileDigest) -> bool {
     let size = fs::metadata(path).ok().filter(Metadata::is_file).map(|file| file.len());
     size == Some(past.size) && digest::hash_file(path).is_ok_and(|facts| facts == *past)
 }

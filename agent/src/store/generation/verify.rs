@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::store::generation::contents::{self, Attributes, is_extra};
-use crate::store::generation::digest::{self, Effort, FileFacts};
+use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
 use crate::store::generation::signature::Key;
@@ -129,7 +129,7 @@ pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
 }
 
 /// On one processor: CRIU needs the others.
-fn quietly(file: &File) -> io::Result<FileFacts> {
+fn quietly(file: &File) -> io::Result<FileDigest> {
     digest::hash(file, Effort::OneProcessor, &|_| {})
 }
 
@@ -137,7 +137,7 @@ fn compare(
     path: &Path,
     manifest: &Manifest,
     which: impl Fn(&str) -> bool,
-    hash: &dyn Fn(&File) -> io::Result<FileFacts>,
+    hash: &dyn Fn(&File) -> io::Result<FileDigest>,
 ) -> Result<(), VerifyError> {
     for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
         let opened = no_links::file(path, Path::new(name));

@@ -34,14 +34,14 @@ pub struct Attempt {
 
 /// The claim file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
+pub struct Attempts {
     /// All attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// The tree runs.
     Resumed,
     /// It does not, for this reason.
@@ -52,7 +52,7 @@ pub enum Outcome {
 
 /// Why a generation cannot be claimed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
-pub enum ClaimError {
+pub enum AttemptError {
     /// It was tried as often as it may be.
     #[error("it was resumed {attempts} times (maxRestores), the last time by {host}: {outcome}")]
     Exhausted {
@@ -70,20 +70,25 @@ pub enum ClaimError {
 
 /// A claim of this pod.
 #[derive(Debug)]
-pub struct Claim {
+pub struct OpenAttempt {
     hold: Arc<Hold>,
     generation: Generation,
-    account: Account,
+    account: Attempts,
 }
 
-impl Claim {
+impl OpenAttempt {
     /// Claims `generation` for `pod`, which holds the image directory. The attempt is on the volume before this returns,
     /// so that one that ends the pod counts too.
     ///
     /// # Errors
     /// It was tried `max` times, or the volume fails.
-    pub fn take(hold: &Arc<Hold>, generation: Generation, pod: &Pod, max: u32) -> Result<Self, ClaimError> {
-        let mut account = Account::read(&hold.dir().claim(generation))?;
+    pub fn begin(
+        hold: &Arc<Hold>,
+        generation: Generation,
+        pod: &Pod,
+        max: u32,
+    ) -> Result<Self, AttemptError> {
+        let mut account = Attempts::read(&hold.dir().attempts(generation))?;
         if account.counted() >= max as usize {
             return Err(exhausted(&account));
         }
@@ -96,7 +101,7 @@ impl Claim {
         });
         let claim = Self { hold: Arc::clone(hold), generation, account };
         claim.write()?;
-        reach(Point::Claimed);
+        reach(Point::AttemptRecorded);
         Ok(claim)
     }
 
@@ -104,9 +109,9 @@ impl Claim {
     ///
     /// # Errors
     /// The volume fails.
-    pub fn record(mut self, outcome: &Outcome) -> Result<(), ClaimError> {
+    pub fn record(mut self, outcome: &AttemptOutcome) -> Result<(), AttemptError> {
         if let Some(attempt) = self.account.attempts.last_mut() {
-            attempt.interrupted = *outcome == Outcome::Interrupted;
+            attempt.interrupted = *outcome == AttemptOutcome::Interrupted;
             attempt.outcome = Some(outcome.to_string());
         }
         self.write()?;
@@ -114,12 +119,12 @@ impl Claim {
         Ok(())
     }
 
-    fn write(&self) -> Result<(), ClaimError> {
-        Ok(self.hold.put(&self.hold.dir().claim(self.generation), &to_json(&self.account))?)
+    fn write(&self) -> Result<(), AttemptError> {
+        Ok(self.hold.put(&self.hold.dir().attempts(self.generation), &to_json(&self.account))?)
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Resumed => f.write_str("resumed"),
@@ -129,7 +134,7 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-impl Account {
+impl Attempts {
     /// How many attempts count against `maxRestores`.
     pub fn counted(&self) -> usize {
         self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
@@ -143,7 +148,7 @@ impl Account {
     pub fn read(path: &Path) -> Result<Self, ImageDirError> {
         let mut bytes = Vec::new();
         let read = no_links::open_file(path)
-            .and_then(|file| file.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes));
+            .and_then(|file| file.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes));
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(path, &error)),
@@ -166,9 +171,9 @@ impl Account {
     }
 }
 
-fn exhausted(account: &Account) -> ClaimError {
+fn exhausted(account: &Attempts) -> AttemptError {
     let last = account.attempts.last();
-    ClaimError::Exhausted {
+    AttemptError::Exhausted {
         attempts: account.attempts.len(),
         host: last.map_or_else(|| "nobody".to_owned(), |attempt| attempt.host.clone()),
         outcome: last
@@ -184,15 +189,15 @@ mod tests {
     use super::*;
     use crate::store::image_dir::hold::fixture::{held, wish};
 
-    fn take(hold: &Arc<Hold>, max: u32) -> Result<Claim, ClaimError> {
-        Claim::take(hold, Generation(1), &wish("job-0").pod, max)
+    fn take(hold: &Arc<Hold>, max: u32) -> Result<OpenAttempt, AttemptError> {
+        OpenAttempt::begin(hold, Generation(1), &wish("job-0").pod, max)
     }
 
     #[test]
     fn an_attempt_counts_even_if_nobody_lived_to_tell() {
         let (_volume, hold) = held();
         drop(take(&hold, 2).unwrap());
-        take(&hold, 2).unwrap().record(&Outcome::Failed("criu failed: no luck".to_owned())).unwrap();
+        take(&hold, 2).unwrap().record(&AttemptOutcome::Failed("criu failed: no luck".to_owned())).unwrap();
         assert_eq!(
             take(&hold, 2).unwrap_err().to_string(),
             "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
@@ -203,7 +208,7 @@ mod tests {
     fn an_attempt_that_a_sigterm_cut_off_does_not_count() {
         let (_volume, hold) = held();
         for _ in 0..3 {
-            take(&hold, 1).unwrap().record(&Outcome::Interrupted).unwrap();
+            take(&hold, 1).unwrap().record(&AttemptOutcome::Interrupted).unwrap();
         }
         drop(take(&hold, 1).unwrap());
         assert!(take(&hold, 1).is_err());
@@ -212,7 +217,7 @@ mod tests {
     #[test]
     fn a_damaged_claim_is_no_obstacle() {
         let (_volume, hold) = held();
-        fs::write(hold.dir().claim(Generation(1)), "{").unwrap();
+        fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
         assert!(take(&hold, 1).is_ok());
     }
 }

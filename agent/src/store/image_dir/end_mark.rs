@@ -15,14 +15,14 @@ use crate::store::image_dir::{Generation, ImageDir, no_links};
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ended {
+pub struct EndMark {
     /// The newest generation that existed then: neither it nor an older one may be resumed.
     pub newest: Generation,
     /// What ended it, for people.
     pub why: String,
 }
 
-impl Ended {
+impl EndMark {
     /// Reads the contents of the mark's file.
     ///
     /// # Errors
@@ -38,12 +38,12 @@ impl ImageDir {
     ///
     /// # Errors
     /// The volume cannot be read, or the file is not what we write.
-    pub fn ended(&self) -> Result<Option<Ended>, ImageDirError> {
+    pub fn ended(&self) -> Result<Option<EndMark>, ImageDirError> {
         let path = self.ended_path();
         match read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_at("read", &path)(error)),
-            Ok(bytes) => Ended::parse(&bytes)
+            Ok(bytes) => EndMark::parse(&bytes)
                 .map(Some)
                 .map_err(|error| io_at("understand (remove it to allow a resume)", &path)(error.into())),
         }
@@ -66,7 +66,7 @@ impl ImageDir {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    no_links::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    no_links::open_file(path)?.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -80,7 +80,7 @@ impl Hold {
             return Ok(());
         }
         let newest = Generation(self.dir().next()?.0 - 1);
-        let ended = Ended { newest, why: why.to_owned() };
+        let ended = EndMark { newest, why: why.to_owned() };
         self.put(&self.dir().ended_path(), &to_json(&ended))?;
         reach(Point::EndMarked);
         Ok(())

@@ -43,7 +43,7 @@ fn renewed(path: &Path, count: u64) -> bool {
     match holder::renew(path, count) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             tracing::error!(
-                step = "claim",
+                step = "hold",
                 "another pod has taken the image directory over; no checkpoint will be taken from here"
             );
             false

@@ -171,15 +171,15 @@ impl Hold {
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);
-        self.remove_claim(generation)
+        self.remove_attempts(generation)
     }
 
     /// Removes the claim on a generation.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
-    pub fn remove_claim(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let (claim, trash) = (self.dir.claim(generation), self.path.join("removing-claim"));
+    pub fn remove_attempts(&self, generation: Generation) -> Result<(), ImageDirError> {
+        let (claim, trash) = (self.dir.attempts(generation), self.path.join("removing-attempts"));
         ignore_missing(fs::rename(&claim, &trash)).map_err(|error| self.explain("remove", &claim, error))?;
         remove_tree(&trash)
     }

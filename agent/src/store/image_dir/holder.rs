@@ -86,7 +86,7 @@ pub fn parse(bytes: &[u8]) -> Option<Holder> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    no_links::open_file(path)?.take(limits::CLAIM_MAX_BYTES).read_to_end(&mut bytes)?;
+    no_links::open_file(path)?.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -121,7 +121,7 @@ impl Silence {
     pub fn observe(&mut self, seen: &Seen, now: Instant) -> Duration {
         match &self.last {
             Some((last, at)) if last == seen => {
-                self.silent += now.saturating_duration_since(*at).min(limits::CLAIM_POLL * 4);
+                self.silent += now.saturating_duration_since(*at).min(limits::HOLD_POLL * 4);
             }
             _ => self.silent = Duration::ZERO,
         }
@@ -141,10 +141,10 @@ mod tests {
     #[test]
     fn any_sign_of_life_breaks_the_silence() {
         let (mut silence, start) = (Silence::default(), Instant::now());
-        let at = |polls: u32| start + limits::CLAIM_POLL * polls;
+        let at = |polls: u32| start + limits::HOLD_POLL * polls;
         assert_eq!(silence.observe(&seen("1"), at(0)), Duration::ZERO);
-        assert_eq!(silence.observe(&seen("1"), at(2)), limits::CLAIM_POLL * 2);
-        assert_eq!(silence.observe(&seen("1"), at(3)), limits::CLAIM_POLL * 3);
+        assert_eq!(silence.observe(&seen("1"), at(2)), limits::HOLD_POLL * 2);
+        assert_eq!(silence.observe(&seen("1"), at(3)), limits::HOLD_POLL * 3);
         assert_eq!(silence.observe(&seen("2"), at(4)), Duration::ZERO);
     }
 
@@ -153,7 +153,7 @@ mod tests {
         let (mut silence, start) = (Silence::default(), Instant::now());
         silence.observe(&seen("1"), start);
         let silent = silence.observe(&seen("1"), start + Duration::from_secs(3600));
-        assert_eq!(silent, limits::CLAIM_POLL * 4);
+        assert_eq!(silent, limits::HOLD_POLL * 4);
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl ImageDir {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
         let dir = Self { root: root.into() };
-        for path in [root.to_owned(), dir.generations(), dir.claims(), dir.holders()] {
+        for path in [root.to_owned(), dir.generations(), dir.attempts_directory(), dir.holders()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
         dir.refuse_links()?;
@@ -103,7 +103,7 @@ impl ImageDir {
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.claims(), self.holders()] {
+        for path in [self.generations(), self.attempts_directory(), self.holders()] {
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -130,7 +130,7 @@ impl ImageDir {
         self.root.join("generations")
     }
 
-    fn claims(&self) -> PathBuf {
+    fn attempts_directory(&self) -> PathBuf {
         self.root.join("claims")
     }
 
@@ -158,8 +158,8 @@ impl ImageDir {
     }
 
     /// The file that holds the claim on a generation.
-    pub fn claim(&self, generation: Generation) -> PathBuf {
-        self.claims().join(format!("{generation}.json"))
+    pub fn attempts(&self, generation: Generation) -> PathBuf {
+        self.attempts_directory().join(format!("{generation}.json"))
     }
 
     /// All committed generations, newest first.
@@ -187,7 +187,7 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be written.
     pub fn refresh(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.claims(), self.root.clone()] {
+        for path in [self.generations(), self.attempts_directory(), self.root.clone()] {
             let changed = path.join("refresh");
             fs::create_dir(&changed)
                 .or_else(

@@ -7,7 +7,7 @@ use crate::store::image_dir::{Generation, ImageDir};
 ///
 /// # Errors
 /// The volume cannot be read, or the mark of an end not be understood.
-pub fn rungs(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
+pub fn resumable(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
     let all = dir.list()?;
     let Some(ended) = dir.ended()? else { return Ok(all) };
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|generation| *generation > ended.newest);
@@ -32,10 +32,10 @@ mod tests {
         commit(&hold);
         commit(&hold);
         let dir = hold.dir();
-        assert_eq!(rungs(dir).unwrap(), [Generation(2), Generation(1)]);
+        assert_eq!(resumable(dir).unwrap(), [Generation(2), Generation(1)]);
         hold.mark_ended("exit status 0").unwrap();
-        assert!(rungs(dir).unwrap().is_empty());
+        assert!(resumable(dir).unwrap().is_empty());
         commit(&hold);
-        assert_eq!(rungs(dir).unwrap(), [Generation(3)]);
+        assert_eq!(resumable(dir).unwrap(), [Generation(3)]);
     }
 }

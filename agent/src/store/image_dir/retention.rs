@@ -52,7 +52,7 @@ pub fn make_room(hold: &Hold, image: u64, proven: Option<Generation>) -> Result<
 
 /// What can be given up when there is too little room, newest first.
 fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation>, ImageDirError> {
-    let open = resumable::rungs(hold.dir())?;
+    let open = resumable::resumable(hold.dir())?;
     let kept = [open.first().copied(), proven.filter(|proven| open.contains(proven))];
     Ok(hold.dir().list()?.into_iter().filter(|generation| !kept.contains(&Some(*generation))).collect())
 }
@@ -105,7 +105,7 @@ pub enum Superfluous {
 /// # Errors
 /// The volume cannot be read.
 pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
-    let open = resumable::rungs(dir)?;
+    let open = resumable::resumable(dir)?;
     let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
         None => Some(Superfluous::Ended),
         Some(place) => (place >= keep).then_some(Superfluous::Older),

@@ -88,7 +88,7 @@ fn who_was_passed_over_can_change_nothing_any_more() {
         staging.commit(generation.next()),
         old.remove(generation),
         old.mark_ended("too late"),
-        old.put(&old.dir().claim(generation), b"{}"),
+        old.put(&old.dir().attempts(generation), b"{}"),
         staging.make().map(drop),
     ];
     for outcome in refused {
@@ -96,7 +96,7 @@ fn who_was_passed_over_can_change_nothing_any_more() {
         assert!(error.starts_with("the image directory is held by job-1 now"), "{error}");
     }
     assert_eq!(new.dir().list().unwrap(), [generation]);
-    assert!(new.dir().ended().unwrap().is_none() && !new.dir().claim(generation).exists());
+    assert!(new.dir().ended().unwrap().is_none() && !new.dir().attempts(generation).exists());
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum ImageError {
 /// A process in an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Process {
+pub struct ImageProcess {
     /// Its id.
     pub pid: u32,
     /// Its parent's.
@@ -77,7 +77,7 @@ pub struct OpenFile {
 ///
 /// # Errors
 /// An image is missing or damaged.
-pub fn processes(directory: &Path) -> Result<Vec<Process>, ImageError> {
+pub fn processes(directory: &Path) -> Result<Vec<ImageProcess>, ImageError> {
     let images = Images(directory);
     let files: BTreeMap<u32, FileEntry> =
         images.all("files.img")?.into_iter().map(|file: FileEntry| (file.id, file)).collect();
@@ -88,10 +88,10 @@ pub fn processes(directory: &Path) -> Result<Vec<Process>, ImageError> {
 struct Images<'a>(&'a Path);
 
 impl Images<'_> {
-    fn process(&self, one: &PsTree, files: &BTreeMap<u32, FileEntry>) -> Result<Process, ImageError> {
+    fn process(&self, one: &PsTree, files: &BTreeMap<u32, FileEntry>) -> Result<ImageProcess, ImageError> {
         let core: Option<Core> = self.first(&format!("core-{}.img", one.pid))?;
         let task = core.and_then(|core| core.task);
-        Ok(Process {
+        Ok(ImageProcess {
             pid: one.pid,
             parent: one.parent,
             session: one.session,
