@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::cluster::controller::unknown::Unknown;
 
-/// Lets the endpoint on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
+/// Lets the server on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
 /// they are replaced like other files of a volume, and connections are rare.
 ///
 /// # Errors

@@ -133,6 +133,6 @@ mod tests {
         assert!(refused(403, "", true).contains("spec.nodeName"));
         assert!(refused(503, "", false).ends_with("503 Service Unavailable; it is asked again"));
         assert!(refused(302, "", false).contains("is nodeStateServerURL"));
-        assert_eq!(refused(500, "", false), "the controller answers 500 Internal Endpoint Error");
+        assert_eq!(refused(500, "", false), "the controller answers 500 Internal Server Error");
     }
 }
