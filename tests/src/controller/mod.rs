@@ -1,4 +1,9 @@
-//! The real controller, with its nodes in a file or in a control plane.
+//! The real controller, with its nodes in a file or in a control plane; several of them behind one name; the nodes that they are
+//! shown.
+
+pub mod replicas;
+pub mod signal_fixture;
+pub mod test_node;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,10 +14,10 @@ use crik_api::{NodeState, NodeStatus};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub use self::test_node::TestNode;
+use self::test_node::yaml;
 use crate::build::cargo_bin;
 use crate::http::get;
-pub use crate::test_node::TestNode;
-use crate::test_node::yaml;
 use crate::wait::wait_for;
 
 const READY: &str = "the first list of nodes is complete";

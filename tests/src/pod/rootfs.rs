@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 /// Built by this script.
-const SCRIPT: &str = include_str!("../rootfs.sh");
+const SCRIPT: &str = include_str!("../../rootfs.sh");
 
 /// Where slow things are kept between runs.
 pub(crate) const CACHE: &str = "/var/cache/crik-tests";
