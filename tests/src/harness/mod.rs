@@ -4,6 +4,7 @@
 pub mod build;
 pub mod command;
 pub mod http;
+pub mod imports;
 pub mod shared;
 pub mod table;
 pub mod tools;
