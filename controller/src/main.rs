@@ -10,7 +10,6 @@ mod index;
 mod limits;
 mod listen;
 mod logging;
-mod node;
 mod report;
 mod run;
 mod serve;

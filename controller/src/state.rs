@@ -8,13 +8,10 @@ use std::time::Duration;
 use crik_api::{NodeState, Reason};
 
 use crate::limits;
-use crate::signals::{Class, Observation, Ready};
+use crate::signals::{Class, DELETED, Observation, Ready};
 
 /// A moment, as the time since any fixed one.
 pub type Moment = Duration;
-
-/// The one reason that is no signal on a Node.
-pub const DELETED: &str = "deleted";
 
 /// What is kept of one node. There are many, so what is rarely there is in a box.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::{Class, Signals, table};
-use crate::node::{Node, Object};
+use super::{Class, Node, Object, Signals, table};
 use crate::state::Tracked;
 
 struct Fixture {

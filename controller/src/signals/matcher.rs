@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::node::{Node, Taint};
 use crate::limits;
-use crate::node::{Node, Taint};
 
 /// A text of the table, or of a file.
 pub type Text = Cow<'static, str>;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::node::{Condition, Taint};
+use crate::signals::node::{Condition, Taint};
 
 fn observe(node: &Node) -> Observation {
     Signals::built_in().observe(node)

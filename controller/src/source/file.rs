@@ -13,8 +13,7 @@ use super::nodes_file::{FileError, parse};
 use crate::event::Event;
 use crate::file_watch::FileWatch;
 use crate::limits;
-use crate::node::Node;
-use crate::signals::Signals;
+use crate::signals::{Node, Signals};
 
 /// Reads the file now and whenever it changes.
 pub async fn run(path: PathBuf, signals: Arc<Signals>, mut tell: impl FnMut(Event)) {

@@ -188,7 +188,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::node::Object;
+    use crate::signals::Object;
 
     fn named(name: &str) -> Watched {
         let yaml = format!("metadata: {{name: {name}}}");

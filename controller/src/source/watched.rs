@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::Deserialize;
 
-use crate::node::{Node, Object};
+use crate::signals::{Node, Object};
 
 /// A Node, and as much of its metadata as the watcher reads.
 #[derive(Debug, Clone, Deserialize)]

@@ -9,8 +9,6 @@ use std::fmt;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
-use crate::signals::Ready;
-
 /// A Node, pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
@@ -71,6 +69,18 @@ pub struct Condition {
     /// Its message.
     #[serde(default, deserialize_with = "or_empty")]
     pub message: String,
+}
+
+/// The status of the condition Ready.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// The kubelet says that the node can take pods.
+    True,
+    /// It says that it cannot.
+    False,
+    /// It says nothing, or has not yet.
+    #[default]
+    Unknown,
 }
 
 impl Node {
