@@ -3,12 +3,11 @@
 mod auth;
 mod causes;
 mod cli;
-mod descriptors;
+mod connections;
 mod event;
 mod file_watch;
 mod index;
 mod limits;
-mod listen;
 mod logging;
 mod report;
 mod run;

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::cli::{Cli, SourceKind};
+use crate::connections::listen;
 use crate::index::Index;
-use crate::listen::listen;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};

@@ -16,7 +16,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
 use super::caller::MayReadAll;
-use super::{App, answer, room};
+use super::{App, answer};
+use crate::connections::hold;
 use crate::index::Change;
 use crate::limits;
 
@@ -28,7 +29,7 @@ pub async fn stream(State(app): State<App>, MayReadAll(until): MayReadAll) -> Re
     let Some(place) = app.0.streams.enter() else { return answer::too_many_streams() };
     let events = stream::unfold(Feed::new(app, until), Feed::next);
     let heartbeat = KeepAlive::new().interval(limits::HEARTBEAT).text("heartbeat");
-    room::hold(place, Sse::new(events).keep_alive(heartbeat).into_response())
+    hold(place, Sse::new(events).keep_alive(heartbeat).into_response())
 }
 
 /// What one client is told.

@@ -16,9 +16,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::room::Room;
 use super::{App, Shared, answer};
 use crate::auth::Outcomes;
+use crate::connections::Room;
 
 /// A metric's labels.
 pub type Labels = Vec<(&'static str, String)>;

@@ -2,7 +2,6 @@
 
 mod answer;
 mod caller;
-mod connections;
 mod events;
 mod go_agent;
 mod health;
@@ -12,13 +11,9 @@ mod nodes;
 mod observe;
 mod openapi;
 mod options;
-mod peers;
 mod poll;
 mod portions;
-mod room;
 mod routes;
-mod seldom;
-mod timely;
 
 use std::sync::Arc;
 
@@ -26,15 +21,13 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use self::connections::Server;
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
-use self::peers::Peers;
-use self::room::Room;
 use crate::auth::{Auth, Reviews};
+use crate::connections::{Peers, Room, Server, room_for};
 use crate::index::Index;
+use crate::limits;
 use crate::tls::Tls;
-use crate::{descriptors, limits};
 
 /// What every handler has.
 #[derive(Clone)]
@@ -71,7 +64,7 @@ pub struct Service {
 pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
     let Service { index, options, client, tls } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
-    let room = Room::new(descriptors::room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
+    let room = Room::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let metrics = Metrics::new();
     let auth = client.map(|client| {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::answer;
-use super::room::Place;
+use crate::connections::Place;
 use crate::limits;
 
 /// Answers with a value in JSON, which keeps a place until all of it has been handed over.
@@ -71,7 +71,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::serve::room::Room;
+    use crate::connections::Room;
 
     async fn next(body: &mut Portions) -> Option<Result<Bytes, &'static str>> {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;

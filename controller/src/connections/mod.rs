@@ -1,4 +1,12 @@
-//! Accepts connections: as many as there is room for, each in a task of its own, so that none holds up another.
+//! Accepts connections: as many as there is room for, each in a task of its own, so that none holds up another. May import
+//! `tls` and `base`.
+
+mod descriptors;
+mod listener;
+mod log_rarely;
+mod peers;
+mod places;
+mod slow_reader;
 
 use std::io;
 use std::net::IpAddr;
@@ -16,10 +24,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::peers::{PeerPlace, Peers};
-use super::room::{Place, Room};
-use super::seldom::Seldom;
-use super::timely::Timely;
+pub use self::descriptors::room_for;
+pub use self::listener::listen;
+use self::log_rarely::Seldom;
+use self::peers::PeerPlace;
+pub use self::peers::Peers;
+pub use self::places::{Place, Room, hold};
+use self::slow_reader::Timely;
 use crate::limits;
 use crate::tls::Tls;
 
