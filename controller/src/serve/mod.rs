@@ -1,18 +1,15 @@
-//! The HTTP API.
+//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls` and
+//! `base`.
 
 mod answer;
+mod app;
 mod caller;
-mod events;
-mod go_agent;
-mod health;
+mod every_request;
 mod metrics;
 mod name;
-mod nodes;
-mod observe;
-mod openapi;
 mod options;
-mod poll;
 mod portions;
+mod router;
 mod routes;
 
 use std::sync::Arc;
@@ -21,6 +18,7 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::app::{App, Shared};
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
 use crate::auth::{Auth, Reviews};
@@ -28,25 +26,6 @@ use crate::connections::{Peers, Room, Server, room_for};
 use crate::index::Index;
 use crate::limits;
 use crate::tls::Tls;
-
-/// What every handler has.
-#[derive(Clone)]
-struct App(Arc<Shared>);
-
-struct Shared {
-    index: Arc<Index>,
-    /// Becomes true at a shutdown, which ends waiting polls and streams.
-    stopping: watch::Receiver<bool>,
-    /// None if everyone may read everything.
-    auth: Option<Auth>,
-    metrics: Metrics,
-    /// Room for waiting polls.
-    polls: Room,
-    /// Room for lists and streams that are being sent.
-    streams: Room,
-    /// Room for connections.
-    connections: Room,
-}
 
 /// What is served, and how.
 pub struct Service {
@@ -80,6 +59,6 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         streams: Room::new(limits::STREAMS),
         connections: room.clone(),
     }));
-    let server = Server { room, peers, routes: routes::all(app.clone()), full: routes::full(app), tls };
+    let server = Server { room, peers, routes: router::all(app.clone()), full: router::full(app), tls };
     server.run(listener, stopping).await;
 }

@@ -4,7 +4,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 /// The description, in OpenAPI 3.1.
-const DESCRIPTION: &str = include_str!("../../api/openapi.yaml");
+const DESCRIPTION: &str = include_str!("../../../api/openapi.yaml");
 
 /// The description.
 pub async fn description() -> Response {

@@ -15,11 +15,12 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
-use super::caller::MayReadAll;
-use super::{App, answer};
 use crate::connections::hold;
 use crate::index::Change;
 use crate::limits;
+use crate::serve::answer;
+use crate::serve::app::App;
+use crate::serve::caller::MayReadAll;
 
 /// The stream. It ends when the caller's token expires.
 pub async fn stream(State(app): State<App>, MayReadAll(until): MayReadAll) -> Response {

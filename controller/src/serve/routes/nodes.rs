@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use crik_api::NodeList;
 
-use super::caller::MayReadAll;
-use super::{App, answer, portions};
+use crate::serve::app::App;
+use crate::serve::caller::MayReadAll;
+use crate::serve::{answer, portions};
 
 /// All nodes.
 pub async fn list(State(app): State<App>, MayReadAll(_): MayReadAll) -> Response {

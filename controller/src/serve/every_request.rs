@@ -7,7 +7,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{App, answer};
+use super::answer;
+use super::app::App;
 
 /// Marks an answer that waited for a change, so its time says nothing of ours.
 #[derive(Clone, Copy)]

@@ -1,17 +1,21 @@
 //! What there is to ask for.
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 
-use super::{App, answer, events, go_agent, health, metrics, nodes, observe, openapi, poll};
+use super::app::App;
+use super::routes::{events, go_agent, health, metrics, node, nodes, openapi};
+use super::{answer, every_request};
 
 /// Every route, as `openapi.yaml` describes it.
-pub(super) fn table() -> [(&'static str, MethodRouter<App>); 8] {
+pub fn table() -> [(&'static str, MethodRouter<App>); 8] {
     let [healthz, readyz, metrics] = open();
     [
         ("/v1/nodes", get(nodes::list)),
-        ("/v1/nodes/{name}", get(poll::one)),
+        ("/v1/nodes/{name}", get(node::one)),
         ("/v1/events", get(events::stream)),
         ("/nodes/{name}", get(go_agent::two_words)),
         ("/openapi.yaml", get(openapi::description)),
@@ -27,18 +31,24 @@ fn open() -> [(&'static str, MethodRouter<App>); 3] {
 }
 
 /// What is served.
-pub(super) fn all(app: App) -> Router {
+pub fn all(app: App) -> Router {
     let routes = table().into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route));
-    finish(routes.fallback(answer::no_such_route), app)
+    finish(routes.fallback(no_such_route), app)
 }
 
 /// What is served on a connection that there is no room for.
-pub(super) fn full(app: App) -> Router {
+pub fn full(app: App) -> Router {
     let routes = open().into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route));
     finish(routes.fallback(answer::no_connection), app)
 }
 
 fn finish(routes: Router<App>, app: App) -> Router {
     // One layer: each takes memory as long as a poll waits.
-    routes.layer(from_fn_with_state(app.clone(), observe::count)).with_state(app)
+    routes.layer(from_fn_with_state(app.clone(), every_request::count)).with_state(app)
+}
+
+/// There is nothing at this path.
+async fn no_such_route() -> Response {
+    let paths: Vec<&str> = table().into_iter().map(|(path, _)| path).collect();
+    answer::error(StatusCode::NOT_FOUND, format!("no such route; there are {}", paths.join(", ")))
 }

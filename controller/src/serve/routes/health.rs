@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, answer};
+use crate::serve::answer;
+use crate::serve::app::App;
 
 /// The process serves.
 pub async fn alive() -> &'static str {

@@ -6,8 +6,9 @@ use axum::response::{IntoResponse, Response};
 use crik_api::NodeState;
 use serde::Serialize;
 
-use super::caller::Asked;
-use super::{App, answer};
+use crate::serve::answer;
+use crate::serve::app::App;
+use crate::serve::caller::Asked;
 
 /// What the Go agent reads.
 #[derive(Debug, Serialize)]

@@ -11,10 +11,11 @@ use crik_api::NodeStatus;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use super::caller::Asked;
-use super::observe::Waited;
-use super::{App, answer};
 use crate::limits;
+use crate::serve::answer;
+use crate::serve::app::App;
+use crate::serve::caller::Asked;
+use crate::serve::every_request::Waited;
 
 /// The parameters.
 #[derive(Debug, Deserialize)]

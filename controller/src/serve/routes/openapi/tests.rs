@@ -6,8 +6,8 @@ use crik_api::{ErrorBody, Lagged, NodeList, NodeState, NodeStatus, Reason};
 use serde_yaml::Value;
 
 use super::DESCRIPTION;
-use crate::serve::go_agent::TwoWords;
-use crate::serve::routes;
+use crate::serve::router;
+use crate::serve::routes::go_agent::TwoWords;
 
 fn description() -> Value {
     serde_yaml::from_str(DESCRIPTION).unwrap()
@@ -83,7 +83,7 @@ fn conforms(all: &Value, schema: &Value, value: &Value) {
 
 #[test]
 fn every_route_is_described_and_back() {
-    let served: BTreeSet<String> = routes::table().into_iter().map(|(path, _)| path.to_owned()).collect();
+    let served: BTreeSet<String> = router::table().into_iter().map(|(path, _)| path.to_owned()).collect();
     assert_eq!(keys(&description()["paths"]), served);
 }
 
