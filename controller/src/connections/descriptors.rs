@@ -2,7 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::limits;
+use crate::base::limits;
 
 /// Raises the limit of file descriptors as far as the process may, and returns how many connections that leaves, at most
 /// `wanted`. Fewer than that are told, since polls are refused beyond them.

@@ -7,7 +7,7 @@ use nix::libc;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Listens. All addresses of IPv6 include those of IPv4, whatever the system's default (ipv6(7), IPV6_V6ONLY); on a system
 /// without IPv6 they are those of IPv4 alone.

@@ -31,7 +31,7 @@ use self::peers::PeerPlace;
 pub use self::peers::Peers;
 pub use self::places::{Place, Room, hold};
 use self::slow_reader::Timely;
-use crate::limits;
+use crate::base::limits;
 use crate::tls::Tls;
 
 /// What serves connections.

@@ -4,7 +4,7 @@ use crik_api::{NodeState, Reason};
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::limits;
+use crate::base::limits;
 use crate::signals::{Class, Observation, Ready};
 
 fn ready() -> Observation {

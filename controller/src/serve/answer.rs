@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crik_api::ErrorBody;
 
 use crate::auth::Refusal;
-use crate::limits;
+use crate::base::limits;
 
 /// An error with its remedy.
 pub fn error(status: StatusCode, error: impl Into<String>) -> Response {

@@ -22,9 +22,9 @@ use self::app::{App, Shared};
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
 use crate::auth::{Auth, Reviews};
+use crate::base::limits;
 use crate::connections::{Peers, Room, Server, room_for};
 use crate::index::Index;
-use crate::limits;
 use crate::tls::Tls;
 
 /// What is served, and how.

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::answer;
+use crate::base::limits;
 use crate::connections::Place;
-use crate::limits;
 
 /// Answers with a value in JSON, which keeps a place until all of it has been handed over.
 pub fn json<Value: Serialize>(place: Place, value: &Value) -> Response<Body> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::node::{Node, Taint};
-use crate::limits;
+use crate::base::limits;
 
 /// A text of the table, or of a file.
 pub type Text = Cow<'static, str>;

@@ -14,15 +14,16 @@ pub use self::node::{Node, Object, Ready};
 pub use self::observation::Observation;
 use self::signal::Signal;
 pub use self::signal::{Class, DELETED};
+pub use self::table::TABLE;
 
 /// All signals that are looked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Signals(Vec<Signal>);
 
 impl Signals {
     /// Those of the table.
     pub fn built_in() -> Self {
-        Self(table::TABLE.to_vec())
+        Self(TABLE.to_vec())
     }
 
     /// These and more.
@@ -47,7 +48,5 @@ impl Signals {
     }
 }
 
-#[cfg(test)]
-mod fixtures;
 #[cfg(test)]
 mod tests;

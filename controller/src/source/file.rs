@@ -10,9 +10,9 @@ use std::{fs, io};
 use tokio::time::sleep;
 
 use super::nodes_file::{FileError, parse};
+use crate::base::file_watch::FileWatch;
+use crate::base::limits;
 use crate::event::Event;
-use crate::file_watch::FileWatch;
-use crate::limits;
 use crate::signals::{Node, Signals};
 
 /// Reads the file now and whenever it changes.

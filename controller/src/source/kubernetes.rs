@@ -13,10 +13,10 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::trouble::explain;
-use super::watched::Watched;
+use super::watch_error::explain;
+use super::watched_node::Watched;
+use crate::base::limits;
 use crate::event::Event;
-use crate::limits;
 use crate::signals::{Observation, Signals};
 
 /// Watches all nodes for ever. `answered` rings when the API server begins to answer.

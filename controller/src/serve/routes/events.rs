@@ -15,9 +15,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
+use crate::base::limits;
 use crate::connections::hold;
 use crate::index::Change;
-use crate::limits;
 use crate::serve::answer;
 use crate::serve::app::App;
 use crate::serve::caller::MayReadAll;

@@ -11,7 +11,7 @@ use crik_api::NodeStatus;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
-use crate::limits;
+use crate::base::limits;
 use crate::serve::answer;
 use crate::serve::app::App;
 use crate::serve::caller::Asked;

@@ -2,9 +2,17 @@
 
 use std::io::{self, IsTerminal};
 
+use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::LogFormat;
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people; coloured on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Installs the log for the whole process.
 pub fn init(format: LogFormat, debug: bool) {

@@ -1,4 +1,5 @@
-//! Tells the cluster, by one Kubernetes Event on the Node, that it shuts down, or that this is over.
+//! Tells the cluster, by one Kubernetes Event on the Node, that it shuts down, or that this is over. May import `index` and
+//! `base`.
 //!
 //! Never in the way of serving: it only listens to the index, and what it cannot tell in time is dropped and counted.
 
@@ -14,11 +15,9 @@ use kube::{Api, Client};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use self::message::NAMESPACE;
+use crate::base::limits;
 use crate::index::NodeChange;
-use crate::limits;
-
-/// Where the Events of objects without a namespace are (kubernetes/client-go tools/record).
-const NAMESPACE: &str = "default";
 
 /// Tells what `changes` says until that ends. `instance` names this replica.
 pub async fn run(client: Client, mut changes: Receiver<Arc<NodeChange>>, instance: String) {

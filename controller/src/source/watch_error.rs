@@ -3,7 +3,7 @@
 use kube::core::Status;
 use kube::runtime::watcher;
 
-use crate::causes::with_causes;
+use crate::base::causes::with_causes;
 
 /// One line for the log.
 pub fn explain(error: &watcher::Error) -> String {

@@ -9,7 +9,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
-use crate::limits;
+use crate::base::limits;
 
 /// A watch of a file's directory: a file that is replaced by name is another file, and a ConfigMap's is behind links.
 pub struct FileWatch {

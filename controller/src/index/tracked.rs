@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crik_api::{NodeState, Reason};
 
-use crate::limits;
+use crate::base::limits;
 use crate::signals::{Class, DELETED, Observation, Ready};
 
 /// A moment, as the time since any fixed one.

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::{Class, Node, Object, Signals, table};
-use crate::state::Tracked;
+use super::tracked::Tracked;
+use crate::signals::{Class, Node, Object, Signals, TABLE, read};
 
 struct Fixture {
     name: String,
@@ -44,7 +44,7 @@ fn fixture(path: &Path) -> Fixture {
 #[test]
 fn every_row_has_a_fixture_of_its_name_that_shows_it() {
     let fixtures = fixtures();
-    for signal in &table::TABLE {
+    for signal in &TABLE {
         let own = fixtures.iter().find(|fixture| fixture.name == signal.name);
         let own = own.unwrap_or_else(|| panic!("{} has no fixture", signal.name));
         assert!(own.signals.iter().any(|name| *name == signal.name), "{} does not show it", own.name);
@@ -66,9 +66,9 @@ fn every_fixture_shows_what_it_says_and_nothing_else() {
 
 #[test]
 fn every_row_decides_alone_what_its_class_says() {
-    for signal in &table::TABLE {
+    for signal in &TABLE {
         let fixture = fixtures().into_iter().find(|fixture| fixture.name == signal.name).unwrap();
-        let alone = Signals(vec![signal.clone()]).observe(&fixture.node);
+        let alone = Signals::default().with(vec![signal.clone()]).observe(&fixture.node);
         let expected = match signal.class {
             Class::ShuttingDown | Class::TooLate => "shutting-down",
             Class::Draining => "draining",
@@ -83,8 +83,8 @@ fn every_row_decides_alone_what_its_class_says() {
 
 #[test]
 fn rows_have_names_of_their_own() {
-    let names: BTreeSet<&str> = table::TABLE.iter().map(|signal| &*signal.name).collect();
-    assert_eq!(names.len(), table::TABLE.len());
+    let names: BTreeSet<&str> = TABLE.iter().map(|signal| &*signal.name).collect();
+    assert_eq!(names.len(), TABLE.len());
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn every_row_is_in_the_documentation_and_no_other() {
     let (_, signals) = text.split_once("| signal | on the Node |").unwrap();
     let rows = signals.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
-    let names: BTreeSet<&str> = table::TABLE.iter().map(|signal| &*signal.name).collect();
+    let names: BTreeSet<&str> = TABLE.iter().map(|signal| &*signal.name).collect();
     assert_eq!(documented, names);
 }
 
@@ -106,5 +106,5 @@ fn the_documented_signals_file_is_a_good_one() {
     let (example, _) = example.split_once("```").unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), example).unwrap();
-    assert_eq!(super::read(file.path()).unwrap().len(), 3);
+    assert_eq!(read(file.path()).unwrap().len(), 3);
 }

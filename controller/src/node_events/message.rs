@@ -5,9 +5,11 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use super::NAMESPACE;
+use crate::base::limits;
 use crate::index::NodeChange;
-use crate::limits;
+
+/// Where the Events of objects without a namespace are (kubernetes/client-go tools/record).
+pub const NAMESPACE: &str = "default";
 
 /// Who writes.
 const COMPONENT: &str = "crik-controller";

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tower::util::MapResponseLayer;
 
-use crate::limits;
+use crate::base::limits;
 
 /// Why there is no way to the API server.
 #[derive(Debug, Error)]
