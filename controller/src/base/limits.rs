@@ -121,13 +121,13 @@ pub const RELIST_AFTER: Duration = Duration::from_secs(60);
 pub const LIST_PAGE: u32 = 100;
 
 /// How long to wait before an Event is written again, at first; then twice as long each time.
-pub const REPORT_RETRY_MIN: Duration = Duration::from_secs(1);
+pub const EVENT_RETRY_MIN: Duration = Duration::from_secs(1);
 
 /// How often an Event is written again: about a minute, in which an API server restarts.
-pub const REPORT_RETRIES: usize = 6;
+pub const EVENT_RETRIES: usize = 6;
 
 /// The longest message of an Event (kubernetes/pkg/apis/core/validation).
-pub const REPORT_MAX: usize = 1024;
+pub const EVENT_MESSAGE_MAX: usize = 1024;
 
 /// How soon after a change the nodes file is read: a file that is written in place changes several times.
 pub const FILE_SETTLE: Duration = Duration::from_millis(5);

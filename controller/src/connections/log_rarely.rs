@@ -1,15 +1,15 @@
-//! What happens often and is told seldom.
+//! What happens often and is told rarely.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Tells when something may be told again.
-pub struct Seldom {
+pub struct LogRarely {
     pause: Duration,
     last: Mutex<Option<Instant>>,
 }
 
-impl Seldom {
+impl LogRarely {
     /// Something that is told once in `pause` at most.
     pub fn new(pause: Duration) -> Self {
         Self { pause, last: Mutex::new(None) }
@@ -33,8 +33,8 @@ mod tests {
     #[test]
     fn it_is_told_at_once_and_then_not_before_the_pause_is_over() {
         let (second, now) = (Duration::from_secs(1), Instant::now());
-        let seldom = Seldom::new(second);
-        assert!(seldom.may(now) && !seldom.may(now) && !seldom.may(now + second / 2));
-        assert!(seldom.may(now + second) && !seldom.may(now + second * 3 / 2));
+        let rarely = LogRarely::new(second);
+        assert!(rarely.may(now) && !rarely.may(now) && !rarely.may(now + second / 2));
+        assert!(rarely.may(now + second) && !rarely.may(now + second * 3 / 2));
     }
 }

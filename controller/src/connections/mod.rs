@@ -26,19 +26,19 @@ use tokio::time::{sleep, timeout};
 
 pub use self::descriptors::room_for;
 pub use self::listener::listen;
-use self::log_rarely::Seldom;
+use self::log_rarely::LogRarely;
 use self::peers::PeerPlace;
 pub use self::peers::Peers;
-pub use self::places::{Place, Room, hold};
-use self::slow_reader::Timely;
+pub use self::places::{Place, Places, hold};
+use self::slow_reader::WriteTimeout;
 use crate::base::limits;
 use crate::tls::Tls;
 
 /// What serves connections.
 pub struct Server {
-    /// Room for connections.
-    pub room: Room,
-    /// Room for those of one address.
+    /// Places for connections.
+    pub places: Places,
+    /// Places for those of one address.
     pub peers: Peers,
     /// What is served on them.
     pub routes: Router,
@@ -60,9 +60,9 @@ struct Accepted {
 /// Where connections come from.
 struct Door {
     listener: TcpListener,
-    /// Room for those that are only told that there is no room.
-    refused: Room,
-    complaint: Seldom,
+    /// Places for those that are only told that there is no room.
+    refused: Places,
+    complaint: LogRarely,
 }
 
 impl Server {
@@ -70,7 +70,7 @@ impl Server {
     pub async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
         let server = Arc::new(self);
         let (refused, complaint) =
-            (Room::new(limits::CONNECTIONS_REFUSED), Seldom::new(limits::ACCEPT_COMPLAINT));
+            (Places::new(limits::CONNECTIONS_REFUSED), LogRarely::new(limits::ACCEPT_COMPLAINT));
         let door = Door { listener, refused, complaint };
         let connections = GracefulShutdown::new();
         loop {
@@ -107,7 +107,7 @@ impl Server {
         // Whatever gets free first, if nothing is: the rest waits in the kernel's queue.
         tokio::select! {
             biased;
-            place = self.room.wait() => Some(Accepted { stream, place: place?, of_peer: Some(of_peer) }),
+            place = self.places.wait() => Some(Accepted { stream, place: place?, of_peer: Some(of_peer) }),
             place = door.refused.wait() => Some(Accepted { stream, place: place?, of_peer: None }),
         }
     }
@@ -155,7 +155,7 @@ impl Server {
             .max_buf_size(limits::HEADER_MAX_BYTES)
             .keep_alive(!full)
             .serve_connection(
-                TokioIo::new(Timely::new(stream, limits::SENDING)),
+                TokioIo::new(WriteTimeout::new(stream, limits::SENDING)),
                 TowerToHyperService::new(routes.clone()),
             );
         watcher.watch(connection)

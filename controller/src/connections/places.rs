@@ -1,4 +1,4 @@
-//! Bounded room: what is held open for a client is counted, so that no number of clients can use up the process.
+//! Bounded places: what is held open for a client is counted, so that no number of clients can use up the process.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A number of places.
 #[derive(Clone)]
-pub struct Room {
+pub struct Places {
     free: Arc<Semaphore>,
     size: usize,
 }
@@ -19,7 +19,7 @@ pub struct Room {
 /// A place, free again when this is dropped.
 pub type Place = OwnedSemaphorePermit;
 
-impl Room {
+impl Places {
     /// One of so many places.
     pub fn new(size: usize) -> Self {
         Self { free: Arc::new(Semaphore::new(size)), size }
@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_the_body_is_dropped() {
-        let room = Room::new(1);
-        let place = room.enter().unwrap();
-        assert!(room.enter().is_none() && room.taken() == 1);
+        let places = Places::new(1);
+        let place = places.enter().unwrap();
+        assert!(places.enter().is_none() && places.taken() == 1);
         let response = hold(place, Response::new(Body::empty()));
-        assert!(room.enter().is_none());
+        assert!(places.enter().is_none());
         drop(response);
-        assert_eq!(room.taken(), 0);
+        assert_eq!(places.taken(), 0);
     }
 }

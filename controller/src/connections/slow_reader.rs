@@ -11,14 +11,14 @@ use tokio::time::{Sleep, sleep};
 
 /// A stream on which all that is written before a flush has to be gone within a time. hyper flushes when it has written all
 /// that it holds.
-pub struct Timely<Stream> {
+pub struct WriteTimeout<Stream> {
     stream: Stream,
     most: Duration,
     /// While something waits to be taken; most connections never have it.
     overdue: Option<Pin<Box<Sleep>>>,
 }
 
-impl<Stream> Timely<Stream> {
+impl<Stream> WriteTimeout<Stream> {
     /// A stream on which that may take so long.
     pub fn new(stream: Stream, most: Duration) -> Self {
         Self { stream, most, overdue: None }
@@ -33,7 +33,7 @@ impl<Stream> Timely<Stream> {
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> Timely<Stream> {
+impl<Stream: AsyncWrite + Unpin> WriteTimeout<Stream> {
     fn written(
         &mut self,
         context: &mut Context<'_>,
@@ -54,7 +54,7 @@ impl<Stream: AsyncWrite + Unpin> Timely<Stream> {
     }
 }
 
-impl<Stream: AsyncRead + Unpin> AsyncRead for Timely<Stream> {
+impl<Stream: AsyncRead + Unpin> AsyncRead for WriteTimeout<Stream> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -64,7 +64,7 @@ impl<Stream: AsyncRead + Unpin> AsyncRead for Timely<Stream> {
     }
 }
 
-impl<Stream: AsyncWrite + Unpin> AsyncWrite for Timely<Stream> {
+impl<Stream: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<Stream> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ mod tests {
         let (reader, writer) = duplex(16);
         tokio::spawn(trickle(reader));
         let began = Instant::now();
-        let error = Timely::new(writer, MOST).write_all(&[0; 1000]).await.unwrap_err();
+        let error = WriteTimeout::new(writer, MOST).write_all(&[0; 1000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!((MOST..MOST * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
     }
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_reads_nothing_is_given_up() {
         let (_reader, writer) = duplex(16);
-        let error = Timely::new(writer, MOST).write_all(&[0; 17]).await.unwrap_err();
+        let error = WriteTimeout::new(writer, MOST).write_all(&[0; 17]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
@@ -139,7 +139,7 @@ mod tests {
     async fn each_that_is_flushed_has_the_time_of_its_own() {
         let (reader, writer) = duplex(16);
         tokio::spawn(trickle(reader));
-        let (mut stream, began) = (Timely::new(writer, MOST), Instant::now());
+        let (mut stream, began) = (WriteTimeout::new(writer, MOST), Instant::now());
         for _ in 0..10 {
             stream.write_all(&[0; 100]).await.unwrap();
             stream.flush().await.unwrap();

@@ -39,7 +39,7 @@ pub fn event(change: &NodeChange, instance: &str, now: Timestamp) -> Event {
         },
         reason: Some(reason.to_owned()),
         type_: Some(kind.to_owned()),
-        message: Some(message.chars().take(limits::REPORT_MAX).collect()),
+        message: Some(message.chars().take(limits::EVENT_MESSAGE_MAX).collect()),
         count: Some(1),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),

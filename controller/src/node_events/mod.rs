@@ -86,6 +86,6 @@ async fn write(events: &Api<Event>, event: &Event, is_news: bool) -> Result<(), 
 }
 
 fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::default().with_min_delay(limits::REPORT_RETRY_MIN);
-    pauses.with_max_times(limits::REPORT_RETRIES).with_jitter().build()
+    let pauses = ExponentialBuilder::default().with_min_delay(limits::EVENT_RETRY_MIN);
+    pauses.with_max_times(limits::EVENT_RETRIES).with_jitter().build()
 }

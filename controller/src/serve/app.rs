@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::metrics::Metrics;
 use crate::auth::Auth;
-use crate::connections::Room;
+use crate::connections::Places;
 use crate::index::Index;
 
 /// What every handler has.
@@ -23,10 +23,10 @@ pub struct Shared {
     pub auth: Option<Auth>,
     /// What is counted as it happens.
     pub metrics: Metrics,
-    /// Room for waiting polls.
-    pub polls: Room,
-    /// Room for lists and streams that are being sent.
-    pub streams: Room,
-    /// Room for connections.
-    pub connections: Room,
+    /// Places for waiting polls.
+    pub polls: Places,
+    /// Places for lists and streams that are being sent.
+    pub streams: Places,
+    /// Places for connections.
+    pub connections: Places,
 }

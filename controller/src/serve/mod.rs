@@ -23,7 +23,7 @@ use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
 use crate::auth::{Auth, Reviews};
 use crate::base::limits;
-use crate::connections::{Peers, Room, Server, room_for};
+use crate::connections::{Peers, Places, Server, room_for};
 use crate::index::Index;
 use crate::tls::Tls;
 
@@ -43,7 +43,7 @@ pub struct Service {
 pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
     let Service { index, options, client, tls } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
-    let room = Room::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
+    let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let metrics = Metrics::new();
     let auth = client.map(|client| {
@@ -55,10 +55,10 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         stopping: stopping.clone(),
         auth,
         metrics,
-        polls: Room::new(polls),
-        streams: Room::new(limits::STREAMS),
-        connections: room.clone(),
+        polls: Places::new(polls),
+        streams: Places::new(limits::STREAMS),
+        connections: places.clone(),
     }));
-    let server = Server { room, peers, routes: router::all(app.clone()), full: router::full(app), tls };
+    let server = Server { places, peers, routes: router::all(app.clone()), full: router::full(app), tls };
     server.run(listener, stopping).await;
 }

@@ -15,7 +15,7 @@ use crate::base::limits;
 
 /// Why there is no way to the API server.
 #[derive(Debug, Error)]
-pub enum ReachError {
+pub enum ApiServerError {
     /// The kubeconfig that was asked for cannot be used.
     #[error("the kubeconfig cannot be used; see --kubeconfig and --context")]
     Kubeconfig(#[from] KubeconfigError),
@@ -31,7 +31,7 @@ pub enum ReachError {
 ///
 /// # Errors
 /// None of them is there, or one is wrong.
-pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Result<Config, ReachError> {
+pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Result<Config, ApiServerError> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
         Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
@@ -51,7 +51,7 @@ pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Resu
 ///
 /// # Errors
 /// The configuration cannot be used.
-pub fn watching_client(mut config: Config) -> Result<(Client, Arc<Notify>), ReachError> {
+pub fn watching_client(mut config: Config) -> Result<(Client, Arc<Notify>), ApiServerError> {
     // Retrying inside the client would hide that the API server is away.
     config.default_retry = false;
     let answered = Arc::new(Notify::new());

@@ -13,13 +13,13 @@ use crate::signals::{Node, Object};
 /// A Node, and as much of its metadata as the watcher reads.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "Object")]
-pub struct Watched {
+pub struct WatchedNode {
     meta: ObjectMeta,
     /// The Node.
     pub node: Node,
 }
 
-impl From<Object> for Watched {
+impl From<Object> for WatchedNode {
     fn from(mut object: Object) -> Self {
         let resource_version = object.metadata.resource_version.take();
         let name = object.metadata.name.clone();
@@ -27,7 +27,7 @@ impl From<Object> for Watched {
     }
 }
 
-impl Resource for Watched {
+impl Resource for WatchedNode {
     type DynamicType = ();
     type Scope = ClusterResourceScope;
 

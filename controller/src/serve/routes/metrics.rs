@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::connections::Room;
+use crate::connections::Places;
 use crate::serve::answer;
 use crate::serve::app::{App, Shared};
 use crate::serve::metrics::Labels;
@@ -64,10 +64,10 @@ fn now(app: &Shared) -> Registry {
     registry
 }
 
-/// What is taken of a room, and how much there is.
-fn register(registry: &mut Registry, name: &str, help: &str, room: &Room) {
-    registry.register(name, help, gauge(room.taken()));
-    registry.register(format!("{name}_max"), format!("{help}, at most"), gauge(room.size()));
+/// How many places are taken, and how many there are.
+fn register(registry: &mut Registry, name: &str, help: &str, places: &Places) {
+    registry.register(name, help, gauge(places.taken()));
+    registry.register(format!("{name}_max"), format!("{help}, at most"), gauge(places.size()));
 }
 
 fn gauge(value: usize) -> Gauge {
