@@ -124,7 +124,6 @@ impl Nodes {
             appeared: self.appeared.clone(),
             silence: self.heard.map(|heard| now.saturating_sub(heard)),
             stale: self.lost.is_some(),
-            waiting: self.waiters.count(),
         }
     }
 
