@@ -2,27 +2,15 @@
 //!
 //! Everything that a test starts is ended when its handle is dropped, also when the test panics.
 
-pub mod build;
-pub mod chain;
 pub mod cluster;
-pub mod command;
 pub mod control_plane;
 pub mod controller;
 pub mod faulty;
 pub mod fleet;
-pub mod http;
-pub mod network;
-pub mod output;
+pub mod harness;
 pub mod pod;
-pub mod replicas;
-pub mod rootfs;
-pub mod shared;
-pub mod signal_fixture;
-pub mod spec;
-pub mod story;
-pub mod table;
-pub mod test_node;
-pub mod tools;
-pub mod volume;
-pub mod wait;
-pub mod wire;
+
+// A test says what it uses, not in which folder that is.
+pub use controller::{replicas, signal_fixture, test_node};
+pub use harness::{build, command, http, imports, shared, table, tools, wait, wire};
+pub use pod::{chain, network, output, rootfs, spec, story, volume};

@@ -1,0 +1,56 @@
+//! What runc makes a container from: a directory with a root file system and a specification.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::command::run;
+use crate::rootfs::rootfs;
+
+/// A directory with a container's root file system and specification.
+pub(super) struct Bundle {
+    pub(super) id: String,
+    pub(super) dir: tempfile::TempDir,
+}
+
+impl Bundle {
+    /// The root file system is a layer over the common one, as a container runtime makes it.
+    pub(super) fn new(id: &str) -> Result<Self> {
+        let lower = rootfs()?;
+        let bundle = Self {
+            id: id.to_owned(),
+            dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
+        };
+        for name in ["root", "upper", "work"] {
+            fs::create_dir(bundle.path(name))?;
+        }
+        let layers = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            bundle.path("upper").display(),
+            bundle.path("work").display()
+        );
+        mount(
+            Some("overlay"),
+            &bundle.path("root"),
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(layers.as_str()),
+        )
+        .context("cannot mount an overlay")?;
+        Ok(bundle)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let _ = run("runc", &["delete", "--force", &self.id]);
+        let _ = umount2(&self.path("root"), MntFlags::MNT_DETACH);
+    }
+}

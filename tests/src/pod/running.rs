@@ -1,0 +1,183 @@
+//! A container that runs: its signals, its processes, what it says and how it ends.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::bundle::Bundle;
+use crate::output::Output;
+use crate::wait::wait_for;
+
+/// A container that was started. Whatever is left of it is ended and removed when this is dropped.
+pub struct Running {
+    init: Pid,
+    status: Option<i32>,
+    /// What came on standard output.
+    pub stdout: Output,
+    /// What came on standard error, the agent's log among it.
+    pub stderr: Output,
+    /// When runc was called.
+    pub started: Instant,
+    bundle: Bundle,
+}
+
+/// A process of a container, as it looks from inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id in the container.
+    pub pid: i32,
+    /// Its id on this machine.
+    pub host_pid: i32,
+    /// Its program's name.
+    pub name: String,
+    /// Its state, as ps shows it.
+    pub state: char,
+}
+
+impl Running {
+    pub(super) fn launch(bundle: Bundle) -> Result<Self> {
+        let (stdout, to_stdout) = Output::new()?;
+        let (stderr, to_stderr) = Output::new()?;
+        let errors = bundle.path("runc.log");
+        let started = Instant::now();
+        let status = Command::new("runc")
+            .arg("--log")
+            .arg(&errors)
+            .args(["run", "--detach", "--pid-file"])
+            .arg(bundle.path("pid"))
+            .arg("--bundle")
+            .arg(bundle.dir.path())
+            .arg(&bundle.id)
+            .stdin(Stdio::null())
+            .stdout(to_stdout)
+            .stderr(to_stderr)
+            .status()
+            .context("runc is missing; apt-get install runc")?;
+        ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
+        let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle })
+    }
+
+    /// Sends a signal to the container's first process, as a runtime does.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        ensure!(self.status.is_none(), "the container has ended");
+        Ok(kill(self.init, signal)?)
+    }
+
+    /// Sends a signal that nix has no name for.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal_number(&self, signal: i32) -> Result<()> {
+        ensure!(self.status.is_none(), "the container has ended");
+        // SAFETY: kill(2) takes two numbers.
+        nix::errno::Errno::result(unsafe { libc::kill(self.init.as_raw(), signal) })?;
+        Ok(())
+    }
+
+    /// Runs a command in the container, as `kubectl exec` does; returns its exit code and what it printed on standard output
+    /// and standard error.
+    ///
+    /// # Errors
+    /// runc refuses.
+    pub fn exec(&self, command: &[&str]) -> Result<(Option<i32>, String, String)> {
+        let output = Command::new("runc").args(["exec", &self.bundle.id]).args(command).output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Waits for the container's end and returns its exit code.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn wait(&mut self) -> Result<i32> {
+        let code = wait_for("the container to end", || self.poll()).with_context(|| self.state())?;
+        self.stdout.wait_for_end()?;
+        self.stderr.wait_for_end()?;
+        Ok(code)
+    }
+
+    /// Waits until the program has written `count` lines.
+    ///
+    /// # Errors
+    /// It has not in time; the message has all that was said.
+    pub fn wait_for_lines(&self, count: usize) -> Result<()> {
+        self.stdout.wait_for_lines(count).map_err(|error| error.context(self.transcript()))
+    }
+
+    /// SIGTERM, then the exit code.
+    ///
+    /// # Errors
+    /// It does not end in time.
+    pub fn stop(&mut self) -> Result<i32> {
+        self.signal(Signal::SIGTERM)?;
+        self.wait()
+    }
+
+    /// The exit code, if it has ended.
+    pub fn poll(&mut self) -> Option<i32> {
+        if self.status.is_none() {
+            self.status = match waitpid(self.init, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(code),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
+                _ => None,
+            };
+        }
+        self.status
+    }
+
+    /// All processes of the container.
+    pub fn processes(&self) -> Vec<Process> {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let Some(ours) = namespace(&self.init.to_string()) else { return Vec::new() };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
+        pids.filter(|pid| namespace(pid).as_ref() == Some(&ours))
+            .filter_map(|pid| Process::read(&pid))
+            .collect()
+    }
+
+    /// All that was said and all that runs, for a failing test.
+    pub fn state(&self) -> String {
+        format!("{}\n--- processes\n{:#?}", self.transcript(), self.processes())
+    }
+
+    /// All that was said, for a failing test.
+    pub fn transcript(&self) -> String {
+        format!("--- stdout\n{}\n--- stderr\n{}", self.stdout.text(), self.stderr.text())
+    }
+}
+
+impl Process {
+    fn read(host_pid: &str) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{host_pid}/status")).ok()?;
+        let field =
+            |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim().to_owned());
+        Some(Self {
+            pid: field("NSpid:")?.split_whitespace().next_back()?.parse().ok()?,
+            host_pid: host_pid.parse().ok()?,
+            name: field("Name:")?,
+            state: field("State:")?.chars().next()?,
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.poll().is_none() {
+            let _ = kill(self.init, Signal::SIGKILL);
+            let _ = wait_for("a killed container to end", || self.poll());
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.transcript());
+        }
+    }
+}
