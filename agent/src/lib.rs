@@ -1,14 +1,17 @@
 //! The in-pod agent: runs a program, freezes it when its node goes away, and goes on with it elsewhere.
 //!
-//! Data flows one way, and the file names tell it:
+//! The two stories are [`supervise::start`] and `supervise/stop.rs`; between them is [`supervise::lifecycle`].
 //!
 //! ```text
-//! stop:   signal → decide → freeze → commit → exit
-//! start:  acquire → find → verify → claim → restore → supervise
+//! start:  acquire → resume (verify → attempt → restore) → or fresh
+//! stop:   signal → decide → checkpoint (freeze → commit) → exit
 //! ```
 //!
-//! [`start`] with its [`ladder`] and [`stop`] with its [`checkpoint`] are the two stories; only they call across stages, and
-//! the stages do not know each other. Between them is [`live`].
+//! Each room says in its `mod.rs` what it is for. A room imports only rooms further right; of names between commas none imports
+//! the other. `tests/tests/layers.rs` reads the rule here:
+//!
+//!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, store, tree > config > base
+//!     inside a pillar: node > controller, generation > image_dir, criu > process
 
 pub mod base;
 pub mod carry;

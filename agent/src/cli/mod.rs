@@ -1,4 +1,4 @@
-//! The commands: from the command line to the exit code, one file each.
+//! The commands: from the command line to the exit code, one file each. It imports every other room, and none imports it.
 
 mod args;
 mod checkpoint;

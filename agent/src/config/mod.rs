@@ -1,4 +1,4 @@
-//! The configuration file.
+//! What the file says. It imports `base` alone.
 //!
 //! `imageDir`, `nodeStateServerURL`, `additionalPaths` and `inotifyIncompatiblePaths` are the Go program's keys and
 //! mean what they meant there. Every other key is optional.
