@@ -23,7 +23,9 @@ pub use node_states::notice_states;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
-pub use words::{ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnFailure, OnRestoreFailure, OnUnknown};
+pub use words::{
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnFailure, OnRestoreFailure, OnUnknown,
+};
 
 /// What `crik run` is told by its file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
