@@ -6,6 +6,7 @@ It waits by select, which is relative, so that a node with another clock does no
 import errno
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -17,9 +18,12 @@ HOST6 = os.environ.get("PEER6", "::1")
 
 
 def own(family, peer):
-    """The pod's address, as the kernel chooses it for a peer."""
+    """The pod's address, as the kernel chooses it for a peer; a pod without a link has that of its loopback only."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((peer, 9))
+        try:
+            probe.connect((peer, 9))
+        except OSError:
+            return "127.0.0.1"
         return probe.getsockname()[0]
 
 
@@ -27,8 +31,10 @@ class Listening:
     """Answers each client with the step that it came in."""
 
     def __init__(self, family, address, port):
-        self.listener = socket.create_server((address, port), family=family)
-        self.listener.setblocking(False)
+        # create_server() would take no IPv4 in an IPv6 socket.
+        self.listener = socket.socket(family)
+        self.listener.bind((address, port))
+        self.listener.listen()
 
     def use(self):
         while select.select([self.listener], [], [], 0)[0]:
@@ -50,6 +56,18 @@ class Sending:
             self.socket.send(b"step")
         except ConnectionRefusedError:
             pass
+
+
+class Bound:
+    """The same from a socket that is bound and not connected."""
+
+    def __init__(self, address, port, peer):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, port))
+        self.peer = peer
+
+    def use(self):
+        self.socket.sendto(b"bound", (HOST, self.peer))
 
 
 class Reset:
@@ -120,7 +138,7 @@ KINDS = {
     "send4": lambda: Sending(socket.AF_INET, HOST, int(os.environ["PORT4"])),
     "send6": lambda: Sending(socket.AF_INET6, HOST6, int(os.environ["PORT6"])),
     "send-mapped": lambda: Sending(socket.AF_INET6, "::ffff:" + HOST, int(os.environ["PORT4"])),
-    "bound": lambda: socket_bound(own(socket.AF_INET, HOST)),
+    "bound": lambda: Bound(own(socket.AF_INET, HOST), 7005, int(os.environ["PORT4"])),
     "reset": lambda: Reset(HOST, int(os.environ["RESETS"])),
     "accepted": lambda: Accepted(7003),
     "agent": lambda: Agent("/checkpoints/agent.sock"),
@@ -128,14 +146,8 @@ KINDS = {
 }
 
 
-def socket_bound(address):
-    held = Sending.__new__(Sending)
-    held.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    held.socket.bind((address, 7005))
-    held.use = lambda: held.socket.sendto(b"bound", (HOST, int(os.environ["PORT4"])))
-    return held
-
-
+# So that an end by a SIGTERM is not taken for a checkpoint.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
 used = [KINDS[kind]() for kind in sys.argv[1:]]
 steps = Steps()
 while True:

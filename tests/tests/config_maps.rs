@@ -100,7 +100,10 @@ fn a_key_that_is_gone_is_named_and_the_program_starts_fresh() -> Result<()> {
     };
     checkpointed(&pod(&[("input", "some"), ("more", "x")]))?;
     let second = pod(&[("more", "x")]).start()?;
-    starts_fresh_since(&second, &["/input open, and this pod has no /data/..2", "keep the key in the ConfigMap"])
+    starts_fresh_since(
+        &second,
+        &["/input open, and this pod has no /data/..2", "keep the key in the ConfigMap"],
+    )
 }
 
 /// A program that has a Secret's file mapped and open, and is in its directory.
