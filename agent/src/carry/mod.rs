@@ -8,6 +8,7 @@ pub mod files;
 pub mod install_init;
 pub mod kubelet_files;
 pub mod orphans;
+pub mod own_values;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;

@@ -17,6 +17,7 @@ use crate::base::panics::{contained, contained_now};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::Retries;
 use crate::base::units::{self, whole_ms};
+use crate::carry::own_values;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, Staged, Stopped};
@@ -270,6 +271,7 @@ impl Checkpointer {
             created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
+                .with_own(own_values::of(pod))
                 .with_programs(self.running.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,

@@ -11,6 +11,7 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
+use crate::carry::own_values;
 use crate::carry::program_files::Programs;
 use crate::restore::steps::{Failure, on_volume, persistently};
 use crate::restore::verified_restore;
@@ -84,7 +85,8 @@ async fn check(
     let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
     let (held, told) = (Arc::clone(hold), Arc::clone(workload));
     let check = move || {
-        let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
+        let here =
+            Identity::here(&told.command, criu, told.pod.node.as_deref()).with_own(own_values::of(&told.pod));
         verified_restore::check(&held, generation, &here, told.key.as_ref())
     };
     on_volume(signals, workload.config.volume_timeout, check).await

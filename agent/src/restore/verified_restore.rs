@@ -32,7 +32,14 @@ pub fn check(
     key: Option<&Key>,
 ) -> Result<Manifest, VerifyError> {
     let trust = Trust { key, image_dir: hold.dir().root() };
-    verify::facts(&hold.dir().generation(generation), generation, here, &trust)
+    let manifest = verify::facts(&hold.dir().generation(generation), generation, here, &trust)?;
+    if manifest.identity.argv != here.argv {
+        tracing::warn!(
+            "the command line has another address or name than at the checkpoint; the program keeps that of its old pod: {:?}",
+            manifest.identity.argv
+        );
+    }
+    Ok(manifest)
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good and `point_of_no_return` lets it begin.

@@ -10,6 +10,7 @@ use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
+use crate::carry::own_values;
 use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
 use crate::restore::restored_json;
@@ -124,7 +125,8 @@ fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Res
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
     let root = spawn::spawn(&init, &workload.command)?;
-    let programs = noted.hash();
+    let pod = workload.pod.clone();
+    let programs = noted.hash(move || own_values::of(&pod));
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     Ok(RunningTree { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
 }
