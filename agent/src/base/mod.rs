@@ -8,6 +8,7 @@ pub mod limits;
 pub mod logging;
 pub mod panics;
 pub mod point_of_no_return;
+pub mod replace_file;
 pub mod retry;
 pub mod signals;
 pub mod units;

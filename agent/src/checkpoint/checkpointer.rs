@@ -2,7 +2,7 @@
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow, ensure};
@@ -13,21 +13,22 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
-use crate::base::panics::{contained, contained_now};
+use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
-use crate::base::retry::Retries;
+use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
-use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
 use crate::checkpoint::{forecast, volume_speed};
+use crate::store::generation::commit::{self, CommitError};
+use crate::store::generation::digest;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{self, Manifest};
-use crate::store::generation::{commit, digest};
-use crate::store::image_dir::hold::{Hold, Wish};
-use crate::store::image_dir::retention::{self, Past};
+use crate::store::image_dir::hold::{Hold, HoldError, Wish};
+use crate::store::image_dir::retention::{self, Past, RoomError};
 use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::store::image_dir::{Generation, ImageDir, layout};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
@@ -68,7 +69,7 @@ impl Checkpointer {
 
     /// The image directory, if this pod holds it.
     pub fn hold(&self) -> Option<Arc<Hold>> {
-        lock(&self.hold).clone()
+        locked(&self.hold).clone()
     }
 
     /// What the tree knows of the generations that were there before it.
@@ -85,7 +86,7 @@ impl Checkpointer {
 
     /// Notes how fast the volume is, in bytes per second.
     pub fn learn_speed(&self, speed: Option<f64>) {
-        let mut known = lock(&self.speed);
+        let mut known = locked(&self.speed);
         *known = speed.or(*known);
     }
 
@@ -120,7 +121,8 @@ impl Checkpointer {
     /// # Errors
     /// The failure, if it is not.
     async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
-        let pause = retries.pause(&format!("{error:#}")).filter(|pause| Instant::now() + *pause < deadline);
+        let pause = retries.pause(outlook(&error), &format!("{error:#}"));
+        let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
         let Some(pause) = pause else { return Err(error) };
         // Its place on the volume is needed again.
         if let Some(cleaned) = self.clean_up() {
@@ -145,7 +147,7 @@ impl Checkpointer {
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
         let call = Arc::new(PointOfNoReturn::default());
         let staging = self.prepare(purpose, deadlines, &call).await?;
-        *lock(&self.staging) = Some(staging.clone());
+        *locked(&self.staging) = Some(staging.clone());
         let (stopped, staged) = self.freeze(&staging, deadlines, &call).await?;
         let committed = self.commit(&staging, staged, deadlines, &call).await?;
         let _ = self.first.set(committed.generation);
@@ -184,12 +186,12 @@ impl Checkpointer {
         let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
         let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
         let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
-        *lock(&self.hold) = Some(Arc::clone(&hold));
+        *locked(&self.hold) = Some(Arc::clone(&hold));
         Ok(hold)
     }
 
     fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
-        let known = *lock(&self.speed);
+        let known = *locked(&self.speed);
         let Some(speed) = known else { return Ok(()) };
         match forecast::hopeless_from_the_start(bytes, speed, left) {
             None => Ok(()),
@@ -286,7 +288,7 @@ impl Checkpointer {
 
     /// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
     pub fn clean_up(&self) -> Option<JoinHandle<()>> {
-        let staging = lock(&self.staging).take()?;
+        let staging = locked(&self.staging).take()?;
         Some(spawn_blocking(move || {
             let _inside = staging.enter();
             if let Ok(log) = criu::last_log()
@@ -301,8 +303,13 @@ impl Checkpointer {
     }
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
+/// What another try would bring. Each step has an error type of its own.
+fn outlook(error: &Error) -> Outlook {
+    fn of<E: HasOutlook + std::error::Error + Send + Sync + 'static>(error: &Error) -> Option<Outlook> {
+        error.downcast_ref::<E>().map(HasOutlook::outlook)
+    }
+    let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
+    steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
 }
 
 fn tell_committed(committed: &Manifest, took: Duration) {

@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -13,14 +13,16 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
 use crate::carry::{cgroup_files, orphans, streams};
 use crate::store::generation::manifest;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
-use crate::store::image_dir::{ImageDirError, layout};
+use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
 use crate::tree::process::snapshot::{Snapshot, Tree};
 
@@ -58,19 +60,9 @@ pub enum FreezeError {
     /// The tree has processes that a restore would lose here.
     #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
     Orphans,
-    /// The staging directory cannot be used.
+    /// The staging directory cannot be used, or a path not be removed.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
-    /// A path cannot be removed or a directory not be made.
-    #[error("cannot {what} {path}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
     /// An additional path cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -83,6 +75,17 @@ pub enum FreezeError {
     /// The application was told to stop meanwhile.
     #[error("the dump came too late to be begun")]
     TooLate,
+}
+
+impl HasOutlook for FreezeError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Copy(error) => error.outlook(),
+            Self::Criu(error) => error.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
@@ -151,7 +154,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     reach(Point::Frozen);
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
-    let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
+    let frozen = std::mem::take(&mut *locked(&frozen));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
     if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
@@ -170,7 +173,7 @@ struct Frozen {
 fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
-        let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frozen = locked(&frozen);
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
@@ -230,7 +233,7 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
         let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_at("remove", path)(error));
+                return Err(io_at("remove", path)(error).into());
             }
             _ => {}
         }
@@ -241,10 +244,6 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
 fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
     DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
     Ok(path.to_owned())
-}
-
-fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> FreezeError + 'p {
-    move |source| FreezeError::Io { what, path: path.into(), source }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! pillars, `config` and `base`, and does not know `checkpoint`.
 
 mod attempt;
+mod failure;
 mod parallel_verify;
 mod restore_tree;
 pub mod restored_json;
 pub mod resume;
-mod steps;
 mod verified_restore;

@@ -7,6 +7,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::files::{self, CopyError};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
@@ -22,6 +23,15 @@ pub enum RestoreError {
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
+}
+
+impl HasOutlook for RestoreError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Copy(error) => error.outlook(),
+            Self::Criu(error) => error.outlook(),
+        }
+    }
 }
 
 /// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
@@ -53,7 +63,7 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
         }
         Pause::BeforeFreeze | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
-            // Only a tree that will run: after a failure the next rung needs the low ids again.
+            // Only a tree that will run: after a failure the next generation needs the low ids again.
             reach(Point::BeforeResume);
             go()?;
             reserved_pids::pass_reserved()

@@ -1,13 +1,14 @@
 //! The manifest of a generation: all that a start must know before it hands an image to CRIU.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
@@ -74,7 +75,7 @@ pub enum ManifestError {
     #[error("its manifest cannot be read: {0}")]
     Read(io::Error),
     /// It is larger than any manifest.
-    #[error("its manifest has {0} bytes, which no manifest has")]
+    #[error("its manifest has more than {0} bytes, which no manifest has")]
     TooLarge(u64),
     /// It is not JSON of the right shape.
     #[error("its manifest is damaged: {0}")]
@@ -96,6 +97,15 @@ pub enum ManifestError {
     /// A path in it leads out of the generation.
     #[error("its manifest names a file outside the generation: {0}")]
     Outside(String),
+}
+
+impl HasOutlook for ManifestError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Read(source) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// Reads only what tells whether the rest can be understood.
@@ -167,14 +177,9 @@ impl Manifest {
 }
 
 fn read_bounded(dir: &Path, name: &str) -> Result<Vec<u8>, ManifestError> {
-    let file = no_links::file(dir, Path::new(name)).map_err(ManifestError::Read)?;
-    let size = file.metadata().map_err(ManifestError::Read)?.len();
-    if size > limits::MANIFEST_MAX_BYTES {
-        return Err(ManifestError::TooLarge(size));
-    }
-    let mut bytes = Vec::new();
-    file.take(limits::MANIFEST_MAX_BYTES).read_to_end(&mut bytes).map_err(ManifestError::Read)?;
-    Ok(bytes)
+    let most = limits::MANIFEST_MAX_BYTES;
+    let bytes = no_links::read_at_most(dir, Path::new(name), most + 1).map_err(ManifestError::Read)?;
+    if bytes.len() as u64 > most { Err(ManifestError::TooLarge(most)) } else { Ok(bytes) }
 }
 
 fn stays_inside(name: &Path) -> bool {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::contents::{self, Attributes, is_extra};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
@@ -57,6 +58,16 @@ pub enum VerifyError {
         /// The file.
         name: String,
     },
+}
+
+impl HasOutlook for VerifyError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Manifest(error) => error.outlook(),
+            Self::Read { source, .. } => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// What a generation is measured by.

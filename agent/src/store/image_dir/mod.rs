@@ -157,7 +157,7 @@ impl ImageDir {
         self.generations().join(generation.to_string())
     }
 
-    /// The file that holds the claim on a generation.
+    /// The file with the account of the attempts to resume a generation.
     pub fn attempts(&self, generation: Generation) -> PathBuf {
         self.attempts_directory().join(format!("{generation}.json"))
     }

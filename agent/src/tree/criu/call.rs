@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -17,6 +17,7 @@ use rust_criu::{CgMode, Criu};
 
 use super::error::{CriuError, refused};
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::tree::process::capabilities::{Capability, has};
 use crate::tree::process::reap::Elsewhere;
 
@@ -45,7 +46,7 @@ static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
 /// It cannot be read.
 pub fn last_log() -> io::Result<Vec<u8>> {
     let mut log = Vec::new();
-    if let Some(file) = &mut *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(file) = &mut *locked(&LAST_LOG) {
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut log)?;
     }
@@ -76,12 +77,12 @@ impl Call {
     /// # Errors
     /// Memory files cannot be made.
     pub fn begin(more: &[&str]) -> Result<Self, CriuError> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = locked(&ONE_AT_A_TIME);
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
         let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
         let kept = log.file().map_err(prepare)?;
-        *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        *locked(&LAST_LOG) = Some(kept);
         Ok(Self { _turn: turn, _waits: Elsewhere::begin(), _config: config, _log: log })
     }
 
