@@ -12,18 +12,18 @@
 //! changes the directory is done by its holder ([`crate::store::image_dir::hold`]).
 
 pub mod attempts;
-pub mod durable;
+pub(crate) mod durable;
 pub mod end_mark;
 mod error;
 mod heartbeat;
-pub mod hold;
+pub(crate) mod hold;
 pub mod holder;
-pub mod layout;
-pub mod no_links;
+pub(crate) mod layout;
+pub(crate) mod no_links;
 pub mod pod;
-pub mod resumable;
-pub mod retention;
-pub mod staging;
+pub(crate) mod resumable;
+pub(crate) mod retention;
+pub(crate) mod staging;
 
 use std::fs::{self, DirBuilder};
 use std::io;
