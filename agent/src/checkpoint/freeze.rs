@@ -17,7 +17,7 @@ use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
-use crate::carry::files::{self, CopyError};
+use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
 use crate::carry::{cgroup_files, orphans, streams};
 use crate::store::generation::manifest;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
@@ -37,8 +37,8 @@ pub struct FreezeRequest {
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// Files that are not part of the container's image and go with it.
-    pub additional_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
     /// Closed when the dump would come too late to be begun.
@@ -63,9 +63,9 @@ pub enum FreezeError {
     /// The staging directory cannot be used, or a path not be removed.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
-    /// An additional path cannot be copied.
+    /// Not all of the container's files go along.
     #[error(transparent)]
-    Copy(#[from] CopyError),
+    Carry(#[from] CarryError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -81,7 +81,7 @@ impl HasOutlook for FreezeError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::Copy(error) => error.outlook(),
+            Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
             _ => Outlook::Lasting,
         }
@@ -119,8 +119,8 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
-    /// The additional paths that were copied.
-    pub extra_paths: Vec<PathBuf>,
+    /// The files that went along.
+    pub carried: Summary,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -134,7 +134,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
-    let files = make_directory(&staging.join(layout::FILES))?;
+    let output = Output::create(staging)?;
     if request.point_of_no_return.is_closed() {
         return Err(FreezeError::TooLate);
     }
@@ -143,7 +143,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, files, &frozen));
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, output, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -167,21 +167,24 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 #[derive(Default)]
 struct Frozen {
     since: Option<Instant>,
+    files: Option<BesideDump>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
-    let (request, frozen) = (request.clone(), Arc::clone(frozen));
+fn hook(request: &FreezeRequest, output: Output, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen, mut output) = (request.clone(), Arc::clone(frozen), Some(output));
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
+                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output);
+                frozen.files = output.take().map(begin);
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.staged = Some(stage(&request, &files));
+                frozen.staged = Some(stage(&request, frozen.files.take()));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -190,13 +193,13 @@ fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) ->
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
+fn stage(request: &FreezeRequest, files: Option<BesideDump>) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
-        extra_paths: files::save(&request.additional_paths, files)?,
+        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
         durations_ms: BTreeMap::new(),
     })
 }

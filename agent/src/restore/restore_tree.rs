@@ -8,8 +8,10 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::carry::files::{self, CopyError};
+use crate::carry::files::earlier::{self, CopyError};
+use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
+use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
@@ -18,6 +20,9 @@ use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// A file cannot be put back to where the tree expects it.
+    #[error(transparent)]
+    PutBack(#[from] PutBackError),
+    /// The same, of a generation of an earlier release.
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// CRIU could not restore it, or was told not to.
@@ -28,6 +33,7 @@ pub enum RestoreError {
 impl HasOutlook for RestoreError {
     fn outlook(&self) -> Outlook {
         match self {
+            Self::PutBack(error) => error.outlook(),
             Self::Copy(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
@@ -35,23 +41,36 @@ impl HasOutlook for RestoreError {
 }
 
 /// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
-/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. What was put back
+/// for a tree that does not run is undone. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
 pub fn restore(
     path: &Path,
     manifest: &Manifest,
+    config: &Config,
     work: &Path,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
-    files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    let put_back = put_back(path, manifest, config)?;
     reach(Point::FilesPutBack);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
-    Ok(criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
+    criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?;
+    put_back.into_iter().for_each(PutBack::keep);
+    Ok(())
+}
+
+/// What is dropped undoes it.
+fn put_back(path: &Path, manifest: &Manifest, config: &Config) -> Result<Option<PutBack>, RestoreError> {
+    if manifest.files.contains_key(layout::CARRIED_LIST) {
+        return Ok(Some(files::put_back(path, config)?));
+    }
+    earlier::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    Ok(None)
 }
 
 fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {

@@ -89,7 +89,7 @@ pub fn bring_back(
     }
     let refused = Arc::default();
     let go = go(workload, manifest, &verification, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, manifest, work, go) else {
+    let Err(error) = restore_tree::restore(&path, manifest, &workload.config, work, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());

@@ -5,6 +5,7 @@ mod call;
 mod cancel;
 mod child;
 mod dump;
+mod dump_log;
 mod error;
 mod failable_dump;
 pub mod images;
@@ -16,6 +17,7 @@ pub use call::{inheritable_file, last_log, may_restore_clocks, prepare_environme
 pub use cancel::give_up;
 pub use child::child_pid;
 pub use dump::{Leave, dump};
+pub use dump_log::DumpLog;
 pub use error::CriuError;
 pub use pause::{Hook, Pause};
 pub use restore::{Restore, restore};
