@@ -17,6 +17,7 @@ pub mod attempt;
 pub mod background;
 pub mod beneath;
 pub mod cancel;
+pub mod carry;
 pub mod cgroups;
 pub mod checkpoint;
 pub mod checks;
