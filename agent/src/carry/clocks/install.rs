@@ -120,7 +120,7 @@ impl Installed {
         write(&self.library, library, LIBRARY_MODE)?;
         let link = self.link();
         match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => symlink(&self.page, link),
         }
     }
