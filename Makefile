@@ -20,7 +20,7 @@ deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
 manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
 fmt: ; cargo fmt --all
-setup: ; @./tests/setup.sh
+setup: ; @./tests/setup.sh && ./tests/tools/runtime/runc.sh /var/cache/crik-tests > /dev/null
 # The programs of a cluster: some minutes, once.
 tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests
