@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
-
 use crate::base::bounded_step::{Abandoned, within};
 use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::PointOfNoReturn;
@@ -12,6 +10,7 @@ use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::program_files::Programs;
+use crate::restore::clock_back;
 use crate::restore::steps::{Failure, on_volume, persistently};
 use crate::restore::verified_restore;
 use crate::store::generation::identity::Identity;
@@ -22,7 +21,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Life, RunningTree, Workload};
 
 /// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
 /// fails over for some seconds must not use up `maxRestores`.
@@ -63,6 +62,8 @@ pub async fn resume(
         stayed,
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
+        life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
+        library: manifest.clocks.and_then(|clocks| clocks.library),
     })
 }
 
@@ -85,7 +86,9 @@ async fn check(
     let (held, told) = (Arc::clone(hold), Arc::clone(workload));
     let check = move || {
         let here = Identity::here(&told.command, criu, told.pod.node.as_deref());
-        verified_restore::check(&held, generation, &here, told.key.as_ref())
+        let manifest = verified_restore::check(&held, generation, &here, told.key.as_ref())?;
+        clock_back::check(&manifest, told.config.on_clock_back)?;
+        anyhow::Ok(manifest)
     };
     on_volume(signals, workload.config.volume_timeout, check).await
 }
@@ -164,22 +167,7 @@ fn strays(root: i32) -> Vec<i32> {
     strays
 }
 
-/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
-/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
-fn clock_went_back(then: u64, now: u64) -> Option<u64> {
-    then.checked_sub(now).filter(|seconds| *seconds > 0)
-}
-
 fn tell_restored(manifest: &Manifest, began: Instant) {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
-    if let Some(seconds) =
-        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
-    {
-        tracing::warn!(
-            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
-             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
-        );
-    }
     let (generation, size) = (manifest.generation, manifest.total_bytes());
     tracing::info!(
         step = "restore",
@@ -189,16 +177,4 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
         ms = whole_ms(began.elapsed()),
         "restored generation {generation}; the application goes on"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock_went_back;
-
-    #[test]
-    fn only_a_clock_that_went_back_is_told() {
-        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
-        assert_eq!(clock_went_back(600, 86_400), None);
-        assert_eq!(clock_went_back(600, 600), None);
-    }
 }

@@ -64,7 +64,7 @@ impl Vdso {
         // The strings follow the symbols in every file that a linker makes.
         let (symbols, names) = (value(DT_SYMTAB)?, value(DT_STRTAB)?);
         let symbols = self.bytes.get(symbols..names)?.as_chunks::<SYMBOL_BYTES>().0;
-        let symbol = symbols.iter().find(|symbol| self.is_called(names, *symbol, FUNCTION))?;
+        let symbol = symbols.iter().find(|symbol| self.is_called(names, symbol, FUNCTION))?;
         usize::try_from(u64::from_ne_bytes(field(symbol, 8))).ok().filter(|at| at + 8 <= self.bytes.len())
     }
 
