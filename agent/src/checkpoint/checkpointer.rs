@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow, ensure};
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -21,6 +20,7 @@ use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
 use crate::checkpoint::{forecast, volume_speed};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::commit::{self, CommitError};
 use crate::store::generation::digest;
 use crate::store::generation::identity::Identity;
@@ -232,6 +232,7 @@ impl Checkpointer {
         freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
+            library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             additional_paths: self.additional_paths(),
@@ -240,9 +241,11 @@ impl Checkpointer {
         }
     }
 
-    /// The init is part of the tree, and the next pod's crik may carry another one.
+    /// The init and the library are part of the tree, and the next pod's crik may carry others.
     fn additional_paths(&self) -> Vec<PathBuf> {
-        self.workload.config.additional_paths.iter().chain([&self.running.init]).cloned().collect()
+        let library = self.running.library.iter().flat_map(Installed::paths);
+        let configured = self.workload.config.additional_paths.iter().cloned();
+        configured.chain([self.running.init.clone()]).chain(library).collect()
     }
 
     async fn commit(
@@ -266,6 +269,7 @@ impl Checkpointer {
 
     fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
         let pod = &self.workload.pod;
+        let clocks = ClockFacts { ran_ms: whole_ms(self.running.life.so_far()), ..staged.clocks };
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
@@ -277,7 +281,8 @@ impl Checkpointer {
             stdio: staged.stdio,
             cgroups: staged.cgroups,
             extra_paths: staged.extra_paths,
-            monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
+            monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
+            clocks: Some(clocks),
             durations_ms: staged.durations_ms,
             files: digest::Files::new(),
             extra: None,
@@ -345,6 +350,7 @@ mod tests {
     use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
     use crate::store::image_dir::pod::Pod;
+    use crate::workload::Life;
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_deadline() {
@@ -357,7 +363,8 @@ mod tests {
         let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());
         let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
-        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs };
+        let (library, life) = (None, Life::after(Duration::ZERO));
+        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs, library, life };
         let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
         assert!(late.is_err() && !ran.exists());

@@ -18,7 +18,8 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
-use crate::carry::{cgroup_files, orphans, streams};
+use crate::carry::{cgroup_files, clocks, orphans, streams};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
@@ -33,6 +34,8 @@ pub struct FreezeRequest {
     pub root: i32,
     /// The program of the root.
     pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump, if the application does not need them any more.
@@ -69,6 +72,9 @@ pub enum FreezeError {
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
+    /// Nobody could set them again.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
     /// It says that it did, without having paused for us.
     #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
     NoPause,
@@ -119,6 +125,8 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
+    /// Its clocks.
+    pub clocks: ClockFacts,
     /// The additional paths that were copied.
     pub extra_paths: Vec<PathBuf>,
     /// What each step took, in milliseconds.
@@ -196,9 +204,14 @@ fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
+        clocks: facts_of_clocks(&tree, request)?,
         extra_paths: files::save(&request.additional_paths, files)?,
         durations_ms: BTreeMap::new(),
     })
+}
+
+fn facts_of_clocks(tree: &Tree, request: &FreezeRequest) -> Result<ClockFacts, FreezeError> {
+    clocks::facts::of(tree, request.root, request.library.as_ref()).map_err(FreezeError::Clocks)
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

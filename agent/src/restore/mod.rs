@@ -2,6 +2,7 @@
 //! pillars, `config` and `base`, and does not know `checkpoint`.
 
 mod attempt;
+mod clock_back;
 mod failure;
 mod parallel_verify;
 mod restore_tree;

@@ -8,6 +8,8 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::clocks::go_on::GoingOn;
+use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::{self, CopyError};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
@@ -20,6 +22,12 @@ pub enum RestoreError {
     /// A file cannot be put back to where the tree expects it.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// The clocks cannot be read.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
+    /// The page of the library that keeps the clocks going cannot be set.
+    #[error(transparent)]
+    Page(#[from] RebaseError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -29,6 +37,8 @@ impl HasOutlook for RestoreError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Copy(error) => error.outlook(),
+            Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
+            Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
             Self::Criu(error) => error.outlook(),
         }
     }
@@ -47,14 +57,21 @@ pub fn restore(
 ) -> Result<(), RestoreError> {
     files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
+    let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
+    clocks.set_page()?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
-    Ok(criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
+    let what = Restore { images: &images, work, inherited: &inherited, namespace: clocks.namespace };
+    Ok(criu::restore(&what, hook(manifest, clocks, go))?)
 }
 
-fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
+fn hook(
+    manifest: &Manifest,
+    clocks: GoingOn,
+    mut go: impl FnMut() -> io::Result<()> + Send + 'static,
+) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
@@ -65,6 +82,7 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next generation needs the low ids again.
             reach(Point::BeforeResume);
+            clocks.set_others();
             go()?;
             reserved_pids::pass_reserved()
         }

@@ -12,13 +12,12 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::limits::{PAGE_DIRECTORIES, RANDOM_NAME};
 use super::machine::Clocks;
 use super::page::{self, PageError};
-use crate::limits::INIT_DIRECTORIES;
+use crate::base::limits::INIT_DIRECTORIES;
 
 /// The library, built from `preload/clocks.rs`.
 pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
@@ -58,14 +57,7 @@ pub enum RebaseError {
     },
 }
 
-/// Where a tree has its library and its page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Installed {
-    /// The library.
-    pub library: PathBuf,
-    /// The page, to which a link beside the library leads.
-    pub page: PathBuf,
-}
+pub use crate::store::generation::clock_facts::Installed;
 
 impl Installed {
     /// For a fresh start, whose clocks are the machine's.
@@ -152,6 +144,12 @@ impl Installed {
             value.push(theirs);
         }
         value
+    }
+
+    /// All that goes along with a checkpoint.
+    #[must_use]
+    pub fn paths(&self) -> [PathBuf; 3] {
+        [self.library.clone(), self.link(), self.page.clone()]
     }
 
     /// Takes all of it away, when no process of the tree is left.

@@ -3,23 +3,10 @@
 use std::io;
 
 use nix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 
 use super::layout::{self, NANOSECONDS, Time};
 
-/// The clocks of a machine that count from its start, in nanoseconds; or how far those of one are ahead of another's, or a tree's of
-/// its machine's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Clocks {
-    /// CLOCK_MONOTONIC.
-    pub monotonic: i64,
-    /// CLOCK_MONOTONIC_RAW, which NTP does not correct.
-    pub monotonic_raw: i64,
-    /// CLOCK_BOOTTIME, which goes on in suspend.
-    pub boottime: i64,
-    /// times(2), in ticks of `sysconf(_SC_CLK_TCK)`.
-    pub ticks: i64,
-}
+pub use crate::store::generation::clock_facts::Clocks;
 
 impl Clocks {
     /// This machine's, now.

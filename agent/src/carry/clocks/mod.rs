@@ -5,6 +5,8 @@
 //! told by what they have mapped ([`coverage`]).
 
 pub mod coverage;
+pub mod facts;
+pub mod go_on;
 pub mod install;
 pub mod limits;
 pub mod machine;

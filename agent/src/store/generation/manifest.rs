@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::store::generation::clock_facts::ClockFacts;
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
@@ -50,7 +51,7 @@ pub struct Manifest {
     pub cgroups: Cgroups,
     /// The paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
-    /// CLOCK_MONOTONIC at the dump, in seconds.
+    /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.
     pub monotonic_seconds: u64,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
@@ -66,6 +67,9 @@ pub struct Manifest {
     /// tell, and of theirs it is taken that it ended.
     #[serde(default)]
     pub went_on: bool,
+    /// The tree's clocks; earlier releases tell no more than `monotonic_seconds`.
+    #[serde(default)]
+    pub clocks: Option<ClockFacts>,
 }
 
 /// Why a manifest cannot be used.

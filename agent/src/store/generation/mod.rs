@@ -1,5 +1,6 @@
 //! One checkpoint: what it says, and whether it is whole. It imports what the room `store` may, and `image_dir`.
 
+pub mod clock_facts;
 pub(crate) mod commit;
 pub(crate) mod contents;
 pub mod digest;

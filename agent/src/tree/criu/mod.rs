@@ -8,15 +8,17 @@ mod dump;
 mod error;
 mod failable_dump;
 pub mod images;
+mod in_namespace;
 mod pause;
 mod restore;
 mod version;
 
-pub use call::{inheritable_file, last_log, may_restore_clocks, prepare_environment};
+pub use call::{inheritable_file, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::child_pid;
 pub use dump::{Leave, dump};
 pub use error::CriuError;
+pub use in_namespace::{TimeNamespace, become_criu};
 pub use pause::{Hook, Pause};
 pub use restore::{Restore, restore};
 pub use version::version;
