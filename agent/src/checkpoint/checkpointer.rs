@@ -280,6 +280,8 @@ impl Checkpointer {
             tree: staged.tree,
             stdio: staged.stdio,
             cgroups: staged.cgroups,
+            addresses: staged.addresses,
+            kubelet_files: staged.kubelet_files,
             extra_paths: staged.extra_paths,
             monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
             clocks: Some(clocks),

@@ -24,7 +24,8 @@ pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
 pub use words::{
-    ActOn, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure, OnUnknown,
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
+    OnUnknown,
 };
 
 /// What `crik run` is told by its file.
@@ -73,6 +74,8 @@ pub struct Config {
     pub on_restore_failure: OnRestoreFailure,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
+    /// What becomes of a file that the program had open to read and that was changed since.
+    pub changed_files: ChangedFiles,
     /// How long a restore may take.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
@@ -122,6 +125,7 @@ impl Default for Config {
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             on_clock_back: OnClockBack::Auto,
+            changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
             on_claimed: OnClaimed::Wait,
@@ -192,7 +196,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
-              restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
@@ -207,6 +211,7 @@ mod tests {
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!(config.on_clock_back, OnClockBack::Refuse);
+        assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -266,6 +271,7 @@ mod tests {
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),
             ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
             ("onClockBack: wait", "unknown variant `wait`"),
+            ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),

@@ -5,6 +5,7 @@ mod attempt;
 mod clock_back;
 mod failure;
 mod parallel_verify;
+mod private_images;
 mod restore_tree;
 pub mod restored_json;
 pub mod resume;

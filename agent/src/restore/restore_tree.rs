@@ -44,13 +44,14 @@ impl HasOutlook for RestoreError {
     }
 }
 
-/// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
+/// Restores the tree from the generation in `path`, with `images` as its images; its root becomes a child of ours. Before anything of it runs,
 /// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
 pub fn restore(
     path: &Path,
+    images: &Path,
     manifest: &Manifest,
     work: &Path,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
@@ -62,8 +63,7 @@ pub fn restore(
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let images = path.join(layout::IMAGES);
-    let what = Restore { images: &images, work, inherited: &inherited, namespace: clocks.namespace };
+    let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace };
     Ok(criu::restore(&what, hook(manifest, clocks, go))?)
 }
 

@@ -12,6 +12,7 @@ use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
+use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError};
 use crate::restore::restored_json;
 use crate::store::generation::manifest::Manifest;
@@ -32,6 +33,9 @@ pub enum NotBroughtBack {
     /// It is not what was committed.
     #[error(transparent)]
     Altered(Arc<VerifyError>),
+    /// The images cannot be made to fit this pod.
+    #[error(transparent)]
+    Images(#[from] PrivateImagesError),
     /// CRIU refused, or a file cannot be put back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -64,6 +68,7 @@ impl HasOutlook for NotBroughtBack {
         match self {
             Self::Volume(error) => error.outlook(),
             Self::Altered(error) => error.outlook(),
+            Self::Images(error) => error.outlook(),
             Self::Restore(error) => error.outlook(),
             Self::Hook(_) | Self::TooLong(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
         }
@@ -84,12 +89,14 @@ pub fn bring_back(
     let staging = Staging::new(hold, Purpose::Restore);
     let work = staging.make()?;
     let verification = Arc::new(verify(&path, manifest, workload)?);
-    if point_of_no_return.is_closed() {
+    let given_up = || point_of_no_return.is_closed();
+    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
+    if given_up() {
         return Err(NotBroughtBack::GivenUp);
     }
     let refused = Arc::default();
     let go = go(workload, manifest, &verification, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, manifest, work, go) else {
+    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
