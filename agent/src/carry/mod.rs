@@ -4,6 +4,7 @@
 pub mod cgroup_files;
 pub mod files;
 pub mod install_init;
+pub mod open_files;
 pub mod orphans;
 pub mod program_files;
 pub mod reserved_pids;

@@ -16,8 +16,9 @@ use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
-use crate::carry::{cgroup_files, orphans, streams};
+use crate::carry::{cgroup_files, open_files, orphans, streams};
 use crate::store::generation::manifest;
+use crate::store::generation::open_files::VolumeFile;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
@@ -118,6 +119,8 @@ pub struct Staged {
     pub cgroups: Cgroups,
     /// The additional paths that were copied.
     pub extra_paths: Vec<PathBuf>,
+    /// The files of volumes that it had open.
+    pub volume_files: Vec<VolumeFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -194,6 +197,7 @@ fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
         extra_paths: files::save(&request.additional_paths, files)?,
+        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
         durations_ms: BTreeMap::new(),
     })
 }

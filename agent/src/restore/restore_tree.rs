@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::carry::files::{self, CopyError};
+use crate::carry::open_files::{self, OpenFileError};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -19,13 +20,17 @@ pub enum RestoreError {
     /// A file cannot be put back to where the tree expects it.
     #[error(transparent)]
     Copy(#[from] CopyError),
+    /// The files of volumes that it had open are others now.
+    #[error(transparent)]
+    OpenFile(#[from] OpenFileError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
 }
 
 /// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
-/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and `cut` what was
+/// written to files of volumes since. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
@@ -33,15 +38,20 @@ pub fn restore(
     path: &Path,
     manifest: &Manifest,
     work: &Path,
+    cut: &open_files::Place,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
     files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
+    let cuts = open_files::cut(&manifest.volume_files, cut)?;
+    reach(Point::FilesCut);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
-    Ok(criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?)
+    criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?;
+    cuts.stay();
+    Ok(())
 }
 
 fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {

@@ -7,15 +7,17 @@ use anyhow::{Result, anyhow};
 
 use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::carry::open_files::Place;
 use crate::restore::parallel_verify::ParallelVerify;
 use crate::restore::{restore_tree, restored_json};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::signature::Key;
 use crate::store::generation::verify::{self, Trust, VerifyError};
-use crate::store::image_dir::Generation;
+use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
+use crate::store::image_dir::{Generation, ImageDirError};
 use crate::tree::criu;
 use crate::tree::process::hooks::{self, HookError};
 use crate::workload::Workload;
@@ -62,7 +64,7 @@ pub fn bring_back(
     }
     let refused = Arc::new(OnceLock::new());
     let go = go(workload, manifest, &verdict, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, manifest, work, go) else {
+    let Err(error) = restore_tree::restore(&path, manifest, work, &cut_place(hold, manifest)?, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
@@ -71,6 +73,17 @@ pub fn bring_back(
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verdict.wait(|| point_of_no_return.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
     Err(refused.get().map_or_else(|| error.into(), |why: &String| anyhow!("{why}")))
+}
+
+/// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
+/// resumed before; of an attempt whose outcome nobody has told, that may be.
+fn cut_place(hold: &Hold, manifest: &Manifest) -> Result<Place, ImageDirError> {
+    let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
+    let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
+    let may_have_run =
+        |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
+    let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
+    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.

@@ -11,6 +11,7 @@ use crate::base::limits;
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
+use crate::store::generation::open_files::VolumeFile;
 use crate::store::generation::signature::Key;
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::{Generation, layout, no_links};
@@ -65,6 +66,9 @@ pub struct Manifest {
     /// tell, and of theirs it is taken that it ended.
     #[serde(default)]
     pub went_on: bool,
+    /// The files of volumes that the tree had open; none in generations of earlier releases.
+    #[serde(default)]
+    pub volume_files: Vec<VolumeFile>,
 }
 
 /// Why a manifest cannot be used.
@@ -135,7 +139,8 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
         let inside = |name: &&String| !stays_inside(Path::new(name));
-        let strays = manifest.extra_paths.iter().filter(|path| !is_plain(path));
+        let paths = manifest.extra_paths.iter().chain(manifest.volume_files.iter().map(|file| &file.path));
+        let strays = paths.filter(|path| !is_plain(path));
         match manifest
             .files
             .keys()

@@ -5,6 +5,7 @@ pub mod contents;
 pub mod digest;
 pub mod identity;
 pub mod manifest;
+pub mod open_files;
 pub mod program_digests;
 pub mod signature;
 pub mod tree_facts;

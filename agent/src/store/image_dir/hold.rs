@@ -159,7 +159,7 @@ impl Hold {
         }
     }
 
-    /// Removes a generation and its claim. It is renamed away first, so that it is never seen half removed.
+    /// Removes a generation, its claim and what was cut from files when it was resumed. It is renamed away first, so that it is never seen half removed.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
@@ -171,6 +171,7 @@ impl Hold {
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);
+        remove_tree(&self.dir.cut(generation))?;
         self.remove_attempts(generation)
     }
 

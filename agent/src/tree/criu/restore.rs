@@ -26,8 +26,8 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
-    let compare = (!old).then_some(COMPARE_CPU);
-    let call = Call::begin(compare.as_slice())?;
+    let options: Vec<&str> = (!old).then_some(COMPARE_CPU).into_iter().chain([IGNORE_MODES]).collect();
+    let call = Call::begin(&options)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
@@ -43,6 +43,10 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     }
     hooked(hook, || criu.restore()).map_err(|error| call.refused(&error))
 }
+
+/// CRIU wants an open file to have the permissions that it had (criu/files-reg.c), and a kubelet that obeys an `fsGroup`, or a
+/// driver, gives those of a volume others; what kind of file it is still counts.
+const IGNORE_MODES: &str = "skip-file-rwx-check";
 
 /// The image that `COMPARE_CPU` writes.
 const CPU_IMAGE: &str = "cpuinfo.img";
