@@ -68,7 +68,7 @@ fn mapped(pid: i32) -> impl Iterator<Item = Seen> {
     }
     found.into_iter().filter_map(|(path, access)| {
         let meta = fs::symlink_metadata(&path).ok()?;
-        meta.is_file().then(|| (path, meta.len(), access))
+        meta.is_file().then_some((path, meta.len(), access))
     })
 }
 
