@@ -145,3 +145,72 @@ fn modes_that_a_kubelet_changes_do_not_matter() -> Result<()> {
     resumes(&second, 1)?;
     chain::verify(&[first, second.stdout.text()]).map(drop)
 }
+
+/// A pod whose program has files open on the volume that have lost their name.
+fn unnamed(volume: &Volume) -> Pod {
+    Pod::new(volume, "node-a", &["python3", "/programs/unnamed.py", "/checkpoints/work"]).config(SHORT_EXPIRY)
+}
+
+/// What lies in the program's directory.
+fn names(volume: &Volume) -> Result<Vec<String>> {
+    let entries = fs::read_dir(volume.path().join("work"))?;
+    let mut names: Vec<String> =
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn files_that_have_lost_their_name_are_resumed_as_often_as_one_likes() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = unnamed(&volume);
+    let first = checkpointed(&pod)?;
+    ensure!(names(&volume)? == ["a", "b", "n", "y"], "{:?}", names(&volume)?);
+    for _ in 0..3 {
+        let next = started(&pod.replacement())?;
+        resumes(&next, 1)?;
+        ensure!(names(&volume)? == ["a", "b", "n", "y"], "{:?}", names(&volume)?);
+        chain::verify(&[first.clone(), vanishes(next)?])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn files_that_have_lost_their_name_move_on_and_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = unnamed(&volume);
+    let mut outputs = Vec::new();
+    for _ in 0..4 {
+        outputs.push(checkpointed(&pod.replacement())?);
+    }
+    chain::verify(&outputs)?;
+    let newest = Volume::manifest(&volume.newest("job-0")?)?;
+    let names = newest["unnamedFiles"].as_array().context("no unnamed files")?;
+    let shown: Vec<&str> = names.iter().filter_map(|file| file["name"].as_str()).collect();
+    ensure!(shown.iter().all(|name| name.matches("(deleted)").count() == 1), "{shown:?}");
+    Ok(())
+}
+
+#[test]
+fn files_that_have_lost_their_name_are_in_periodic_checkpoints_too() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = unnamed(&volume).config("interval: 1s");
+    let first = started(&pod)?;
+    first.stderr.wait_for("generation 00000002 is durable")?;
+    let first = vanishes(first)?;
+    let second = started(&pod.replacement())?;
+    second.stderr.wait_for("restored generation ")?;
+    second.stderr.wait_for(" is durable")?;
+    chain::verify_repeated(&first, &second.stdout.text()).map(drop)
+}
+
+#[test]
+fn a_program_that_begins_anew_beside_what_is_left_can_be_checkpointed() -> Result<()> {
+    let volume = Volume::new()?;
+    checkpointed(&unnamed(&volume))?;
+    let command = ["python3", "/programs/unnamed.py", "/checkpoints/work/other"];
+    let anew = Pod::new(&volume, "node-a", &command);
+    ends_with(&mut started(&anew)?, CHECKPOINTED)?;
+    let next = started(&anew.replacement())?;
+    resumes(&next, 2)
+}

@@ -16,9 +16,10 @@ use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
-use crate::carry::{cgroup_files, open_files, orphans, streams};
+use crate::carry::open_files::{self, LostNames};
+use crate::carry::{cgroup_files, orphans, streams};
 use crate::store::generation::manifest;
-use crate::store::generation::open_files::VolumeFile;
+use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
@@ -121,6 +122,8 @@ pub struct Staged {
     pub extra_paths: Vec<PathBuf>,
     /// The files of volumes that it had open.
     pub volume_files: Vec<VolumeFile>,
+    /// Those of its open files that have lost their name.
+    pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -167,6 +170,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 #[derive(Default)]
 struct Frozen {
     since: Option<Instant>,
+    /// The names of open files that have lost theirs.
+    names: LostNames,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -178,10 +183,12 @@ fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) ->
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
+                frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.staged = Some(stage(&request, &files));
+                let names = std::mem::take(&mut frozen.names);
+                frozen.staged = Some(stage(&request, &files, &names));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -190,7 +197,8 @@ fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) ->
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
+fn stage(request: &FreezeRequest, files: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
+    let staging = files.parent().unwrap_or(files);
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
@@ -198,6 +206,8 @@ fn stage(request: &FreezeRequest, files: &Path) -> Result<Staged, FreezeError> {
         cgroups: cgroup_files::of(&tree),
         extra_paths: files::save(&request.additional_paths, files)?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        unnamed_files: open_files::keep(names, staging)
+            .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
 }

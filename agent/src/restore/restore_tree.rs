@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::carry::files::{self, CopyError};
-use crate::carry::open_files::{self, OpenFileError};
+use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -43,18 +43,23 @@ pub fn restore(
 ) -> Result<(), RestoreError> {
     files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
+    let placed = open_files::place(&manifest.unnamed_files, path)?;
     let cuts = open_files::cut(&manifest.volume_files, cut)?;
     reach(Point::FilesCut);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let images = path.join(layout::IMAGES);
-    criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, go))?;
+    criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, placed, go))?;
     cuts.stay();
     Ok(())
 }
 
-fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
+fn hook(
+    manifest: &Manifest,
+    mut placed: Placed,
+    mut go: impl FnMut() -> io::Result<()> + Send + 'static,
+) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
@@ -66,6 +71,7 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
             // Only a tree that will run: after a failure the next rung needs the low ids again.
             reach(Point::BeforeResume);
             go()?;
+            placed.take_away();
             reserved_pids::pass_reserved()
         }
     })

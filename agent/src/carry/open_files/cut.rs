@@ -247,7 +247,7 @@ fn keep(mut open: &File, file: &VolumeFile, directory: &Path) -> io::Result<Path
     Ok(kept)
 }
 
-fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> OpenFileError + 'p {
+pub(super) fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> OpenFileError + 'p {
     move |source| OpenFileError::Io { what, path: path.into(), source }
 }
 

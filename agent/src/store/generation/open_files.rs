@@ -27,3 +27,46 @@ pub enum Access {
     /// Write anywhere in it.
     Write,
 }
+
+/// A file that the tree had open, that has lost its name, and that has another one or is one of NFS's, which keeps what is
+/// open under a name of its own. CRIU carries only what has no name at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnnamedFile {
+    /// The name under which CRIU opens it, which it has only while CRIU works.
+    pub name: PathBuf,
+    /// Where it is meanwhile.
+    pub kept: Kept,
+    /// Type and mode (inode(7)).
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// Where a file without a name is kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// It is itself in the generation, by one more link, under this name in `links/`: other names lead to it too.
+    Linked(String),
+    /// A copy of it is in the generation, under this name in `unnamed/`.
+    Copied(String),
+    /// It has this other name, on a file system to which no link leads from the image directory.
+    Named(PathBuf),
+}
+
+/// How the kernel ends the name of an open file that has lost it (proc(5)).
+pub const DELETED: &str = " (deleted)";
+
+/// How a file is called that NFS had renamed and that is open: CRIU takes the names of NFS itself for lost ones.
+pub const RENAMED: &str = "crik-open.";
+
+impl UnnamedFile {
+    /// Whether its name is one that only a file without a name gets.
+    pub fn is_called_right(&self) -> bool {
+        let name = self.name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(DELETED) || name.starts_with(RENAMED)
+    }
+}
