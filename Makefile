@@ -1,5 +1,5 @@
-# One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
-# be there.
+# One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
+# than 1.2) are all that has to be there.
 .PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
@@ -20,7 +20,7 @@ deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
 manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
 fmt: ; cargo fmt --all
-setup: ; @./tests/setup.sh
+setup: ; @./tests/setup.sh && ./tests/tools/runtime/runc.sh /var/cache/crik-tests > /dev/null
 # The programs of a cluster: some minutes, once.
 tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests

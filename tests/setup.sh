@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the demo, the tests and the benches run: runc, debootstrap for the pods' root file system, iproute2 for
-# their networks, and wrk. Does nothing when all is there. With the word "go" it sees to Go instead, which builds the
+# Installs what the demo, the tests and the benches run: debootstrap for the pods' root file system, iproute2 for their
+# networks, what runc is built with if Debian's is too old (tools/runtime/runc.sh), and wrk. Does nothing when all is there. With the word "go" it sees to Go instead, which builds the
 # programs of a cluster (tools/go.mod) and has to be installed by hand, since Debian's is too old.
 set -eu
 
@@ -17,10 +17,10 @@ if [ "${1:-}" = go ]; then
 fi
 
 missing=
-for pair in runc:runc debootstrap:debootstrap ip:iproute2 cc:gcc wrk:wrk; do
+for pair in debootstrap:debootstrap ip:iproute2 cc:gcc wrk:wrk; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
-# What the nodes of the cluster need: network plugins, services, a logind, and a header to build runc with.
+# What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.
 for pair in /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/nft:nftables /usr/bin/dbus-daemon:dbus \
     /usr/lib/python3/dist-packages/dbusmock:python3-dbusmock /usr/include/seccomp.h:libseccomp-dev \
     /usr/bin/pkg-config:pkg-config; do

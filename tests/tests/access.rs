@@ -33,6 +33,7 @@ fn scene(scheme: &str, port: u16, access: &Path) -> Result<Scene> {
         .config(&format!("nodeStateServerURL: {}\nonUnknown: terminate", replicas.url(scheme)))
         .hosts(&replicas.hosts())
         .network(&network)
+        .same_node_name()
         .with(|spec| {
             spec.env("GOODBYE", &STOPPED.to_string());
             spec.mounts.push(bind(access, "/access", "ro"));

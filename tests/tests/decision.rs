@@ -15,11 +15,12 @@ use nix::sys::signal::Signal;
 const CHECKPOINTED: i32 = 143;
 const STOPPED: i32 = 7;
 
-/// A pod on `node-a` that asks a controller at `port` and answers a SIGTERM by exiting with [`STOPPED`].
+/// A pod on `node-a`, and on the machine that comes in its place, that asks a controller at `port` and answers a SIGTERM by exiting with [`STOPPED`].
 fn pod(volume: &Volume, network: &Network, port: u16) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/single.py"])
         .config(&format!("nodeStateServerURL: http://{}:{port}", network.host()))
         .network(network)
+        .same_node_name()
         .with(|spec| spec.env("GOODBYE", &STOPPED.to_string()))
 }
 

@@ -112,7 +112,8 @@ fn a_program_that_was_told_to_stop_and_had_to_be_killed_is_not_resumed() -> Resu
     let controller = Controller::start(&[TestNode::ready("node-a").shutting_down()])?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/stubborn.py"])
         .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
-        .network(&network);
+        .network(&network)
+        .same_node_name();
     checkpointed(&pod)?;
     controller.set_nodes(&[TestNode::ready("node-a").recreated()])?;
     let mut stubborn = started(&pod)?;

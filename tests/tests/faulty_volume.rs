@@ -359,7 +359,8 @@ fn a_periodic_commit_that_hangs_makes_the_agent_deaf_to_nothing() -> Result<()> 
     let pod = pod(&volume.volume)
         .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
         .config("actOn: notice\ninterval: 2s")
-        .network(&network);
+        .network(&network)
+        .same_node_name();
     let mut running = settled(&pod)?;
     volume.faulty.faults.hang_at(Op::Rename);
     wait_for("the commit to hang", || volume.faulty.faults.hang().then_some(()))?;

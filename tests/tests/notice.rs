@@ -36,7 +36,8 @@ fn scene(config: &str) -> Result<Scene> {
     let pod = Pod::new(&volume, "node-a", &SINGLE)
         .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
         .config(config)
-        .network(&network);
+        .network(&network)
+        .same_node_name();
     Ok(Scene { controller, pod, volume, _network: network })
 }
 
@@ -67,8 +68,7 @@ fn a_node_that_goes_away_is_reason_enough() -> Result<()> {
     let mut first = started(&scene.pod)?;
     scene.shows(ready().shutting_down(), NodeState::ShuttingDown)?;
     checkpointed(&mut first, "shutting-down")?;
-    let elsewhere = scene.pod.replacement().with(|spec| spec.env("KUBERNETES_NODE_NAME", "node-b"));
-    let second = started(&elsewhere)?;
+    let second = started(&scene.pod.replacement_on(first.node().younger()?))?;
     resumes(&second, 1)?;
     chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
 }

@@ -33,6 +33,7 @@ fn scene(replicas: &[Replica]) -> Result<Scene> {
         .config(&format!("nodeStateServerURL: {}", replicas.url("http")))
         .hosts(&replicas.hosts())
         .network(&network)
+        .same_node_name()
         .with(|spec| spec.env("GOODBYE", &STOPPED.to_string()));
     Ok(Scene { pod, replicas, _network: network, _volume: volume })
 }

@@ -191,6 +191,9 @@ pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
 
+/// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
+pub const PEER_POLL: Duration = Duration::from_millis(100);
+
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
 

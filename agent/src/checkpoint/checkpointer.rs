@@ -274,6 +274,8 @@ impl Checkpointer {
             tree: staged.tree,
             stdio: staged.stdio,
             cgroups: staged.cgroups,
+            addresses: staged.addresses,
+            kubelet_files: staged.kubelet_files,
             extra_paths: staged.extra_paths,
             monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
             durations_ms: staged.durations_ms,

@@ -17,10 +17,10 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
 use crate::carry::open_files::{self, LostNames};
-use crate::carry::{cgroup_files, orphans, streams};
+use crate::carry::{addresses, cgroup_files, kubelet_files, orphans, streams};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
-use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
 use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
@@ -118,6 +118,10 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
+    /// The pod's addresses.
+    pub addresses: Vec<PodAddress>,
+    /// The files of ConfigMaps and their like that it has open.
+    pub kubelet_files: Vec<KubeletFile>,
     /// The additional paths that were copied.
     pub extra_paths: Vec<PathBuf>,
     /// The files of volumes that it had open.
@@ -137,7 +141,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
-    let files = make_directory(&staging.join(layout::FILES))?;
+    make_directory(&staging.join(layout::FILES))?;
     if request.point_of_no_return.is_closed() {
         return Err(FreezeError::TooLate);
     }
@@ -146,7 +150,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, files, &frozen));
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staging.into(), &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -175,7 +179,7 @@ struct Frozen {
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,7 +192,7 @@ fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) ->
             Pause::Dumped => {
                 reach(Point::Dumped);
                 let names = std::mem::take(&mut frozen.names);
-                frozen.staged = Some(stage(&request, &files, &names));
+                frozen.staged = Some(stage(&request, &staging, &names));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -197,19 +201,29 @@ fn hook(request: &FreezeRequest, files: PathBuf, frozen: &Arc<Mutex<Frozen>>) ->
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, files: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
-    let staging = files.parent().unwrap_or(files);
+fn stage(request: &FreezeRequest, staging: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
-        extra_paths: files::save(&request.additional_paths, files)?,
+        addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
+        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
+            .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
+        extra_paths: files::save(&request.additional_paths, &staging.join(layout::FILES))?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
         unnamed_files: open_files::keep(names, staging)
             .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
+}
+
+/// Without it a restore may fail, and without a checkpoint there would be none.
+fn unknown<T: Default, E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> T {
+    move |error| {
+        tracing::warn!("{what} not in this checkpoint: {error}");
+        T::default()
+    }
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

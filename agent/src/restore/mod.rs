@@ -3,6 +3,7 @@
 
 mod attempt;
 mod parallel_verify;
+mod private_images;
 mod restore_tree;
 pub mod restored_json;
 pub mod resume;

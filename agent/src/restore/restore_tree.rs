@@ -28,14 +28,15 @@ pub enum RestoreError {
     Criu(#[from] CriuError),
 }
 
-/// Restores the tree from the generation in `path`; its root becomes a child of ours. Before anything of it runs,
-/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and `cut` what was
-/// written to files of volumes since. Blocks.
+/// Restores the tree from the generation in `path`, with `images` as its images; its root becomes a child of ours. Before
+/// anything of it runs, `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and
+/// `cut` what was written to files of volumes since. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
 pub fn restore(
     path: &Path,
+    images: &Path,
     manifest: &Manifest,
     work: &Path,
     cut: &open_files::Place,
@@ -49,8 +50,7 @@ pub fn restore(
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let images = path.join(layout::IMAGES);
-    criu::restore(&Restore { images: &images, work, inherited: &inherited }, hook(manifest, placed, go))?;
+    criu::restore(&Restore { images, work, inherited: &inherited }, hook(manifest, placed, go))?;
     cuts.stay();
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::carry::open_files::Place;
 use crate::restore::parallel_verify::ParallelVerify;
+use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::{restore_tree, restored_json};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -59,12 +60,15 @@ pub fn bring_back(
         None if hashes => ParallelVerify::begin(&path, manifest),
         None => ParallelVerify::good(),
     });
-    if point_of_no_return.is_closed() {
+    let given_up = || point_of_no_return.is_closed();
+    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
+    if given_up() {
         return Err(anyhow!("the restore was given up"));
     }
     let refused = Arc::new(OnceLock::new());
     let go = go(workload, manifest, &verdict, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, manifest, work, &cut_place(hold, manifest)?, go) else {
+    let cut = cut_place(hold, manifest)?;
+    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());

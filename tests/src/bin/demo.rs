@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::network::Network;
+use crik_tests::node::{Boots, Node};
 use crik_tests::pod::{Pod, Running};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
@@ -16,16 +17,23 @@ const STEPS: usize = 150;
 
 fn main() -> Result<()> {
     let mut demo = Demo::new()?;
+    let node_a = Node::nth("node-a", 0, Boots::YoungerFirst)?;
     demo.say("node-a", "the job starts; its whole state is random numbers in memory");
-    let first = demo.run_until_preempted("node-a")?;
-    demo.say("node-b", "the same pod starts on another node, from the shared volume");
-    let second = demo.run_until_preempted("node-b")?;
-    demo.say("node-a", "and once more, back on the first node, which is well again");
-    let third = demo.run_until_stopped("node-a")?;
+    let first = demo.run_until_preempted(&node_a)?;
+    let node_b = node_a.younger()?;
+    demo.say("node-b", &format!("was booted {}: its clocks are behind", node_b.booted_beside(&node_a)));
+    demo.say("node-b", "the same pod starts there, from the shared volume");
+    let second = demo.run_until_preempted(&node_b)?;
+    let new_node_a = node_b.older()?.named("node-a");
+    demo.say("node-a", &format!("is another machine now, booted {}", new_node_a.booted_beside(&node_b)));
+    demo.say("node-a", "and once more, ahead in time");
+    let third = demo.run_until_stopped(&new_node_a)?;
     let steps = chain::verify(&[first, second, third])?;
     demo.say("node-b", "someone stopped it on purpose, so the next start is fresh");
-    demo.starts_fresh("node-b")?;
-    println!("\n  {steps} steps over three containers and two nodes, each with a hash over all before it:");
+    demo.starts_fresh(&node_b)?;
+    println!(
+        "\n  {steps} steps over three containers on three machines, each with a hash over all before it:"
+    );
     println!("  none lost, none repeated. It took {:.0} s.", demo.began.elapsed().as_secs_f64());
     Ok(())
 }
@@ -52,9 +60,9 @@ impl Demo {
         println!("  {:>6.2} s  {place:<7} {what}", self.began.elapsed().as_secs_f64());
     }
 
-    fn start(&self, node: &str) -> Result<(Running, Network)> {
+    fn start(&self, node: &Node) -> Result<(Running, Network)> {
         let network = Network::new()?;
-        let running = Pod::new(&self.volume, node, &["python3", "/programs/single.py"])
+        let running = Pod::new(&self.volume, &node.name, &["python3", "/programs/single.py"])
             .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), self.controller.port()))
             .network(&network)
             .with(|spec| {
@@ -63,13 +71,15 @@ impl Demo {
                     &["python3", "/programs/single.py"],
                 )
             })
+            .replacement_on(node.clone())
             .start()?;
         Ok((running, network))
     }
 
     /// Starts the pod, lets it work, and tells what it says.
-    fn work(&self, node: &str) -> Result<(Running, Network)> {
+    fn work(&self, node: &Node) -> Result<(Running, Network)> {
         let (running, network) = self.start(node)?;
+        let node = &node.name;
         running.wait_for_lines(STEPS)?;
         if let Some(restored) = story(&running, "restore") {
             let ms = milliseconds(&restored);
@@ -83,8 +93,9 @@ impl Demo {
     }
 
     /// The node goes away: the controller sees it, the pod gets a SIGTERM.
-    fn run_until_preempted(&mut self, node: &str) -> Result<String> {
+    fn run_until_preempted(&mut self, node: &Node) -> Result<String> {
         let (mut running, _network) = self.work(node)?;
+        let node = &node.name;
         self.controller.set_nodes(
             &both_ready().map(|other| if other.is(node) { other.shutting_down() } else { other }),
         )?;
@@ -106,8 +117,9 @@ impl Demo {
     }
 
     /// An ordinary stop, as of a job that is not wanted any more.
-    fn run_until_stopped(&self, node: &str) -> Result<String> {
+    fn run_until_stopped(&self, node: &Node) -> Result<String> {
         let (mut running, _network) = self.work(node)?;
+        let node = &node.name;
         self.say(node, "■ kubectl delete pod: a SIGTERM, and the node is well");
         let before = self.volume.generations("job-0").len();
         let code = running.stop()?;
@@ -119,8 +131,9 @@ impl Demo {
         Ok(running.stdout.text())
     }
 
-    fn starts_fresh(&self, node: &str) -> Result<()> {
+    fn starts_fresh(&self, node: &Node) -> Result<()> {
         let (running, _network) = self.start(node)?;
+        let node = &node.name;
         running.wait_for_lines(STEPS / 10)?;
         ensure!(story(&running, "restore").is_none(), "an ended job was resumed\n{}", running.transcript());
         let steps = chain::verify(&[running.stdout.text()])?;

@@ -5,13 +5,8 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 
 /// Which Debian package has a tool, for the message when it is missing.
-const PACKAGES: [(&str, &str); 5] = [
-    ("runc", "runc"),
-    ("debootstrap", "debootstrap"),
-    ("ip", "iproute2"),
-    ("mount", "mount"),
-    ("wrk", "wrk"),
-];
+const PACKAGES: [(&str, &str); 4] =
+    [("debootstrap", "debootstrap"), ("ip", "iproute2"), ("mount", "mount"), ("wrk", "wrk")];
 
 /// Runs a tool to its end and returns what it printed.
 ///

@@ -1,9 +1,9 @@
-//! The programs of a Kubernetes cluster, as `tests/tools/go.mod` pins them: found where they were built before, or built.
+//! The programs of a Kubernetes cluster, as `tests/tools/go.mod` pins them, and runc: found where they were built before, or
+//! built.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -21,23 +21,34 @@ pub fn tool(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The directory that they are in; asked for once in each test program, since the script takes some 10 ms.
-fn directory() -> Result<PathBuf> {
+/// A command of a runc that knows time namespaces, with its first arguments.
+///
+/// # Errors
+/// There is none on this machine, and it cannot be built.
+pub fn runc(args: &[&str]) -> Result<Command> {
     static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if found.is_none() {
-        *found = Some(build()?);
-    }
-    found.clone().context("no directory")
+    let path = found_by("tests/tools/runtime/runc.sh", &FOUND).context("no runc")?;
+    let mut command = Command::new(path);
+    command.args(args);
+    Ok(command)
 }
 
-fn build() -> Result<PathBuf> {
-    let output = Command::new(workspace().join("tests/tools/build.sh"))
+fn directory() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/build.sh", &FOUND).context("cannot build the programs of a cluster")
+}
+
+/// What a script prints that builds something if it has to; asked for once in each test program, since it takes some 10 ms.
+fn found_by(script: &str, found: &Mutex<Option<PathBuf>>) -> Result<PathBuf> {
+    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*found {
+        return Ok(path.clone());
+    }
+    let output = Command::new(workspace().join(script))
         .arg(CACHE)
         .stdin(Stdio::null())
         .output()
-        .context("cannot run tests/tools/build.sh")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cannot build the programs of a cluster: {}", said.trim());
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+        .with_context(|| format!("cannot run {script}"))?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(found.insert(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).clone())
 }

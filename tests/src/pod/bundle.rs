@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::command::run;
 use crate::rootfs::rootfs;
+use crate::tools::runc;
 
 /// A directory with a container's root file system and specification.
 pub(super) struct Bundle {
@@ -15,12 +17,14 @@ pub(super) struct Bundle {
     pub(super) dir: tempfile::TempDir,
 }
 
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 impl Bundle {
-    /// The root file system is a layer over the common one, as a container runtime makes it.
-    pub(super) fn new(id: &str) -> Result<Self> {
+    /// The root file system is a fresh layer over the common one, as a container runtime makes it.
+    pub(super) fn new() -> Result<Self> {
         let lower = rootfs()?;
         let bundle = Self {
-            id: id.to_owned(),
+            id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
             dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
         };
         for name in ["root", "upper", "work"] {
@@ -50,7 +54,7 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        let _ = run("runc", &["delete", "--force", &self.id]);
+        let _ = runc(&["delete", "--force", &self.id]).and_then(|mut runc| Ok(runc.output()?));
         let _ = umount2(&self.path("root"), MntFlags::MNT_DETACH);
     }
 }

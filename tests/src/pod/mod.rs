@@ -3,30 +3,42 @@
 
 mod bundle;
 pub mod chain;
+mod kubelet;
 pub mod network;
+pub mod node;
 pub mod output;
 pub mod rootfs;
 mod running;
+mod sandbox;
 pub mod spec;
 pub mod story;
 pub mod volume;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use self::bundle::Bundle;
+use self::kubelet::PodVolume;
 use self::network::Network;
+use self::node::{Boots, Node};
 pub use self::running::{Process, Running};
+use self::sandbox::Sandbox;
 use self::spec::Spec;
-use self::volume::{MOUNT, Volume};
-use crate::build::{cargo_bin, workspace};
+use self::volume::{MOUNT, PodCount, Volume};
+use crate::build::cargo_bin;
 
-/// What a pod is made from. Start it as often as you like; each time its container is started anew, as the kubelet does when
-/// it has ended.
+/// What pods of a workload are made from. Start it as often as you like.
+///
+/// - A pod that got its SIGTERM is deleted. The next start is another pod on another node: booted 26 hours later, and the one
+///   after that earlier again ([`Boots`]); with another boot id, address, subnet, host name, environment, resolver and
+///   oom_score_adj; with a fresh layer, an empty /dev/shm, empty [`empty_dir`](Self::empty_dir)s, and
+///   [`config_map`](Self::config_map)s of another date.
+/// - When its container has ended in any other way, the next start is a container in the same pod, as the kubelet restarts
+///   one: only the layer is fresh.
+/// - A pod whose template is changed, by any of the methods that take `self`, is another pod.
 #[derive(Clone)]
 pub struct Pod {
     spec: Spec,
@@ -34,120 +46,195 @@ pub struct Pod {
     hosts: String,
     volume: PathBuf,
     binary: Option<PathBuf>,
-    uid: String,
+    network: Option<Network>,
+    volumes: Vec<(String, PodVolume)>,
+    placement: Placement,
+    current: Arc<Mutex<Option<Arc<Sandbox>>>>,
 }
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Which nodes the pods of a workload come to.
+#[derive(Clone)]
+struct Placement {
+    first: String,
+    boots: Boots,
+    same_name: bool,
+    /// The one that the next pod comes to, whatever else is said.
+    node: Option<Node>,
+    pods: PodCount,
+}
+
+impl Placement {
+    fn next(&self, pod: &str) -> Result<Node> {
+        let number = self.pods.next(pod);
+        if let Some(node) = &self.node {
+            return Ok(node.clone());
+        }
+        let node = Node::nth(&self.first, number, self.boots)?;
+        Ok(if self.same_name { node.named(&self.first) } else { node })
+    }
+}
 
 impl Pod {
-    /// A pod named `job-0` on `node`, which runs `command` under `crik` with the image directory `/checkpoints/job-0`.
+    /// A pod named `job-0`, which runs `command` under `crik` with the image directory `/checkpoints/job-0`. The first pod on
+    /// this volume comes to `node`, the second to the one after it in the alphabet, and so on.
     pub fn new(volume: &Volume, node: &str, command: &[&str]) -> Self {
-        let mut spec = Spec::new("job-0", node);
+        let mut spec = Spec::new("job-0");
         spec.command(&["crik", "run", "--"], command);
+        let account = ["token", "ca.crt", "namespace"].map(|name| (name.to_owned(), format!("the {name}\n")));
         Self {
             spec,
             config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
             hosts: String::new(),
             volume: volume.path().into(),
             binary: None,
-            uid: uid(),
+            network: None,
+            volumes: vec![(ACCOUNT.to_owned(), PodVolume::Secret(account.into()))],
+            placement: Placement {
+                first: node.to_owned(),
+                boots: Boots::wanted(),
+                same_name: false,
+                node: None,
+                pods: volume.pods(),
+            },
+            current: Arc::default(),
         }
     }
 
-    /// The pod that takes this one's place: the same in all but its uid.
+    /// Another pod of the same kind, while this one may still be there.
     #[must_use]
     pub fn replacement(&self) -> Self {
-        Self { uid: uid(), ..self.clone() }
+        Self { current: Arc::default(), ..self.clone() }
     }
 
-    /// The same pod with another volume in the place of its own.
+    /// Another pod of the same kind on this node.
+    #[must_use]
+    pub fn replacement_on(&self, node: Node) -> Self {
+        let placement = Placement { node: Some(node), ..self.placement.clone() };
+        Self { placement, ..self.replacement() }
+    }
+
+    /// The same with another volume in the place of its own.
     #[must_use]
     pub fn on(&self, volume: &Volume) -> Self {
-        Self { volume: volume.path().into(), ..self.clone() }
+        let placement = Placement { pods: volume.pods(), ..self.placement.clone() };
+        Self { volume: volume.path().into(), placement, ..self.replacement() }
+    }
+
+    /// Which clocks the nodes have that its pods come to.
+    #[must_use]
+    pub fn boots(self, boots: Boots) -> Self {
+        let placement = Placement { boots, ..self.placement.clone() };
+        Self { placement, ..self.replacement() }
+    }
+
+    /// Every node that comes in the place of another has its name, as a machine has that a managed group makes anew.
+    #[must_use]
+    pub fn same_node_name(self) -> Self {
+        let placement = Placement { same_name: true, ..self.placement.clone() };
+        Self { placement, ..self.replacement() }
+    }
+
+    /// Mounts an empty directory of the pod's.
+    #[must_use]
+    pub fn empty_dir(self, path: &str) -> Self {
+        self.mounting(path, PodVolume::EmptyDir)
+    }
+
+    /// Mounts a ConfigMap with these files.
+    #[must_use]
+    pub fn config_map(self, path: &str, files: &[(&str, &str)]) -> Self {
+        self.mounting(path, PodVolume::ConfigMap(owned(files)))
+    }
+
+    /// Mounts a Secret with these files.
+    #[must_use]
+    pub fn secret(self, path: &str, files: &[(&str, &str)]) -> Self {
+        self.mounting(path, PodVolume::Secret(owned(files)))
+    }
+
+    fn mounting(self, path: &str, volume: PodVolume) -> Self {
+        let mut other = self.replacement();
+        other.volumes.push((path.to_owned(), volume));
+        other
     }
 
     /// Adds lines to the configuration.
     #[must_use]
-    pub fn config(mut self, yaml: &str) -> Self {
-        self.config += yaml;
-        self.config.push('\n');
-        self
+    pub fn config(self, yaml: &str) -> Self {
+        Self { config: format!("{}{yaml}\n", self.config), ..self.replacement() }
     }
 
     /// Replaces the configuration.
     #[must_use]
-    pub fn only_config(mut self, yaml: &str) -> Self {
-        yaml.clone_into(&mut self.config);
-        self
+    pub fn only_config(self, yaml: &str) -> Self {
+        Self { config: yaml.to_owned(), ..self.replacement() }
     }
 
     /// Changes the container.
     #[must_use]
-    pub fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
-        change(&mut self.spec);
-        self
+    pub fn with(self, change: impl FnOnce(&mut Spec)) -> Self {
+        let mut other = self.replacement();
+        change(&mut other.spec);
+        other
     }
 
     /// Uses another build of `crik`.
     #[must_use]
-    pub fn binary(mut self, path: &Path) -> Self {
-        self.binary = Some(path.into());
-        self
+    pub fn binary(self, path: &Path) -> Self {
+        Self { binary: Some(path.into()), ..self.replacement() }
     }
 
     /// Connects it to this machine.
     #[must_use]
-    pub fn network(mut self, network: &Network) -> Self {
-        self.spec.network = Some(network.path());
-        self
+    pub fn network(self, network: &Network) -> Self {
+        Self { network: Some(network.clone()), ..self.replacement() }
     }
 
     /// Names for addresses, in the form of hosts(5).
     #[must_use]
-    pub fn hosts(mut self, lines: &str) -> Self {
-        self.hosts += lines;
-        self
+    pub fn hosts(self, lines: &str) -> Self {
+        Self { hosts: format!("{}{lines}", self.hosts), ..self.replacement() }
     }
 
-    /// Starts a container.
+    /// Starts a container: in this pod if there is one that was not deleted, and otherwise in a new one.
     ///
     /// # Errors
     /// A tool is missing, or runc refuses.
     pub fn start(&self) -> Result<Running> {
         // The runtime's shim is a subreaper, so that a container's exit status comes to it; so are we.
         nix::sys::prctl::set_child_subreaper(true)?;
-        let id = format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let bundle = Bundle::new(&id)?;
+        let (pod, bundle) = (self.sandbox()?, Bundle::new()?);
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
-        fs::write(bundle.path("config.yaml"), &self.config)?;
-        let [hosts, termination_log] = self.kubelet_files(&bundle)?;
-        let mounts = [
-            (hosts, "/etc/hosts", "rw"),
-            (termination_log, "/dev/termination-log", "rw"),
-            (binary, "/usr/local/bin/crik", "ro"),
-            (bundle.path("config.yaml"), "/etc/crik/config.yaml", "ro"),
-            (workspace().join("tests/programs"), "/programs", "ro"),
-            (self.volume.clone(), MOUNT, "rw"),
-        ];
-        let spec = self.spec.to_oci(&bundle.path("root"), &mounts, &id);
+        let mut mounts = pod.mounts(&self.hosts)?;
+        mounts.push((binary, "/usr/local/bin/crik".to_owned(), "ro"));
+        mounts.push((self.volume.clone(), MOUNT.to_owned(), "rw"));
+        let boot_id = bundle.path("boot_id");
+        fs::write(&boot_id, format!("{}\n", pod.node.boot_id))?;
+        let spec = self.spec.to_oci(&bundle.path("root"), &boot_id, &mounts, &bundle.id, &pod);
         fs::write(bundle.path("config.json"), serde_json::to_vec(&spec)?)?;
-        Running::launch(bundle)
+        Running::launch(bundle, pod)
     }
 
-    /// The files that a kubelet mounts into every container from the pod's own directory, whose name has the pod's uid.
-    fn kubelet_files(&self, bundle: &Bundle) -> Result<[PathBuf; 2]> {
-        let pod = bundle.path("pods").join(&self.uid);
-        let files = [pod.join("etc-hosts"), pod.join("containers/app/termination-log")];
-        for file in &files {
-            fs::create_dir_all(file.parent().context("no parent")?)?;
-            fs::write(file, "")?;
+    fn sandbox(&self) -> Result<Arc<Sandbox>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pod) = current.as_ref().filter(|pod| !pod.is_deleted()) {
+            return Ok(Arc::clone(pod));
         }
-        fs::write(&files[0], &self.hosts)?;
-        Ok(files)
+        let config = PodVolume::ConfigMap(owned(&[("config.yaml", &self.config)]));
+        let volumes = [&[("/etc/crik".to_owned(), config)][..], &self.volumes].concat();
+        let pod = Sandbox::new(
+            &self.spec.name,
+            self.placement.next(&self.spec.name)?,
+            self.network.as_ref(),
+            &volumes,
+        )?;
+        Ok(Arc::clone(current.insert(Arc::new(pod))))
     }
 }
 
-/// Another one for each pod.
-fn uid() -> String {
-    format!("uid-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+/// Where every pod has the token of its service account.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    files.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
 }

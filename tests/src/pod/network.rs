@@ -1,21 +1,40 @@
-//! A network namespace for a pod that has to reach something on this machine.
+//! A network by which pods reach something on this machine.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
 use crate::command::run;
 
-/// A namespace with one link to this machine; removed at the end.
-pub struct Network {
-    name: String,
+/// An address of this machine that every pod on the network can reach, each by a link and in a subnet of its own; removed with
+/// the last pod.
+#[derive(Clone)]
+pub struct Network(Arc<Shared>);
+
+struct Shared {
     host: String,
     number: u32,
+    lost: Mutex<Vec<IpAddr>>,
+    /// Further addresses that this machine has for it.
+    far: Mutex<Vec<IpAddr>>,
 }
 
+/// Where addresses of this machine are that no link has.
+const LOOPBACK: &str = "lo";
+
+/// The range that is kept for carriers (RFC 6598), since pods do not use it.
+const FAR: &str = "100.64.0.0/10";
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// The first three numbers of a subnet of four addresses that nobody else has, and the fourth of its first one.
+fn subnet() -> (String, u32, u32) {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    (format!("10.{}.{}", 128 + process::id() % 100, number / 64 % 256), number % 64 * 4, number)
+}
 
 impl Network {
     /// Makes one.
@@ -23,61 +42,106 @@ impl Network {
     /// # Errors
     /// iproute2 is missing or refuses.
     pub fn new() -> Result<Self> {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Link names have at most 15 characters, and other runs of the suite may have namespaces of their own.
-        let name = format!("crik{:x}-{number:x}", process::id());
-        let subnet = format!("10.{}.{}", 128 + process::id() % 100, number / 64 % 256);
-        let base = number % 64 * 4;
-        let network = Self { host: format!("{subnet}.{}", base + 1), name, number };
-        network.link(&format!("{subnet}.{}", base + 2))?;
-        Ok(network)
+        let (subnet, base, number) = subnet();
+        let host = format!("{subnet}.{}", base + 1);
+        run("ip", &["address", "add", &format!("{host}/32"), "dev", LOOPBACK])?;
+        Ok(Self(Arc::new(Shared { host, number, lost: Mutex::default(), far: Mutex::default() })))
     }
 
-    fn link(&self, pod: &str) -> Result<()> {
-        let name = &self.name;
-        run("ip", &["netns", "add", name])?;
-        run("ip", &["link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name])?;
-        run("ip", &["address", "add", &format!("{}/30", self.host), "dev", name])?;
-        run("ip", &["link", "set", name, "up"])?;
-        run("ip", &["-n", name, "address", "add", &format!("{pod}/30"), "dev", "eth0"])?;
-        run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
-        run("ip", &["-n", name, "link", "set", "lo", "up"])?;
-        Ok(())
-    }
-
-    /// This machine's address as the pod sees it.
+    /// This machine's address as a pod sees it.
     pub fn host(&self) -> &str {
-        &self.host
+        &self.0.host
     }
 
-    /// A further address of this machine, as the pod sees it; the same for the same `n` below 64.
+    /// A further address of this machine, as a pod sees it; the same for the same `n` below 64.
     ///
     /// # Errors
     /// iproute2 refuses.
     pub fn address(&self, n: u8) -> Result<IpAddr> {
         let address = self.far_address(n);
-        run("ip", &["address", "add", &format!("{address}/32"), "dev", &self.name])?;
-        run("ip", &["-n", &self.name, "route", "add", &address.to_string(), "via", &self.host])?;
+        run("ip", &["address", "add", &format!("{address}/32"), "dev", LOOPBACK])?;
+        self.0.far.lock().unwrap_or_else(PoisonError::into_inner).push(address);
         Ok(address)
     }
 
-    /// An address of a machine that is gone, to which packets are sent and lost.
+    /// An address of a machine that is gone, to which packets are sent and lost; for pods that start later.
+    pub fn lost_address(&self, n: u8) -> IpAddr {
+        let address = self.far_address(n);
+        self.0.lost.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+        address
+    }
+
+    fn far_address(&self, n: u8) -> IpAddr {
+        let [process, number] = [process::id() % 64, self.0.number % 1024].map(|part| part.to_be_bytes());
+        Ipv4Addr::new(100, 64 + process[3], number[3], number[2] * 64 + n % 64).into()
+    }
+
+    /// Links a pod to it.
     ///
     /// # Errors
     /// iproute2 refuses.
-    pub fn lost_address(&self, n: u8) -> Result<IpAddr> {
-        let (address, name) = (self.far_address(n), &self.name);
-        // The hardware address is nobody's, so that nobody takes what is sent there.
-        let nobody = ["lladdr", "02:00:00:00:00:00", "dev", "eth0", "nud", "permanent"];
-        run("ip", &["-n", name, "route", "add", &address.to_string(), "dev", "eth0"])?;
-        run("ip", &[&["-n", name, "neigh", "add", &address.to_string()], &nobody[..]].concat())?;
-        Ok(address)
+    pub(super) fn link(&self) -> Result<Link> {
+        let (subnet, base, number) = subnet();
+        // Link names have at most 15 characters, and other runs of the suite may have namespaces of their own.
+        let name = format!("crik{:x}-{number:x}", process::id());
+        let link = Link { name, address: format!("{subnet}.{}", base + 2), network: self.clone() };
+        link.make(&format!("{subnet}.{}", base + 1))?;
+        Ok(link)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let far = self.far.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let addresses = far.iter().map(IpAddr::to_string).chain([self.host.clone()]);
+        for address in addresses {
+            let _ = run("ip", &["address", "delete", &format!("{address}/32"), "dev", LOOPBACK]);
+        }
+    }
+}
+
+/// A pod's network namespace with its link to this machine; removed when this is dropped.
+pub struct Link {
+    name: String,
+    address: String,
+    network: Network,
+}
+
+impl Link {
+    fn make(&self, near: &str) -> Result<()> {
+        let (name, host) = (&self.name, self.network.host());
+        run("ip", &["netns", "add", name])?;
+        run("ip", &["link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name])?;
+        run("ip", &["address", "add", &format!("{near}/30"), "dev", name])?;
+        run("ip", &["link", "set", name, "up"])?;
+        run("ip", &["-n", name, "address", "add", &format!("{}/30", self.address), "dev", "eth0"])?;
+        run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
+        run("ip", &["-n", name, "link", "set", "lo", "up"])?;
+        // No way to anywhere else, so that nothing that is asked there is waited for.
+        for there in [host, FAR] {
+            run("ip", &["-n", name, "route", "add", there, "via", near])?;
+        }
+        self.network
+            .0
+            .lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .try_for_each(|lost| self.lose(lost))
     }
 
-    /// Of the range that is kept for carriers (RFC 6598), since pods do not use it.
-    fn far_address(&self, n: u8) -> IpAddr {
-        let [process, number] = [process::id() % 64, self.number % 1024].map(|part| part.to_be_bytes());
-        Ipv4Addr::new(100, 64 + process[3], number[3], number[2] * 64 + n % 64).into()
+    /// The hardware address is nobody's, so that nobody takes what is sent there.
+    fn lose(&self, lost: &IpAddr) -> Result<()> {
+        let (name, lost) = (&self.name, lost.to_string());
+        let nobody = ["lladdr", "02:00:00:00:00:00", "dev", "eth0", "nud", "permanent"];
+        run("ip", &["-n", name, "route", "add", &lost, "dev", "eth0"])?;
+        run("ip", &[&["-n", name, "neigh", "add", &lost], &nobody[..]].concat())?;
+        Ok(())
+    }
+
+    /// The pod's address.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The namespace's file.
@@ -86,7 +150,7 @@ impl Network {
     }
 }
 
-impl Drop for Network {
+impl Drop for Link {
     fn drop(&mut self) {
         let _ = run("ip", &["link", "delete", &self.name]);
         let _ = run("ip", &["netns", "delete", &self.name]);

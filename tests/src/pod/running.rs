@@ -1,7 +1,8 @@
 //! A container that runs: its signals, its processes, what it says and how it ends.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,7 +11,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
+use super::node::Node;
+use super::sandbox::Sandbox;
 use crate::output::Output;
+use crate::tools::runc;
 use crate::wait::wait_for;
 
 /// A container that was started. Whatever is left of it is ended and removed when this is dropped.
@@ -24,6 +28,8 @@ pub struct Running {
     /// When runc was called.
     pub started: Instant,
     bundle: Bundle,
+    /// Outlives all that is in it.
+    pod: Arc<Sandbox>,
 }
 
 /// A process of a container, as it looks from inside.
@@ -40,13 +46,12 @@ pub struct Process {
 }
 
 impl Running {
-    pub(super) fn launch(bundle: Bundle) -> Result<Self> {
+    pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>) -> Result<Self> {
         let (stdout, to_stdout) = Output::new()?;
         let (stderr, to_stderr) = Output::new()?;
         let errors = bundle.path("runc.log");
         let started = Instant::now();
-        let status = Command::new("runc")
-            .arg("--log")
+        let status = runc(&["--log"])?
             .arg(&errors)
             .args(["run", "--detach", "--pid-file"])
             .arg(bundle.path("pid"))
@@ -57,18 +62,32 @@ impl Running {
             .stdout(to_stdout)
             .stderr(to_stderr)
             .status()
-            .context("runc is missing; apt-get install runc")?;
+            .context("runc")?;
         ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
         let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
-        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle })
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle, pod })
     }
 
-    /// Sends a signal to the container's first process, as a runtime does.
+    /// The node that it runs on.
+    pub fn node(&self) -> &Node {
+        &self.pod.node
+    }
+
+    /// "job-0-1f3c2 on node-b": how the agents of other pods call it.
+    pub fn place(&self) -> String {
+        format!("{} on {}", self.pod.host_name, self.pod.node.name)
+    }
+
+    /// Sends a signal to the container's first process, as a runtime does. With a SIGTERM the pod is deleted: what is started
+    /// in its place is another one.
     ///
     /// # Errors
     /// It has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         ensure!(self.status.is_none(), "the container has ended");
+        if signal == Signal::SIGTERM {
+            self.pod.delete();
+        }
         Ok(kill(self.init, signal)?)
     }
 
@@ -89,7 +108,7 @@ impl Running {
     /// # Errors
     /// runc refuses.
     pub fn exec(&self, command: &[&str]) -> Result<(Option<i32>, String, String)> {
-        let output = Command::new("runc").args(["exec", &self.bundle.id]).args(command).output()?;
+        let output = runc(&["exec", &self.bundle.id])?.args(command).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
     }

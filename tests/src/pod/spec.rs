@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::sandbox::Sandbox;
+
 /// A container's variable parts.
 #[derive(Clone)]
 pub struct Spec {
-    /// The pod's name, which is its host name.
+    /// The pod's name.
     pub name: String,
     args: Vec<String>,
     env: Vec<String>,
     /// Its capabilities.
     pub capabilities: Vec<String>,
-    /// Its network namespace; one of its own without a link if there is none.
-    pub network: Option<String>,
     /// True for a read-only root file system.
     pub read_only: bool,
     /// A seccomp profile, in the specification's form.
@@ -47,15 +47,14 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
 const ADDED_CAPABILITIES: [&str; 2] = ["CAP_CHECKPOINT_RESTORE", "CAP_SYS_PTRACE"];
 
 impl Spec {
-    /// A pod of this name on this node, with the default capabilities and the two.
-    pub fn new(name: &str, node: &str) -> Self {
+    /// A pod of this name, with the default capabilities and the two.
+    pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             args: Vec::new(),
             env: vec![
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
                 format!("POD_NAME={name}"),
-                format!("KUBERNETES_NODE_NAME={node}"),
                 "PYTHONDONTWRITEBYTECODE=1".to_owned(),
             ],
             capabilities: DEFAULT_CAPABILITIES
@@ -63,7 +62,6 @@ impl Spec {
                 .chain(&ADDED_CAPABILITIES)
                 .map(|&name| name.to_owned())
                 .collect(),
-            network: None,
             read_only: false,
             seccomp: None,
             mounts: Vec::new(),
@@ -83,27 +81,31 @@ impl Spec {
         self.env.push(prefix + value);
     }
 
-    /// The whole specification.
-    pub fn to_oci(&self, root: &Path, binds: &[(PathBuf, &str, &str)], id: &str) -> Value {
+    /// The whole specification of a container of this pod, whose root file system and boot id are here.
+    pub fn to_oci(&self, root: &Path, boot_id: &Path, mounts: &[Mount], id: &str, pod: &Sandbox) -> Value {
         let caps = &self.capabilities;
-        let mut mounts = base_mounts();
-        mounts.extend(binds.iter().map(|(from, to, mode)| bind(from, to, mode)));
-        mounts.extend(self.mounts.iter().cloned());
+        let mut all = base_mounts();
+        all.extend(mounts.iter().map(|(from, to, mode)| bind(from, to, mode)));
+        all.extend(self.mounts.iter().cloned());
+        let offset = json!({"secs": pod.node.ahead.as_secs(), "nanosecs": 0});
         json!({
-            "ociVersion": "1.0.2",
-            "hostname": self.name,
+            "ociVersion": "1.2.0",
+            "hostname": pod.host_name,
             "root": {"path": root, "readonly": self.read_only},
             "process": {
                 "args": self.args,
-                "env": self.env,
+                "env": self.environment(pod),
                 "cwd": "/",
                 "user": {"uid": 0, "gid": 0},
                 "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+                "oomScoreAdj": pod.node.oom_score_adj,
             },
-            "mounts": mounts,
+            "mounts": all,
+            "hooks": {"createContainer": [hook(root, boot_id, pod)]},
             "linux": {
                 "cgroupsPath": format!("/{id}"),
-                "namespaces": self.namespaces(),
+                "namespaces": namespaces(pod),
+                "timeOffsets": {"monotonic": offset, "boottime": offset},
                 "seccomp": self.seccomp,
                 "resources": {"memory": {"limit": self.memory_limit}},
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
@@ -112,15 +114,41 @@ impl Spec {
         })
     }
 
-    fn namespaces(&self) -> Vec<Value> {
-        let mut all: Vec<Value> =
-            ["pid", "mount", "ipc", "uts"].iter().map(|kind| json!({"type": kind})).collect();
-        all.push(match &self.network {
-            Some(path) => json!({"type": "network", "path": path}),
-            None => json!({"type": "network"}),
-        });
-        all
+    /// What the test sets, and of what the kubelet sets the rest.
+    fn environment(&self, pod: &Sandbox) -> Vec<String> {
+        let is_set = |name: &str| self.env.iter().any(|one| one.starts_with(&format!("{name}=")));
+        let given = pod.environment().into_iter().filter(|(name, _)| !is_set(name));
+        self.env.iter().cloned().chain(given.map(|(name, value)| format!("{name}={value}"))).collect()
     }
+}
+
+/// From where, to where, and how.
+pub type Mount = (PathBuf, String, &'static str);
+
+fn namespaces(pod: &Sandbox) -> Vec<Value> {
+    let mut all: Vec<Value> =
+        ["pid", "mount", "ipc", "uts", "time"].iter().map(|kind| json!({"type": kind})).collect();
+    all.push(match &pod.link {
+        Some(link) => json!({"type": "network", "path": link.path()}),
+        None => json!({"type": "network"}),
+    });
+    all
+}
+
+/// What the runtime's own mounts cannot do is done in the container's namespaces before it has its root: another boot id, and
+/// an address for a pod that has no link to this machine.
+fn hook(root: &Path, boot_id: &Path, pod: &Sandbox) -> Value {
+    const SCRIPT: &str = "set -e
+        mount --bind \"$1\" \"$2/proc/sys/kernel/random/boot_id\"
+        [ -n \"$3\" ] || exit 0
+        printf '%s\n' 'link set lo up' 'link add eth0 type veth peer name node' 'link set node up' \
+            \"address add $3/24 dev eth0\" 'link set eth0 up' | ip -batch -";
+    let address = if pod.link.is_some() { "" } else { &pod.address };
+    json!({
+        "path": "/bin/sh",
+        "args": ["sh", "-c", SCRIPT, "hook", boot_id, root, address],
+        "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+    })
 }
 
 /// A bind mount.
@@ -134,7 +162,6 @@ fn base_mounts() -> Vec<Value> {
         mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount("devpts", "/dev/pts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
-        mount("tmpfs", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         mount("mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
         mount("sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
         mount("cgroup", "/sys/fs/cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]),

@@ -1,7 +1,9 @@
 //! The shared volume: a directory that pods on every "node" see.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -9,8 +11,27 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::command::run;
 use crate::faulty::Faulty;
 
+/// How many pods of each name there were on a volume.
+#[derive(Clone, Default)]
+pub(super) struct PodCount(Arc<Mutex<BTreeMap<String, u32>>>);
+
+impl PodCount {
+    /// How many there were before this one.
+    pub(super) fn next(&self, name: &str) -> u32 {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(name.to_owned()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone())))
+    }
+}
+
 /// A volume that is removed at the end.
 pub struct Volume {
+    pods: PodCount,
     /// Unmounted before its directory is removed.
     _mount: Option<Mounted>,
     dir: tempfile::TempDir,
@@ -52,7 +73,7 @@ impl Volume {
     /// It cannot be made.
     pub fn new() -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("crik-volume-").tempdir_in("/var/tmp")?;
-        Ok(Self { _mount: None, dir })
+        Ok(Self { pods: PodCount::default(), _mount: None, dir })
     }
 
     /// An empty one that has only so many megabytes.
@@ -72,7 +93,8 @@ impl Volume {
     /// # Errors
     /// It cannot be made.
     pub fn faulty_copy(&self) -> Result<FaultyVolume> {
-        let (backing, volume) = (self.copy()?, Self::new()?);
+        let backing = self.copy()?;
+        let volume = Self { pods: backing.pods(), ..Self::new()? };
         let faulty = Faulty::mount(backing.path(), volume.path())?;
         Ok(FaultyVolume { faulty, volume, backing })
     }
@@ -82,10 +104,15 @@ impl Volume {
     /// # Errors
     /// It cannot be copied.
     pub fn copy(&self) -> Result<Self> {
-        let copy = Self::new()?;
+        let copy = Self { pods: self.pods.copy(), ..Self::new()? };
         let from = self.path().join(".");
         run("cp", &["--archive", &from.to_string_lossy(), &copy.path().to_string_lossy()])?;
         Ok(copy)
+    }
+
+    /// Counts the pods on it, so that each comes to another node.
+    pub(super) fn pods(&self) -> PodCount {
+        self.pods.clone()
     }
 
     /// Its directory on this machine.

@@ -13,7 +13,7 @@ use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::Key;
-use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// The version of the manifest that this release writes, and the newest that it reads.
@@ -48,6 +48,12 @@ pub struct Manifest {
     pub stdio: StdioMap,
     /// The control group files that the tree has open, and the agent's control groups at that time.
     pub cgroups: Cgroups,
+    /// The pod's addresses at the checkpoint, without those of the loopback interface; earlier releases did not tell.
+    #[serde(default)]
+    pub addresses: Vec<PodAddress>,
+    /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
+    #[serde(default)]
+    pub kubelet_files: Vec<KubeletFile>,
     /// The paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
     /// CLOCK_MONOTONIC at the dump, in seconds.

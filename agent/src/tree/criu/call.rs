@@ -118,6 +118,10 @@ fn options(more: &[&str]) -> String {
         "network-lock skip".to_owned(),
         // The peers of a connection are gone by the time the pod is back.
         "tcp-close".to_owned(),
+        // Neither does one that nobody has accepted yet: its client connects again as all others do.
+        "skip-in-flight".to_owned(),
+        // A kubelet or a volume's driver gives files other modes (fsGroup, defaultMode); size and build-ID are compared.
+        "skip-file-rwx-check".to_owned(),
         format!("ghost-limit {}", limits::GHOST_LIMIT),
         format!("log-file /proc/self/fd/{LOG_FD}"),
     ];

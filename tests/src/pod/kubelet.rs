@@ -1,0 +1,91 @@
+//! What a kubelet makes for a pod in the pod's own directory on the node, and mounts into its containers.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::command::run;
+
+/// A volume of a pod.
+#[derive(Debug, Clone)]
+pub enum PodVolume {
+    /// A directory that is empty at first and lives as long as the pod.
+    EmptyDir,
+    /// Files by name, which are the same for every pod.
+    ConfigMap(Vec<(String, String)>),
+    /// The same in memory.
+    Secret(Vec<(String, String)>),
+}
+
+impl PodVolume {
+    /// Makes it for a pod, in the pod's directory.
+    ///
+    /// # Errors
+    /// It cannot be written or mounted.
+    pub fn make(&self, pod: &Path, name: &str) -> Result<Made> {
+        let kind = match self {
+            Self::EmptyDir => "empty-dir",
+            Self::ConfigMap(_) => "configmap",
+            Self::Secret(_) => "secret",
+        };
+        let dir = pod.join(format!("volumes/kubernetes.io~{kind}/{name}"));
+        fs::create_dir_all(&dir)?;
+        match self {
+            Self::EmptyDir => Ok(Made { dir, in_memory: false }),
+            Self::ConfigMap(files) => write_dated(&dir, files).map(|()| Made { dir, in_memory: false }),
+            Self::Secret(files) => {
+                let made = Made::in_memory(dir, "mode=0755")?;
+                write_dated(&made.dir, files).map(|()| made)
+            }
+        }
+    }
+
+    /// How containers get it.
+    pub fn mode(&self) -> &'static str {
+        if let Self::EmptyDir = self { "rw" } else { "ro" }
+    }
+}
+
+/// A directory on the node, unmounted when this is dropped if it is in memory.
+pub struct Made {
+    /// Where.
+    pub dir: PathBuf,
+    in_memory: bool,
+}
+
+impl Made {
+    /// A memory file system in a directory that is made for it.
+    ///
+    /// # Errors
+    /// It cannot be mounted.
+    pub fn in_memory(dir: PathBuf, options: &str) -> Result<Self> {
+        fs::create_dir_all(&dir)?;
+        mount(Some("tmpfs"), &dir, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(options))?;
+        Ok(Self { dir, in_memory: true })
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.in_memory {
+            let _ = umount2(&self.dir, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+/// As the kubelet's atomic writer lays files out (pkg/volume/util/atomic_writer.go): in a directory that has the time in its
+/// name, to which `..data` leads, to which the names lead. No two pods have the same.
+fn write_dated(dir: &Path, files: &[(String, String)]) -> Result<()> {
+    let dated = run("date", &["--utc", "+..%Y_%m_%d_%H_%M_%S.%N"])?;
+    let dated = dated.trim();
+    fs::create_dir(dir.join(dated))?;
+    symlink(dated, dir.join("..data"))?;
+    for (name, text) in files {
+        fs::write(dir.join(dated).join(name), text)?;
+        symlink(Path::new("..data").join(name), dir.join(name))?;
+    }
+    Ok(())
+}
