@@ -49,6 +49,9 @@ pub const RESTORE_LOG: &str = "restore.log";
 /// databases keep in their temporary files.
 pub const GHOST_LIMIT: &str = "256M";
 
+/// The same for those that NFS keeps under a name of its own, which are copied.
+pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [

@@ -8,6 +8,7 @@ pub mod datagram_peers;
 pub mod files;
 pub mod install_init;
 pub mod kubelet_files;
+pub mod open_files;
 pub mod orphans;
 pub mod program_files;
 pub mod reserved_pids;

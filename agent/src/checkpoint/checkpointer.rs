@@ -290,6 +290,8 @@ impl Checkpointer {
             extra: None,
             image_dir: self.workload.config.image_dir.clone(),
             went_on: purpose != Purpose::Stop,
+            volume_files: staged.volume_files,
+            unnamed_files: staged.unnamed_files,
         })
     }
 

@@ -18,9 +18,11 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
+use crate::carry::open_files::{self, LostNames};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
+use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
@@ -133,6 +135,10 @@ pub struct Staged {
     pub kubelet_files: Vec<KubeletFile>,
     /// The additional paths that were copied.
     pub extra_paths: Vec<PathBuf>,
+    /// The files of volumes that it had open.
+    pub volume_files: Vec<VolumeFile>,
+    /// Those of its open files that have lost their name.
+    pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -179,6 +185,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 #[derive(Default)]
 struct Frozen {
     since: Option<Instant>,
+    /// The names of open files that have lost theirs.
+    names: LostNames,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -190,10 +198,12 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
+                frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.staged = Some(stage(&request, &staging));
+                let names = std::mem::take(&mut frozen.names);
+                frozen.staged = Some(stage(&request, &staging, &names));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -202,7 +212,7 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, staging: &Path) -> Result<Staged, FreezeError> {
+fn stage(request: &FreezeRequest, staging: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
@@ -213,6 +223,9 @@ fn stage(request: &FreezeRequest, staging: &Path) -> Result<Staged, FreezeError>
         kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
         extra_paths: files::save(&request.additional_paths, &staging.join(layout::FILES))?,
+        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        unnamed_files: open_files::keep(names, staging)
+            .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
 }

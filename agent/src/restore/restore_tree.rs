@@ -11,6 +11,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::{self, CopyError};
+use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -28,6 +29,9 @@ pub enum RestoreError {
     /// The page of the library that keeps the clocks going cannot be set.
     #[error(transparent)]
     Page(#[from] RebaseError),
+    /// The files of volumes that it had open are others now.
+    #[error(transparent)]
+    OpenFile(#[from] OpenFileError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -39,13 +43,15 @@ impl HasOutlook for RestoreError {
             Self::Copy(error) => error.outlook(),
             Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
             Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
+            Self::OpenFile(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
     }
 }
 
-/// Restores the tree from the generation in `path`, with `images` as its images; its root becomes a child of ours. Before anything of it runs,
-/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+/// Restores the tree from the generation in `path`, with `images` as its images; its root becomes a child of ours. Before
+/// anything of it runs, `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and
+/// `cut` what was written to files of volumes since. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
@@ -54,22 +60,29 @@ pub fn restore(
     images: &Path,
     manifest: &Manifest,
     work: &Path,
+    cut: &open_files::Place,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
     files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
     reach(Point::FilesPutBack);
+    let placed = open_files::place(&manifest.unnamed_files, path)?;
+    let cuts = open_files::cut(&manifest.volume_files, cut)?;
+    reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace };
-    Ok(criu::restore(&what, hook(manifest, clocks, go))?)
+    criu::restore(&what, hook(manifest, clocks, placed, go))?;
+    cuts.stay();
+    Ok(())
 }
 
 fn hook(
     manifest: &Manifest,
     clocks: GoingOn,
+    mut placed: Placed,
     mut go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
@@ -84,6 +97,7 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             go()?;
+            placed.take_away();
             reserved_pids::pass_reserved()
         }
     })

@@ -11,6 +11,7 @@ use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::open_files::Place;
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError};
@@ -18,6 +19,7 @@ use crate::restore::restored_json;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::{self, VerifyError};
 use crate::store::image_dir::ImageDirError;
+use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
@@ -96,7 +98,8 @@ pub fn bring_back(
     }
     let refused = Arc::default();
     let go = go(workload, manifest, &verification, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, go) else {
+    let cut = cut_place(hold, manifest)?;
+    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
@@ -120,6 +123,17 @@ fn verify(path: &Path, manifest: &Manifest, workload: &Workload) -> Result<Paral
         None if hashes => ParallelVerify::begin(path, manifest),
         None => ParallelVerify::good(),
     })
+}
+
+/// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
+/// resumed before; of an attempt whose outcome nobody has told, that may be.
+fn cut_place(hold: &Hold, manifest: &Manifest) -> Result<Place, ImageDirError> {
+    let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
+    let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
+    let may_have_run =
+        |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
+    let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
+    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.

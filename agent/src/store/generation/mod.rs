@@ -6,6 +6,7 @@ pub(crate) mod contents;
 pub mod digest;
 pub(crate) mod identity;
 pub mod manifest;
+pub mod open_files;
 pub(crate) mod program_digests;
 pub mod signature;
 pub(crate) mod tree_facts;
