@@ -14,7 +14,7 @@
 //!     inside a pillar: node > controller, generation > image_dir, criu > process
 
 pub mod base;
-pub(crate) mod carry;
+pub mod carry;
 pub(crate) mod checkpoint;
 pub mod cli;
 pub(crate) mod cluster;

@@ -10,7 +10,8 @@ use crik_tests::volume::Volume;
 /// A program of `programs/carried.py`, over three containers on as many nodes.
 fn goes_on(program: &str) -> Result<String> {
     let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/carried.py", program]).empty_dir("/scratch");
+    let pod =
+        Pod::new(&volume, "node-a", &["python3", "/programs/carried.py", program]).empty_dir("/scratch");
     let outputs: Vec<String> = (0..3).map(|_| checkpointed(&pod)).collect::<Result<_>>()?;
     Ok(format!("{} steps", chain::verify(&outputs)?))
 }

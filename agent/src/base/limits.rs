@@ -73,6 +73,9 @@ pub const HOST_IPC: &str = "ipc:[4026531839]";
 /// What the kubelet has in the path of every emptyDir (pkg/volume/emptydir).
 pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
 
+/// The same for those that NFS keeps under a name of its own, which are copied.
+pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
@@ -166,6 +169,9 @@ pub const GIVE_UP_SHARE: u32 = 10;
 /// How long the agent may stay after its application to finish on the volume what a stop began.
 pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a program may take to begin after its init, before it is looked at all the same.
+pub const START_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long to wait for it between one look and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -211,6 +217,9 @@ pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
+
+/// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
+pub const PEER_POLL: Duration = Duration::from_millis(100);
 
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;

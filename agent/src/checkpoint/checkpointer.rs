@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow, ensure};
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -22,6 +21,7 @@ use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
 use crate::checkpoint::{forecast, volume_speed};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::commit::{self, CommitError};
 use crate::store::generation::digest;
 use crate::store::generation::identity::Identity;
@@ -234,6 +234,7 @@ impl Checkpointer {
         Ok(freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
+            library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying: Arc::new(self.carrying()?),
@@ -242,10 +243,12 @@ impl Checkpointer {
         })
     }
 
-    /// What goes along of the container's files, the init among it: it is part of the tree, and the next pod's crik may carry
-    /// another one.
+    /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
+    /// crik may carry others.
     fn carrying(&self) -> Result<Carrying, CarryError> {
-        Carrying::new(&self.workload.config, &self.running.init)
+        let library = self.running.library.iter().flat_map(Installed::paths);
+        let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
+        Carrying::new(&self.workload.config, &own)
     }
 
     async fn commit(
@@ -269,6 +272,7 @@ impl Checkpointer {
 
     fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
         let pod = &self.workload.pod;
+        let clocks = ClockFacts { ran_ms: whole_ms(self.running.life.so_far()), ..staged.clocks };
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
@@ -279,13 +283,18 @@ impl Checkpointer {
             tree: staged.tree,
             stdio: staged.stdio,
             cgroups: staged.cgroups,
+            addresses: staged.addresses,
+            kubelet_files: staged.kubelet_files,
             extra_paths: Vec::new(),
-            monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
+            monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
+            clocks: Some(clocks),
             durations_ms: staged.durations_ms,
             files: digest::Files::new(),
             extra: None,
             image_dir: self.workload.config.image_dir.clone(),
             went_on: purpose != Purpose::Stop,
+            volume_files: staged.volume_files,
+            unnamed_files: staged.unnamed_files,
         })
     }
 
@@ -351,6 +360,7 @@ mod tests {
     use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
     use crate::store::image_dir::pod::Pod;
+    use crate::workload::Life;
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_deadline() {
@@ -363,7 +373,8 @@ mod tests {
         let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());
         let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
-        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs };
+        let (library, life) = (None, Life::after(Duration::ZERO));
+        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs, library, life };
         let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
         assert!(late.is_err() && !ran.exists());

@@ -18,9 +18,12 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
-use crate::carry::{cgroup_files, orphans, streams};
+use crate::carry::open_files::{self, LostNames};
+use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
-use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
+use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
@@ -33,6 +36,8 @@ pub struct FreezeRequest {
     pub root: i32,
     /// The program of the root.
     pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump, if the application does not need them any more.
@@ -69,6 +74,9 @@ pub enum FreezeError {
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
+    /// Nobody could set them again.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
     /// It says that it did, without having paused for us.
     #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
     NoPause,
@@ -119,8 +127,18 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
+    /// Its clocks.
+    pub clocks: ClockFacts,
+    /// The pod's addresses.
+    pub addresses: Vec<PodAddress>,
+    /// The files of ConfigMaps and their like that it has open.
+    pub kubelet_files: Vec<KubeletFile>,
     /// The files that went along.
     pub carried: Summary,
+    /// The files of volumes that it had open.
+    pub volume_files: Vec<VolumeFile>,
+    /// Those of its open files that have lost their name.
+    pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -143,7 +161,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, output, &frozen));
+    let staged = (staging.to_owned(), output);
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staged, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -168,23 +187,29 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 struct Frozen {
     since: Option<Instant>,
     files: Option<BesideDump>,
+    /// The names of open files that have lost theirs.
+    names: LostNames,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, output: Output, frozen: &Arc<Mutex<Frozen>>) -> Hook {
-    let (request, frozen, mut output) = (request.clone(), Arc::clone(frozen), Some(output));
+fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen, (staging, output)) = (request.clone(), Arc::clone(frozen), to);
+    let mut output = Some(output);
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
-                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output);
+                frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
+                let leave = frozen.names.paths();
+                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
                 frozen.files = output.take().map(begin);
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.staged = Some(stage(&request, frozen.files.take()));
+                let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
+                frozen.staged = Some(stage(&request, &staging, &names, files));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -193,15 +218,39 @@ fn hook(request: &FreezeRequest, output: Output, frozen: &Arc<Mutex<Frozen>>) ->
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, files: Option<BesideDump>) -> Result<Staged, FreezeError> {
+fn stage(
+    request: &FreezeRequest,
+    staging: &Path,
+    names: &LostNames,
+    files: Option<BesideDump>,
+) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
+        clocks: facts_of_clocks(&tree, request)?,
+        addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
+        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
+            .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
         carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
+        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
+            .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
+}
+
+fn facts_of_clocks(tree: &Tree, request: &FreezeRequest) -> Result<ClockFacts, FreezeError> {
+    clocks::facts::of(tree, request.root, request.library.as_ref()).map_err(FreezeError::Clocks)
+}
+
+/// Without it a restore may fail, and without a checkpoint there would be none.
+fn unknown<T: Default, E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> T {
+    move |error| {
+        tracing::warn!("{what} not in this checkpoint: {error}");
+        T::default()
+    }
 }
 
 /// A process that a restore put outside the tree is ours; a dump would leave it behind.

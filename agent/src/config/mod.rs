@@ -25,7 +25,10 @@ pub use node_states::notice_states;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
-pub use words::{ActOn, ExitCode, Hook, Hooks, OnClaimed, OnFailure, OnRestoreFailure, OnUnknown};
+pub use words::{
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
+    OnUnknown,
+};
 
 /// What `crik run` is told by its file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -73,6 +76,10 @@ pub struct Config {
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
     pub on_restore_failure: OnRestoreFailure,
+    /// What to do with a generation of which processes would stand still here.
+    pub on_clock_back: OnClockBack,
+    /// What becomes of a file that the program had open to read and that was changed since.
+    pub changed_files: ChangedFiles,
     /// How long a restore may take.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
@@ -122,6 +129,8 @@ impl Default for Config {
             signing_key_file: None,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
+            on_clock_back: OnClockBack::Auto,
+            changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
             on_claimed: OnClaimed::Wait,
@@ -192,8 +201,8 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail,
-              restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
@@ -208,6 +217,8 @@ mod tests {
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
+        assert_eq!(config.on_clock_back, OnClockBack::Refuse);
+        assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -272,6 +283,8 @@ mod tests {
             ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),
             ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
+            ("onClockBack: wait", "unknown variant `wait`"),
+            ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),

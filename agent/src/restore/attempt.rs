@@ -1,9 +1,8 @@
 //! One attempt to resume a generation: verify, note, bring back, record.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
 
@@ -13,6 +12,7 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::program_files::Programs;
+use crate::restore::clock_back;
 use crate::restore::failure::Failure;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
@@ -24,7 +24,7 @@ use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Life, RunningTree, Workload};
 
 /// Verifies, notes the attempt, and restores. However often the volume makes a step begin again, it is one attempt: a server
 /// that fails over for some seconds must not use up `maxRestores`.
@@ -40,6 +40,8 @@ pub async fn resume(
     let began = Instant::now();
     let mut steps = BoundedSteps::of_a_restore(signals, workload.config.volume_timeout);
     let manifest = check(workload, &mut steps, hold, generation).await?;
+    clock_back::check(&manifest, workload.config.on_clock_back)
+        .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let attempt = begin(workload, &mut steps, hold, generation).await?;
     let outcome = steps.retry(async || bring_back(workload, signals, hold, &manifest).await).await;
@@ -57,6 +59,8 @@ pub async fn resume(
         stayed,
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
+        life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
+        library: manifest.clocks.and_then(|clocks| clocks.library),
     })
 }
 
@@ -173,22 +177,7 @@ fn strays(root: i32) -> Vec<i32> {
     strays
 }
 
-/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
-/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
-fn clock_went_back(then: u64, now: u64) -> Option<u64> {
-    then.checked_sub(now).filter(|seconds| *seconds > 0)
-}
-
 fn tell_restored(manifest: &Manifest, began: Instant) {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
-    if let Some(seconds) =
-        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
-    {
-        tracing::warn!(
-            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
-             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
-        );
-    }
     let (generation, size) = (manifest.generation, manifest.total_bytes());
     tracing::info!(
         step = "restore",
@@ -198,16 +187,4 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
         ms = whole_ms(began.elapsed()),
         "restored generation {generation}; the application goes on"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock_went_back;
-
-    #[test]
-    fn only_a_clock_that_went_back_is_told() {
-        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
-        assert_eq!(clock_went_back(600, 86_400), None);
-        assert_eq!(clock_went_back(600, 600), None);
-    }
 }

@@ -11,12 +11,15 @@ use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::open_files::Place;
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
-use crate::restore::restore_tree::{self, RestoreError};
+use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
+use crate::restore::restore_tree::{self, RestoreError, Source};
 use crate::restore::restored_json;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::{self, VerifyError};
 use crate::store::image_dir::ImageDirError;
+use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
@@ -32,6 +35,9 @@ pub enum NotBroughtBack {
     /// It is not what was committed.
     #[error(transparent)]
     Altered(Arc<VerifyError>),
+    /// The images cannot be made to fit this pod.
+    #[error(transparent)]
+    Images(#[from] PrivateImagesError),
     /// CRIU refused, or a file cannot be put back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -64,6 +70,7 @@ impl HasOutlook for NotBroughtBack {
         match self {
             Self::Volume(error) => error.outlook(),
             Self::Altered(error) => error.outlook(),
+            Self::Images(error) => error.outlook(),
             Self::Restore(error) => error.outlook(),
             Self::Hook(_) | Self::TooLong(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
         }
@@ -84,12 +91,16 @@ pub fn bring_back(
     let staging = Staging::new(hold, Purpose::Restore);
     let work = staging.make()?;
     let verification = Arc::new(verify(&path, manifest, workload)?);
-    if point_of_no_return.is_closed() {
+    let given_up = || point_of_no_return.is_closed();
+    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
+    if given_up() {
         return Err(NotBroughtBack::GivenUp);
     }
     let refused = Arc::default();
     let go = go(workload, manifest, &verification, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, manifest, &workload.config, work, go) else {
+    let cut = cut_place(hold, manifest)?;
+    let from = Source { path: &path, images: images.path() };
+    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
@@ -113,6 +124,17 @@ fn verify(path: &Path, manifest: &Manifest, workload: &Workload) -> Result<Paral
         None if hashes => ParallelVerify::begin(path, manifest),
         None => ParallelVerify::good(),
     })
+}
+
+/// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
+/// resumed before; of an attempt whose outcome nobody has told, that may be.
+fn cut_place(hold: &Hold, manifest: &Manifest) -> Result<Place, ImageDirError> {
+    let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
+    let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
+    let may_have_run =
+        |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
+    let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
+    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.

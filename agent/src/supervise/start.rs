@@ -1,7 +1,7 @@
 //! The start: acquire → resume, the newest generation first → or a fresh start.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -16,9 +16,10 @@ use crate::restore::restored_json;
 use crate::restore::resume::{self, Unresumed};
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::acquire::{AcquireError, acquire};
+use crate::supervise::clocks;
 use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Life, RunningTree, Workload};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -124,8 +125,10 @@ fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Res
     restored_json::forget();
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
-    let root = spawn::spawn(&init, &workload.command)?;
+    let library = clocks::library(&workload.config);
+    let root = spawn::spawn(&init, &workload.command, library.as_ref())?;
     let programs = noted.hash();
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(RunningTree { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
+    let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
+    Ok(RunningTree { root, init, strays, resumed: None, stayed: passed_over, hold, programs, library, life })
 }

@@ -1,7 +1,8 @@
 //! Takes the container's files along beside CRIU, in a thread of its own, while the tree is frozen: they are those of the same
 //! moment as its memory, and the tree waits no longer for it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -26,11 +27,11 @@ pub struct Carrying {
 }
 
 impl Carrying {
-    /// What the configuration says, and `own`, a file of crik's that the tree has mapped.
+    /// What the configuration says, and `own`, files of crik's that the tree has mapped.
     ///
     /// # Errors
     /// There is no /proc.
-    pub fn new(config: &Config, own: &Path) -> Result<Self, CarryError> {
+    pub fn new(config: &Config, own: &[PathBuf]) -> Result<Self, CarryError> {
         let mounts = Mounts::read().map_err(taking(Path::new("/proc/self/mountinfo")))?;
         let places = places(&mounts, &config.carry, &config.additional_paths, own);
         Ok(Self { places, spared: Spared::new(mounts, config), max_bytes: config.carry.max_bytes })
@@ -46,13 +47,21 @@ impl Carrying {
         Ok(stored(found.iter()))
     }
 
-    fn take(&self, output: Output, steps: &Steps) -> Result<Summary, CarryError> {
+    /// Whether what is at `path` goes along if somebody makes it.
+    pub fn holds(&self, path: &Path) -> bool {
+        let mount = self.spared.mounts().of(path);
+        self.places.iter().any(|place| place.path == mount) && !self.spared.covers(path)
+    }
+
+    fn take(&self, output: Output, leave: &BTreeSet<PathBuf>, steps: &Steps) -> Result<Summary, CarryError> {
         let mut found = walk(&self.places, &self.spared)?;
+        found.retain(|found| !leave.contains(&found.path));
         within(&found, &self.places, self.max_bytes)?;
         let mut taken = Taken::new(self.places.clone(), output);
         taken.take(&found, || steps.is_given_up())?;
         steps.wait_until_dumped()?;
-        let more = walk_again(&mut found, &self.places, &self.spared)?;
+        let mut more = walk_again(&mut found, &self.places, &self.spared)?;
+        more.retain(|found| !leave.contains(&found.path));
         taken.rename(&found);
         taken.take(&more, || steps.is_given_up())?;
         taken.finish()
@@ -99,13 +108,13 @@ pub struct BesideDump {
 }
 
 impl BesideDump {
-    /// Begins as soon as the tree is frozen. To be called before that.
-    pub fn begin(carrying: Arc<Carrying>, output: Output) -> Self {
+    /// Begins as soon as the tree is frozen. To be called before that. What is at the paths to `leave` is there for a while only.
+    pub fn begin(carrying: Arc<Carrying>, output: Output, leave: BTreeSet<PathBuf>) -> Self {
         let (tell, coming) = channel();
         let steps = Arc::<Steps>::default();
         let seen = Arc::clone(&steps);
         thread::spawn(move || {
-            let taken = seen.wait_until_frozen().and_then(|()| carrying.take(output, &seen));
+            let taken = seen.wait_until_frozen().and_then(|()| carrying.take(output, &leave, &seen));
             // Nobody may be left to hear it.
             let _ = tell.send(taken);
         });

@@ -55,7 +55,7 @@ impl PlaceKind {
 }
 
 /// All places of this container, with those that the user names at the end, so that they have the last word.
-pub fn places(mounts: &Mounts, carry: &Carry, additional: &[PathBuf], own: &Path) -> Vec<Place> {
+pub fn places(mounts: &Mounts, carry: &Carry, additional: &[PathBuf], own: &[PathBuf]) -> Vec<Place> {
     let layer = carry.layer && mounts.at(Path::new("/")).is_some_and(|root| !root.read_only);
     let layer = layer.then(|| Place { path: "/".into(), kind: PlaceKind::Layer });
     let mut seen = BTreeSet::new();
@@ -67,8 +67,8 @@ pub fn places(mounts: &Mounts, carry: &Carry, additional: &[PathBuf], own: &Path
         (wanted && seen.insert((meta.dev(), meta.ino()))).then(|| Place { path: path.into(), kind })
     });
     let named = additional.iter().map(|path| Place { path: path.clone(), kind: PlaceKind::Additional });
-    let own = Place { path: own.into(), kind: PlaceKind::Own };
-    layer.into_iter().chain(mounted).chain(named).chain([own]).collect()
+    let own = own.iter().map(|path| Place { path: path.clone(), kind: PlaceKind::Own });
+    layer.into_iter().chain(mounted).chain(named).chain(own).collect()
 }
 
 /// What kind of place a mount is, if its contents are the pod's own and last no longer than it.

@@ -9,11 +9,13 @@ use thiserror::Error;
 
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::store::generation::clock_facts::ClockFacts;
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
+use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::Key;
-use crate::store::generation::tree_facts::{Cgroups, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
@@ -49,9 +51,15 @@ pub struct Manifest {
     pub stdio: StdioMap,
     /// The control group files that the tree has open, and the agent's control groups at that time.
     pub cgroups: Cgroups,
+    /// The pod's addresses at the checkpoint, without those of the loopback interface; earlier releases did not tell.
+    #[serde(default)]
+    pub addresses: Vec<PodAddress>,
+    /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
+    #[serde(default)]
+    pub kubelet_files: Vec<KubeletFile>,
     /// In version 1: the paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
-    /// CLOCK_MONOTONIC at the dump, in seconds.
+    /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.
     pub monotonic_seconds: u64,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
@@ -67,6 +75,15 @@ pub struct Manifest {
     /// tell, and of theirs it is taken that it ended.
     #[serde(default)]
     pub went_on: bool,
+    /// The tree's clocks; earlier releases tell no more than `monotonic_seconds`.
+    #[serde(default)]
+    pub clocks: Option<ClockFacts>,
+    /// The files of volumes that the tree had open; none in generations of earlier releases.
+    #[serde(default)]
+    pub volume_files: Vec<VolumeFile>,
+    /// The files that it had open and that had lost their name; none in generations of earlier releases.
+    #[serde(default)]
+    pub unnamed_files: Vec<UnnamedFile>,
 }
 
 /// Why a manifest cannot be used.
@@ -146,7 +163,9 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
         let inside = |name: &&String| !stays_inside(Path::new(name));
-        let strays = manifest.extra_paths.iter().filter(|path| !is_plain(path));
+        let paths = manifest.extra_paths.iter().chain(manifest.volume_files.iter().map(|file| &file.path));
+        let unnamed = manifest.unnamed_files.iter().filter(|file| !is_in_place(file)).map(|file| &file.name);
+        let strays = paths.filter(|path| !is_plain(path)).chain(unnamed);
         match manifest
             .files
             .keys()
@@ -185,6 +204,15 @@ fn read_bounded(dir: &Path, name: &str) -> Result<Vec<u8>, ManifestError> {
 
 fn stays_inside(name: &Path) -> bool {
     name != Path::new("") && name.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Whether a file without a name gets one that only such a file has, and is kept in the generation or has another name.
+fn is_in_place(file: &UnnamedFile) -> bool {
+    let kept = match &file.kept {
+        Kept::Linked(name) | Kept::Copied(name) => name.bytes().all(|byte| byte.is_ascii_digit()),
+        Kept::Named(other) => is_plain(other),
+    };
+    kept && is_plain(&file.name) && file.is_called_right()
 }
 
 /// An absolute path that does not go up.

@@ -40,6 +40,9 @@ pub struct Attempts {
     pub attempts: Vec<Attempt>,
 }
 
+/// What is written down of an attempt that worked.
+pub const RESUMED: &str = "resumed";
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AttemptOutcome {
@@ -137,7 +140,7 @@ impl OpenAttempt {
 impl std::fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Resumed => f.write_str("resumed"),
+            Self::Resumed => f.write_str(RESUMED),
             Self::Failed(reason) => f.write_str(reason),
             Self::Interrupted => f.write_str("interrupted by a SIGTERM"),
         }

@@ -169,7 +169,8 @@ impl Hold {
         }
     }
 
-    /// Removes a generation and the account of its attempts. It is renamed away first, so that it is never seen half removed.
+    /// Removes a generation, the account of its attempts, and what was cut from files when it was resumed. It is renamed away
+    /// first, so that it is never seen half removed.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
@@ -181,6 +182,7 @@ impl Hold {
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);
+        remove_tree(&self.dir.cut(generation))?;
         self.remove_attempts(generation)
     }
 

@@ -68,7 +68,10 @@ fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation
 }
 
 /// Free bytes. A file system that does not tell its size does not tell what is free either.
-fn free(path: &Path) -> Result<u64, ImageDirError> {
+///
+/// # Errors
+/// The volume fails.
+pub fn free(path: &Path) -> Result<u64, ImageDirError> {
     let volume = statvfs(path).map_err(|error| io_at("ask for the free space of", path)(error.into()))?;
     let known = volume.blocks() > 0;
     Ok(if known { volume.blocks_available().saturating_mul(volume.fragment_size()) } else { u64::MAX })
