@@ -52,6 +52,12 @@ pub const GHOST_LIMIT: &str = "256M";
 /// The same for those that NFS keeps under a name of its own, which are copied.
 pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
 
+/// How the kubelet calls the directory of a pod's emptyDirs (Kubernetes, pkg/volume/emptydir).
+pub const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
+
+/// How many paths a line of the log names at most.
+pub const PATHS_TOLD: usize = 5;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [

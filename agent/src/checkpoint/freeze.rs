@@ -16,7 +16,7 @@ use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::units::whole_ms;
 use crate::carry::files::{self, CopyError};
-use crate::carry::open_files::{self, LostNames};
+use crate::carry::open_files::{self, Carried, LostNames, ReachableError};
 use crate::carry::{addresses, cgroup_files, kubelet_files, orphans, streams};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
@@ -73,6 +73,9 @@ pub enum FreezeError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The next container would not have what the program has open.
+    #[error(transparent)]
+    Unreachable(#[from] ReachableError),
     /// An additional path cannot be copied.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -203,6 +206,9 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
 fn stage(request: &FreezeRequest, staging: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
+    let goes_along = |path: &Path| request.additional_paths.iter().any(|carried| path.starts_with(carried));
+    let carried = Carried { goes_along: &goes_along, beginning: &request.init };
+    open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &carried)?;
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),

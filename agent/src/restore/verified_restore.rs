@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use crate::base::limits;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::carry::open_files::Place;
+use crate::config::ChangedFiles;
 use crate::restore::parallel_verify::ParallelVerify;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::{restore_tree, restored_json};
@@ -67,7 +68,7 @@ pub fn bring_back(
     }
     let refused = Arc::new(OnceLock::new());
     let go = go(workload, manifest, &verdict, point_of_no_return, &refused);
-    let cut = cut_place(hold, manifest)?;
+    let cut = cut_place(hold, manifest, workload.config.changed_files)?;
     let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
@@ -81,13 +82,13 @@ pub fn bring_back(
 
 /// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
 /// resumed before; of an attempt whose outcome nobody has told, that may be.
-fn cut_place(hold: &Hold, manifest: &Manifest) -> Result<Place, ImageDirError> {
+fn cut_place(hold: &Hold, manifest: &Manifest, changed_files: ChangedFiles) -> Result<Place, ImageDirError> {
     let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
     let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
     let may_have_run =
         |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
     let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
-    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on })
+    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on, changed_files })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.

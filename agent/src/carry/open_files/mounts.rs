@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 pub struct Mount {
     /// Where it is.
     pub point: PathBuf,
+    /// Which part of its file system is seen.
+    pub root: PathBuf,
     /// The type of its file system.
     pub kind: String,
+    /// Whether nothing can be written there.
+    pub is_read_only: bool,
 }
 
 /// File systems that live in memory or are the kernel's own: each container has others.
@@ -64,11 +68,36 @@ impl Mounts {
     }
 }
 
-/// Of a line, the fifth field, and the first after the dash that ends the optional ones.
+#[cfg(test)]
+impl Mounts {
+    /// A root and these, by place and kind.
+    pub fn of_test(mounts: &[(&Path, &str)]) -> Self {
+        let mount = |point: &Path, kind: &str| Mount {
+            point: point.into(),
+            root: "/".into(),
+            kind: kind.to_owned(),
+            is_read_only: false,
+        };
+        Self(
+            [mount(Path::new("/"), "overlay")]
+                .into_iter()
+                .chain(mounts.iter().map(|(at, kind)| mount(at, kind)))
+                .collect(),
+        )
+    }
+}
+
+/// Of a line, the fourth to the sixth field, and the first after the dash that ends the optional ones.
 fn parse_line(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
-    let point = before.split(' ').nth(4)?;
-    Some(Mount { point: unescape(point).into(), kind: after.split(' ').next()?.to_owned() })
+    let mut fields = before.split(' ').skip(3);
+    let (root, point, options) = (fields.next()?, fields.next()?, fields.next()?);
+    Some(Mount {
+        point: unescape(point).into(),
+        root: unescape(root).into(),
+        kind: after.split(' ').next()?.to_owned(),
+        is_read_only: options.split(',').any(|option| option == "ro"),
+    })
 }
 
 /// Blanks and backslashes in a name are written as three octal digits after a backslash.
@@ -85,7 +114,7 @@ mod tests {
 
     const MOUNTINFO: &str = "\
 1 0 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l\n\
-2 1 0:51 / /proc rw,nosuid - proc proc rw\n\
+2 1 0:51 / /proc ro,nosuid - proc proc rw\n\
 3 1 0:52 / /dev rw,nosuid - tmpfs tmpfs rw\n\
 4 1 254:0 /v/job /check\\040points rw,relatime shared:1 master:2 - ext4 /dev/vda rw\n\
 5 3 0:53 / /dev/shm rw - tmpfs shm rw\n";
@@ -98,6 +127,9 @@ mod tests {
         assert_eq!(point("/dev/shmem").as_deref(), Some("/dev"));
         assert_eq!(point("/check points/job-0/x").as_deref(), Some("/check points"));
         assert_eq!(point("/checkpoints").as_deref(), Some("/"));
+        let volume = mounts.of(Path::new("/check points/x")).unwrap();
+        assert_eq!((volume.root.as_path(), volume.is_read_only), (Path::new("/v/job"), false));
+        assert!(mounts.of(Path::new("/proc/self")).unwrap().is_read_only);
     }
 
     #[test]
