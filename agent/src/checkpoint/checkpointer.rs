@@ -16,6 +16,7 @@ use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
+use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
@@ -146,9 +147,9 @@ impl Checkpointer {
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
         let call = Arc::new(PointOfNoReturn::default());
-        let staging = self.prepare(purpose, deadlines, &call).await?;
+        let (staging, expected) = self.prepare(purpose, deadlines, &call).await?;
         *locked(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, deadlines, &call).await?;
+        let (stopped, staged) = self.freeze(&staging, expected, deadlines, &call).await?;
         let committed = self.commit(&staging, staged, deadlines, &call).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
@@ -161,18 +162,19 @@ impl Checkpointer {
         purpose: Purpose,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
-    ) -> Result<Staging> {
+    ) -> Result<(Staging, u64)> {
         let (this, deadline) = (Arc::clone(self), deadlines.frozen);
         let step = spawn_blocking(move || {
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
             hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
-            let bytes = Snapshot::take().tree(this.running.root).private_bytes();
+            let carried = this.carrying()?.bytes()?;
+            let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
             retention::make_room(&hold, bytes, this.running.resumed)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
-            Ok(Staging::new(&hold, purpose))
+            Ok((Staging::new(&hold, purpose), bytes))
         });
         until(step, deadlines.until_frozen(), call).await
     }
@@ -206,17 +208,17 @@ impl Checkpointer {
     async fn freeze(
         self: &Arc<Self>,
         staging: &Staging,
+        expected: u64,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, call));
+        let (place, request) = (staging.clone(), self.request(leave, call)?);
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
         });
-        let expected = Snapshot::take().tree(self.running.root).private_bytes();
         let hopeless = async {
             tokio::select! {
                 reason = watch(staging.path(), expected, deadlines.frozen, &self.progress) => reason,
@@ -228,24 +230,25 @@ impl Checkpointer {
         Ok(frozen)
     }
 
-    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> freeze::FreezeRequest {
-        freeze::FreezeRequest {
+    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> Result<freeze::FreezeRequest> {
+        Ok(freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
-            additional_paths: self.additional_paths(),
+            carrying: Arc::new(self.carrying()?),
             leave,
             point_of_no_return: Arc::clone(call),
-        }
+        })
     }
 
-    /// The init and the library are part of the tree, and the next pod's crik may carry others.
-    fn additional_paths(&self) -> Vec<PathBuf> {
+    /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
+    /// crik may carry others.
+    fn carrying(&self) -> Result<Carrying, CarryError> {
         let library = self.running.library.iter().flat_map(Installed::paths);
-        let configured = self.workload.config.additional_paths.iter().cloned();
-        configured.chain([self.running.init.clone()]).chain(library).collect()
+        let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
+        Carrying::new(&self.workload.config, &own)
     }
 
     async fn commit(
@@ -282,7 +285,7 @@ impl Checkpointer {
             cgroups: staged.cgroups,
             addresses: staged.addresses,
             kubelet_files: staged.kubelet_files,
-            extra_paths: staged.extra_paths,
+            extra_paths: Vec::new(),
             monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
             clocks: Some(clocks),
             durations_ms: staged.durations_ms,
@@ -333,6 +336,9 @@ fn tell_committed(committed: &Manifest, took: Duration) {
 }
 
 fn tell_frozen(staged: &Staged, took: Duration) {
+    if let Some(carried) = staged.carried.told() {
+        tracing::info!(step = "freeze", files = staged.carried.files(), "{carried} go along");
+    }
     let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(
         step = "freeze",

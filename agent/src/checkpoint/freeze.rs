@@ -17,7 +17,7 @@ use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
-use crate::carry::files::{self, CopyError};
+use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
 use crate::carry::open_files::{self, LostNames};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
@@ -42,8 +42,8 @@ pub struct FreezeRequest {
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// Files that are not part of the container's image and go with it.
-    pub additional_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
     /// Closed when the dump would come too late to be begun.
@@ -68,9 +68,9 @@ pub enum FreezeError {
     /// The staging directory cannot be used, or a path not be removed.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
-    /// An additional path cannot be copied.
+    /// Not all of the container's files go along.
     #[error(transparent)]
-    Copy(#[from] CopyError),
+    Carry(#[from] CarryError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -89,7 +89,7 @@ impl HasOutlook for FreezeError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::Copy(error) => error.outlook(),
+            Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
             _ => Outlook::Lasting,
         }
@@ -133,8 +133,8 @@ pub struct Staged {
     pub addresses: Vec<PodAddress>,
     /// The files of ConfigMaps and their like that it has open.
     pub kubelet_files: Vec<KubeletFile>,
-    /// The additional paths that were copied.
-    pub extra_paths: Vec<PathBuf>,
+    /// The files that went along.
+    pub carried: Summary,
     /// The files of volumes that it had open.
     pub volume_files: Vec<VolumeFile>,
     /// Those of its open files that have lost their name.
@@ -152,7 +152,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
-    make_directory(&staging.join(layout::FILES))?;
+    let output = Output::create(staging)?;
     if request.point_of_no_return.is_closed() {
         return Err(FreezeError::TooLate);
     }
@@ -161,7 +161,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staging.into(), &frozen));
+    let staged = (staging.to_owned(), output);
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staged, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -185,13 +186,15 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 #[derive(Default)]
 struct Frozen {
     since: Option<Instant>,
+    files: Option<BesideDump>,
     /// The names of open files that have lost theirs.
     names: LostNames,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
-    let (request, frozen) = (request.clone(), Arc::clone(frozen));
+fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen, (staging, output)) = (request.clone(), Arc::clone(frozen), to);
+    let mut output = Some(output);
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
         match pause {
@@ -199,11 +202,14 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
                 frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
+                let leave = frozen.names.paths();
+                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
+                frozen.files = output.take().map(begin);
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                let names = std::mem::take(&mut frozen.names);
-                frozen.staged = Some(stage(&request, &staging, &names));
+                let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
+                frozen.staged = Some(stage(&request, &staging, &names, files));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -212,7 +218,12 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, staging: &Path, names: &LostNames) -> Result<Staged, FreezeError> {
+fn stage(
+    request: &FreezeRequest,
+    staging: &Path,
+    names: &LostNames,
+    files: Option<BesideDump>,
+) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
     Ok(Staged {
         tree: facts(&tree, request)?,
@@ -222,9 +233,9 @@ fn stage(request: &FreezeRequest, staging: &Path, names: &LostNames) -> Result<S
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
         kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
-        extra_paths: files::save(&request.additional_paths, &staging.join(layout::FILES))?,
+        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
-        unnamed_files: open_files::keep(names, staging)
+        unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
             .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })

@@ -4,6 +4,7 @@
 //! mean what they meant there. Every other key is optional.
 
 mod access;
+mod carry;
 mod check;
 mod node_states;
 mod problem;
@@ -18,6 +19,7 @@ use crik_api::NodeState;
 use serde::Deserialize;
 
 pub use access::{Access, parse_url};
+pub use carry::Carry;
 use node_states::node_states;
 pub use node_states::notice_states;
 pub use problem::ConfigError;
@@ -46,6 +48,8 @@ pub struct Config {
     pub act_on: ActOn,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
+    /// What of the container's files goes along by itself.
+    pub carry: Carry,
     /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// The node states that mean a checkpoint.
@@ -108,6 +112,7 @@ impl Default for Config {
             node_state_server_ca_file: None,
             act_on: ActOn::Sigterm,
             additional_paths: Vec::new(),
+            carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
             checkpoint_on: vec![
                 NodeState::Cordoned,
@@ -194,6 +199,7 @@ mod tests {
         let config = parse(
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
+              carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
@@ -204,6 +210,7 @@ mod tests {
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, [NodeState::Draining]);
         assert_eq!(config.exit_code.checkpointed, 75);
+        assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
@@ -235,6 +242,12 @@ mod tests {
             ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
             ("imageDir: /c/${POD_NAME", "without its }"),
             ("additionalPaths: [a]", "every path must be absolute"),
+            ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
+            ("additionalPaths: [/]", "no path may be / or have .. in it"),
+            ("{imageDir: /c/x, additionalPaths: [/c]}", "must not hold imageDir"),
+            ("carry: {layers: true}", "unknown field `layers`"),
+            ("carry: {exclude: [tmp]}", "carry.exclude: \"tmp\" must begin with /"),
+            ("carry: {maxBytes: big}", "carry.maxBytes: \"big\" is no size"),
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("nodeStateServerURL: http://me:secret@crik", "must not have a user's name"),
             (

@@ -14,7 +14,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::open_files::Place;
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
-use crate::restore::restore_tree::{self, RestoreError};
+use crate::restore::restore_tree::{self, RestoreError, Source};
 use crate::restore::restored_json;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::{self, VerifyError};
@@ -99,7 +99,8 @@ pub fn bring_back(
     let refused = Arc::default();
     let go = go(workload, manifest, &verification, point_of_no_return, &refused);
     let cut = cut_place(hold, manifest)?;
-    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, &cut, go) else {
+    let from = Source { path: &path, images: images.path() };
+    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());

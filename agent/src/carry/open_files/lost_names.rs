@@ -55,6 +55,11 @@ impl LostNames {
         names
     }
 
+    /// The names, and the directories that were made for them.
+    pub fn paths(&self) -> BTreeSet<PathBuf> {
+        self.files.iter().map(|file| file.name.clone()).chain(self.made.iter().cloned()).collect()
+    }
+
     fn one(&mut self, open: &Path, mut file: Lost) -> io::Result<()> {
         if is_renamed_by_nfs(&file.name) {
             let name = file.name.with_file_name(format!("{RENAMED}{}", file.meta.ino()));

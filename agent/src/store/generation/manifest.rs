@@ -18,8 +18,9 @@ use crate::store::generation::signature::Key;
 use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::{Generation, layout, no_links};
 
-/// The version of the manifest that this release writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
+/// names below `files/`; since the second they are among what went along, which an earlier release would not put back.
+pub const VERSION: u32 = 2;
 
 /// In `durations_ms`: how long the dump took.
 pub const DUMP: &str = "dump";
@@ -56,7 +57,7 @@ pub struct Manifest {
     /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
     #[serde(default)]
     pub kubelet_files: Vec<KubeletFile>,
-    /// The paths under `files/` that are put back before a restore, as absolute paths.
+    /// In version 1: the paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
     /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.
     pub monotonic_seconds: u64,
@@ -64,7 +65,7 @@ pub struct Manifest {
     pub durations_ms: BTreeMap<String, u64>,
     /// Every other file of the generation, by its path in it.
     pub files: Files,
-    /// What lies below `files/`, with its attributes; none in generations of earlier releases.
+    /// What lies below `files/`, with its attributes: nothing since version 2; not told in the first generations of all.
     #[serde(default)]
     pub extra: Option<Members>,
     /// The image directory for which it was made, so that a signed generation is not taken for another replica's.
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let error = Manifest::parse(br#"{"version": 9, "shape": "unheard of"}"#).unwrap_err().to_string();
-        assert_eq!(error, "its manifest has version 9, and this crik reads up to 1; use the newer crik");
+        assert_eq!(error, "its manifest has version 9, and this crik reads up to 2; use the newer crik");
         assert!(matches!(Manifest::parse(b"{\"vers"), Err(ManifestError::Damaged(_))));
     }
 

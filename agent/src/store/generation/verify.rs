@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::store::generation::contents::{self, Attributes, is_extra};
+use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
@@ -129,7 +129,7 @@ pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(),
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_extra, &quietly)
+    compare(path, manifest, is_put_back, &quietly)
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -137,7 +137,7 @@ pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_extra(name), &quietly)
+    compare(path, manifest, |name| !is_put_back(name), &quietly)
 }
 
 /// On one processor: CRIU needs the others.

@@ -53,6 +53,11 @@ pub fn last_log() -> io::Result<Vec<u8>> {
     Ok(log)
 }
 
+/// The log of the call that is under way, to be read at places of one's own.
+pub fn log_file() -> Option<File> {
+    locked(&LAST_LOG).as_ref().and_then(|file| file.try_clone().ok())
+}
+
 /// Tells every CRIU that this process starts where its configuration is.
 ///
 /// # Safety
