@@ -1,8 +1,9 @@
-//! What goes over with a tree besides its memory: files, streams, process ids, orphans. It imports the pillars (`cluster`,
+//! What goes over with a tree besides its memory: files, clocks, streams, process ids, orphans. It imports the pillars (`cluster`,
 //! `store`, `tree`), `config` and `base`.
 
 pub mod addresses;
 pub mod cgroup_files;
+pub mod clocks;
 pub mod datagram_peers;
 pub mod files;
 pub mod install_init;

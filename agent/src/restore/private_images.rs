@@ -14,6 +14,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
 use crate::carry::datagram_peers;
 use crate::carry::kubelet_files::{self, KubeletFileError};
@@ -48,6 +49,16 @@ pub enum PrivateImagesError {
         "no directory can hold the changed images: {0}; make one of them writable (an emptyDir on /run/crik will do)"
     )]
     NoPlace(String),
+}
+
+impl HasOutlook for PrivateImagesError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Verify(error) => error.outlook(),
+            Self::Image(ImageError::Io { source, .. }) | Self::Addresses(source) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// The directory that CRIU is given. A private one is removed when this is dropped.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::mounts::Mounts;
 use super::note::modified;
+use super::volumes::Volumes;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units;
 use crate::config::ChangedFiles;
 use crate::store::generation::open_files::{Access, VolumeFile};
@@ -71,6 +72,16 @@ pub enum OpenFileError {
     Volume(#[from] ImageDirError),
 }
 
+impl HasOutlook for OpenFileError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Io { source, .. } => source.outlook(),
+            Self::Volume(error) => error.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
 /// Where what is cut is kept, and what may be cut.
 pub struct Place {
     /// The directory for it, which need not exist, below the image directory.
@@ -97,9 +108,9 @@ pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
         return Ok(cuts);
     }
     make_room(&grown, place)?;
-    let mounts = Mounts::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
+    let volumes = Volumes::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
     for (file, found) in grown {
-        cuts.one(file, found, place, &mounts)?;
+        cuts.one(file, found, place, &volumes)?;
     }
     sync_directory(&place.directory)?;
     Ok(cuts)
@@ -165,10 +176,10 @@ impl Cuts {
         file: &VolumeFile,
         found: u64,
         place: &Place,
-        mounts: &Mounts,
+        volumes: &Volumes,
     ) -> Result<(), OpenFileError> {
         let path = &file.path;
-        let open = open(path, mounts).map_err(io_at("open", path))?;
+        let open = open(path, volumes).map_err(io_at("open", path))?;
         let kept =
             keep(&open, file, &place.directory).map_err(io_at("keep what is behind the end of", path))?;
         // From now on a failure puts it back.
@@ -220,15 +231,12 @@ impl Cut {
 }
 
 /// Opens a file for writing without following a link below its volume, which others may write to.
-fn open(path: &Path, mounts: &Mounts) -> io::Result<File> {
+fn open(path: &Path, volumes: &Volumes) -> io::Result<File> {
     let not_on_one = || io::Error::other("it is on no volume here");
-    let volume = mounts.volume(path).ok_or_else(not_on_one)?;
-    let below = path.strip_prefix(&volume.point).unwrap_or(path);
-    let found = if below == Path::new("") {
-        no_links::open_file(path)?
-    } else {
-        no_links::file(&volume.point, below)?
-    };
+    let volume = volumes.of(path).ok_or_else(not_on_one)?;
+    let below = path.strip_prefix(volume).unwrap_or(path);
+    let found =
+        if below == Path::new("") { no_links::open_file(path)? } else { no_links::file(volume, below)? };
     OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 

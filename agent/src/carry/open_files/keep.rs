@@ -11,18 +11,23 @@ use crate::base::limits;
 use crate::store::generation::open_files::{Kept, UnnamedFile};
 use crate::store::image_dir::layout;
 
-/// Keeps each of `names` below the staging directory `generation`.
+/// Keeps each of `names` below the staging directory `generation`. Of those whose other names go along by themselves, as
+/// `goes_along` says, only that is noted.
 ///
 /// # Errors
 /// A file cannot be read or is too large, or the volume not be written.
-pub fn keep(names: &LostNames, generation: &Path) -> io::Result<Vec<UnnamedFile>> {
+pub fn keep(
+    names: &LostNames,
+    generation: &Path,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> io::Result<Vec<UnnamedFile>> {
     let mut known: BTreeMap<(u64, u64), Kept> = BTreeMap::new();
     let mut kept = Vec::new();
     for file in &names.files {
         let key = (file.meta.dev(), file.meta.ino());
         let place = match known.get(&key) {
             Some(place) => place.clone(),
-            None => one(file, generation, known.len())?,
+            None => one(file, generation, known.len(), goes_along)?,
         };
         known.insert(key, place.clone());
         let meta = &file.meta;
@@ -38,8 +43,19 @@ pub fn keep(names: &LostNames, generation: &Path) -> io::Result<Vec<UnnamedFile>
 }
 
 /// What nobody else can reach is copied as it is at this moment; what has other names must stay one with them.
-fn one(file: &Lost, generation: &Path, number: usize) -> io::Result<Kept> {
+fn one(
+    file: &Lost,
+    generation: &Path,
+    number: usize,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> io::Result<Kept> {
     let name = number.to_string();
+    if file.has_other_names()
+        && goes_along(&file.name)
+        && let Some(other) = other_name(file)?
+    {
+        return Ok(Kept::Named(other));
+    }
     if !file.has_other_names() || !file.is_on_volume {
         return copy(file, generation, name);
     }

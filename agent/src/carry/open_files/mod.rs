@@ -5,10 +5,10 @@ mod cut;
 mod follow;
 mod keep;
 mod lost_names;
-mod mounts;
 mod note;
 mod place;
 mod reachable;
+mod volumes;
 
 pub use cut::{Cuts, OpenFileError, Place, cut};
 pub use follow::follow;
@@ -16,4 +16,4 @@ pub use keep::keep;
 pub use lost_names::LostNames;
 pub use note::note;
 pub use place::{Placed, place};
-pub use reachable::{Carried, ReachableError, refuse_unreachable};
+pub use reachable::{UnreachableError, refuse_unreachable};

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::lost_names::is_same;
-use super::mounts::Mounts;
+use super::volumes::Volumes;
 use crate::carry::kubelet_files;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::tree::process::snapshot::Tree;
@@ -18,11 +18,11 @@ use crate::tree::process::snapshot::Tree;
 /// # Errors
 /// The mounts cannot be read.
 pub fn note(tree: &Tree) -> io::Result<Vec<VolumeFile>> {
-    let mounts = Mounts::here()?;
+    let volumes = Volumes::here()?;
     let mut found: BTreeMap<PathBuf, VolumeFile> = BTreeMap::new();
     for process in &tree.0 {
         for (path, meta, access) in open(process.pid).chain(mapped(process.pid)) {
-            if mounts.volume(&path).is_none() || path.to_str().is_none() || kubelet_files::is_one(&path) {
+            if volumes.of(&path).is_none() || path.to_str().is_none() || kubelet_files::is_one(&path) {
                 continue;
             }
             let file = found.entry(path.clone()).or_insert_with(|| described(path, &meta));

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::lost_names::LostNames;
-use super::mounts::{Mount, Mounts};
+use super::volumes::{Next, Volumes};
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::files::beginning::{self, ChangeTime, changed_at};
 use crate::carry::kubelet_files;
-use crate::store::image_dir::ImageDirError;
 use crate::tree::criu::images::{self, ImageError};
 
 /// Why the tree could not go on elsewhere.
 #[derive(Debug, Error)]
-pub enum ReachableError {
+pub enum UnreachableError {
     /// It has something open that the next container does not have.
     #[error(
         "the program has {what} open, and the next container would not have {them}: let it use a directory on a volume, or put \
@@ -34,51 +36,46 @@ pub enum ReachableError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// What is mounted cannot be learned.
-    #[error(transparent)]
-    Mounts(#[from] ImageDirError),
+    #[error("cannot read what is mounted: {0}")]
+    Mounts(io::Error),
 }
 
-/// What the next container has besides the files of the container's image and volumes.
-pub struct Carried<'a> {
-    /// Whether what is at a path goes along with the checkpoint.
-    pub goes_along: &'a dyn Fn(&Path) -> bool,
-    /// A file that was made when the tree began, or put back before it went on: what changed later is no file of the
-    /// container's image.
-    pub beginning: &'a Path,
+impl HasOutlook for UnreachableError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Image(ImageError::Io { source, .. }) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// Looks at every name in the images in `directory`: open and mapped files, working directories, and the directories of UNIX
-/// sockets. Those of `names` are kept in another way.
+/// sockets. Those of `names` are kept in another way, and what `goes_along` the next container gets.
 ///
 /// # Errors
 /// The next container would not have one.
 pub fn refuse_unreachable(
     directory: &Path,
     names: &LostNames,
-    carried: &Carried<'_>,
-) -> Result<(), ReachableError> {
-    let place = Path::new("/proc/self/mountinfo");
-    let mounts =
-        Mounts::here().map_err(|source| ImageDirError::Io { what: "read", path: place.into(), source })?;
-    let began =
-        fs::symlink_metadata(carried.beginning).ok().filter(|_| mounts.volume(carried.beginning).is_none());
-    let next = Next { mounts, began: began.map(|meta| changed(&meta)), carried };
-    let missing: Vec<PathBuf> = named(directory)?
-        .into_iter()
-        .filter(|path| !names.files.iter().any(|file| file.name == *path) && !next.has(path))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let told: Vec<String> =
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> Result<(), UnreachableError> {
+    let volumes = Volumes::here().map_err(UnreachableError::Mounts)?;
+    let container = NextContainer { volumes, since: beginning::since(), goes_along };
+    let is_missing = |path: &PathBuf| !names.has(path) && !container.has(path);
+    let missing: Vec<PathBuf> = named(directory)?.into_iter().filter(is_missing).collect();
+    if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
+}
+
+/// The error that names what is missing.
+fn told(missing: &[PathBuf]) -> UnreachableError {
+    let named: Vec<String> =
         missing.iter().take(limits::PATHS_TOLD).map(|path| path.display().to_string()).collect();
-    let more = if missing.len() > told.len() {
-        format!(" and {} more", missing.len() - told.len())
-    } else {
-        String::new()
+    let more = match missing.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
     let them = if missing.len() == 1 { "it" } else { "them" };
-    Err(ReachableError::Missing { what: told.join(", ") + &more, them })
+    UnreachableError::Missing { what: named.join(", ") + &more, them }
 }
 
 /// All paths that CRIU opens, and the directories in which it makes sockets.
@@ -95,50 +92,27 @@ fn named(directory: &Path) -> Result<BTreeSet<PathBuf>, ImageError> {
     Ok(paths)
 }
 
-struct Next<'a> {
-    mounts: Mounts,
-    began: Option<(i64, i64)>,
-    carried: &'a Carried<'a>,
+struct NextContainer<'a> {
+    volumes: Volumes,
+    /// From when on a change is none of the container's image.
+    since: ChangeTime,
+    goes_along: &'a dyn Fn(&Path) -> bool,
 }
 
-impl Next<'_> {
-    /// Whether the next container has what is at `path`. What is not there has no name any more, and is in the image.
+impl NextContainer<'_> {
+    /// Whether it has what is at `path`. What is not there has no name any more, and is in the image.
     fn has(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return true };
-        let Some(mount) = self.mounts.of(path) else { return true };
-        mount.point == path
-            || kubelet_files::is_one(path)
-            || (self.carried.goes_along)(path)
-            || match self.kind(mount) {
-                Kind::Same => true,
-                Kind::Layer => self.began.is_none_or(|began| changed(&meta) < began),
-                Kind::Empty => meta.file_type().is_char_device(),
-            }
-    }
-
-    fn kind(&self, mount: &Mount) -> Kind {
-        if mount.point == Path::new("/") {
-            return Kind::Layer;
+        let (point, next) = self.volumes.next(path);
+        if point == path || kubelet_files::is_one(path) || (self.goes_along)(path) {
+            return true;
         }
-        let is_empty_dir = mount.root.to_string_lossy().contains(limits::EMPTY_DIR);
-        let in_memory = ["tmpfs", "ramfs"].contains(&mount.kind.as_str());
-        // What cannot be written was put there by who made the container.
-        if (is_empty_dir || in_memory) && !mount.is_read_only { Kind::Empty } else { Kind::Same }
+        match next {
+            Next::Same | Next::Likewise => true,
+            Next::Image => changed_at(&meta) < self.since,
+            Next::Nothing => meta.file_type().is_char_device(),
+        }
     }
-}
-
-/// What the next container has of a file system.
-enum Kind {
-    /// The same, or what the kernel or the kubelet puts there.
-    Same,
-    /// The container's image, without what changed since.
-    Layer,
-    /// Nothing but what goes along; of `/dev` the devices.
-    Empty,
-}
-
-fn changed(meta: &Metadata) -> (i64, i64) {
-    (meta.ctime(), meta.ctime_nsec())
 }
 
 #[cfg(test)]
@@ -146,28 +120,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_there_at_the_beginning_is_of_the_image() {
-        let dir = tempfile::tempdir().unwrap();
-        let made = |name: &str| {
-            let path = dir.path().join(name);
-            fs::write(&path, "").unwrap();
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            path
-        };
-        let [before, beginning, after, along] = ["before", "beginning", "after", "along"].map(made);
-        let carried = Carried { goes_along: &|path| path == along, beginning: &beginning };
-        let began = Some(changed(&fs::metadata(&beginning).unwrap()));
-        let next = |kind: &str, point: &Path| Next {
-            mounts: Mounts::of_test(&[(point, kind)]),
-            began,
-            carried: &carried,
-        };
-        let layer = next("overlay", Path::new("/"));
-        assert!(layer.has(&before) && layer.has(&along) && !layer.has(&after));
-        assert!(layer.has(&dir.path().join("gone")), "it is in the image");
-        let memory = next("tmpfs", dir.path());
-        assert!(memory.has(dir.path()) && memory.has(&along) && !memory.has(&before));
-        let volume = next("nfs4", dir.path());
-        assert!(volume.has(&before) && volume.has(&after));
+    fn what_is_missing_is_named_but_not_without_end() {
+        let path = |number: usize| PathBuf::from(format!("/tmp/{number}"));
+        assert!(
+            told(&[path(1)])
+                .to_string()
+                .contains("has /tmp/1 open, and the next container would not have it")
+        );
+        let many: Vec<PathBuf> = (0..8).map(path).collect();
+        let told = told(&many).to_string();
+        assert!(told.contains("/tmp/4 and 3 more open") && told.contains("not have them"), "{told}");
     }
 }

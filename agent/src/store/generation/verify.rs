@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::store::generation::contents::{self, Attributes, is_extra};
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
@@ -58,6 +59,16 @@ pub enum VerifyError {
         /// The file.
         name: String,
     },
+}
+
+impl HasOutlook for VerifyError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Manifest(error) => error.outlook(),
+            Self::Read { source, .. } => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// What a generation is measured by.
@@ -118,7 +129,7 @@ pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(),
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_extra, &quietly)
+    compare(path, manifest, is_put_back, &quietly)
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -126,7 +137,7 @@ pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_extra(name), &quietly)
+    compare(path, manifest, |name| !is_put_back(name), &quietly)
 }
 
 /// On one processor: CRIU needs the others.

@@ -13,18 +13,18 @@
 //! changes the directory is done by its holder ([`crate::store::image_dir::hold`]).
 
 pub mod attempts;
-pub mod durable;
+pub(crate) mod durable;
 pub mod end_mark;
 mod error;
 mod heartbeat;
-pub mod hold;
+pub(crate) mod hold;
 pub mod holder;
-pub mod layout;
-pub mod no_links;
+pub(crate) mod layout;
+pub(crate) mod no_links;
 pub mod pod;
-pub mod resumable;
-pub mod retention;
-pub mod staging;
+pub(crate) mod resumable;
+pub(crate) mod retention;
+pub(crate) mod staging;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -163,7 +163,7 @@ impl ImageDir {
         self.root.join("cut").join(generation.to_string())
     }
 
-    /// The file that holds the claim on a generation.
+    /// The file with the account of the attempts to resume a generation.
     pub fn attempts(&self, generation: Generation) -> PathBuf {
         self.attempts_directory().join(format!("{generation}.json"))
     }

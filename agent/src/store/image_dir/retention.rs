@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
@@ -29,6 +30,15 @@ pub enum RoomError {
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for RoomError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::TooLittle { .. } => Outlook::Lasting,
+        }
+    }
 }
 
 /// Makes room for an image of about `image` bytes. If there is too little, older generations are given up, oldest first, but

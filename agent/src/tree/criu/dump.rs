@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
 use super::failable_dump::Failable;
+use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
 use crate::base::panics::contained_now;
 
@@ -35,11 +36,11 @@ impl Leave {
 /// # Errors
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
-    let call = Call::begin(&leave.options())?;
+    let call = Call::begin(TimeNamespace::of_tree(root), &leave.options())?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let directory = inheritable_directory(images)?;
-    let mut criu = request(&directory)?;
+    let mut criu = call.request(&directory)?;
     criu.set_pid(root);
     criu.set_notify_scripts(true);
     criu.set_notify_cb(notified);
