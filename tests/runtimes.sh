@@ -8,6 +8,9 @@ cp -a "$2" "$root"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 export DEBIAN_FRONTEND=noninteractive
 chroot "$root" apt-get update
-chroot "$root" apt-get install --yes --no-install-recommends nodejs openjdk-21-jdk-headless ruby
+# Java's packages run Java, which wants to see /proc; the mount ends with its namespace.
+# shellcheck disable=SC2016
+unshare --mount sh -c 'mount -t proc proc "$1/proc" && shift && exec chroot "$@"' sh "$root" "$root" \
+    apt-get install --yes --no-install-recommends nodejs openjdk-21-jdk-headless ruby
 chroot "$root" apt-get clean
 rm -rf "$root/var/lib/apt/lists" "$root/etc/resolv.conf"
