@@ -1,5 +1,5 @@
-# One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and, for the tests, Go are all that has to
-# be there.
+# One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
+# than 1.2) are all that has to be there.
 .PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.

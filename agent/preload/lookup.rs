@@ -38,9 +38,13 @@ pub unsafe extern "C" fn dlsym() {
     naked_asm!(
         "lea rax, [rdi + 1]", "cmp rax, 1", "ja {of_library}",
         "mov rax, [rip + {next}]",
-        "test rax, rax", "jz {of_library}",
+        "test rax, rax", "jz 2f",
         "jmp rax",
-        of_library = sym of_library, next = sym DLSYM,
+        "2: push rdi", "push rsi", "push rax",
+        "call {look}",
+        "pop rcx", "pop rsi", "pop rdi",
+        "jmp rax",
+        of_library = sym of_library, next = sym DLSYM, look = sym look,
     )
 }
 
@@ -53,10 +57,27 @@ pub unsafe extern "C" fn dlsym() {
     naked_asm!(
         "add x16, x0, #1", "cmp x16, #1", "b.hi {of_library}",
         "adrp x16, {next}", "ldr x16, [x16, :lo12:{next}]",
-        "cbz x16, {of_library}",
+        "cbz x16, 2f",
         "br x16",
-        of_library = sym of_library, next = sym DLSYM,
+        "2: stp x0, x1, [sp, #-32]!", "str x30, [sp, #16]",
+        "bl {look}",
+        "mov x16, x0",
+        "ldr x30, [sp, #16]", "ldp x0, x1, [sp], #32",
+        "br x16",
+        of_library = sym of_library, next = sym DLSYM, look = sym look,
     )
+}
+
+/// What to jump to, before the library is ready: other libraries' constructors may come first.
+extern "C" fn look() -> usize {
+    match DLSYM.address() {
+        0 => none as *const () as usize,
+        address => address,
+    }
+}
+
+extern "C" fn none(_: *mut c_void, _: *const c_char) -> *mut c_void {
+    core::ptr::null_mut()
 }
 
 unsafe extern "C" fn of_library(library: *mut c_void, name: *const c_char) -> *mut c_void {

@@ -95,7 +95,7 @@ fn take_one(slot: *mut Slot, thread: u32, frame: usize) -> bool {
         // The thread's own: of a wait that a signal handler has interrupted, which is further up, or of one that was left by
         // longjmp.
         Err(owner) if owner == thread => {
-            slot.frame.load(Relaxed) < frame as u64 && !kernel::on_alternate_stack()
+            slot.frame.load(Relaxed) <= frame as u64 && !kernel::on_alternate_stack()
         }
         Err(_) => false,
     }

@@ -43,6 +43,7 @@ pub extern "C" fn get_ready() {
     CLOCK.store(find_clock(), Relaxed);
     PAGE.store(find_page(), Relaxed);
     next::SYSCALL.address();
+    next::DLSYM.address();
     READY.store(true, Relaxed);
 }
 

@@ -254,7 +254,8 @@ fn a_generation_is_given_up_after_max_restores() -> Result<()> {
         running.wait()?;
     }
     let running = started(&pod)?;
-    running.stderr.wait_for("it was resumed 2 times (maxRestores), the last time by job-0: resumed")?;
+    let last = format!("the last time by {}: resumed", running.host_name());
+    running.stderr.wait_for(&format!("it was resumed 2 times (maxRestores), {last}"))?;
     starts_fresh(&running)
 }
 

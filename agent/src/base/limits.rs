@@ -49,6 +49,33 @@ pub const RESTORE_LOG: &str = "restore.log";
 /// databases keep in their temporary files.
 pub const GHOST_LIMIT: &str = "256M";
 
+/// How many bytes of the container's own files go along if `carry.maxBytes` is not given: more than the temporary files of most
+/// programs, and little enough to be written within the time that a node gives.
+pub const CARRY_MAX_BYTES: u64 = 4 << 30;
+
+/// The list of the files that went along has some 200 bytes for each; a larger one could exhaust the container's memory.
+pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
+
+/// What crik itself has in the container's layer, none of which goes along or is removed: the init, and what it tells a restored
+/// application.
+pub const OWN_DIRECTORY: &str = "/run/crik";
+
+/// How often the one who walks the files looks whether CRIU has frozen the tree, which takes some milliseconds.
+pub const FROZEN_POLL: Duration = Duration::from_millis(1);
+
+/// How many threads walk the container's files beside the dump: they wait for the kernel's locks of directories, so more gain
+/// nothing, and CRIU needs a processor.
+pub const WALKERS_MAX: usize = 4;
+
+/// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
+pub const HOST_IPC: &str = "ipc:[4026531839]";
+
+/// What the kubelet has in the path of every emptyDir (pkg/volume/emptydir).
+pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
+
+/// The same for those that NFS keeps under a name of its own, which are copied.
+pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
@@ -193,6 +220,9 @@ pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
+
+/// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
+pub const PEER_POLL: Duration = Duration::from_millis(100);
 
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;

@@ -4,6 +4,7 @@
 //! mean what they meant there. Every other key is optional.
 
 mod access;
+mod carry;
 mod check;
 mod node_states;
 mod problem;
@@ -18,13 +19,15 @@ use crik_api::NodeState;
 use serde::Deserialize;
 
 pub use access::{Access, parse_url};
+pub use carry::Carry;
 use node_states::node_states;
 pub use node_states::notice_states;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
 pub use words::{
-    ActOn, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure, OnUnknown,
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
+    OnUnknown,
 };
 
 /// What `crik run` is told by its file.
@@ -45,6 +48,8 @@ pub struct Config {
     pub act_on: ActOn,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
+    /// What of the container's files goes along by itself.
+    pub carry: Carry,
     /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// The node states that mean a checkpoint.
@@ -73,6 +78,8 @@ pub struct Config {
     pub on_restore_failure: OnRestoreFailure,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
+    /// What becomes of a file that the program had open to read and that was changed since.
+    pub changed_files: ChangedFiles,
     /// How long a restore may take.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
@@ -105,6 +112,7 @@ impl Default for Config {
             node_state_server_ca_file: None,
             act_on: ActOn::Sigterm,
             additional_paths: Vec::new(),
+            carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
             checkpoint_on: vec![
                 NodeState::Cordoned,
@@ -122,6 +130,7 @@ impl Default for Config {
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             on_clock_back: OnClockBack::Auto,
+            changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
             on_claimed: OnClaimed::Wait,
@@ -190,9 +199,10 @@ mod tests {
         let config = parse(
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
+              carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
-              restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
@@ -200,6 +210,7 @@ mod tests {
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, [NodeState::Draining]);
         assert_eq!(config.exit_code.checkpointed, 75);
+        assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
@@ -207,6 +218,7 @@ mod tests {
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!(config.on_clock_back, OnClockBack::Refuse);
+        assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -230,6 +242,12 @@ mod tests {
             ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
             ("imageDir: /c/${POD_NAME", "without its }"),
             ("additionalPaths: [a]", "every path must be absolute"),
+            ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
+            ("additionalPaths: [/]", "no path may be / or have .. in it"),
+            ("{imageDir: /c/x, additionalPaths: [/c]}", "must not hold imageDir"),
+            ("carry: {layers: true}", "unknown field `layers`"),
+            ("carry: {exclude: [tmp]}", "carry.exclude: \"tmp\" must begin with /"),
+            ("carry: {maxBytes: big}", "carry.maxBytes: \"big\" is no size"),
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("nodeStateServerURL: http://me:secret@crik", "must not have a user's name"),
             (
@@ -266,6 +284,7 @@ mod tests {
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),
             ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
             ("onClockBack: wait", "unknown variant `wait`"),
+            ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),

@@ -71,6 +71,16 @@ pub enum OnClaimed {
     Fail,
 }
 
+/// What becomes of a file that the program had open to read and that has other contents at the restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangedFiles {
+    /// The program goes on with the new contents, if what it has read so far is still the same.
+    Follow,
+    /// The checkpoint is not resumed.
+    Refuse,
+}
+
 /// Commands to run beside a checkpoint and a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

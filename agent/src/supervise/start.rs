@@ -1,11 +1,11 @@
-//! The start: acquire → find → verify → claim → restore, which is the ladder, and a fresh start below its last rung.
+//! The start: acquire → resume, the newest generation first → or a fresh start.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::base::bounded_step::{Abandoned, within};
+use crate::base::bounded_step::{Abandoned, BoundedSteps};
 use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
@@ -50,7 +50,8 @@ pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<Runnin
         contained(hold(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
     let started = start_with(workload, signals, hold.clone()).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
-        let _ = within(signals, workload.config.volume_timeout, move || hold.release()).await;
+        let steps = BoundedSteps::new(signals, workload.config.volume_timeout);
+        let _ = steps.once(move || hold.release()).await;
     }
     started
 }

@@ -18,7 +18,7 @@ const FIRST: Duration = Duration::from_secs(40 * 24 * 3600);
 /// What the boots of two nodes differ by besides, so that a clock is not the same again two nodes later.
 const DRIFT: Duration = Duration::from_secs(13 * 60);
 
-/// Chooses the clocks of whole suites: `older` lets each second node be an older one and not a younger one.
+/// Chooses the clocks of whole suites: `younger`, `older` or `ever-older`, as [`Boots`] has them.
 pub const VARIABLE: &str = "CRIK_TESTS_NEXT_NODE";
 
 /// Which clocks the nodes of a workload have, one after the other.
@@ -34,9 +34,16 @@ pub enum Boots {
 
 impl Boots {
     /// The younger one first, unless [`VARIABLE`] says otherwise.
+    ///
+    /// # Panics
+    /// It says something else: a suite that then ran by the default would prove what nobody asked.
     pub fn wanted() -> Self {
-        let older = env::var(VARIABLE).is_ok_and(|value| value == "older");
-        if older { Self::OlderFirst } else { Self::YoungerFirst }
+        match env::var(VARIABLE).as_deref() {
+            Ok("older") => Self::OlderFirst,
+            Ok("ever-older") => Self::EverOlder,
+            Ok("younger" | "") | Err(_) => Self::YoungerFirst,
+            Ok(other) => panic!("{VARIABLE} is {other:?}, and may be younger, older or ever-older"),
+        }
     }
 
     /// How much longer than this machine the node of this number has been up.
@@ -97,6 +104,14 @@ impl Node {
     /// The kernel makes up no boot id.
     pub fn older(&self) -> Result<Self> {
         Self::new(named(&self.name, 1), self.ahead + BETWEEN_BOOTS)
+    }
+
+    /// Another one: a younger one, unless [`VARIABLE`] says otherwise.
+    ///
+    /// # Errors
+    /// The kernel makes up no boot id.
+    pub fn another(&self) -> Result<Self> {
+        if Boots::wanted() == Boots::YoungerFirst { self.younger() } else { self.older() }
     }
 
     /// The same with another name: a machine that was made anew may have its predecessor's.

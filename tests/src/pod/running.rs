@@ -73,6 +73,11 @@ impl Running {
         &self.pod.node
     }
 
+    /// Its pod's host name.
+    pub fn host_name(&self) -> &str {
+        &self.pod.host_name
+    }
+
     /// "job-0-1f3c2 on node-b": how the agents of other pods call it.
     pub fn place(&self) -> String {
         format!("{} on {}", self.pod.host_name, self.pod.node.name)

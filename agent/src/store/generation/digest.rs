@@ -65,6 +65,16 @@ pub fn hash_file(path: &Path) -> io::Result<FileDigest> {
     hash(&File::open(path)?, Effort::OneProcessor, &|_| {})
 }
 
+/// Hashes what can be read, on one processor.
+///
+/// # Errors
+/// It cannot be read.
+pub fn hash_reader(mut reader: impl Read) -> io::Result<FileDigest> {
+    let mut hasher = blake3::Hasher::new();
+    let size = io::copy(&mut reader, &mut hasher)?;
+    Ok(FileDigest { size, blake3: hasher.finalize().to_hex().to_string() })
+}
+
 /// How many processors a hash may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
@@ -121,7 +131,10 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) ->
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        if kind.is_dir() {
+        // What links lead to is no part of the generation, and changes.
+        if kind.is_dir() && entry.file_name() == layout::LINKS {
+            directories.push(entry.path());
+        } else if kind.is_dir() {
             walk(&entry.path(), files, directories)?;
         } else if kind.is_file() {
             files.push(entry.path());

@@ -1,8 +1,11 @@
 //! What the manifest says of the frozen tree: its size, its streams, its control group files.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::store::generation::digest::FileDigest;
 
 /// What is known of the frozen tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,3 +37,26 @@ pub struct Cgroups {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StdioMap(pub [String; 3]);
+
+/// An address of the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodAddress {
+    /// The interface that has it, such as `eth0`.
+    pub interface: String,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+/// A file that the kubelet wrote for the pod (of a ConfigMap, a Secret, a projected token or the downward API), and that the tree
+/// had open, mapped or executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletFile {
+    /// Its path, in the directory that is named after the time when it was written.
+    pub path: PathBuf,
+    /// What was in it.
+    pub whole: FileDigest,
+    /// The part of it, from its beginning, that the tree had read or mapped.
+    pub read: FileDigest,
+}

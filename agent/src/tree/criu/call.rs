@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -18,6 +18,7 @@ use rust_criu::{CgMode, Criu};
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::tree::process::reap::Elsewhere;
 
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
@@ -45,11 +46,16 @@ static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
 /// It cannot be read.
 pub fn last_log() -> io::Result<Vec<u8>> {
     let mut log = Vec::new();
-    if let Some(file) = &mut *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(file) = &mut *locked(&LAST_LOG) {
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut log)?;
     }
     Ok(log)
+}
+
+/// The log of the call that is under way, to be read at places of one's own.
+pub fn log_file() -> Option<File> {
+    locked(&LAST_LOG).as_ref().and_then(|file| file.try_clone().ok())
 }
 
 /// Tells every CRIU that this process starts where its configuration is.
@@ -77,14 +83,14 @@ impl Call {
     /// # Errors
     /// Memory files cannot be made.
     pub fn begin(namespace: TimeNamespace, more: &[&str]) -> Result<Self, CriuError> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = locked(&ONE_AT_A_TIME);
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
         let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
         let place =
             HandedDown::new(c"time-namespace", NAMESPACE_FD, namespace.line().as_bytes()).map_err(prepare)?;
         let kept = log.file().map_err(prepare)?;
-        *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        *locked(&LAST_LOG) = Some(kept);
         Ok(Self { _turn: turn, _waits: Elsewhere::begin(), namespace, _handed_down: [config, log, place] })
     }
 
@@ -138,6 +144,10 @@ fn options(more: &[&str]) -> String {
         "tcp-close".to_owned(),
         // With more capabilities than a pod has it would ask for what only the machine's root may, and restore time namespaces.
         "unprivileged".to_owned(),
+        // Neither does one that nobody has accepted yet: its client connects again as all others do.
+        "skip-in-flight".to_owned(),
+        // A kubelet or a volume's driver gives files other modes (fsGroup, defaultMode); size and build-ID are compared.
+        "skip-file-rwx-check".to_owned(),
         format!("ghost-limit {}", limits::GHOST_LIMIT),
         format!("log-file /proc/self/fd/{LOG_FD}"),
     ];

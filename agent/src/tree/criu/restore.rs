@@ -29,8 +29,8 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
-    let compare = (!old).then_some(COMPARE_CPU);
-    let call = Call::begin(what.namespace, compare.as_slice())?;
+    let options: Vec<&str> = (!old).then_some(COMPARE_CPU).into_iter().collect();
+    let call = Call::begin(what.namespace, &options)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());

@@ -63,6 +63,24 @@ pub struct FdInfo {
     pub fd: u32,
 }
 
+/// `mm_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Memory {
+    /// The file that is executed.
+    #[prost(uint32, tag = "12")]
+    pub program: u32,
+    #[prost(message, repeated, tag = "14")]
+    pub areas: Vec<Area>,
+}
+
+/// `vma_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Area {
+    /// The file that is mapped, or something else's number.
+    #[prost(uint64, tag = "4")]
+    pub file: u64,
+}
+
 /// `file_entry`.
 #[derive(Clone, PartialEq, Message)]
 pub struct FileEntry {
@@ -85,8 +103,15 @@ pub struct FileEntry {
 /// `reg_file_entry`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Regular {
-    #[prost(string, tag = "6")]
-    pub name: String,
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(uint64, tag = "3")]
+    pub position: u64,
+    /// Any bytes but a zero, as the kernel has it.
+    #[prost(bytes = "vec", tag = "6")]
+    pub name: Vec<u8>,
+    #[prost(uint64, optional, tag = "8")]
+    pub size: Option<u64>,
 }
 
 /// `pipe_entry`, and what else has a number in the second place.
@@ -126,7 +151,7 @@ impl FileEntry {
     pub fn tell(&self) -> (&'static str, String) {
         let kind = KINDS.get(self.kind as usize).copied().unwrap_or("?");
         let what = if let Some(file) = &self.regular {
-            file.name.clone()
+            String::from_utf8_lossy(&file.name).into_owned()
         } else if let Some(socket) = &self.inet {
             return (socket.protocol(), socket.to_string());
         } else if let Some(socket) = &self.unix {

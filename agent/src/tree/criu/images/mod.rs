@@ -5,10 +5,12 @@
 //! shown are declared. The numbers are those of a volume that anybody may have written: lengths are checked, and what is not
 //! known is skipped.
 
+mod files_image;
 mod messages;
 mod sockets;
+mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,7 +20,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::base::limits;
-use messages::{Core, FdInfo, FileEntry, Ids, Pagemap, PagemapHead, PsTree};
+pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
+use messages::{Core, FdInfo, FileEntry, Ids, Memory, Pagemap, PagemapHead, PsTree};
+pub use sockets::{Inet, IpOptions, Unix};
 
 /// Why an image cannot be read.
 #[derive(Debug, Error)]
@@ -80,9 +84,51 @@ pub struct OpenFile {
 pub fn processes(directory: &Path) -> Result<Vec<ImageProcess>, ImageError> {
     let images = Images(directory);
     let files: BTreeMap<u32, FileEntry> =
-        images.all("files.img")?.into_iter().map(|file: FileEntry| (file.id, file)).collect();
+        images.all(FILES_IMAGE)?.into_iter().map(|file: FileEntry| (file.id, file)).collect();
     let tree: Vec<PsTree> = images.all("pstree.img")?;
     tree.into_iter().map(|one| images.process(&one, &files)).collect()
+}
+
+/// The image of all open files in `directory`.
+///
+/// # Errors
+/// It is missing or damaged.
+pub fn open_files(directory: &Path) -> Result<FilesImage, ImageError> {
+    let path = directory.join(FILES_IMAGE);
+    let bytes = File::open(&path).and_then(read_bounded).map_err(|source| ImageError::Io { path, source })?;
+    FilesImage::parse(&bytes).map_err(|what| damaged(directory, what))
+}
+
+/// The numbers of the files that processes of the images in `directory` have mapped or execute, and of some other things.
+///
+/// # Errors
+/// An image is missing or damaged.
+pub fn mapped_files(directory: &Path) -> Result<BTreeSet<u64>, ImageError> {
+    let images = Images(directory);
+    let mut mapped = BTreeSet::new();
+    for process in images.all::<PsTree>("pstree.img")? {
+        // A zombie has no memory.
+        let memory: Option<Memory> = images.first(&format!("mm-{}.img", process.pid))?;
+        if let Some(memory) = memory {
+            mapped.extend(memory.areas.iter().map(|area| area.file).chain([memory.program.into()]));
+        }
+    }
+    Ok(mapped)
+}
+
+/// Reads the contents of an image other than pages.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limits::METADATA_MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The error for an image of open files that is none.
+pub fn damaged(directory: &Path, what: Damage) -> ImageError {
+    ImageError::Damaged { path: directory.join(FILES_IMAGE), what }
 }
 
 struct Images<'a>(&'a Path);
@@ -155,13 +201,10 @@ impl Images<'_> {
     /// The records of an image; none if there is no such image.
     fn records(&self, name: &str) -> Result<Option<Vec<Vec<u8>>>, ImageError> {
         let path = self.0.join(name);
-        let mut bytes = Vec::new();
-        let read = File::open(&path)
-            .and_then(|file| file.take(limits::METADATA_MAX_BYTES).read_to_end(&mut bytes).map(drop));
-        match read {
+        match File::open(&path).and_then(read_bounded) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(ImageError::Io { path, source }),
-            Ok(()) => match split(&bytes) {
+            Ok(bytes) => match split(&bytes) {
                 Ok(records) => Ok(Some(records)),
                 Err(what) => Err(ImageError::Damaged { path, what: what.to_owned() }),
             },
