@@ -50,6 +50,10 @@ fn compile(source: &str, name: &str, options: &[&str]) {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
     rustc.args(["--target", &env::var("TARGET").expect("cargo sets TARGET")]);
+    // Cargo tells it where one is configured, as for another architecture.
+    if let Some(linker) = env::var_os("RUSTC_LINKER") {
+        rustc.arg("-C").arg(format!("linker={}", linker.display()));
+    }
     rustc.args(options).arg(format!("-Copt-level={}", opt_level())).arg("-o").arg(out).arg(source);
     let status = rustc.status().expect("cargo sets RUSTC to a compiler that runs");
     assert!(status.success(), "cannot compile {source}: {status}");

@@ -210,4 +210,53 @@ mod tests {
         }
         assert_eq!(jumps(*b"\x55\x48\x89\xe5\x41\x56\x53\x48"), None);
     }
+
+    /// Reads a clock by the stub, from memory that may be executed.
+    fn read(stub: &[u8], clock: i32) -> (i32, Time) {
+        let executable = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+        let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let mut time = Time::default();
+        // SAFETY: the mapping is fresh and long enough, and the code is a function of this type.
+        let result = unsafe {
+            let memory = libc::mmap(std::ptr::null_mut(), 4096, executable, private, -1, 0);
+            assert_ne!(memory, libc::MAP_FAILED);
+            memory.cast::<u8>().copy_from(stub.as_ptr(), stub.len());
+            let function: extern "C" fn(i32, *mut Time) -> i32 = std::mem::transmute(memory);
+            function(clock, &raw mut time)
+        };
+        (result, time)
+    }
+
+    #[test]
+    fn the_stub_says_what_the_kernel_says_and_its_offset() {
+        let offsets = Clocks {
+            monotonic: 86_400 * layout::NANOSECONDS + 999_999_999,
+            monotonic_raw: -layout::NANOSECONDS,
+            boottime: 3,
+            ticks: 0,
+        };
+        let before = Clocks::now().unwrap().plus(offsets);
+        let told = [layout::MONOTONIC, layout::MONOTONIC_RAW, layout::BOOTTIME]
+            .map(|clock| (clock, read(&stub(&offsets), clock)));
+        let after = Clocks::now().unwrap().plus(offsets);
+        for (clock, (result, time)) in told {
+            let at = |time: Time| (time.seconds, time.nanoseconds);
+            assert_eq!(result, 0);
+            assert!(time.nanoseconds < layout::NANOSECONDS);
+            assert!(
+                (at(before.of(clock).unwrap())..=at(after.of(clock).unwrap())).contains(&at(time)),
+                "{clock}: {time:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_clocks_and_errors_pass_through() {
+        let ahead = Clocks { monotonic: layout::NANOSECONDS << 20, ..Clocks::default() };
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+        let (result, time) = read(&stub(&ahead), layout::REALTIME);
+        assert!(result == 0 && (now..now + 60).contains(&time.seconds));
+        assert_eq!(read(&stub(&ahead), 99).0, -libc::EINVAL);
+        assert_eq!(read(&stub(&ahead), 10).0, -libc::EINVAL);
+    }
 }

@@ -38,22 +38,24 @@ pub enum StubError {
     },
 }
 
-/// Has a process that is stopped read clocks which are this far ahead of the machine's.
+/// Has a process that is stopped read clocks which are this far ahead of the machine's. Returns how many of its threads had to be
+/// helped over a read in which they were frozen.
 ///
 /// # Errors
 /// [`StubError`]; the process reads the machine's clocks then.
-pub fn write(pid: i32, offsets: &Clocks) -> Result<(), StubError> {
+pub fn write(pid: i32, offsets: &Clocks) -> Result<usize, StubError> {
     let (vdso, clock) = vdso(pid)?;
     let room = vdso.room().ok_or(StubError::NoRoom { pid })?;
     let distance = i32::try_from(room as i64 - clock as i64).map_err(|_| StubError::NoRoom { pid })?;
     let jump = jump(distance);
     let head = vdso.start + clock as u64;
     let put = || {
-        // Between its first byte and its last a thread would find half an instruction; at the first it finds the jump.
-        step_out::of(pid, head + 1..head + jump.len() as u64)?;
+        // Behind the room lies the stub, which is the same as it was.
+        let helped = step_out::of(pid, &(vdso.start..vdso.start + room as u64), head, offsets)?;
         let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
         memory.write_all_at(&stub(offsets), vdso.start + room as u64)?;
-        memory.write_all_at(&jump, head)
+        memory.write_all_at(&jump, head)?;
+        Ok(helped)
     };
     put().map_err(|error| StubError::Io { pid, error })
 }
