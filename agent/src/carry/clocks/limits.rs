@@ -6,6 +6,9 @@ use std::time::Duration;
 /// write may have to wait for that.
 pub const PAGE_DIRECTORIES: [&str; 1] = ["/dev/shm"];
 
+/// How the names of the library and its page begin.
+pub const NAME: &str = "crik-clocks-";
+
 /// A name that no other has (random(4)).
 pub const RANDOM_NAME: &str = "/proc/sys/kernel/random/uuid";
 

@@ -6,6 +6,7 @@ use globset::GlobSet;
 
 use super::mounts::Mounts;
 use crate::base::limits;
+use crate::carry::clocks::limits::NAME;
 use crate::config::Config;
 
 /// Paths that are left alone.
@@ -33,7 +34,10 @@ impl Spared {
 
     /// Whether `path`, with all below it, is left alone, but where the user has named it.
     pub fn covers(&self, path: &Path) -> bool {
-        self.mounts.at(path).is_some()
+        // Another container of the pod may have a clock of its own in /dev/shm, which is the pod's.
+        let clock = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NAME.as_bytes()));
+        clock
+            || self.mounts.at(path).is_some()
             || self.own.iter().any(|own| path.starts_with(own))
             || self.excluded.is_match(path)
     }
