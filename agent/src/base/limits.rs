@@ -172,8 +172,11 @@ pub const GIVE_UP_SHARE: u32 = 10;
 /// How long the agent may stay after its application to finish on the volume what a stop began.
 pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a program may take to begin after its init, before it is looked at all the same.
-pub const START_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a program may take to load its libraries, from a cold disk, before it is said that one is missing.
+pub const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile.
+pub const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long to wait for it between one look and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);

@@ -16,6 +16,7 @@ use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
+use crate::carry::clocks::go_on::helpless;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
@@ -33,6 +34,7 @@ use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::time_namespace;
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -227,6 +229,7 @@ impl Checkpointer {
         };
         let frozen = until(step, hopeless, call).await?;
         tell_frozen(&frozen.1, clock.elapsed());
+        tell_helpless(&frozen.1.clocks);
         Ok(frozen)
     }
 
@@ -352,6 +355,17 @@ fn tell_frozen(staged: &Staged, took: Duration) {
             Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
         }
     );
+}
+
+fn tell_helpless(facts: &ClockFacts) {
+    let helpless = helpless(facts);
+    if !helpless.is_empty() && !time_namespace::is_possible() {
+        tracing::warn!(
+            step = "freeze",
+            "resumed on a node that was booted later, {} may stand still for the difference; see onClockBack",
+            helpless.join(", ")
+        );
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::carry::clocks::facts;
 use crate::carry::clocks::go_on::helpless;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
-use crate::tree::process::snapshot::{Snapshot, Tree};
+use crate::tree::process::snapshot::Snapshot;
 use crate::tree::process::time_namespace;
 
 /// How the clocks of a tree will go on.
@@ -23,29 +23,30 @@ pub enum Verdict {
     Not(Vec<String>),
 }
 
-/// Looks at the tree of `root`, whose program is `init`, once its program runs. Blocks for a moment.
+/// Looks at the tree of `root`, whose program is `init`, until its program has begun. Blocks for a moment, and for longer if a process
+/// has no library, since it may be about to load that.
 #[must_use]
 pub fn verdict(root: i32, init: &Path, library: Option<&Installed>) -> Verdict {
     if time_namespace::is_possible() {
         return Verdict::Kernel;
     }
-    let others = facts::others(&once_it_runs(root, init), root, library);
-    match helpless(&ClockFacts { others, ..ClockFacts::default() }) {
-        helpless if helpless.is_empty() => Verdict::Library,
-        helpless => Verdict::Not(helpless),
+    let patience = Instant::now() + limits::START_PATIENCE;
+    loop {
+        let tree = Snapshot::take().tree(root);
+        let begun = tree.0.iter().any(|process| is_program(process.pid, init));
+        let others = facts::others(&tree, root, library);
+        let helpless = helpless(&ClockFacts { others, ..ClockFacts::default() });
+        if begun && helpless.is_empty() {
+            return Verdict::Library;
+        }
+        if Instant::now() > patience {
+            return Verdict::Not(helpless);
+        }
+        thread::sleep(limits::START_PAUSE);
     }
 }
 
 /// The init forks before it becomes the program.
-fn once_it_runs(root: i32, init: &Path) -> Tree {
-    let patience = Instant::now() + limits::START_PATIENCE;
-    loop {
-        let tree = Snapshot::take().tree(root);
-        let is_program =
-            |pid: i32| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program != init);
-        if tree.0.iter().any(|process| is_program(process.pid)) || Instant::now() > patience {
-            return tree;
-        }
-        thread::sleep(limits::CANCEL_PAUSE);
-    }
+fn is_program(pid: i32, init: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|program| program != init)
 }

@@ -22,12 +22,12 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
         return;
     };
-    let checkpointer = Arc::clone(checkpointer);
+    let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
+    spawn_blocking(move || tell_clocks(&told.running));
     spawn_blocking(move || {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
-        tell_clocks(&checkpointer.running);
         let Some(hold) = checkpointer.hold() else { return };
         retain(&checkpointer, &hold);
         let speed = speed(&checkpointer, &hold);
@@ -40,6 +40,8 @@ fn tell_clocks(running: &RunningTree) {
     match clocks::verdict(running.root, &running.init, running.library.as_ref()) {
         Verdict::Kernel => tracing::info!(step = "check", "clocks will go on elsewhere, by the kernel"),
         Verdict::Library => tracing::info!(step = "check", "clocks will go on elsewhere, by crik's library"),
+        // It has ended meanwhile.
+        Verdict::Not(helpless) if helpless.is_empty() => {}
         Verdict::Not(helpless) => tracing::warn!(
             step = "check",
             "on a node that was booted later {} may stand still for the difference, unless they wait for a time from now on, \
