@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-use crate::{limits, serve};
+use crate::base::limits;
+use crate::base::logging::LogFormat;
+use crate::serve;
 
 /// Watches Nodes and says which of them are going away.
 #[derive(Debug, Parser)]
@@ -50,13 +52,4 @@ pub enum SourceKind {
     Kubernetes,
     /// A file, for machines without a cluster.
     File,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people; coloured on a terminal.
-    Human,
-    /// One JSON object a line.
-    Json,
 }

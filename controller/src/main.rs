@@ -1,22 +1,22 @@
 //! `crik-controller`: says which nodes are going away.
+//!
+//! A room imports only rooms further right, and of names between commas none imports the other:
+//!
+//!     run > cli > serve, node_events > source, index, connections > event > auth, tls, signals > base
+//!
+//! What is seen of a node goes the way source → signals → event → index → serve.
 
 mod auth;
-mod causes;
+mod base;
 mod cli;
-mod descriptors;
+mod connections;
 mod event;
-mod file_watch;
 mod index;
-mod limits;
-mod listen;
-mod logging;
-mod node;
-mod report;
+mod node_events;
 mod run;
 mod serve;
 mod signals;
 mod source;
-mod state;
 mod tls;
 
 /// A waiting poll has two buffers of 8 KiB of which it uses a few hundred bytes. This allocator keeps its own notes elsewhere,

@@ -10,13 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::base::logging;
 use crate::cli::{Cli, SourceKind};
+use crate::connections::listen;
 use crate::index::Index;
-use crate::listen::listen;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};
-use crate::{logging, report, serve, signals, source};
+use crate::{node_events, serve, signals, source};
 
 const NO_WAY: &str = "there is no way to the API server";
 
@@ -73,7 +74,7 @@ fn signals(cli: &Cli) -> Result<Signals> {
 
 /// Where the API server is.
 async fn api_server(cli: &Cli) -> Result<Config> {
-    let config = source::reach::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
+    let config = source::api_server::config(cli.kubeconfig.as_ref(), cli.context.as_deref()).await;
     config.context(NO_WAY)
 }
 
@@ -103,9 +104,9 @@ async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {
             if cli.events {
                 let client = Client::try_from(config.clone()).context(NO_WAY)?;
                 let instance = std::env::var("HOSTNAME").unwrap_or_default();
-                tokio::spawn(report::run(client, index.shutdowns(), instance));
+                tokio::spawn(node_events::run(client, index.shutdowns(), instance));
             }
-            let (client, answered) = source::reach::watching_client(config).context(NO_WAY)?;
+            let (client, answered) = source::api_server::watching_client(config).context(NO_WAY)?;
             Ok(tokio::spawn(source::kubernetes::run(client, answered, signals, tell)))
         }
     }

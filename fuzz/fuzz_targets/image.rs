@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(records) = crik_agent::images::split(bytes) {
+    if let Ok(records) = crik_agent::tree::criu::images::split(bytes) {
         assert!(records.iter().map(Vec::len).sum::<usize>() <= bytes.len());
     }
 });

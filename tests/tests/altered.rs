@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_agent::image_dir::Generation;
-use crik_agent::manifest::Manifest;
-use crik_agent::sign::Key;
-use crik_agent::verify;
+use crik_agent::store::generation::manifest::Manifest;
+use crik_agent::store::generation::signature::Key;
+use crik_agent::store::generation::verify;
+use crik_agent::store::image_dir::Generation;
 use crik_tests::pod::Pod;
 use crik_tests::shared::Shared;
 use crik_tests::story::{checkpointed, resumes, started, starts_fresh};

@@ -44,7 +44,7 @@ fn the_readme_has_every_key_of_the_configuration() -> Result<()> {
 
 #[test]
 fn the_readme_has_every_exit_code() -> Result<()> {
-    let (readme, source) = (read("README.md")?, read("agent/src/exit.rs")?);
+    let (readme, source) = (read("README.md")?, read("agent/src/base/exit_codes.rs")?);
     let codes = source.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": i32 = "));
     let mut seen = 0;
     for (name, code) in codes.map(|(name, code)| (name, code.trim_end_matches(';'))) {
@@ -56,7 +56,7 @@ fn the_readme_has_every_exit_code() -> Result<()> {
         };
         ensure!(readme.contains(&shown), "the README's table lacks {name}, {code}");
     }
-    ensure!(seen >= 7, "exit.rs has another form");
+    ensure!(seen >= 7, "exit_codes.rs has another form");
     Ok(())
 }
 

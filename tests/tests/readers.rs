@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use crik_agent::claim::{Account, Attempt};
-use crik_agent::ended::Ended;
-use crik_agent::holder::{self, Holder};
-use crik_agent::image_dir::Generation;
-use crik_agent::images;
-use crik_agent::manifest::{FileFacts, Manifest};
-use crik_agent::pod::Pod;
-use crik_agent::sign::Key;
+use crik_agent::store::generation::digest::FileDigest;
+use crik_agent::store::generation::manifest::Manifest;
+use crik_agent::store::generation::signature::Key;
+use crik_agent::store::image_dir::Generation;
+use crik_agent::store::image_dir::attempts::{Attempt, Attempts};
+use crik_agent::store::image_dir::end_mark::EndMark;
+use crik_agent::store::image_dir::holder::{self, Holder};
+use crik_agent::store::image_dir::pod::Pod;
+use crik_agent::tree::criu::images;
 use crik_tests::pod::Pod as Container;
 use crik_tests::story::{SINGLE, checkpointed};
 use crik_tests::volume::Volume;
@@ -51,7 +52,7 @@ fn run<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCase
 #[test]
 fn a_manifest_is_read_as_it_was_written() -> Result<()> {
     let real = real()?;
-    let facts = (any::<u64>(), "[0-9a-f]{64}").prop_map(|(size, blake3)| FileFacts { size, blake3 });
+    let facts = (any::<u64>(), "[0-9a-f]{64}").prop_map(|(size, blake3)| FileDigest { size, blake3 });
     let parts = (any::<u64>(), btree_map(name(), facts, 0..8), vec("/[a-z]{1,8}", 0..3));
     run(&parts, |(number, files, paths)| {
         let extra_paths = paths.into_iter().map(PathBuf::from).collect();
@@ -73,7 +74,7 @@ fn no_manifest_leads_out_of_its_generation() -> Result<()> {
         Just(".".to_owned())
     ];
     run(&outside, |name| {
-        let facts = FileFacts { size: 0, blake3: String::new() };
+        let facts = FileDigest { size: 0, blake3: String::new() };
         let files = BTreeMap::from([(name.clone(), facts)]);
         let json = Manifest { files, ..real.clone() }.to_json().expect("it is small");
         prop_assert!(Manifest::parse(&json).is_err(), "{} is accepted", name);
@@ -118,9 +119,9 @@ fn a_claim_is_read_as_it_was_written() -> Result<()> {
         interrupted,
     });
     run(&vec(attempt, 0..5), |attempts| {
-        let written = Account { attempts };
+        let written = Attempts { attempts };
         let json = serde_json::to_vec(&written).expect("it has string keys");
-        prop_assert_eq!(Account::parse(&json).expect("it is whole"), written);
+        prop_assert_eq!(Attempts::parse(&json).expect("it is whole"), written);
         Ok(())
     })
 }
@@ -128,17 +129,18 @@ fn a_claim_is_read_as_it_was_written() -> Result<()> {
 #[test]
 fn no_bytes_make_a_reader_panic() -> Result<()> {
     let holder = Holder { pod: Pod::here(None), nonce: "n".to_owned(), since: 1, expiry_ms: 1 };
-    let account = Account {
+    let account = Attempts {
         attempts: vec![Attempt { host: "h".into(), node: None, at: 1, outcome: None, interrupted: false }],
     };
     let jsons = [
         serde_json::to_vec(&holder)?,
         serde_json::to_vec(&account)?,
-        serde_json::to_vec(&Ended { newest: Generation(3), why: "?".to_owned() })?,
+        serde_json::to_vec(&EndMark { newest: Generation(3), why: "?".to_owned() })?,
     ];
     let [holder, account, ended] = jsons.map(almost);
     run(&prop_oneof![vec(any::<u8>(), 0..512), holder, account, ended], |bytes| {
-        let _ = (holder::parse(&bytes), Account::parse(&bytes), Ended::parse(&bytes), images::split(&bytes));
+        let _ =
+            (holder::parse(&bytes), Attempts::parse(&bytes), EndMark::parse(&bytes), images::split(&bytes));
         Ok(())
     })
 }

@@ -1,14 +1,14 @@
 //! What no start could work with, each with what would be right. Pure, but for links in the name of the token's file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crik_api::NodeState;
 
 use super::problem::Problem;
 use super::{ActOn, Config, Hook, Hooks};
-use crate::node_state::server;
-use crate::{limits, notice};
+use super::{notice_states, parse_url};
+use crate::base::limits;
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), Problem> {
@@ -19,6 +19,8 @@ impl Config {
         if self.additional_paths.iter().chain(&self.inotify_incompatible_paths).any(|p| !p.is_absolute()) {
             return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
         }
+        self.check_additional_paths()?;
+        self.carry.check()?;
         self.check_access()?;
         if self.keep_generations == 0 {
             return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
@@ -44,7 +46,7 @@ impl Config {
         if self.grace_period > limits::GRACE_PERIOD_MAX {
             return wrong("gracePeriod", "must be at most a day");
         }
-        if self.claim_expiry < limits::CLAIM_EXPIRY_MIN {
+        if self.claim_expiry < limits::HOLD_EXPIRY_MIN {
             return wrong(
                 "claimExpiry",
                 "must be at least 1s, or a busy volume looks like a pod that is gone",
@@ -72,6 +74,23 @@ impl Config {
 }
 
 impl Config {
+    /// What the next start would refuse, or what would copy itself.
+    fn check_additional_paths(&self) -> Result<(), Problem> {
+        let wrong = |problem: &str| Err(Problem::Value("additionalPaths", problem.to_owned()));
+        let is_plain = |path: &PathBuf| {
+            path.parent().is_some()
+                && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
+        };
+        if !self.additional_paths.iter().all(is_plain) {
+            return wrong("no path may be / or have .. in it");
+        }
+        let holds = |dir: &PathBuf| self.additional_paths.iter().any(|path| dir.starts_with(path));
+        if self.image_dir.as_ref().is_some_and(holds) {
+            return wrong("must not hold imageDir: the checkpoint would be kept in itself");
+        }
+        Ok(())
+    }
+
     fn check_access(&self) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
         let (token, ca) = (&self.node_state_server_token_file, &self.node_state_server_ca_file);
@@ -99,7 +118,7 @@ impl Config {
                 _ => Ok(()),
             };
         };
-        let url = server::parse(url).map_err(|problem| Problem::Value("nodeStateServerURL", problem))?;
+        let url = parse_url(url).map_err(|problem| Problem::Value("nodeStateServerURL", problem))?;
         if ca.is_some() && url.scheme() != "https" {
             return wrong("nodeStateServerCAFile", "is of use only with https:// in nodeStateServerURL");
         }
@@ -117,7 +136,7 @@ impl Config {
         if self.image_dir.is_none() {
             return wrong("must not be notice without imageDir: nothing could be checkpointed");
         }
-        if notice::states(&self.checkpoint_on).is_empty() {
+        if notice_states(&self.checkpoint_on).is_empty() {
             return wrong("is notice, so checkpointOn must have draining, shutting-down or gone");
         }
         Ok(())

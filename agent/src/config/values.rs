@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crik_api::NodeState;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -46,17 +45,4 @@ pub(super) fn some_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
-}
-
-pub(super) fn node_states<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NodeState>, D::Error> {
-    let words = Vec::<String>::deserialize(deserializer)?;
-    words
-        .iter()
-        .map(|word| {
-            word.parse().map_err(|_| {
-                let known = NodeState::ALL.map(NodeState::as_str).join(", ");
-                D::Error::custom(format!("{word:?} is no node state; there are {known}"))
-            })
-        })
-        .collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::values::duration;
-use crate::exit;
+use crate::base::exit_codes;
 
 /// What an undetermined node state means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -37,6 +37,28 @@ pub enum OnRestoreFailure {
     Fail,
 }
 
+/// What becomes of a generation with processes that would stand still here, since the clock goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClockBack {
+    /// It is resumed if that costs less than to begin anew.
+    Auto,
+    /// It is resumed.
+    Resume,
+    /// It is not.
+    Refuse,
+}
+
+impl std::fmt::Display for OnClockBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Resume => "resume",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
 /// What a pod does whose image directory is held by another one that lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,6 +69,16 @@ pub enum OnClaimed {
     Fresh,
     /// The agent exits, for the kubelet to try again.
     Fail,
+}
+
+/// What becomes of a file that the program had open to read and that has other contents at the restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangedFiles {
+    /// The program goes on with the new contents, if what it has read so far is still the same.
+    Follow,
+    /// The checkpoint is not resumed.
+    Refuse,
 }
 
 /// Commands to run beside a checkpoint and a restore.
@@ -98,6 +130,6 @@ pub struct ExitCode {
 
 impl Default for ExitCode {
     fn default() -> Self {
-        Self { checkpointed: exit::CHECKPOINTED as u8 }
+        Self { checkpointed: exit_codes::CHECKPOINTED as u8 }
     }
 }

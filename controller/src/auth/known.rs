@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use moka::Expiry;
 
 use super::review::Verdict;
-use crate::limits;
+use crate::base::limits;
 
 /// A token's hash: tokens themselves are not kept, so that no reading of the process's memory later gives them away.
 pub type Key = [u8; 32];

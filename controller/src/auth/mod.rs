@@ -1,4 +1,4 @@
-//! Who may read: a pod about the node that it runs on, and chosen users about all nodes.
+//! Who may read: a pod about the node that it runs on, and chosen users about all nodes. May import `base`.
 
 mod claims;
 mod known;

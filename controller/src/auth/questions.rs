@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::review::{Outcomes, Verdict, ask};
-use crate::limits;
+use crate::base::limits;
 
 /// Asks about tokens, about a few at a time.
 pub struct Questions {

@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use tokio::time::timeout;
 
 use super::permission::Identity;
-use crate::limits;
+use crate::base::limits;
 
 /// How the questions went: `good`, `bad` or `failed`.
 pub type Outcomes = Family<Vec<(&'static str, &'static str)>, Counter>;
@@ -49,7 +49,7 @@ fn explain(error: &kube::Error) -> String {
                 .to_owned()
         }
         kube::Error::Api(status) => format!("the API server says: {}", status.message),
-        error => crate::causes::with_causes(error),
+        error => crate::base::causes::with_causes(error),
     }
 }
 

@@ -13,7 +13,7 @@ use super::known::{Age, Key, Known};
 use super::permission::{Identity, Refusal};
 use super::questions::Questions;
 use super::review::Outcomes;
-use crate::limits;
+use crate::base::limits;
 
 /// Verdicts on tokens.
 #[derive(Clone)]

@@ -18,8 +18,6 @@ pub struct Counts {
     pub silence: Option<Duration>,
     /// True while the source is lost.
     pub stale: bool,
-    /// How many waiters there are.
-    pub waiting: usize,
 }
 
 impl Counts {

@@ -1,8 +1,9 @@
-//! All nodes, and who waits for which of them to change.
+//! All nodes, and who waits for which of them to change. May import `event`, `signals` and `base`.
 
 mod change;
 mod counts;
 mod nodes;
+mod tracked;
 mod waiters;
 
 use std::hash::{BuildHasher, RandomState};
@@ -15,9 +16,9 @@ use tokio::sync::{Notify, broadcast};
 pub use self::change::{Change, NodeChange};
 pub use self::counts::Counts;
 use self::nodes::Nodes;
+use self::tracked::Moment;
 pub use self::waiters::Waiter;
 use crate::event::Event;
-use crate::state::Moment;
 
 /// The nodes by name. Cheap to ask; a wait costs nothing until its own node changes.
 pub struct Index {
@@ -83,7 +84,7 @@ impl Index {
         Waiter::new(Arc::clone(self), name, bell)
     }
 
-    /// All changes from now on. Whoever falls more than [`limits::CHANGES_KEPT`](crate::limits::CHANGES_KEPT) behind is
+    /// All changes from now on. Whoever falls more than [`limits::CHANGES_KEPT`](crate::base::limits::CHANGES_KEPT) behind is
     /// told so by [`broadcast::error::RecvError::Lagged`] and has to look at all nodes again.
     pub fn subscribe(&self) -> broadcast::Receiver<Change> {
         self.lock().changes.subscribe()
@@ -109,5 +110,7 @@ impl Index {
     }
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

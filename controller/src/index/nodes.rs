@@ -8,11 +8,11 @@ use tokio::sync::broadcast;
 
 use super::change::{Change, NodeChange};
 use super::counts::Counts;
+use super::tracked::{Moment, Tracked};
 use super::waiters::Waiters;
+use crate::base::limits;
 use crate::event::Event;
-use crate::limits;
 use crate::signals::Observation;
-use crate::state::{Moment, Tracked};
 
 /// The nodes by name.
 pub struct Nodes {
@@ -124,7 +124,6 @@ impl Nodes {
             appeared: self.appeared.clone(),
             silence: self.heard.map(|heard| now.saturating_sub(heard)),
             stale: self.lost.is_some(),
-            waiting: self.waiters.count(),
         }
     }
 

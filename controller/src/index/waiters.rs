@@ -42,6 +42,7 @@ impl Waiters {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         self.0.values().map(watch::Sender::receiver_count).sum()
     }

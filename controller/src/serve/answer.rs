@@ -6,9 +6,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use crik_api::ErrorBody;
 
-use super::routes;
 use crate::auth::Refusal;
-use crate::limits;
+use crate::base::limits;
 
 /// An error with its remedy.
 pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
@@ -62,12 +61,6 @@ pub fn refused(refusal: &Refusal) -> Response {
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     response
-}
-
-/// There is nothing at this path.
-pub async fn no_such_route() -> Response {
-    let paths: Vec<&str> = routes::table().into_iter().map(|(path, _)| path).collect();
-    error(StatusCode::NOT_FOUND, format!("no such route; there are {}", paths.join(", ")))
 }
 
 /// Refuses a request that has a body, and the rest of the connection, which would have to be read for it.

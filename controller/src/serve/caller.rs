@@ -9,7 +9,8 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::time::Instant;
 
-use super::{App, answer, name};
+use super::app::App;
+use super::{answer, name};
 use crate::auth::Permission;
 
 /// The node that is asked for, by one who may ask for it.

@@ -1,24 +1,16 @@
-//! The HTTP API.
+//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls` and
+//! `base`.
 
 mod answer;
+mod app;
 mod caller;
-mod connections;
-mod events;
-mod go_agent;
-mod health;
+mod every_request;
 mod metrics;
 mod name;
-mod nodes;
-mod observe;
-mod openapi;
 mod options;
-mod peers;
-mod poll;
 mod portions;
-mod room;
+mod router;
 mod routes;
-mod seldom;
-mod timely;
 
 use std::sync::Arc;
 
@@ -26,34 +18,14 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use self::connections::Server;
+use self::app::{App, Shared};
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
-use self::peers::Peers;
-use self::room::Room;
 use crate::auth::{Auth, Reviews};
+use crate::base::limits;
+use crate::connections::{Peers, Places, Server, room_for};
 use crate::index::Index;
 use crate::tls::Tls;
-use crate::{descriptors, limits};
-
-/// What every handler has.
-#[derive(Clone)]
-struct App(Arc<Shared>);
-
-struct Shared {
-    index: Arc<Index>,
-    /// Becomes true at a shutdown, which ends waiting polls and streams.
-    stopping: watch::Receiver<bool>,
-    /// None if everyone may read everything.
-    auth: Option<Auth>,
-    metrics: Metrics,
-    /// Room for waiting polls.
-    polls: Room,
-    /// Room for lists and streams that are being sent.
-    streams: Room,
-    /// Room for connections.
-    connections: Room,
-}
 
 /// What is served, and how.
 pub struct Service {
@@ -71,7 +43,7 @@ pub struct Service {
 pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
     let Service { index, options, client, tls } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
-    let room = Room::new(descriptors::room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
+    let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let metrics = Metrics::new();
     let auth = client.map(|client| {
@@ -83,10 +55,10 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         stopping: stopping.clone(),
         auth,
         metrics,
-        polls: Room::new(polls),
-        streams: Room::new(limits::STREAMS),
-        connections: room.clone(),
+        polls: Places::new(polls),
+        streams: Places::new(limits::STREAMS),
+        connections: places.clone(),
     }));
-    let server = Server { room, peers, routes: routes::all(app.clone()), full: routes::full(app), tls };
+    let server = Server { places, peers, routes: router::all(app.clone()), full: router::full(app), tls };
     server.run(listener, stopping).await;
 }

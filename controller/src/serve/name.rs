@@ -3,7 +3,7 @@
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 
-use crate::limits;
+use crate::base::limits;
 
 /// A name that a node may have: an RFC 1123 subdomain.
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::limits;
+use crate::base::limits;
 
 /// How to serve, and to whom.
 #[derive(Debug, Clone, Args)]

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::answer;
-use super::room::Place;
-use crate::limits;
+use crate::base::limits;
+use crate::connections::Place;
 
 /// Answers with a value in JSON, which keeps a place until all of it has been handed over.
 pub fn json<Value: Serialize>(place: Place, value: &Value) -> Response<Body> {
@@ -71,37 +71,37 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::serve::room::Room;
+    use crate::connections::Places;
 
     async fn next(body: &mut Portions) -> Option<Result<Bytes, &'static str>> {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
         Some(frame.map(|frame| frame.into_data().unwrap()))
     }
 
-    fn portions(room: &Room, length: usize) -> Portions {
-        Portions::new(vec![1; length].into(), room.enter().unwrap())
+    fn portions(places: &Places, length: usize) -> Portions {
+        Portions::new(vec![1; length].into(), places.enter().unwrap())
     }
 
     #[tokio::test]
     async fn all_of_it_is_handed_over_and_its_length_is_known() {
-        let (room, length) = (Room::new(1), 2 * limits::PORTION + 1);
-        let mut body = portions(&room, length);
+        let (places, length) = (Places::new(1), 2 * limits::PORTION + 1);
+        let mut body = portions(&places, length);
         assert_eq!(body.size_hint().exact(), Some(length as u64));
         let mut handed = Vec::new();
         while let Some(portion) = next(&mut body).await {
             handed.push(portion.unwrap().len());
-            assert_eq!(room.taken(), 1);
+            assert_eq!(places.taken(), 1);
         }
         assert_eq!(handed, [limits::PORTION, limits::PORTION, 1]);
         assert!(body.is_end_stream());
         drop(body);
-        assert_eq!(room.taken(), 0);
+        assert_eq!(places.taken(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_not_handed_over_in_time_is_given_up() {
-        let room = Room::new(1);
-        let mut body = portions(&room, 2 * limits::PORTION);
+        let places = Places::new(1);
+        let mut body = portions(&places, 2 * limits::PORTION);
         assert!(next(&mut body).await.unwrap().is_ok());
         tokio::time::advance(limits::SENDING * 2).await;
         assert!(next(&mut body).await.unwrap().is_err());

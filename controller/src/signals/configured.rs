@@ -22,8 +22,8 @@ use serde_yaml::Value;
 use thiserror::Error;
 
 use super::matcher::{By, Matcher, Test, Tests, Text};
-use super::{Class, Signal, table};
-use crate::state;
+use super::signal::{Class, DELETED, Signal};
+use super::table;
 
 /// Why a signals file cannot be used.
 #[derive(Debug, Error)]
@@ -136,7 +136,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Signal>, SignalsFileError> {
     let file: File =
         serde_yaml::from_str(text).map_err(|source| SignalsFileError::Parse { path: path.into(), source })?;
     let mut names: BTreeSet<Text> = table::TABLE.iter().map(|signal| signal.name.clone()).collect();
-    names.insert(Cow::Borrowed(state::DELETED));
+    names.insert(Cow::Borrowed(DELETED));
     let rows = file.signals.into_iter().enumerate().map(|(number, row)| {
         let called = row.get("name").and_then(Value::as_str).map(|name| format!(" ({name})"));
         let signal = signal(row).and_then(|signal| {
@@ -238,15 +238,14 @@ fn tests(operators: Option<Operators>, field: &str) -> Result<Tests, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::{self, Node};
-    use crate::signals::Signals;
+    use crate::signals::{Node, Object, Signals};
 
     fn parsed(text: &str) -> Result<Vec<Signal>, String> {
         parse(Path::new("signals.yaml"), text).map_err(|error| error.to_string())
     }
 
     fn node(yaml: &str) -> Node {
-        serde_yaml::from_str::<node::Object>(yaml).unwrap().into()
+        serde_yaml::from_str::<Object>(yaml).unwrap().into()
     }
 
     /// The rows, without the built-in ones, that this Node shows.

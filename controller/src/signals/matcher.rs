@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::limits;
-use crate::node::{Node, Taint};
+use super::node::{Node, Taint};
+use crate::base::limits;
 
 /// A text of the table, or of a file.
 pub type Text = Cow<'static, str>;

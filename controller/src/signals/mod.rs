@@ -1,52 +1,29 @@
-//! The signals: what on a Node means that it is going away. Pure.
+//! What on a Node means that it is going away: one look at a Node object, without time and without effects. May import `base`.
 
 mod configured;
 mod matcher;
+mod node;
 mod observation;
+mod signal;
 mod table;
-
-use std::borrow::Cow;
 
 use crik_api::Reason;
 
 pub use self::configured::read;
-use self::matcher::Matcher;
-pub use self::observation::{Observation, Ready};
-use crate::node::Node;
-
-/// What a signal means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// The node goes away for certain.
-    ShuttingDown,
-    /// The node is being drained, which can be taken back.
-    Draining,
-    /// No new pods are scheduled to it.
-    Cordoned,
-    /// A candidate only: a hint, and no reason for a checkpoint.
-    Candidate,
-    /// Comes too late for pods to get a SIGTERM; what is left to see of a shutdown.
-    TooLate,
-    /// The kubelet is silent. Too late as well, but no trace of a shutdown: its network may be cut.
-    Silent,
-}
-
-/// One row of the table.
-#[derive(Debug, Clone)]
-pub struct Signal {
-    name: Cow<'static, str>,
-    class: Class,
-    matcher: Matcher,
-}
+pub use self::node::{Node, Object, Ready};
+pub use self::observation::Observation;
+use self::signal::Signal;
+pub use self::signal::{Class, DELETED};
+pub use self::table::TABLE;
 
 /// All signals that are looked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Signals(Vec<Signal>);
 
 impl Signals {
     /// Those of the table.
     pub fn built_in() -> Self {
-        Self(table::TABLE.to_vec())
+        Self(TABLE.to_vec())
     }
 
     /// These and more.
@@ -71,7 +48,5 @@ impl Signals {
     }
 }
 
-#[cfg(test)]
-mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use crik_api::Reason;
 
-use super::Class;
+use super::node::Ready;
+use super::signal::Class;
 
 /// The signals on a Node, and what tells it from others of its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,18 +16,6 @@ pub struct Observation {
     pub ready: Ready,
     /// The signals, in the order of the table. Most nodes have none.
     pub signals: Box<[(Class, Reason)]>,
-}
-
-/// The status of the condition Ready.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Ready {
-    /// The kubelet says that the node can take pods.
-    True,
-    /// It says that it cannot.
-    False,
-    /// It says nothing, or has not yet.
-    #[default]
-    Unknown,
 }
 
 impl Observation {

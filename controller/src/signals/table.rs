@@ -5,7 +5,7 @@
 use std::borrow::Cow::Borrowed;
 
 use super::matcher::{By, Matcher, Test, Tests, Text};
-use super::{Class, Signal};
+use super::signal::{Class, Signal};
 
 /// Anything passes.
 const ANY: Tests = Borrowed(&[]);

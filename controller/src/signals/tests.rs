@@ -1,5 +1,5 @@
 use super::*;
-use crate::node::{Condition, Taint};
+use crate::signals::node::{Condition, Taint};
 
 fn observe(node: &Node) -> Observation {
     Signals::built_in().observe(node)
@@ -123,5 +123,5 @@ fn a_foreign_taint_is_no_signal_and_a_long_text_is_cut() {
     let message = format!("node is shutting down{}", "é".repeat(10_000));
     let reasons =
         observe(&with_condition("Ready", "False", "KubeletNotReady", &message)).of(Class::ShuttingDown);
-    assert_eq!(reasons[0].observed.chars().count(), crate::limits::OBSERVED_MAX + 1);
+    assert_eq!(reasons[0].observed.chars().count(), crate::base::limits::OBSERVED_MAX + 1);
 }

@@ -10,11 +10,10 @@ use std::{fs, io};
 use tokio::time::sleep;
 
 use super::nodes_file::{FileError, parse};
+use crate::base::file_watch::FileWatch;
+use crate::base::limits;
 use crate::event::Event;
-use crate::file_watch::FileWatch;
-use crate::limits;
-use crate::node::Node;
-use crate::signals::Signals;
+use crate::signals::{Node, Signals};
 
 /// Reads the file now and whenever it changes.
 pub async fn run(path: PathBuf, signals: Arc<Signals>, mut tell: impl FnMut(Event)) {

@@ -13,20 +13,20 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::trouble::explain;
-use super::watched::Watched;
+use super::watch_error::explain;
+use super::watched_node::WatchedNode;
+use crate::base::limits;
 use crate::event::Event;
-use crate::limits;
 use crate::signals::{Observation, Signals};
 
 /// Watches all nodes for ever. `answered` rings when the API server begins to answer.
 pub async fn run(client: Client, answered: Arc<Notify>, signals: Arc<Signals>, tell: impl FnMut(Event)) {
     let config = watcher::Config::default().timeout(limits::WATCH_SECONDS).page_size(limits::LIST_PAGE);
-    let begin = || Box::pin(watcher(Api::<Watched>::all(client.clone()), config.clone()));
+    let begin = || Box::pin(watcher(Api::<WatchedNode>::all(client.clone()), config.clone()));
     forward(begin, &answered, &signals, tell).await;
 }
 
-type Step = Result<watcher::Event<Watched>, watcher::Error>;
+type Step = Result<watcher::Event<WatchedNode>, watcher::Error>;
 
 /// `begin` begins a watch, with a list of all nodes.
 async fn forward<S: Stream<Item = Step> + Unpin>(
@@ -165,7 +165,7 @@ impl<'a> Watch<'a> {
         Some(Event::Lost(format!("the API server has said nothing for {:?}", limits::API_LOST)))
     }
 
-    fn seen(&self, object: &Watched) -> (Box<str>, Observation) {
+    fn seen(&self, object: &WatchedNode) -> (Box<str>, Observation) {
         (object.node.name.as_str().into(), self.signals.observe(&object.node))
     }
 }
@@ -188,9 +188,9 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::node::Object;
+    use crate::signals::Object;
 
-    fn named(name: &str) -> Watched {
+    fn named(name: &str) -> WatchedNode {
         let yaml = format!("metadata: {{name: {name}}}");
         serde_yaml::from_str::<Object>(&yaml).unwrap().into()
     }

@@ -1,8 +1,8 @@
-//! Where Node objects come from.
+//! Where Node objects come from: the API server, or a file. May import `event`, `signals` and `base`.
 
-pub mod file;
-pub mod kubernetes;
+pub(crate) mod api_server;
+pub(crate) mod file;
+pub(crate) mod kubernetes;
 mod nodes_file;
-pub mod reach;
-mod trouble;
-mod watched;
+mod watch_error;
+mod watched_node;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::node::{Node, Object};
+use crate::signals::{Node, Object};
 
 /// Why the file cannot be used.
 #[derive(Debug, Error)]

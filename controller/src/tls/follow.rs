@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::files::{Contents, Files, TlsError};
-use crate::file_watch::FileWatch;
+use crate::base::file_watch::FileWatch;
 
 /// Follows the files until nobody serves any more. `served` is what is in use.
 pub async fn run(files: Files, mut served: Contents, sender: watch::Sender<Arc<ServerConfig>>) {

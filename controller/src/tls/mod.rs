@@ -1,4 +1,4 @@
-//! HTTPS, from files that are re-read when they change.
+//! HTTPS, from files that are re-read when they change. May import `base`.
 
 mod files;
 mod follow;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::rootfs::rootfs;
+use crate::rootfs::Root;
 use crate::tools::runc;
 
 /// A directory with a container's root file system and specification.
@@ -21,8 +21,8 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bundle {
     /// The root file system is a fresh layer over the common one, as a container runtime makes it.
-    pub(super) fn new() -> Result<Self> {
-        let lower = rootfs()?;
+    pub(super) fn new(root: Root) -> Result<Self> {
+        let lower = root.path()?;
         let bundle = Self {
             id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
             dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,

@@ -12,6 +12,7 @@ mod running;
 mod sandbox;
 pub mod spec;
 pub mod story;
+pub mod ticks;
 pub mod volume;
 
 use std::fs;
@@ -203,7 +204,7 @@ impl Pod {
     pub fn start(&self) -> Result<Running> {
         // The runtime's shim is a subreaper, so that a container's exit status comes to it; so are we.
         nix::sys::prctl::set_child_subreaper(true)?;
-        let (pod, bundle) = (self.sandbox()?, Bundle::new()?);
+        let (pod, bundle) = (self.sandbox()?, Bundle::new(self.spec.root)?);
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
         let mut mounts = pod.mounts(&self.hosts)?;
         mounts.push((binary, "/usr/local/bin/crik".to_owned(), "ro"));

@@ -1,0 +1,287 @@
+//! Every path and number that is fixed in the agent, each with its reason.
+
+use std::time::Duration;
+
+/// Where the configuration is read when no `--config-path` is given; the Go program's default.
+pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
+
+/// The longest grace period: no node gives as much, and arithmetic with absurd ones would overflow.
+pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
+pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
+
+/// Where the kubelet puts the token for the API server, in both spellings: `/var/run` is a link to `/run` in most containers.
+/// Anybody else who is shown it could act in the pod's name.
+pub const API_SERVER_TOKEN: [&str; 2] =
+    ["/var/run/secrets/kubernetes.io/serviceaccount", "/run/secrets/kubernetes.io/serviceaccount"];
+
+/// The kernel never gives a process id below this one again once a PID namespace's counter has passed it
+/// (`RESERVED_PIDS`, kernel/pid.c). The tree lives above, and all that a restore needs to run first lives below.
+pub const FIRST_TREE_PID: i32 = 300;
+
+/// The oldest CRIU that dumps sockets on every kernel in use: since Linux 6.16 SO_PASSCRED on a non-UNIX socket is
+/// refused, which CRIU 4.2 is the first to expect.
+pub const OLDEST_CRIU: CriuVersion = CriuVersion(40_200);
+
+/// A CRIU version as its own RPC counts it: major × 10,000 + minor × 100 + patch level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CriuVersion(pub u32);
+
+impl std::fmt::Display for CriuVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+    }
+}
+
+/// Directories in which the init's program may be put, in order of preference. The first that can be written and
+/// executed from is taken; the image directory is the last resort, for a read-only root file system without a `/tmp`.
+pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
+
+/// CRIU's log inside `criu/` of a generation: level 4 (debug) is what its developers ask for in a report.
+pub const CRIU_LOG_LEVEL: i32 = 4;
+/// File name of CRIU's log of a dump.
+pub const DUMP_LOG: &str = "dump.log";
+/// File name of CRIU's log of a restore.
+pub const RESTORE_LOG: &str = "restore.log";
+
+/// Files that are open but deleted are carried in the image up to this size. CRIU's own limit of 1 MiB is below what
+/// databases keep in their temporary files.
+pub const GHOST_LIMIT: &str = "256M";
+
+/// How many bytes of the container's own files go along if `carry.maxBytes` is not given: more than the temporary files of most
+/// programs, and little enough to be written within the time that a node gives.
+pub const CARRY_MAX_BYTES: u64 = 4 << 30;
+
+/// The list of the files that went along has some 200 bytes for each; a larger one could exhaust the container's memory.
+pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
+
+/// What crik itself has in the container's layer, none of which goes along or is removed: the init, and what it tells a restored
+/// application.
+pub const OWN_DIRECTORY: &str = "/run/crik";
+
+/// How often the one who walks the files looks whether CRIU has frozen the tree, which takes some milliseconds.
+pub const FROZEN_POLL: Duration = Duration::from_millis(1);
+
+/// How many threads walk the container's files beside the dump: they wait for the kernel's locks of directories, so more gain
+/// nothing, and CRIU needs a processor.
+pub const WALKERS_MAX: usize = 4;
+
+/// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
+pub const HOST_IPC: &str = "ipc:[4026531839]";
+
+/// What the kubelet has in the path of every emptyDir (pkg/volume/emptydir).
+pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
+
+/// The same for those that NFS keeps under a name of its own, which are copied.
+pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
+
+/// How many paths a line of the log names at most.
+pub const PATHS_TOLD: usize = 5;
+
+/// Device nodes and directories that the container's runtime provides in every container, under the name that
+/// links them from dump to restore. The list is the Go program's.
+pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
+    ("zoneinfo", "/usr/share/zoneinfo"),
+    ("null", "/dev/null"),
+    ("random", "/dev/random"),
+    ("urandom", "/dev/urandom"),
+    ("tty", "/dev/tty"),
+    ("zero", "/dev/zero"),
+    ("full", "/dev/full"),
+];
+
+/// Where control groups are mounted (cgroups(7)); files below it differ from pod to pod.
+pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+
+/// A manifest is a few hundred KiB for the largest tree; a larger file is no manifest, and reading it could exhaust
+/// the container's memory.
+pub const MANIFEST_MAX_BYTES: u64 = 16 << 20;
+
+/// How much of an image is read at once for hashing: large enough for BLAKE3's widest vectors and for few system
+/// calls, small enough to stay in the second-level cache.
+pub const HASH_CHUNK_BYTES: usize = 1 << 20;
+
+/// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
+pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
+
+/// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
+/// balancers and proxies that may stand between (60 s is the most common).
+pub const POLL_WAIT: Duration = Duration::from_secs(50);
+
+/// What an answer may take beyond the wait that was asked for.
+pub const POLL_SLACK: Duration = Duration::from_secs(5);
+
+/// To connect takes a round trip; an address that does not answer in this time is a dying replica that is still
+/// listed, and another one is tried.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// How long the first answer of a replica may take before another one is asked: it has the answer in its memory.
+pub const FIRST_ANSWER: Duration = Duration::from_secs(2);
+
+/// The same where a decision waits for it; it is doubled each time, for a controller that is only slow.
+pub const DECISIVE_ANSWER: Duration = Duration::from_millis(500);
+
+/// More addresses than this are not asked: the controller has two or three replicas.
+pub const ADDRESSES_MAX: usize = 8;
+
+/// How long a connection may be silent before the kernel asks whether the other side lives, how often it asks again, and
+/// how many questions without an answer end the connection: a node that has died is noticed in 19 s.
+pub const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(3), 3);
+
+/// The longest that a controller may send an agent away.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// A token has a few KiB at most; more than this is none, and reading it could exhaust the container's memory.
+pub const TOKEN_MAX_BYTES: u64 = 64 << 10;
+
+/// How much of a controller's message goes into the log.
+pub const SAID_MAX_CHARS: usize = 300;
+
+/// A long poll that ends before this without news was not a long one.
+pub const POLL_EARLY: Duration = Duration::from_secs(1);
+
+/// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
+/// soon and one that is away costs nothing.
+pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+
+/// Pauses before a checkpoint at a notice that failed is tried again: doubled from the first to the last. Each try stops the
+/// application for a while, and what made one fail seldom passes quickly.
+pub const NOTICE_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// An answer of the controller is a few hundred bytes; more than this is not one.
+pub const ANSWER_MAX_BYTES: usize = 64 << 10;
+
+/// How long after SIGKILL the tree may take to be gone before the agent exits all the same; the end of the PID
+/// namespace removes the rest.
+pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to sleep between looks at children that were sent SIGKILL; they take about a millisecond to go.
+pub const REAP_PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a dump whose writes are refused may take to give the tree back: it looks at one process for a few milliseconds
+/// between two writes. One that hangs in a write to a dead volume is killed after it, at the cost of `reserve`.
+pub const FAIL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a CRIU that was killed may take to be gone, which is at once unless the volume holds it.
+pub const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// To give a dump up gets at most this part of the time that a stop has: with a short one, that is mostly needed for the dump.
+pub const GIVE_UP_SHARE: u32 = 10;
+
+/// How long the agent may stay after its application to finish on the volume what a stop began.
+pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a program may take to load its libraries, from a cold disk, before it is said that one is missing.
+pub const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile.
+pub const START_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long to wait for it between one look and the next.
+pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
+
+/// How much of a script's beginning the kernel reads to find its interpreter (`BINPRM_BUF_SIZE`, execve(2)).
+pub const SCRIPT_HEAD_BYTES: u64 = 256;
+
+/// The kernel's name for this boot of the machine (random(4)).
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A key has at least as many bytes as the hash that signs, or it is the easier thing to guess.
+pub const KEY_MIN_BYTES: usize = 32;
+
+/// More than this is no key, and reading it could exhaust the container's memory.
+pub const KEY_MAX_BYTES: u64 = 64 << 10;
+
+/// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
+/// memory.
+pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
+pub const RENEWALS_PER_EXPIRY: u32 = 4;
+
+/// How often another pod's hold is looked at by one that waits for it.
+pub const HOLD_POLL: Duration = Duration::from_millis(250);
+
+/// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
+pub const HOLD_ROUNDS: u32 = 16;
+
+/// How long the agent may stay after its application to mark an end; the mark matters more than a quick exit.
+pub const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The shortest `claimExpiry`: a busy volume may hold a renewal up for a moment.
+pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
+
+/// The shortest `interval`: below, the application would hardly run between two pauses.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// The longest pause before something on the volume is tried again.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// How long a stop tries again what an error of the volume has made fail; there is little time.
+pub const STOP_RETRIES: Duration = Duration::from_secs(2);
+
+/// How often a restore that waits for the hashes looks whether it was given up.
+pub const VERIFY_POLL: Duration = Duration::from_millis(50);
+
+/// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
+pub const PEER_POLL: Duration = Duration::from_millis(100);
+
+/// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
+pub const PROBE_BYTES: u64 = 16 << 20;
+
+/// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
+/// measured earlier and with less data, and a dump that proves too slow is given up on the way.
+pub const HOPELESS_FACTOR: f64 = 3.0;
+
+/// A dump on its way is given up when it needs this many times the time that is left: its pace varies, and the deadline
+/// holds in any case.
+pub const PACE_FACTOR: f64 = 1.5;
+
+/// Over how long, at least, the present pace of a dump is measured: a volume takes what it gets in bursts.
+pub const PACE_WINDOW: Duration = Duration::from_secs(2);
+
+/// How often the pace is looked at.
+pub const PACE_POLL: Duration = Duration::from_millis(200);
+
+/// How often the log tells how far a dump is.
+pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+
+/// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
+pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
+
+/// How often a hook that runs is looked at.
+pub const HOOK_POLL: Duration = Duration::from_millis(5);
+
+/// Where a restored application finds which generation it is.
+pub const RESTORED: &str = "/run/crik/restored.json";
+
+/// The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for a year.
+pub const LATEST_TIME: u64 = 253_402_300_799;
+
+/// The start of the name of the agent's control socket, which is in no file system (unix(7), abstract), since a container
+/// may have none that can be written. The PID namespace follows, so that containers that share a network do not meet.
+pub const CONTROL_SOCKET: &str = "crik-agent-";
+
+/// A request on the control socket is one short line.
+pub const REQUEST_MAX_BYTES: u64 = 4 << 10;
+
+/// How long who connects may take to say what is wanted, and how long an answer may take to be read before the agent
+/// exits.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long the control socket rests after a connection that could not be taken, which is when descriptors or memory have run
+/// out: the next try would fail as well, and who asks waits meanwhile.
+pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// After this a person wants to see that something happens.
+pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
+pub const METADATA_MAX_BYTES: u64 = 64 << 20;
+
+/// The page size in which CRIU counts on all machines that it runs on by default.
+pub const PAGE_BYTES: u64 = 4096;
+
+/// The environment variable by which CRIU finds its configuration file (criu(8)).
+pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";

@@ -1,0 +1,113 @@
+//! UNIX datagram sockets that the tree sends to and that others have bound: a node's agent for metrics or logs.
+//!
+//! On a fresh node such an agent may come up after the pod. It is waited for; if it does not come, the program's socket is left
+//! unconnected, and its next send fails (ENOTCONN) as it does when such an agent goes away (unix(7)).
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::base::limits;
+use crate::tree::criu::images::{Damage, FilesImage, Unix};
+
+/// Waits for the sockets that the tree was connected to, at most for `limit` and until it is `given_up`, and leaves
+/// unconnected what was connected to one that does not come.
+///
+/// # Errors
+/// What is wrong with the image.
+pub fn wait_for(files: &mut FilesImage, limit: Duration, given_up: impl Fn() -> bool) -> Result<(), Damage> {
+    let mut away = peers(&files.unix_sockets()?);
+    let until = Instant::now() + limit;
+    away.retain(|peer| !is_there(peer));
+    if away.is_empty() {
+        return Ok(());
+    }
+    tracing::info!("waiting for {}, to which the program is connected", names(&away));
+    while !away.is_empty() && Instant::now() < until && !given_up() {
+        sleep(limits::PEER_POLL);
+        away.retain(|peer| !is_there(peer));
+    }
+    if !away.is_empty() {
+        tracing::warn!(
+            "{} did not come within {limit:?} (volumeTimeout); the program's socket is left unconnected",
+            names(&away)
+        );
+    }
+    files.disconnect(&away.iter().map(|peer| peer.inode).collect::<Vec<_>>())
+}
+
+/// Those outside the tree to which one inside is connected.
+fn peers(sockets: &[Unix]) -> Vec<Unix> {
+    let is_wanted = |peer: &&Unix| sockets.iter().any(|socket| socket.peer == peer.inode);
+    sockets.iter().filter(|socket| socket.is_datagram_peer_outside()).filter(is_wanted).cloned().collect()
+}
+
+/// Whether somebody takes what is sent there. What cannot be told is for CRIU to find out.
+fn is_there(peer: &Unix) -> bool {
+    let connected = address(peer).and_then(|address| UnixDatagram::unbound()?.connect_addr(&address));
+    let away = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    !connected.is_err_and(|error| away.contains(&error.kind()))
+}
+
+fn address(peer: &Unix) -> io::Result<SocketAddr> {
+    match peer.name.split_first() {
+        Some((0, name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(path(peer)),
+    }
+}
+
+fn path(peer: &Unix) -> std::path::PathBuf {
+    let path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
+    let name = peer.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    path(peer.directory.as_deref().unwrap_or_default()).join(path(name))
+}
+
+fn names(peers: &[Unix]) -> String {
+    peers.iter().map(Unix::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(inode: u32, name: &Path) -> Unix {
+        let name = [name.as_os_str().as_bytes(), b"\0"].concat();
+        Unix { inode, kind: libc::SOCK_DGRAM.cast_unsigned(), notes: 1, name, ..Unix::default() }
+    }
+
+    #[test]
+    fn a_socket_is_there_once_somebody_has_bound_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.sock");
+        let agent = peer(5, &path);
+        assert!(!is_there(&agent));
+        let bound = UnixDatagram::bind(&path).unwrap();
+        assert!(is_there(&agent));
+        drop(bound);
+        assert!(!is_there(&agent), "its file is there, and nobody listens");
+    }
+
+    #[test]
+    fn only_what_is_connected_and_outside_counts() {
+        let sockets = [
+            peer(5, Path::new("/a")),
+            peer(6, Path::new("/nobody-is-connected")),
+            Unix { notes: 0, ..peer(7, Path::new("/inside")) },
+            Unix { inode: 8, peer: 5, ..Unix::default() },
+            Unix { inode: 9, peer: 7, ..Unix::default() },
+        ];
+        assert_eq!(peers(&sockets).iter().map(|peer| peer.inode).collect::<Vec<_>>(), [5]);
+    }
+
+    #[test]
+    fn a_name_may_be_relative_to_a_directory() {
+        let mut relative = peer(5, Path::new("agent.sock"));
+        relative.directory = Some(b"/run/agent".to_vec());
+        assert_eq!(path(&relative), Path::new("/run/agent/agent.sock"));
+    }
+}

@@ -1,0 +1,20 @@
+//! What goes over of the container's files: found and taken along while the tree is frozen, and put back before it is restored.
+
+pub mod beginning;
+mod beside_dump;
+pub mod earlier;
+mod error;
+mod largest;
+mod list;
+pub mod mounts;
+mod places;
+mod put_back;
+mod resolve;
+mod spared;
+mod take;
+mod walk;
+
+pub use beside_dump::{BesideDump, Carrying};
+pub use error::{CarryError, PutBackError};
+pub use put_back::{PutBack, put_back};
+pub use take::{Output, Summary};

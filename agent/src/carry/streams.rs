@@ -1,0 +1,72 @@
+//! The standard streams, which lead out of the tree.
+//!
+//! In a pod they are pipes to the container's runtime. Their other ends are in no image, so the next pod's own pipes
+//! take their place: CRIU finds the old ones by inode (`--inherit-fd fd[N]:pipe:[INODE]`).
+
+use std::fs;
+use std::os::fd::RawFd;
+use std::process::Stdio;
+
+use crate::store::generation::tree_facts::StdioMap;
+
+/// The agent's own streams, which the tree shares.
+pub fn current() -> StdioMap {
+    StdioMap([0, 1, 2].map(link))
+}
+
+/// Which of our descriptors stands in for which pipe of the image. Standard output and error may be one pipe; the
+/// first descriptor then serves for both.
+pub fn inherited(streams: &StdioMap) -> Vec<(RawFd, String)> {
+    let mut pairs: Vec<(RawFd, String)> = Vec::new();
+    for (fd, link) in (0..).zip(&streams.0) {
+        if link.starts_with("pipe:[") && !pairs.iter().any(|(_, known)| known == link) {
+            pairs.push((fd, link.clone()));
+        }
+    }
+    pairs
+}
+
+/// The streams that no image can hold, with what they are: terminals, and files opened outside the container.
+pub fn unfreezable(streams: &StdioMap) -> Vec<String> {
+    let named = ["standard input", "standard output", "standard error"].iter().zip(&streams.0);
+    named
+        .filter(|(_, link)| !link.starts_with("pipe:[") && *link != NULL)
+        .map(|(name, link)| format!("{name} is {link}"))
+        .collect()
+}
+
+const NULL: &str = "/dev/null";
+
+fn link(fd: RawFd) -> String {
+    fs::read_link(format!("/proc/self/fd/{fd}"))
+        .map(|link| link.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The stream to give to the application in place of `fd`. A runtime opens `/dev/null` outside the container, where
+/// CRIU cannot look its mount up, so the application gets the container's own.
+pub fn for_application(fd: RawFd) -> Stdio {
+    if link(fd) == NULL { Stdio::null() } else { Stdio::inherit() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(links: [&str; 3]) -> StdioMap {
+        StdioMap(links.map(str::to_owned))
+    }
+
+    #[test]
+    fn each_pipe_is_inherited_once() {
+        let pairs = inherited(&map(["/dev/null", "pipe:[7]", "pipe:[7]"]));
+        assert_eq!(pairs, [(1, "pipe:[7]".to_owned())]);
+        assert_eq!(inherited(&map(["pipe:[6]", "pipe:[7]", "pipe:[8]"])).len(), 3);
+    }
+
+    #[test]
+    fn a_terminal_is_named() {
+        let problems = unfreezable(&map(["/dev/null", "/dev/pts/0", "pipe:[8]"]));
+        assert_eq!(problems, ["standard output is /dev/pts/0"]);
+    }
+}

@@ -1,0 +1,398 @@
+//! Takes a checkpoint: room → freeze → commit. Each step works on the volume in a thread of its own and is given up when it
+//! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow, ensure};
+use tokio::sync::{Notify, watch as latest};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::limits;
+use crate::base::panics::{contained, contained_now, locked};
+use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::retry::{HasOutlook, Outlook, Retries};
+use crate::base::units::{self, whole_ms};
+use crate::carry::clocks::go_on::helpless;
+use crate::carry::files::{CarryError, Carrying};
+use crate::checkpoint::deadlines::{Deadlines, until};
+use crate::checkpoint::dump_progress::{Progress, watch};
+use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
+use crate::checkpoint::{forecast, volume_speed};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
+use crate::store::generation::commit::{self, CommitError};
+use crate::store::generation::digest;
+use crate::store::generation::identity::Identity;
+use crate::store::generation::manifest::{self, Manifest};
+use crate::store::image_dir::hold::{Hold, HoldError, Wish};
+use crate::store::image_dir::retention::{self, Past, RoomError};
+use crate::store::image_dir::staging::{Purpose, Staging};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
+use crate::tree::criu::{self, Leave};
+use crate::tree::process::hooks;
+use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::time_namespace;
+use crate::workload::{RunningTree, Workload};
+
+/// Takes the checkpoints of one tree.
+pub struct Checkpointer {
+    /// What the agent was told.
+    pub workload: Arc<Workload>,
+    /// The tree.
+    pub running: RunningTree,
+    /// The image directory, once this pod holds it.
+    hold: Mutex<Option<Arc<Hold>>>,
+    /// The first generation that was made of it.
+    first: OnceLock<Generation>,
+    /// Where the last checkpoint was begun.
+    staging: Mutex<Option<Staging>>,
+    /// Bytes per second that the volume takes, once that is known.
+    speed: Mutex<Option<f64>>,
+    /// How far the dump is that is under way.
+    pub progress: latest::Sender<Progress>,
+}
+
+impl Checkpointer {
+    /// For the tree that was running.
+    pub fn new(workload: &Arc<Workload>, running: RunningTree) -> Arc<Self> {
+        let hold = Mutex::new(running.hold.clone());
+        Arc::new(Self {
+            workload: Arc::clone(workload),
+            running,
+            hold,
+            first: OnceLock::new(),
+            staging: Mutex::default(),
+            speed: Mutex::default(),
+            progress: latest::Sender::default(),
+        })
+    }
+
+    /// The image directory, if this pod holds it.
+    pub fn hold(&self) -> Option<Arc<Hold>> {
+        locked(&self.hold).clone()
+    }
+
+    /// What the tree knows of the generations that were there before it.
+    pub fn past(&self) -> Past {
+        self.running.resumed.map_or_else(|| Past::Fresh(self.first.get().copied()), Past::Resumed)
+    }
+
+    /// How long a stop may take before the application must be told to stop.
+    pub fn patience(&self) -> Duration {
+        let all = self.workload.config.grace_period.saturating_sub(self.workload.config.reserve);
+        // The reserve is the application's, so what it takes to give a dump up comes before it.
+        all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
+    }
+
+    /// Notes how fast the volume is, in bytes per second.
+    pub fn learn_speed(&self, speed: Option<f64>) {
+        let mut known = locked(&self.speed);
+        *known = speed.or(*known);
+    }
+
+    /// Freezes the tree, makes its image durable, and kills it.
+    ///
+    /// # Errors
+    /// There is no checkpoint, and the tree runs on.
+    pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
+        let (stopped, committed) = contained(self.take_patiently(deadline)).await??;
+        // It is durable, whatever happens now.
+        let _ = contained_now(|| {
+            stopped.kill();
+            reach(Point::Killed);
+        });
+        Ok(committed)
+    }
+
+    /// Takes one that leaves the tree stopped, again as long as the volume may recover.
+    async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
+        let deadlines = Deadlines { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
+        let mut retries = Retries::of_a_stop();
+        loop {
+            match self.take(Purpose::Stop, &deadlines).await {
+                Ok(taken) => return Ok(taken),
+                Err(error) => self.before_another(&mut retries, error, deadline).await?,
+            }
+        }
+    }
+
+    /// Waits a moment after a failure, if it is worth while to try again.
+    ///
+    /// # Errors
+    /// The failure, if it is not.
+    async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
+        let pause = retries.pause(outlook(&error), &format!("{error:#}"));
+        let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
+        let Some(pause) = pause else { return Err(error) };
+        // Its place on the volume is needed again.
+        if let Some(cleaned) = self.clean_up() {
+            let _ = timeout_at(deadline, cleaned).await;
+        }
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop
+    /// could take; what follows may take its time, until there is a `hurry`.
+    ///
+    /// # Errors
+    /// There is no checkpoint.
+    pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
+        let frozen = Instant::now() + self.patience();
+        let (_, committed) =
+            self.take(Purpose::Interval, &Deadlines { frozen, durable: None, hurry }).await?;
+        Ok(committed)
+    }
+
+    async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
+        let call = Arc::new(PointOfNoReturn::default());
+        let (staging, expected) = self.prepare(purpose, deadlines, &call).await?;
+        *locked(&self.staging) = Some(staging.clone());
+        let (stopped, staged) = self.freeze(&staging, expected, deadlines, &call).await?;
+        let committed = self.commit(&staging, staged, deadlines, &call).await?;
+        let _ = self.first.set(committed.generation);
+        self.learn_speed(volume_speed::of(&committed));
+        Ok((stopped, committed))
+    }
+
+    /// Lets the application prepare, and makes sure that there is an image directory, room, and a chance.
+    async fn prepare(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
+    ) -> Result<(Staging, u64)> {
+        let (this, deadline) = (Arc::clone(self), deadlines.frozen);
+        let step = spawn_blocking(move || {
+            // A hook may quiesce the application, which nothing then follows.
+            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
+            hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
+            let hold = this.take_hold()?;
+            let carried = this.carrying()?.bytes()?;
+            let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
+            retention::make_room(&hold, bytes, this.running.resumed)?;
+            reach(Point::RoomMade);
+            this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
+            Ok((Staging::new(&hold, purpose), bytes))
+        });
+        until(step, deadlines.until_frozen(), call).await
+    }
+
+    /// A start may have failed to take the image directory for a reason that has passed.
+    fn take_hold(&self) -> Result<Arc<Hold>> {
+        if let Some(hold) = self.hold() {
+            return Ok(hold);
+        }
+        let config = &self.workload.config;
+        let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
+        let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
+        let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
+        *locked(&self.hold) = Some(Arc::clone(&hold));
+        Ok(hold)
+    }
+
+    fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
+        let known = *locked(&self.speed);
+        let Some(speed) = known else { return Ok(()) };
+        match forecast::hopeless_from_the_start(bytes, speed, left) {
+            None => Ok(()),
+            Some(needed) => Err(anyhow!(
+                "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
+                units::bytes(bytes),
+                units::bytes(speed as u64)
+            )),
+        }
+    }
+
+    async fn freeze(
+        self: &Arc<Self>,
+        staging: &Staging,
+        expected: u64,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
+    ) -> Result<(Stopped, Staged)> {
+        let clock = Instant::now();
+        let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
+        let (place, request) = (staging.clone(), self.request(leave, call)?);
+        let step = spawn_blocking(move || {
+            let _inside = place.enter();
+            Ok(freeze::freeze(&place, &request)?)
+        });
+        let hopeless = async {
+            tokio::select! {
+                reason = watch(staging.path(), expected, deadlines.frozen, &self.progress) => reason,
+                reason = deadlines.until_hurry() => reason,
+            }
+        };
+        let frozen = until(step, hopeless, call).await?;
+        tell_frozen(&frozen.1, clock.elapsed());
+        tell_helpless(&frozen.1.clocks);
+        Ok(frozen)
+    }
+
+    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> Result<freeze::FreezeRequest> {
+        Ok(freeze::FreezeRequest {
+            root: self.running.root,
+            init: self.running.init.clone(),
+            library: self.running.library.clone(),
+            strays: self.running.strays.clone(),
+            inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
+            carrying: Arc::new(self.carrying()?),
+            leave,
+            point_of_no_return: Arc::clone(call),
+        })
+    }
+
+    /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
+    /// crik may carry others.
+    fn carrying(&self) -> Result<Carrying, CarryError> {
+        let library = self.running.library.iter().flat_map(Installed::paths);
+        let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
+        Carrying::new(&self.workload.config, &own)
+    }
+
+    async fn commit(
+        self: &Arc<Self>,
+        staging: &Staging,
+        staged: Staged,
+        deadlines: &Deadlines,
+        call: &Arc<PointOfNoReturn>,
+    ) -> Result<Manifest> {
+        let clock = Instant::now();
+        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
+        let step = spawn_blocking(move || -> Result<_> {
+            let _inside = place.enter();
+            let manifest = this.manifest(place.hold().dir().next()?, place.purpose(), staged)?;
+            Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
+        });
+        let committed = until(step, deadlines.until_durable(), call).await?;
+        tell_committed(&committed, clock.elapsed());
+        Ok(committed)
+    }
+
+    fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
+        let pod = &self.workload.pod;
+        let clocks = ClockFacts { ran_ms: whole_ms(self.running.life.so_far()), ..staged.clocks };
+        Ok(Manifest {
+            version: manifest::VERSION,
+            generation,
+            created_at: units::now(),
+            crik_version: env!("CARGO_PKG_VERSION").to_owned(),
+            identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
+                .with_programs(self.running.programs.known()),
+            tree: staged.tree,
+            stdio: staged.stdio,
+            cgroups: staged.cgroups,
+            addresses: staged.addresses,
+            kubelet_files: staged.kubelet_files,
+            extra_paths: Vec::new(),
+            monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
+            clocks: Some(clocks),
+            durations_ms: staged.durations_ms,
+            files: digest::Files::new(),
+            extra: None,
+            image_dir: self.workload.config.image_dir.clone(),
+            went_on: purpose != Purpose::Stop,
+            volume_files: staged.volume_files,
+            unnamed_files: staged.unnamed_files,
+        })
+    }
+
+    /// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
+    pub fn clean_up(&self) -> Option<JoinHandle<()>> {
+        let staging = locked(&self.staging).take()?;
+        Some(spawn_blocking(move || {
+            let _inside = staging.enter();
+            if let Ok(log) = criu::last_log()
+                && staging.path().join(layout::IMAGES).exists()
+            {
+                staging.keep_log(limits::DUMP_LOG, &log);
+            }
+            if let Err(error) = staging.sweep() {
+                tracing::warn!("the staging directory is left behind: {error}");
+            }
+        }))
+    }
+}
+
+/// What another try would bring. Each step has an error type of its own.
+fn outlook(error: &Error) -> Outlook {
+    fn of<E: HasOutlook + std::error::Error + Send + Sync + 'static>(error: &Error) -> Option<Outlook> {
+        error.downcast_ref::<E>().map(HasOutlook::outlook)
+    }
+    let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
+    steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
+}
+
+fn tell_committed(committed: &Manifest, took: Duration) {
+    tracing::info!(
+        step = "commit",
+        generation = committed.generation.0,
+        bytes = committed.total_bytes(),
+        ms = whole_ms(took),
+        "generation {} is durable",
+        committed.generation
+    );
+}
+
+fn tell_frozen(staged: &Staged, took: Duration) {
+    if let Some(carried) = staged.carried.told() {
+        tracing::info!(step = "freeze", files = staged.carried.files(), "{carried} go along");
+    }
+    let pause = staged.durations_ms.get(manifest::PAUSE);
+    tracing::info!(
+        step = "freeze",
+        processes = staged.tree.processes,
+        bytes = staged.tree.resident_bytes,
+        ms = whole_ms(took),
+        pause_ms = pause,
+        "{}",
+        match pause {
+            None => "the application is frozen".to_owned(),
+            Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
+        }
+    );
+}
+
+fn tell_helpless(facts: &ClockFacts) {
+    let helpless = helpless(facts);
+    if !helpless.is_empty() && !time_namespace::is_possible() {
+        tracing::warn!(
+            step = "freeze",
+            "resumed on a node that was booted later, {} may stand still for the difference; see onClockBack",
+            helpless.join(", ")
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::carry::program_files::Programs;
+    use crate::config::{Config, Hook, Hooks, OnFailure};
+    use crate::store::image_dir::pod::Pod;
+    use crate::workload::Life;
+
+    #[tokio::test]
+    async fn nothing_is_begun_after_the_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let ran = dir.path().join("ran");
+        let command = vec!["touch".to_owned(), ran.display().to_string()];
+        let hook = Hook { command, timeout: Duration::from_secs(5), on_failure: OnFailure::Ignore };
+        let hooks = Hooks { pre_checkpoint: Some(hook), post_restore: None };
+        let config = Config { hooks, ..Config::default() };
+        let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
+        let (init, programs) = (PathBuf::new(), Programs::default());
+        let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
+        let (library, life) = (None, Life::after(Duration::ZERO));
+        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs, library, life };
+        let checkpointer = Checkpointer::new(&workload, running);
+        let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
+        assert!(late.is_err() && !ran.exists());
+        let in_time = checkpointer.checkpoint(Instant::now() + Duration::from_secs(20)).await;
+        assert!(in_time.unwrap_err().to_string().contains("no imageDir is configured") && ran.exists());
+    }
+}

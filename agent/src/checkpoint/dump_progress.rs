@@ -1,0 +1,117 @@
+//! Watches a dump grow: tells in the log how far it is, and when it is hopeless.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anyhow::{Error, anyhow};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::base::{limits, units};
+use crate::checkpoint::forecast::{self, Pace};
+use crate::store::image_dir::layout;
+
+/// How far a dump is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Bytes that are written.
+    pub written: u64,
+    /// Bytes that will be, about.
+    pub expected: u64,
+}
+
+/// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes: the deadline is over, or
+/// its pace says that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
+pub async fn watch(
+    staging: &Path,
+    expected: u64,
+    deadline: Instant,
+    progress: &watch::Sender<Progress>,
+) -> Error {
+    let (began, written) = (Instant::now(), follow(staging.to_owned()));
+    let (mut told, mut lately) = (began, Lately::new(began));
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        sleep(left.min(limits::PACE_POLL)).await;
+        let (now, written) = (Instant::now(), written.load(Ordering::Relaxed));
+        progress.send_replace(Progress { written, expected });
+        let pace = Pace { written, expected, elapsed: now - began, recent: lately.speed(now, written) };
+        if now >= deadline {
+            return anyhow!("the dump would not be done within gracePeriod less reserve");
+        }
+        let left = deadline - now;
+        if let Some(needed) = forecast::hopeless_on_the_way(&pace, left) {
+            return too_slow(written, expected, needed, left);
+        }
+        if now - told >= limits::PROGRESS_PAUSE {
+            told = now;
+            tell(&pace);
+        }
+    }
+}
+
+fn too_slow(written: u64, expected: u64, needed: Duration, left: Duration) -> Error {
+    anyhow!(
+        "the volume is too slow: {} of {} are written, the rest would take {needed:.0?}, and {left:.0?} are left; raise \
+         gracePeriod or use a faster volume",
+        units::bytes(written),
+        units::bytes(expected)
+    )
+}
+
+fn tell(pace: &Pace) {
+    tracing::info!(
+        step = "freeze",
+        written = pace.written,
+        expected = pace.expected,
+        "{} of about {} are written, {}/s of late",
+        units::bytes(pace.written),
+        units::bytes(pace.expected),
+        units::bytes(pace.recent as u64)
+    );
+}
+
+/// How far a dump was, at two moments of late.
+struct Lately([(Instant, u64); 2]);
+
+impl Lately {
+    fn new(began: Instant) -> Self {
+        Self([(began, 0); 2])
+    }
+
+    /// Bytes per second since one to two times [`limits::PACE_WINDOW`] ago.
+    fn speed(&mut self, now: Instant, written: u64) -> f64 {
+        let [older, newer] = &mut self.0;
+        if now - newer.0 >= limits::PACE_WINDOW {
+            *older = std::mem::replace(newer, (now, written));
+        }
+        written.saturating_sub(older.1) as f64 / (now - older.0).as_secs_f64()
+    }
+}
+
+/// Adds up the files in `staging` again and again, in a thread of its own since the volume may hang, until nobody wants to
+/// know any more.
+fn follow(staging: PathBuf) -> Arc<AtomicU64> {
+    let written = Arc::new(AtomicU64::new(0));
+    let wanted = Arc::downgrade(&written);
+    spawn_blocking(move || {
+        while wanted.strong_count() > 0 {
+            let size = size(&staging.join(layout::IMAGES)) + size(&staging);
+            Weak::upgrade(&wanted).iter().for_each(|written| written.store(size, Ordering::Relaxed));
+            std::thread::sleep(limits::PACE_POLL);
+        }
+    });
+    written
+}
+
+fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file());
+    files.map(|file| file.len()).sum()
+}

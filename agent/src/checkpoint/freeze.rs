@@ -1,0 +1,337 @@
+//! Freezes the tree: CRIU writes its image into the staging directory, and leaves every process stopped or lets it go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use thiserror::Error;
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::limits;
+use crate::base::panics::locked;
+use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::units::whole_ms;
+use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
+use crate::carry::open_files::{self, LostNames, UnreachableError};
+use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
+use crate::store::generation::manifest;
+use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
+use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
+use crate::store::image_dir::staging::Staging;
+use crate::store::image_dir::{ImageDirError, io_at, layout};
+use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
+use crate::tree::process::snapshot::{Snapshot, Tree};
+
+/// What to freeze, and what goes with it.
+#[derive(Debug, Clone)]
+pub struct FreezeRequest {
+    /// The tree's root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
+    /// Processes of the application that are outside its tree.
+    pub strays: Vec<i32>,
+    /// Paths that are removed before the dump, if the application does not need them any more.
+    pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
+    /// What becomes of the tree afterwards.
+    pub leave: Leave,
+    /// Closed when the dump would come too late to be begun.
+    pub point_of_no_return: Arc<PointOfNoReturn>,
+}
+
+/// Why the tree could not be frozen. It runs on.
+#[derive(Debug, Error)]
+pub enum FreezeError {
+    /// Processes belong to the application but not to the tree.
+    #[error("processes {0:?} of the application are outside its tree and would be lost")]
+    Strays(Vec<i32>),
+    /// A subreaper inside the tree has adopted processes.
+    #[error(
+        "processes {0:?} were adopted inside the tree, and CRIU cannot give them their session back; start the program \
+         without an init of its own (tini, dumb-init), since crik has one"
+    )]
+    LostSessions(Vec<i32>),
+    /// The tree has processes that a restore would lose here.
+    #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
+    Orphans,
+    /// The staging directory cannot be used, or a path not be removed.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+    /// The next container would not have what the program has open.
+    #[error(transparent)]
+    Unreachable(#[from] UnreachableError),
+    /// Not all of the container's files go along.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
+    /// CRIU could not dump it.
+    #[error(transparent)]
+    Criu(#[from] CriuError),
+    /// Nobody could set them again.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
+    /// It says that it did, without having paused for us.
+    #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
+    NoPause,
+    /// The application was told to stop meanwhile.
+    #[error("the dump came too late to be begun")]
+    TooLate,
+}
+
+impl HasOutlook for FreezeError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Carry(error) => error.outlook(),
+            Self::Criu(error) => error.outlook(),
+            Self::Unreachable(error) => error.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+/// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
+/// nothing.
+pub struct Stopped {
+    tree: Tree,
+    /// Those that were stopped before the dump, and stay so.
+    before: BTreeSet<i32>,
+}
+
+impl Stopped {
+    /// Ends the tree: its image is durable, and from now on only the image may go on.
+    pub fn kill(mut self) {
+        std::mem::take(&mut self.tree).signal(Signal::SIGKILL);
+    }
+}
+
+impl Drop for Stopped {
+    /// Also those that do not look stopped: CRIU sends its SIGSTOP and leaves, and on a busy machine a process heeds it only
+    /// after we have looked. It would be stopped for ever. A SIGCONT takes a SIGSTOP back that is still pending (signal(7)).
+    fn drop(&mut self) {
+        std::mem::take(&mut self.tree).without(&self.before).signal(Signal::SIGCONT);
+    }
+}
+
+/// What is in the staging directory, and what the manifest will say of it.
+pub struct Staged {
+    /// The tree that was dumped.
+    pub tree: TreeFacts,
+    /// Where its standard streams lead.
+    pub stdio: StdioMap,
+    /// Its open control group files.
+    pub cgroups: Cgroups,
+    /// Its clocks.
+    pub clocks: ClockFacts,
+    /// The pod's addresses.
+    pub addresses: Vec<PodAddress>,
+    /// The files of ConfigMaps and their like that it has open.
+    pub kubelet_files: Vec<KubeletFile>,
+    /// The files that went along.
+    pub carried: Summary,
+    /// The files of volumes that it had open.
+    pub volume_files: Vec<VolumeFile>,
+    /// Those of its open files that have lost their name.
+    pub unnamed_files: Vec<UnnamedFile>,
+    /// What each step took, in milliseconds.
+    pub durations_ms: BTreeMap<String, u64>,
+}
+
+/// Dumps the tree into the staging directory. Blocks; [`crate::tree::criu::give_up`] ends it early.
+///
+/// # Errors
+/// The tree cannot be dumped whole. It then runs on.
+pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
+    refuse_strays(&request.strays)?;
+    let before = Snapshot::take().tree(request.root).stopped();
+    let staging = staging.make()?;
+    let images = make_directory(&staging.join(layout::IMAGES))?;
+    let output = Output::create(staging)?;
+    if request.point_of_no_return.is_closed() {
+        return Err(FreezeError::TooLate);
+    }
+    if request.leave == Leave::Stopped {
+        remove_all(&request.inotify_incompatible_paths)?;
+    }
+
+    let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
+    let staged = (staging.to_owned(), output);
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staged, &frozen));
+    // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
+    // stopped some of it.
+    let stopped = match (request.leave, &outcome) {
+        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before },
+        _ => Stopped { tree: Snapshot::take().tree(request.root), before },
+    };
+    outcome?;
+    reach(Point::Frozen);
+    let log = images.join(limits::DUMP_LOG);
+    criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
+    let frozen = std::mem::take(&mut *locked(&frozen));
+    let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
+    staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
+    if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
+        staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
+    }
+    Ok((stopped, staged))
+}
+
+/// What is learned while the tree is frozen.
+#[derive(Default)]
+struct Frozen {
+    since: Option<Instant>,
+    files: Option<BesideDump>,
+    /// The names of open files that have lost theirs.
+    names: LostNames,
+    staged: Option<Result<Staged, FreezeError>>,
+}
+
+fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen, (staging, output)) = (request.clone(), Arc::clone(frozen), to);
+    let mut output = Some(output);
+    Box::new(move |pause| {
+        let mut frozen = locked(&frozen);
+        match pause {
+            Pause::BeforeFreeze => {
+                reach(Point::BeforeFreeze);
+                frozen.since = Some(Instant::now());
+                frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
+                let leave = frozen.names.paths();
+                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
+                frozen.files = output.take().map(begin);
+            }
+            Pause::Dumped => {
+                reach(Point::Dumped);
+                let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
+                frozen.staged = Some(stage(&request, &staging, &names, files));
+            }
+            Pause::BeforeFork | Pause::BeforeResume => {}
+        }
+        Ok(())
+    })
+}
+
+/// What goes with the image. The tree is frozen, so its files are those of the same moment.
+fn stage(
+    request: &FreezeRequest,
+    staging: &Path,
+    names: &LostNames,
+    files: Option<BesideDump>,
+) -> Result<Staged, FreezeError> {
+    let tree = Snapshot::take().tree(request.root);
+    let goes_along = |path: &Path| request.carrying.takes(path);
+    open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
+    Ok(Staged {
+        tree: facts(&tree, request)?,
+        stdio: streams::current(),
+        cgroups: cgroup_files::of(&tree),
+        clocks: facts_of_clocks(&tree, request)?,
+        addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
+        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
+            .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
+        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
+        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
+            .map_err(io_at("keep open files without a name in", staging))?,
+        durations_ms: BTreeMap::new(),
+    })
+}
+
+fn facts_of_clocks(tree: &Tree, request: &FreezeRequest) -> Result<ClockFacts, FreezeError> {
+    clocks::facts::of(tree, request.root, request.library.as_ref()).map_err(FreezeError::Clocks)
+}
+
+/// Without it a restore may fail, and without a checkpoint there would be none.
+fn unknown<T: Default, E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> T {
+    move |error| {
+        tracing::warn!("{what} not in this checkpoint: {error}");
+        T::default()
+    }
+}
+
+/// A process that a restore put outside the tree is ours; a dump would leave it behind.
+fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
+    let own = std::process::id().cast_signed();
+    let children = Snapshot::take();
+    let alive: Vec<i32> =
+        children.children(own).map(|child| child.pid).filter(|pid| strays.contains(pid)).collect();
+    if alive.is_empty() { Ok(()) } else { Err(FreezeError::Strays(alive)) }
+}
+
+fn facts(tree: &Tree, request: &FreezeRequest) -> Result<TreeFacts, FreezeError> {
+    let lost = tree.in_lost_sessions(request.root);
+    if !lost.is_empty() {
+        return Err(FreezeError::LostSessions(lost));
+    }
+    let orphans = tree.has_orphans(request.root);
+    if orphans && !orphans::SUPPORTED {
+        return Err(FreezeError::Orphans);
+    }
+    Ok(TreeFacts {
+        root: request.root,
+        init: request.init.clone(),
+        processes: tree.0.len(),
+        resident_bytes: tree.resident_bytes(),
+        orphans,
+    })
+}
+
+fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
+    for path in paths {
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_at("remove", path)(error).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
+    Ok(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    fn wait_for_state(root: i32, wanted: impl Fn(char) -> bool) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !Snapshot::take().tree(root).0.first().is_some_and(|process| wanted(process.state)) {
+            assert!(Instant::now() < until, "the process is in another state for 10 s");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_stops_only_after_the_look_at_it_goes_on_too() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let root = child.id().cast_signed();
+        let stopped = Stopped { tree: Snapshot::take().tree(root), before: BTreeSet::new() };
+        kill(Pid::from_raw(root), Signal::SIGSTOP).unwrap();
+        wait_for_state(root, |state| state == 'T');
+        drop(stopped);
+        wait_for_state(root, |state| state != 'T');
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

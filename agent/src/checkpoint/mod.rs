@@ -1,0 +1,9 @@
+//! Takes a checkpoint: room, freeze, commit, each step given up when it takes too long. It imports `workload`, `carry`, the
+//! pillars, `config` and `base`, and does not know `restore`.
+
+pub mod checkpointer;
+pub mod deadlines;
+pub mod dump_progress;
+mod forecast;
+mod freeze;
+pub mod volume_speed;

@@ -1,0 +1,56 @@
+//! How fast the volume takes what is written to it durably.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::base::limits;
+use crate::store::generation::manifest::{self, Manifest};
+
+/// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
+pub fn of(manifest: &Manifest) -> Option<f64> {
+    let took: u64 =
+        [manifest::DUMP, manifest::DURABLE].iter().filter_map(|step| manifest.durations_ms.get(*step)).sum();
+    let bytes = manifest.total_bytes();
+    (bytes >= limits::PROBE_BYTES && took > 0).then(|| bytes as f64 * 1000.0 / took as f64)
+}
+
+/// Measures it by writing a file below `directory`, in bytes per second.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn measure(directory: &Path) -> io::Result<f64> {
+    let path = directory.join("speed");
+    // What a file costs however small it is says nothing about speed.
+    let overhead = write_durably(&path, 1);
+    let took =
+        overhead.and_then(|overhead| Ok(write_durably(&path, limits::PROBE_BYTES)?.saturating_sub(overhead)));
+    fs::remove_file(&path)?;
+    Ok(limits::PROBE_BYTES as f64 / took?.as_secs_f64().max(1e-6))
+}
+
+fn write_durably(path: &Path, bytes: u64) -> io::Result<Duration> {
+    let began = Instant::now();
+    let mut file = File::create(path)?;
+    let chunk = vec![0x5a; 1 << 20];
+    let mut left = bytes as usize;
+    while left > 0 {
+        file.write_all(&chunk[..left.min(chunk.len())])?;
+        left = left.saturating_sub(chunk.len());
+    }
+    file.sync_all()?;
+    Ok(began.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_leaves_nothing_behind() {
+        let volume = tempfile::tempdir().unwrap();
+        assert!(measure(volume.path()).unwrap() > 0.0);
+        assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,101 @@
+//! What may stand on the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::output::Output;
+use super::place::{Place, Wanted};
+use crate::base::limits;
+use crate::base::logging::LogFormat;
+
+/// Lets a program in a Kubernetes pod survive the death of its node.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program, or go on with it where its last checkpoint left off.
+    Run(Run),
+    /// Ask the agent of this container for a checkpoint, after which the container ends and the next one goes on.
+    Checkpoint(Checkpoint),
+    /// List the checkpoints in an image directory, and what the next start does with each.
+    List(Place),
+    /// Show what is in a checkpoint: processes, memory, open files and sockets, and who resumed it.
+    Inspect(Inspect),
+    /// Compare checkpoints with what was committed. Exits with 1 if one is not whole.
+    Verify(Verify),
+    /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
+    Gc(Gc),
+}
+
+/// Arguments of `crik inspect`.
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// Its number, or `newest`.
+    #[arg(value_name = "GEN")]
+    pub generation: Wanted,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik verify`.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// Its number, or `newest`; all if it is left out.
+    #[arg(value_name = "GEN")]
+    pub generation: Option<Wanted>,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik gc`.
+#[derive(Debug, clap::Args)]
+pub struct Gc {
+    /// How many are kept; by default `keepGenerations` of the configuration.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Only show what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where they are.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik checkpoint`.
+#[derive(Debug, clap::Args)]
+pub struct Checkpoint {
+    /// Let the application go on after the checkpoint.
+    #[arg(long)]
+    pub leave_running: bool,
+    /// How to print what came of it.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Arguments of `crik run`.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// Configuration file; if there is none at this path, the defaults hold.
+    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
+    pub config_path: PathBuf,
+    /// Say more.
+    #[arg(long)]
+    pub debug: bool,
+    /// How to write the log, which goes to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}

@@ -1,0 +1,91 @@
+//! `crik gc`: removes what no start would resume.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::args::Gc;
+use super::output::print;
+use super::table::table;
+use crate::base::units;
+use crate::config::Config;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::hold::{Hold, Wish};
+use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::retention::{self, Superfluous};
+use crate::store::image_dir::{Generation, ImageDir};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    dry_run: bool,
+    removed: Vec<Row>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    generation: u64,
+    bytes: Option<u64>,
+    why: &'static str,
+}
+
+/// Removes them, and prints which. The image directory is held meanwhile, as a pod holds it.
+///
+/// # Errors
+/// A pod holds it that may be alive, or the volume fails.
+pub fn gc(args: &Gc) -> Result<()> {
+    let (dir, config) = args.place.look()?;
+    let keep = args.keep.unwrap_or(config.keep_generations) as usize;
+    let done = if args.dry_run {
+        Done { dry_run: true, removed: superfluous(&dir, keep)? }
+    } else {
+        let hold = take(&dir, &config)?;
+        let removed = remove(&hold, keep);
+        hold.release();
+        Done { dry_run: false, removed: removed? }
+    };
+    print(args.place.output, &done, told)
+}
+
+/// With it goes what other pods have left half done.
+fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
+    let dir = ImageDir::open(dir.root())?;
+    let wish =
+        Wish { pod: Pod { container: None, ..Pod::here(None) }, expiry: config.claim_expiry, expired: None };
+    Ok(Hold::take(&dir, &wish)?)
+}
+
+fn remove(hold: &Hold, keep: usize) -> Result<Vec<Row>> {
+    let rows = superfluous(hold.dir(), keep)?;
+    rows.iter().try_for_each(|row| hold.remove(Generation(row.generation)))?;
+    Ok(rows)
+}
+
+fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<Row>> {
+    let row = |(generation, why)| {
+        let manifest = Manifest::read(&dir.generation(generation), generation, None);
+        let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
+        let why = match why {
+            Superfluous::Ended => "the work has ended since",
+            Superfluous::Older => "there are newer ones",
+        };
+        Row { generation: generation.0, bytes, why }
+    };
+    Ok(retention::superfluous(dir, keep)?.into_iter().map(row).collect())
+}
+
+fn told(done: &Done) -> String {
+    if done.removed.is_empty() {
+        return "nothing is superfluous\n".to_owned();
+    }
+    let row = |row: &Row| {
+        let size = row.bytes.map_or_else(|| "-".to_owned(), units::bytes);
+        vec![row.generation.to_string(), size, row.why.to_owned()]
+    };
+    let freed: u64 = done.removed.iter().filter_map(|row| row.bytes).sum();
+    let verb = if done.dry_run { "would be freed" } else { "are freed" };
+    table(&["GENERATION>", "SIZE>", "REMOVED SINCE"], done.removed.iter().map(row))
+        + &format!("{} {verb}\n", units::bytes(freed))
+}

@@ -1,0 +1,143 @@
+//! `crik list`: the checkpoints of an image directory, and what the next start does with each.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::output::print;
+use super::place::Place;
+use super::table::table;
+use crate::base::units;
+use crate::config::Config;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::attempts::Attempts;
+use crate::store::image_dir::end_mark::EndMark;
+use crate::store::image_dir::{Generation, ImageDir, hold};
+
+/// What is printed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listing {
+    image_dir: String,
+    holder: Option<Holder>,
+    ended: Option<EndMark>,
+    generations: Vec<Row>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Holder {
+    name: String,
+    released: bool,
+    since: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    generation: u64,
+    state: String,
+    attempts: usize,
+    #[serde(flatten)]
+    facts: Option<Facts>,
+}
+
+/// What the manifest says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Facts {
+    created_at: String,
+    #[serde(skip)]
+    seconds: u64,
+    bytes: u64,
+    processes: usize,
+    resident_bytes: u64,
+    crik: String,
+    criu: String,
+    node: Option<String>,
+    host: String,
+}
+
+/// Prints the list.
+///
+/// # Errors
+/// There is no image directory, or it cannot be read.
+pub fn list(place: &Place) -> Result<()> {
+    let (dir, config) = place.look()?;
+    let ended = dir.ended()?;
+    let holder = hold::newest(&dir)?.map(|seen| Holder {
+        name: seen.name(),
+        released: seen.released,
+        since: seen.holder.map(|holder| units::rfc3339(holder.since)),
+    });
+    let generations = rows(&dir, &config, ended.as_ref())?;
+    let listing = Listing { image_dir: dir.root().display().to_string(), holder, ended, generations };
+    print(place.output, &listing, told)
+}
+
+fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<Row>> {
+    let mut next = "next";
+    let mut rows = Vec::new();
+    for generation in dir.list()? {
+        let attempts = Attempts::read(&dir.attempts(generation))?.counted();
+        let manifest = Manifest::read(&dir.generation(generation), generation, None);
+        let state = match &manifest {
+            _ if ended.is_some_and(|ended| generation <= ended.newest) => "ended".to_owned(),
+            Err(error) => format!("damaged: {error}"),
+            Ok(_) if attempts >= config.max_restores as usize => {
+                format!("given up: resumed {attempts} times")
+            }
+            Ok(_) => std::mem::replace(&mut next, "older").to_owned(),
+        };
+        rows.push(Row { generation: generation.0, state, attempts, facts: manifest.ok().map(facts) });
+    }
+    Ok(rows)
+}
+
+fn facts(manifest: Manifest) -> Facts {
+    Facts {
+        created_at: units::rfc3339(manifest.created_at),
+        seconds: manifest.created_at,
+        bytes: manifest.total_bytes(),
+        processes: manifest.tree.processes,
+        resident_bytes: manifest.tree.resident_bytes,
+        criu: crate::base::limits::CriuVersion(manifest.identity.criu).to_string(),
+        crik: manifest.crik_version,
+        node: manifest.identity.node,
+        host: manifest.identity.host,
+    }
+}
+
+fn told(listing: &Listing) -> String {
+    let mut text = String::new();
+    match &listing.holder {
+        None => {}
+        Some(holder) if holder.released => text += &format!("last held by {}\n", holder.name),
+        Some(holder) => text += &format!("held by {}\n", holder.name),
+    }
+    if let Some(ended) = &listing.ended {
+        text += &format!(
+            "the work ended ({}): checkpoints up to {} are not resumed\n",
+            ended.why, ended.newest.0
+        );
+    }
+    if listing.generations.is_empty() {
+        return text + &format!("{} has no checkpoint\n", listing.image_dir);
+    }
+    let headings =
+        ["GENERATION>", "AGE>", "SIZE>", "MEMORY>", "PROCESSES>", "NODE", "RESUMED>", "NEXT START"];
+    text + &table(&headings, listing.generations.iter().map(cells))
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let fact = |tell: fn(&Facts) -> String| row.facts.as_ref().map_or_else(|| "-".to_owned(), tell);
+    vec![
+        Generation(row.generation).0.to_string(),
+        fact(|facts| units::ago(facts.seconds)),
+        fact(|facts| units::bytes(facts.bytes)),
+        fact(|facts| units::bytes(facts.resident_bytes)),
+        fact(|facts| facts.processes.to_string()),
+        fact(|facts| facts.node.clone().unwrap_or_else(|| facts.host.clone())),
+        row.attempts.to_string(),
+        row.state.clone(),
+    ]
+}

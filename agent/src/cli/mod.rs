@@ -1,0 +1,40 @@
+//! The commands: from the command line to the exit code, one file each. It imports every other room, and none imports it.
+
+mod args;
+mod checkpoint;
+mod gc;
+mod inspect;
+mod list;
+mod output;
+mod place;
+mod progress_bar;
+mod run;
+mod table;
+mod verify;
+
+use clap::Parser as _;
+
+use crate::base::exit_codes;
+use crate::store::image_dir::hold::HoldError;
+use crate::tree::criu;
+use args::{Cli, Command};
+
+/// Does what the command line says. Returns the exit code.
+pub fn main() -> i32 {
+    if let Some(code) = criu::become_criu() {
+        return code;
+    }
+    let done = match &Cli::parse().command {
+        Command::Run(args) => return run::run(args),
+        Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),
+        Command::List(place) => list::list(place).map(|()| 0),
+        Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
+        Command::Verify(args) => verify::verify(args),
+        Command::Gc(args) => gc::gc(args).map(|()| 0),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("crik: {error:#}");
+        let held = matches!(error.downcast_ref(), Some(HoldError::Held(_)));
+        if held { exit_codes::NOT_RESUMED } else { exit_codes::FAILURE }
+    })
+}

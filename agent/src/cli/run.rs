@@ -1,0 +1,68 @@
+//! `crik run`: from the command line to the exit code.
+
+use std::env;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::args::Run;
+use crate::base::signals::block_signals;
+use crate::base::{exit_codes, limits, logging};
+use crate::carry::files::beginning;
+use crate::config::Config;
+use crate::store::generation::signature::Key;
+use crate::store::image_dir::pod::Pod;
+use crate::supervise::lifecycle::live;
+use crate::supervise::start::StartError;
+use crate::tree::criu;
+use crate::workload::Workload;
+
+/// `crik run`. Returns the exit code.
+pub fn run(args: &Run) -> i32 {
+    logging::init(args.log_format, args.debug);
+    let config = match Config::load(&args.config_path) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!("{error}");
+            return exit_codes::CONFIGURATION;
+        }
+    };
+    let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
+        Ok(key) => key,
+        Err(error) => {
+            tracing::error!("{error}");
+            return exit_codes::CONFIGURATION;
+        }
+    };
+    supervise(args, config, key).unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        exit_code(&error)
+    })
+}
+
+fn exit_code(error: &anyhow::Error) -> i32 {
+    match error.downcast_ref() {
+        Some(StartError::Spawn(error)) => error.exit_code(),
+        Some(StartError::NotResumed | StartError::Held(_)) => exit_codes::NOT_RESUMED,
+        Some(StartError::Stopped(signal)) => exit_codes::SIGNAL_BASE + signal,
+        Some(StartError::Init(_)) | None => exit_codes::FAILURE,
+    }
+}
+
+fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
+    beginning::note();
+    let signals = block_signals().context("cannot block signals")?;
+    // SAFETY: no other thread runs yet.
+    unsafe { criu::prepare_environment() };
+    // Whatever the tree loses comes to us, also where another program is the container's PID 1.
+    nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
+    let node = env::var(limits::NODE_NAME_VARIABLE).ok();
+    let workload =
+        Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let code = runtime.block_on(live(&workload, signals));
+    // A blocking step that hangs on a dead volume must not hold the exit up.
+    runtime.shutdown_background();
+    code
+}

@@ -1,0 +1,101 @@
+//! Where the controller is, and what it is asked.
+
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use crate::cluster::controller::unknown::Unknown;
+use crate::config::{Access, parse_url};
+
+/// One controller, of any number of replicas, and the node that it is asked about.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The node.
+    pub node: String,
+    /// How to get there.
+    pub access: Access,
+    url: Url,
+}
+
+impl Endpoint {
+    /// For questions about `node`.
+    ///
+    /// # Errors
+    /// The URL cannot be used, or there is no node to ask about.
+    pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unknown> {
+        let node = node.filter(|node| !node.is_empty()).ok_or(Unknown::NoNodeName)?.to_owned();
+        let mut url = parse_url(&access.url).map_err(Unknown::Url)?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["v1", "nodes", &node]);
+        }
+        Ok(Self { node, access, url })
+    }
+
+    /// Whether it is to prove who it is.
+    pub fn is_secure(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The name or address to connect to, without the brackets of an IPv6 address, and the port.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = match self.url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(host) => host.to_string(),
+            None => String::new(),
+        };
+        (host, self.url.port_or_known_default().unwrap_or(crik_api::DEFAULT_PORT))
+    }
+
+    /// The value of the header Host.
+    pub fn authority(&self) -> &str {
+        self.url.authority()
+    }
+
+    /// What to ask: for the status now, or for its first change after a version if that comes within a wait.
+    pub fn question(&self, after: Option<(&str, Duration)>) -> String {
+        let mut url = self.url.clone();
+        if let Some((version, wait)) = after {
+            let wait = format!("{}ms", wait.as_millis());
+            url.query_pairs_mut().append_pair("wait", &wait).append_pair("since", version);
+        }
+        url[url::Position::BeforePath..].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: &str, node: Option<&str>) -> Result<Endpoint, Unknown> {
+        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, node)
+    }
+
+    #[test]
+    fn the_url_may_end_in_a_slash_and_names_are_escaped() {
+        for base in ["http://crik:9376", "http://crik:9376/"] {
+            let endpoint = endpoint(base, Some("node/a")).unwrap();
+            assert_eq!(endpoint.question(None), "/v1/nodes/node%2Fa");
+            assert_eq!(
+                endpoint.question(Some(("a&b", Duration::from_secs(2)))),
+                "/v1/nodes/node%2Fa?wait=2000ms&since=a%26b"
+            );
+            assert_eq!(
+                (endpoint.host_and_port(), endpoint.authority()),
+                (("crik".to_owned(), 9376), "crik:9376")
+            );
+        }
+        assert!(matches!(endpoint("http://crik", None), Err(Unknown::NoNodeName)));
+    }
+
+    #[test]
+    fn hosts_and_ports_are_those_of_the_url() {
+        for (url, host, port) in [
+            ("https://[fd00::1]:9376/base", "fd00::1", 9376),
+            ("https://crik.example", "crik.example", 443),
+            ("http://10.0.0.1", "10.0.0.1", 80),
+        ] {
+            assert_eq!(endpoint(url, Some("a")).unwrap().host_and_port(), (host.to_owned(), port), "{url}");
+        }
+        assert_eq!(endpoint("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
+    }
+}

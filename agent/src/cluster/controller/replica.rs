@@ -1,0 +1,94 @@
+//! Questions to one replica, one after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crik_api::{ErrorBody, NodeStatus};
+use hyper::body::Bytes;
+use hyper::{Response, StatusCode, header};
+use tokio::time::timeout;
+
+use crate::base::limits;
+use crate::cluster::controller::connection::Connection;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::unknown::{Refusal, Unknown};
+
+/// What one replica is asked and has answered.
+pub struct Replica {
+    endpoint: Arc<Endpoint>,
+    address: SocketAddr,
+    connection: Option<Connection>,
+    /// Its version of the last answer, if that was one. Each replica counts for itself.
+    version: Option<String>,
+}
+
+impl Replica {
+    /// To the replica at `address`.
+    pub fn new(endpoint: &Arc<Endpoint>, address: SocketAddr) -> Self {
+        Self { endpoint: Arc::clone(endpoint), address, connection: None, version: None }
+    }
+
+    /// Whether the next question is whether there is news, which may take long to answer.
+    pub fn is_long(&self) -> bool {
+        self.version.is_some()
+    }
+
+    /// The node's status now; or, once that is known, its first change if that comes within `wait`. An answer that does
+    /// not come within `patience` is none.
+    ///
+    /// # Errors
+    /// The status is not known, and what was known before is forgotten.
+    pub async fn ask(&mut self, wait: Duration, patience: Duration) -> Result<NodeStatus, Unknown> {
+        let late = || Unknown::Unreachable(format!("{} did not answer within {patience:?}", self.address));
+        let late = late();
+        let answer = timeout(patience, self.exchange(wait)).await.unwrap_or(Err(late));
+        match &answer {
+            Ok(status) => self.version = Some(status.version.clone()),
+            Err(_) => (self.version, self.connection) = (None, None),
+        }
+        answer
+    }
+
+    async fn exchange(&mut self, wait: Duration) -> Result<NodeStatus, Unknown> {
+        let question = self.endpoint.question(self.version.as_deref().map(|version| (version, wait)));
+        let kept = self.connection.take().filter(Connection::is_open);
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => Connection::open(&self.endpoint, self.address).await?,
+        };
+        let (head, body) = connection.ask(&self.endpoint, &question).await?;
+        self.connection = Some(connection);
+        self.read(&head, &body)
+    }
+
+    fn read(&self, head: &Response<()>, body: &Bytes) -> Result<NodeStatus, Unknown> {
+        if head.status() != StatusCode::OK {
+            return Err(Unknown::Refused(self.refusal(head, body)));
+        }
+        let status: NodeStatus =
+            serde_json::from_slice(body).map_err(|error| Unknown::Garbage(error.to_string()))?;
+        if status.name != self.endpoint.node {
+            let problem = format!("it is about {:?}, not about {:?}", status.name, self.endpoint.node);
+            return Err(Unknown::Garbage(problem));
+        }
+        Ok(status)
+    }
+
+    fn refusal(&self, head: &Response<()>, body: &Bytes) -> Refusal {
+        let seconds =
+            head.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Refusal {
+            status: head.status(),
+            said: serde_json::from_slice(body)
+                .map_or_else(|_| String::new(), |said: ErrorBody| tame(&said.error)),
+            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX)),
+            with_token: self.endpoint.access.token_file.is_some(),
+        }
+    }
+}
+
+/// What comes from elsewhere is kept to one line of the log.
+fn tame(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(limits::SAID_MAX_CHARS).collect()
+}

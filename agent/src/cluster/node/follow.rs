@@ -1,0 +1,105 @@
+//! Follows the node's state for as long as the pod lives: one long poll at one replica, and at another one when that is no
+//! good any more.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crik_api::NodeStatus;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::base::limits;
+use crate::base::panics::locked;
+use crate::cluster::controller::addresses;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::replica::Replica;
+use crate::cluster::controller::unknown::Unknown;
+use crate::cluster::node::knowledge::Knowledge;
+use crate::cluster::node::news::{is_same, publish};
+
+/// Where the replicas were last time the resolver said so; at a SIGTERM it may be gone.
+pub type Known = Arc<Mutex<Vec<SocketAddr>>>;
+
+/// Follows one node.
+pub struct Follower {
+    /// What is asked.
+    pub endpoint: Arc<Endpoint>,
+    /// Where news goes.
+    pub news: Arc<watch::Sender<Knowledge>>,
+    /// Where the replicas are noted.
+    pub known: Known,
+}
+
+impl Follower {
+    /// For ever.
+    pub async fn follow(self) {
+        let mut pause = limits::POLL_BACKOFF.0;
+        loop {
+            let began = Instant::now();
+            let failure = self.round().await;
+            if began.elapsed() > limits::POLL_BACKOFF.1 {
+                pause = limits::POLL_BACKOFF.0;
+            }
+            let asked_for = failure.as_ref().and_then(Unknown::retry_after);
+            if let Some(failure) = failure {
+                publish(&self.news, Err(Arc::new(failure)));
+            }
+            sleep(asked_for.unwrap_or_default() + jitter(pause)).await;
+            pause = (pause * 2).min(limits::POLL_BACKOFF.1);
+        }
+    }
+
+    /// Follows the node at each replica for as long as that is any good. Returns why nothing is known; none if something is,
+    /// but from a replica that has lost its source.
+    async fn round(&self) -> Option<Unknown> {
+        let found = match addresses::resolve(&self.endpoint).await {
+            Ok(found) => found,
+            Err(error) => return Some(error),
+        };
+        locked(&self.known).clone_from(&found);
+        let mut failure = Some(Unknown::NotYet);
+        for address in &found {
+            match self.stay_at(*address, found.len() > 1).await {
+                Some(error) => failure = failure.map(|_| error),
+                None => failure = None,
+            }
+        }
+        failure
+    }
+
+    /// Follows the node at one replica until it fails; or, if there are others, has lost its source, which is no failure.
+    async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unknown> {
+        let mut replica = Replica::new(&self.endpoint, address);
+        let mut pause = limits::POLL_BACKOFF.0;
+        let mut before: Option<NodeStatus> = None;
+        loop {
+            let patience =
+                if replica.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
+            let began = Instant::now();
+            let status = match replica.ask(limits::POLL_WAIT, patience).await {
+                Ok(status) => status,
+                Err(error) => return Some(error),
+            };
+            let news = before.as_ref().is_none_or(|before| !is_same(before, &status));
+            let stale = status.stale;
+            before = Some(status.clone());
+            publish(&self.news, Ok(status));
+            if stale && others {
+                return None;
+            }
+            // Replicas in turn behind one address, a proxy, or an old controller would be asked without end.
+            if !news && began.elapsed() < limits::POLL_EARLY {
+                sleep(pause).await;
+                pause = (pause * 2).min(limits::POLL_BACKOFF.1);
+            } else {
+                pause = limits::POLL_BACKOFF.0;
+            }
+        }
+    }
+}
+
+/// Between half and all of it, so that those who were sent away together do not come back together.
+fn jitter(pause: Duration) -> Duration {
+    pause / 2 + (pause / 2).mul_f64(addresses::random() as f64 / u64::MAX as f64)
+}

@@ -1,0 +1,15 @@
+//! What is known of the node, or why nothing is.
+
+use std::sync::Arc;
+
+use crik_api::NodeStatus;
+
+use crate::cluster::controller::unknown::Unknown;
+
+/// What is known of the node: its status, or why there is none.
+pub type Knowledge = Result<NodeStatus, Arc<Unknown>>;
+
+/// That nothing was asked yet.
+pub fn not_yet() -> Knowledge {
+    Err(Arc::new(Unknown::NotYet))
+}

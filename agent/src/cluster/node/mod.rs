@@ -1,0 +1,103 @@
+//! The node whose state decides: is it going away, and what does that mean? It imports what the room `cluster` may, and
+//! `controller`.
+
+mod ask_all;
+mod best_answer;
+pub mod decide;
+mod follow;
+pub mod knowledge;
+mod news;
+pub mod notice;
+pub mod notice_watch;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::base::panics::locked;
+use crate::cluster::controller::endpoint::Endpoint;
+use crate::config::Access;
+use ask_all::AskAll;
+use best_answer::better;
+use follow::{Follower, Known};
+use knowledge::{Knowledge, not_yet};
+use news::publish;
+
+/// The node whose state decides.
+pub struct Node {
+    /// Missing if the controller cannot be asked at all, which `known` then explains.
+    endpoint: Option<Arc<Endpoint>>,
+    known: Arc<watch::Sender<Knowledge>>,
+    replicas: Known,
+    follower: Option<JoinHandle<()>>,
+}
+
+impl Node {
+    /// Follows the state of the node `name` at a controller, in a task of its own.
+    pub fn follow(access: Access, name: Option<&str>) -> Self {
+        let replicas = Known::default();
+        match Endpoint::new(access, name) {
+            Err(error) => {
+                tracing::warn!("the node's state cannot be learned: {error}");
+                let known = Arc::new(watch::Sender::new(Err(Arc::new(error))));
+                Self { endpoint: None, known, replicas, follower: None }
+            }
+            Ok(endpoint) => {
+                let (endpoint, known) = (Arc::new(endpoint), Arc::new(watch::Sender::new(not_yet())));
+                let follower = Follower {
+                    endpoint: Arc::clone(&endpoint),
+                    news: Arc::clone(&known),
+                    known: Arc::clone(&replicas),
+                };
+                let follower = Some(tokio::spawn(follower.follow()));
+                Self { endpoint: Some(endpoint), known, replicas, follower }
+            }
+        }
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Knowledge {
+        self.known.borrow().clone()
+    }
+
+    /// To wait for news with.
+    pub fn news(&self) -> watch::Receiver<Knowledge> {
+        self.known.subscribe()
+    }
+
+    /// Asks all replicas anew until `enough` or the `deadline`; at the deadline the best answer counts. What was known
+    /// before may come from a connection that has died unnoticed, so it is forgotten first and cannot decide alone.
+    pub async fn ask_until(&self, deadline: Instant, enough: impl Fn() -> bool) {
+        let Some(endpoint) = &self.endpoint else { return };
+        self.follower.iter().for_each(JoinHandle::abort);
+        drop(self.known.send_replace(not_yet()));
+        let replicas = locked(&self.replicas).clone();
+        let mut ask_all = AskAll::ask(endpoint, replicas, deadline);
+        let mut latest: HashMap<_, Knowledge> = HashMap::new();
+        while !enough() {
+            let Some((who, said)) = ask_all.next().await else { break };
+            publish(&self.known, said.clone());
+            // A connection that is lost says nothing against the answer before it.
+            if said.is_ok() || latest.get(&who).is_none_or(Result::is_err) {
+                drop(latest.insert(who, said));
+            }
+        }
+        if !enough() {
+            drop(self.known.send_replace(latest.into_values().fold(not_yet(), better)));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Node {
+    /// One whose status was learned before, from a controller that nobody reaches any more.
+    pub fn of_the_past(status: crik_api::NodeStatus) -> Self {
+        let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
+        let endpoint = Endpoint::new(access, Some(&status.name)).ok().map(Arc::new);
+        let known = Arc::new(watch::Sender::new(Ok(status)));
+        Self { endpoint, known, replicas: Known::default(), follower: None }
+    }
+}

@@ -1,0 +1,303 @@
+//! What the file says. It imports `base` alone.
+//!
+//! `imageDir`, `nodeStateServerURL`, `additionalPaths` and `inotifyIncompatiblePaths` are the Go program's keys and
+//! mean what they meant there. Every other key is optional.
+
+mod access;
+mod carry;
+mod check;
+mod node_states;
+mod problem;
+mod values;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs, io};
+
+use crik_api::NodeState;
+use serde::Deserialize;
+
+pub use access::{Access, parse_url};
+pub use carry::Carry;
+use node_states::node_states;
+pub use node_states::notice_states;
+pub use problem::ConfigError;
+use problem::Problem;
+use values::{duration, expand, some_duration};
+pub use words::{
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
+    OnUnknown,
+};
+
+/// What `crik run` is told by its file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// The image directory. Without one nothing is ever checkpointed.
+    pub image_dir: Option<PathBuf>,
+    /// The controller's address. Without one every SIGTERM means a checkpoint.
+    #[serde(rename = "nodeStateServerURL")]
+    pub node_state_server_url: Option<String>,
+    /// The file with the token that the controller is shown. Without one it is shown none.
+    pub node_state_server_token_file: Option<PathBuf>,
+    /// The file with the authorities that vouch for the controller. Without one they are the container's own.
+    #[serde(rename = "nodeStateServerCAFile")]
+    pub node_state_server_ca_file: Option<PathBuf>,
+    /// What begins a checkpoint.
+    pub act_on: ActOn,
+    /// Files and directories outside the container's image that the tree has open and the next pod will lack.
+    pub additional_paths: Vec<PathBuf>,
+    /// What of the container's files goes along by itself.
+    pub carry: Carry,
+    /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
+    pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// The node states that mean a checkpoint.
+    #[serde(deserialize_with = "node_states")]
+    pub checkpoint_on: Vec<NodeState>,
+    /// What to do when the node's state cannot be learned.
+    pub on_unknown: OnUnknown,
+    /// How long after a SIGTERM a node's state may still turn.
+    #[serde(deserialize_with = "duration")]
+    pub decision_timeout: Duration,
+    /// How long the pod has from SIGTERM to SIGKILL.
+    #[serde(deserialize_with = "duration")]
+    pub grace_period: Duration,
+    /// The part of the grace period that is kept for the application's own shutdown.
+    #[serde(deserialize_with = "duration")]
+    pub reserve: Duration,
+    /// How many generations are kept.
+    pub keep_generations: u32,
+    /// Whether the hashes of an image are compared before it is resumed; its sizes always are.
+    pub verify_hashes: bool,
+    /// The file with the key that generations are signed with. Without one they are not.
+    pub signing_key_file: Option<PathBuf>,
+    /// How often one generation may be resumed.
+    pub max_restores: u32,
+    /// What to do when there are generations and none can be resumed.
+    pub on_restore_failure: OnRestoreFailure,
+    /// What to do with a generation of which processes would stand still here.
+    pub on_clock_back: OnClockBack,
+    /// What becomes of a file that the program had open to read and that was changed since.
+    pub changed_files: ChangedFiles,
+    /// How long a restore may take.
+    #[serde(deserialize_with = "duration")]
+    pub restore_timeout: Duration,
+    /// How long the volume may take to answer at a start.
+    #[serde(deserialize_with = "duration")]
+    pub volume_timeout: Duration,
+    /// What to do when another pod that lives holds the image directory.
+    pub on_claimed: OnClaimed,
+    /// How long to wait for such a pod.
+    #[serde(deserialize_with = "duration")]
+    pub claim_timeout: Duration,
+    /// After how long without a sign of life of this pod another one may take the image directory over.
+    #[serde(deserialize_with = "duration")]
+    pub claim_expiry: Duration,
+    /// How often a checkpoint is taken while the application goes on.
+    #[serde(deserialize_with = "some_duration")]
+    pub interval: Option<Duration>,
+    /// Commands to run beside a checkpoint and a restore.
+    pub hooks: Hooks,
+    /// Exit codes that can be chosen.
+    pub exit_code: ExitCode,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            image_dir: None,
+            node_state_server_url: None,
+            node_state_server_token_file: None,
+            node_state_server_ca_file: None,
+            act_on: ActOn::Sigterm,
+            additional_paths: Vec::new(),
+            carry: Carry::default(),
+            inotify_incompatible_paths: Vec::new(),
+            checkpoint_on: vec![
+                NodeState::Cordoned,
+                NodeState::Draining,
+                NodeState::ShuttingDown,
+                NodeState::Gone,
+            ],
+            on_unknown: OnUnknown::Checkpoint,
+            decision_timeout: Duration::from_secs(2),
+            grace_period: Duration::from_secs(30),
+            reserve: Duration::from_secs(5),
+            keep_generations: 2,
+            verify_hashes: true,
+            signing_key_file: None,
+            max_restores: 3,
+            on_restore_failure: OnRestoreFailure::Fresh,
+            on_clock_back: OnClockBack::Auto,
+            changed_files: ChangedFiles::Follow,
+            restore_timeout: Duration::from_secs(600),
+            volume_timeout: Duration::from_secs(30),
+            on_claimed: OnClaimed::Wait,
+            claim_timeout: Duration::from_secs(300),
+            claim_expiry: Duration::from_secs(60),
+            interval: None,
+            hooks: Hooks::default(),
+            exit_code: ExitCode::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How to reach the controller, if there is one.
+    pub fn access(&self) -> Option<Access> {
+        Some(Access {
+            url: self.node_state_server_url.clone()?,
+            token_file: self.node_state_server_token_file.clone(),
+            ca_file: self.node_state_server_ca_file.clone(),
+        })
+    }
+
+    /// Reads the file at `path`; when there is none, the defaults hold.
+    ///
+    /// # Errors
+    /// Everything about the file that a person has to correct, named by key.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
+        };
+        Self::parse(&text, |name| env::var(name).ok()).map_err(|problem| problem.at(path))
+    }
+
+    fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
+        // A file of comments alone is YAML's null, and means the defaults as an empty one does.
+        let yaml = serde_yaml::Deserializer::from_str(text);
+        let config: Option<Self> = serde_path_to_error::deserialize(yaml).map_err(Problem::Yaml)?;
+        let mut config = config.unwrap_or_default();
+        if let Some(dir) = &config.image_dir {
+            config.image_dir = Some(expand(dir, variable)?);
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let pod = |name: &str| (name == "POD_NAME").then(|| "job-0".to_owned());
+        Config::parse(text, pod).map_err(|problem| problem.at(Path::new("c.yaml")).to_string())
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        assert_eq!(parse("# nothing yet").unwrap(), Config::default());
+        assert_eq!(parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = parse(
+            "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
+              nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
+              carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
+              checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
+              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
+              exitCode: {checkpointed: 75}}",
+        )
+        .unwrap();
+        assert_eq!(config.grace_period, Duration::from_secs(120));
+        assert_eq!(config.checkpoint_on, [NodeState::Draining]);
+        assert_eq!(config.exit_code.checkpointed, 75);
+        assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
+        let access = config.access().unwrap();
+        assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
+        assert_eq!(config.act_on, ActOn::Notice);
+        let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
+        assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
+        assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
+        assert_eq!(config.on_clock_back, OnClockBack::Refuse);
+        assert_eq!(config.changed_files, ChangedFiles::Refuse);
+        assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
+    }
+
+    #[test]
+    fn replicas_get_directories_of_their_own() {
+        assert_eq!(parse("imageDir: /c/${POD_NAME}/x").unwrap().image_dir.unwrap(), Path::new("/c/job-0/x"));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (text, message) in [
+            ("imagedir: /c", "unknown field `imagedir`"),
+            ("exitCode: {checkpoint: 1}", "unknown field `checkpoint`"),
+            ("imageDir: [1]", "imageDir: invalid type: sequence"),
+            ("keepGenerations: two", "keepGenerations: invalid type: string \"two\""),
+            ("gracePeriod: 30", "gracePeriod: \"30\" is no duration"),
+            ("decisionTimeout: soon", "\"soon\" is no duration such as 30s"),
+            ("checkpointOn: [drained]", "\"drained\" is no node state; there are unknown, ready"),
+            ("onUnknown: maybe", "unknown variant `maybe`"),
+            ("imageDir: c", "imageDir: must be an absolute path"),
+            ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
+            ("imageDir: /c/${POD_NAME", "without its }"),
+            ("additionalPaths: [a]", "every path must be absolute"),
+            ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
+            ("additionalPaths: [/]", "no path may be / or have .. in it"),
+            ("{imageDir: /c/x, additionalPaths: [/c]}", "must not hold imageDir"),
+            ("carry: {layers: true}", "unknown field `layers`"),
+            ("carry: {exclude: [tmp]}", "carry.exclude: \"tmp\" must begin with /"),
+            ("carry: {maxBytes: big}", "carry.maxBytes: \"big\" is no size"),
+            ("nodeStateServerURL: crik:9376", "must start with http://"),
+            ("nodeStateServerURL: http://me:secret@crik", "must not have a user's name"),
+            (
+                "nodeStateServerTokenFile: /t",
+                "nodeStateServerTokenFile: must not be set without nodeStateServerURL",
+            ),
+            ("{nodeStateServerURL: 'http://c', nodeStateServerTokenFile: t}", "must be an absolute path"),
+            (
+                "{nodeStateServerURL: 'http://c', nodeStateServerTokenFile: \
+                 /var/run/secrets/kubernetes.io/serviceaccount/token}",
+                "is for the API server",
+            ),
+            ("{nodeStateServerURL: 'http://c', nodeStateServerCAFile: /ca}", "only with https://"),
+            ("{nodeStateServerURL: 'https://c', nodeStateServerCAFile: ca}", "must be an absolute path"),
+            ("actOn: notice", "actOn: must not be notice without nodeStateServerURL"),
+            ("{actOn: notice, nodeStateServerURL: 'http://c'}", "without imageDir"),
+            (
+                "{actOn: notice, nodeStateServerURL: 'http://c', imageDir: /c, checkpointOn: [cordoned]}",
+                "checkpointOn must have draining, shutting-down or gone",
+            ),
+            ("actOn: [notice]", "actOn: "),
+            ("actOn: now", "unknown variant `now`"),
+            ("keepGenerations: 0", "must be at least 1"),
+            ("maxRestores: 0", "must be at least 1"),
+            ("signingKeyFile: key", "signingKeyFile: must be an absolute path"),
+            ("{signingKeyFile: /k, verifyHashes: false}", "a signature vouches for hashes"),
+            ("checkpointOn: [unknown]", "see onUnknown"),
+            ("gracePeriod: 9999years", "must be at most a day"),
+            ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
+            ("interval: 0s", "interval: must be at least 1s"),
+            ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("hooks: {preCheckpoint: {command: []}}", "command must have at least the program"),
+            ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
+            ("hooks: {preCheckpoint: {}}", "missing field `command`"),
+            ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
+            ("onClockBack: wait", "unknown variant `wait`"),
+            ("changedFiles: perhaps", "unknown variant `perhaps`"),
+            ("onClaimed: later", "unknown variant `later`"),
+            ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
+            ("\t", "cannot start any token"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(message), "{text}\n  said: {error}\n  not:  {message}");
+            assert!(error.contains("c.yaml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_variable_cannot_lead_out_of_the_volume() {
+        let config = Config::parse("imageDir: /c/${X}", |_| Some("..".into()));
+        assert!(matches!(config, Err(Problem::Value("imageDir", _))));
+    }
+}

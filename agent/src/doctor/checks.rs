@@ -1,0 +1,80 @@
+//! Says at start-up what would make a checkpoint fail, so that nobody learns it at the preemption.
+
+use std::path::Path;
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::carry::streams;
+use crate::store::image_dir::ImageDir;
+use crate::tree::criu;
+use crate::tree::process::capabilities::{Capability, effective, field, status};
+
+/// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
+pub fn obstacles(image_dir: &Path) -> Vec<String> {
+    let status = status();
+    let mut found = missing_capabilities(effective(&status));
+    found.extend(seccomp(&status));
+    found.extend(criu::version().err().map(|error| error.to_string()));
+    found.extend(volume(image_dir));
+    found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
+        format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
+    }));
+    found
+}
+
+fn missing_capabilities(effective: u64) -> Vec<String> {
+    [("CHECKPOINT_RESTORE", Capability::CheckpointRestore), ("SYS_PTRACE", Capability::SysPtrace)]
+        .into_iter()
+        .filter(|(_, capability)| effective & 1 << *capability as u32 == 0)
+        .map(|(name, _)| {
+            format!("the capability {name} is missing; add it to securityContext.capabilities.add, and run as root")
+        })
+        .collect()
+}
+
+/// CRIU can dump under a seccomp filter only with SYS_ADMIN in the initial user namespace, which no pod should have.
+fn seccomp(status: &str) -> Option<String> {
+    (field(status, "Seccomp") == Some("2")).then(|| {
+        "the container runs under a seccomp profile, and CRIU cannot dump under one; set \
+         securityContext.seccompProfile.type: Unconfined"
+            .to_owned()
+    })
+}
+
+fn volume(image_dir: &Path) -> Option<String> {
+    let dir = match ImageDir::open(image_dir) {
+        Ok(dir) => dir,
+        Err(error) => return Some(error.to_string()),
+    };
+    if let Err(error) = access(dir.root(), AccessFlags::W_OK) {
+        return Some(format!(
+            "imageDir {} cannot be written: {error}; mount the volume read-write",
+            image_dir.display()
+        ));
+    }
+    dir.is_on_root_file_system().then(|| {
+        format!(
+            "imageDir {} is on the container's own file system and ends with it; mount a volume there",
+            image_dir.display()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_capabilities_are_enough() {
+        let default_and_two = 0xa804_25fb | 1 << 19 | 1 << 40;
+        assert!(missing_capabilities(default_and_two).is_empty());
+        let said = missing_capabilities(0xa804_25fb).join("\n");
+        assert!(said.contains("CHECKPOINT_RESTORE") && said.contains("SYS_PTRACE"));
+    }
+
+    #[test]
+    fn a_seccomp_profile_is_said_to_be_in_the_way() {
+        assert!(seccomp("Name:\tcrik\nSeccomp:\t2\nSeccomp_filters:\t1\n").unwrap().contains("Unconfined"));
+        assert_eq!(seccomp("Seccomp:\t0\n"), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! Brings a checkpoint back: the newest first, each verified before anything of it runs. It imports `workload`, `carry`, the
+//! pillars, `config` and `base`, and does not know `checkpoint`.
+
+mod attempt;
+mod clock_back;
+mod failure;
+mod parallel_verify;
+mod private_images;
+mod restore_tree;
+pub mod restored_json;
+pub mod resume;
+mod verified_restore;

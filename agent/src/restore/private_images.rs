@@ -1,0 +1,206 @@
+//! The images that CRIU is given: those of the generation, or where this pod differs a private directory in which the image of open
+//! files is another one and all others are links to those of the generation. A generation is never changed.
+//!
+//! CRIU opens its images below one directory and follows links (criu/image.c, `openat` without `O_NOFOLLOW`).
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::addresses::{self, AddressError, Addresses};
+use crate::carry::datagram_peers;
+use crate::carry::kubelet_files::{self, KubeletFileError};
+use crate::carry::open_files;
+use crate::config::{ChangedFiles, Config};
+use crate::store::generation::digest;
+use crate::store::generation::manifest::Manifest;
+use crate::store::generation::verify::VerifyError;
+use crate::store::image_dir::{layout, no_links};
+use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError};
+
+/// Why the images cannot be made to fit this pod.
+#[derive(Debug, Error)]
+pub enum PrivateImagesError {
+    /// One was altered or cannot be read.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// One is damaged.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A socket cannot be restored here.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// A file of a ConfigMap cannot be opened here.
+    #[error(transparent)]
+    KubeletFile(#[from] KubeletFileError),
+    /// The pod's addresses cannot be learned.
+    #[error("cannot learn this pod's addresses: {0}")]
+    Addresses(io::Error),
+    /// The changed images can be put nowhere.
+    #[error(
+        "no directory can hold the changed images: {0}; make one of them writable (an emptyDir on /run/crik will do)"
+    )]
+    NoPlace(String),
+}
+
+impl HasOutlook for PrivateImagesError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Verify(error) => error.outlook(),
+            Self::Image(ImageError::Io { source, .. }) | Self::Addresses(source) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+/// The directory that CRIU is given. A private one is removed when this is dropped.
+#[derive(Debug)]
+pub struct PrivateImages {
+    path: PathBuf,
+    is_private: bool,
+}
+
+/// What decides how the images are changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes {
+    /// Whether contents are compared with what was committed.
+    verify: bool,
+    /// What becomes of files that were changed.
+    changed_files: ChangedFiles,
+    /// How long what is not there yet is waited for.
+    patience: Duration,
+}
+
+impl Wishes {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            verify: config.verify_hashes,
+            changed_files: config.changed_files,
+            patience: config.volume_timeout,
+        }
+    }
+}
+
+impl PrivateImages {
+    /// Makes the images of the generation in `path` fit this pod; `work` is a directory on the volume that may be used where the
+    /// container has none. Blocks, until it is `given_up`.
+    ///
+    /// # Errors
+    /// They cannot be made to fit.
+    pub fn prepare(
+        path: &Path,
+        manifest: &Manifest,
+        wishes: Wishes,
+        work: &Path,
+        given_up: impl Fn() -> bool,
+    ) -> Result<Self, PrivateImagesError> {
+        let images = path.join(layout::IMAGES);
+        let before = read(path, manifest, wishes.verify)?;
+        let damaged = |what| images::damaged(&images, what);
+        let mut files = FilesImage::parse(&before).map_err(damaged)?;
+        let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
+        Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
+        kubelet_files::put_into(&mut files, &manifest.kubelet_files, wishes.changed_files)?;
+        open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
+        datagram_peers::wait_for(&mut files, wishes.patience, given_up).map_err(damaged)?;
+        let after = files.encode();
+        if after == before {
+            return Ok(Self { path: images, is_private: false });
+        }
+        Self::beside(&images, &after, work)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes a directory in the first place that can be written.
+    fn beside(images: &Path, changed: &[u8], work: &Path) -> Result<Self, PrivateImagesError> {
+        let mut tried = Vec::new();
+        for place in limits::INIT_DIRECTORIES.iter().map(Path::new).chain([work]) {
+            let made = Self { path: place.join(name()), is_private: true };
+            match made.fill(images, changed) {
+                Ok(()) => return Ok(made),
+                Err(error) => tried.push(format!("{} ({error})", place.display())),
+            }
+        }
+        Err(PrivateImagesError::NoPlace(tried.join(", ")))
+    }
+
+    fn fill(&self, images: &Path, changed: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(self.path.parent().unwrap_or(&self.path))?;
+        DirBuilder::new().mode(0o700).create(&self.path)?;
+        fs::write(self.path.join(FILES_IMAGE), changed)?;
+        for entry in fs::read_dir(images)? {
+            let name = entry?.file_name();
+            if name != FILES_IMAGE {
+                symlink(images.join(&name), self.path.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PrivateImages {
+    fn drop(&mut self) {
+        if !self.is_private {
+            return;
+        }
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!("{} is left behind: {error}", self.path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Another one for each restore, since one that was given up may still be read.
+fn name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("images-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The contents of the image of open files. They are compared before they are read, and what was compared is what is used.
+fn read(path: &Path, manifest: &Manifest, verify: bool) -> Result<Vec<u8>, VerifyError> {
+    let name = format!("{}/{FILES_IMAGE}", layout::IMAGES);
+    let unreadable = |source| VerifyError::Read { name: name.clone(), source };
+    let file = no_links::file(path, Path::new(&name)).map_err(unreadable)?;
+    let bytes = images::read_bounded(file).map_err(unreadable)?;
+    let digest = digest::hash_reader(&*bytes).map_err(unreadable)?;
+    let known = manifest.files.get(&name);
+    if verify && known.is_some_and(|known| *known != digest) {
+        return Err(VerifyError::Altered { name });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_but_the_changed_image_are_those_of_the_generation_and_nothing_is_left_behind() {
+        let (images, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(images.path().join(FILES_IMAGE), "old").unwrap();
+        fs::write(images.path().join("pages-1.img"), "pages").unwrap();
+        let private = PrivateImages::beside(images.path(), b"new", work.path()).unwrap();
+        let path = private.path().to_owned();
+        assert_eq!(fs::read(path.join(FILES_IMAGE)).unwrap(), b"new");
+        assert_eq!(fs::read(path.join("pages-1.img")).unwrap(), b"pages");
+        assert!(path.join("pages-1.img").is_symlink());
+        assert_eq!(fs::read(images.path().join(FILES_IMAGE)).unwrap(), b"old");
+        drop(private);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,180 @@
+//! What was frozen, and on what kind of machine: an image is only resumed where both still hold.
+
+use std::ffi::OsString;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::limits::CriuVersion;
+use crate::store::generation::program_digests::{self, Facts};
+
+/// The facts that decide whether an image can be resumed here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// The application's command line.
+    pub argv: Vec<String>,
+    /// The machine's architecture, as Rust names it.
+    pub arch: String,
+    /// The instruction set extensions of its CPU that programs choose code by.
+    pub cpu_features: Vec<String>,
+    /// The kernel's release; for people, since CRIU checks what matters.
+    pub kernel: String,
+    /// CRIU's version.
+    pub criu: u32,
+    /// The node's name, for people.
+    pub node: Option<String>,
+    /// The pod's host name, for people.
+    pub host: String,
+    /// The files that the application was started from; none if that is not known.
+    #[serde(default, skip_serializing_if = "Facts::is_empty")]
+    pub programs: Facts,
+}
+
+impl Identity {
+    /// This container's, for an application started as `argv`.
+    pub fn here(argv: &[OsString], criu: CriuVersion, node: Option<&str>) -> Self {
+        let uname = nix::sys::utsname::uname().ok();
+        let text = |field: Option<&std::ffi::OsStr>| field.unwrap_or_default().to_string_lossy().into_owned();
+        Self {
+            argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            arch: std::env::consts::ARCH.to_owned(),
+            cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            kernel: text(uname.as_ref().map(|uname| uname.release())),
+            criu: criu.0,
+            node: node.map(str::to_owned),
+            host: text(uname.as_ref().map(|uname| uname.nodename())),
+            programs: Facts::new(),
+        }
+    }
+
+    /// The same, of an application that was started from these files.
+    #[must_use]
+    pub fn with_programs(self, programs: Facts) -> Self {
+        Self { programs, ..self }
+    }
+
+    /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
+    pub fn obstacle(&self, here: &Self) -> Option<String> {
+        if self.argv != here.argv {
+            return Some(format!(
+                "it is of another command: {:?}, and this pod runs {:?}",
+                self.argv, here.argv
+            ));
+        }
+        if self.arch != here.arch {
+            return Some(format!(
+                "it is of a machine of another architecture: {}, here {}",
+                self.arch, here.arch
+            ));
+        }
+        if self.criu > here.criu {
+            let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
+            return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
+        }
+        self.lacking(here).or_else(|| program_digests::changed(&self.programs))
+    }
+
+    /// CRIU compares too, but only at the restore, without naming what is missing, and a few instructions less.
+    fn lacking(&self, here: &Self) -> Option<String> {
+        let lacking: Vec<&str> =
+            self.cpu_features.iter().filter(|f| !here.cpu_features.contains(f)).map(|f| &**f).collect();
+        (!lacking.is_empty()).then(|| {
+            format!(
+                "this CPU lacks {}, which the program may use; keep its pods on one CPU type",
+                lacking.join(", ")
+            )
+        })
+    }
+}
+
+/// Prefixes of the flags in /proc/cpuinfo that stand for instructions; the others are about the kernel's own work.
+const INSTRUCTION_SETS: [&str; 33] = [
+    "abm",
+    "adx",
+    "aes",
+    "amx_",
+    "avx",
+    "bmi",
+    "cldemote",
+    "clflushopt",
+    "clwb",
+    "erms",
+    "f16c",
+    "fma",
+    "fsgsbase",
+    "fsrm",
+    "gfni",
+    "movbe",
+    "movdir",
+    "pclmul",
+    "pku",
+    "pni",
+    "popcnt",
+    "rdpid",
+    "rdrand",
+    "rdseed",
+    "rtm",
+    "sha",
+    "sse",
+    "ssse",
+    "tbm",
+    "vaes",
+    "vpclmul",
+    "xop",
+    "xsave",
+];
+
+/// Reads the first processor's flags (`flags` on x86, `Features` on ARM, where all are instructions).
+fn cpu_features(cpuinfo: &str) -> Vec<String> {
+    let line =
+        |key: &str| cpuinfo.lines().find(|line| line.starts_with(key)).and_then(|line| line.split_once(':'));
+    let (flags, all) = match (line("flags"), line("Features")) {
+        (Some((_, flags)), _) => (flags, false),
+        (None, Some((_, features))) => (features, true),
+        (None, None) => return Vec::new(),
+    };
+    let counts = |flag: &&str| all || INSTRUCTION_SETS.iter().any(|prefix| flag.starts_with(prefix));
+    flags.split_ascii_whitespace().filter(counts).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        let mut identity = Identity::here(&["app".into()], CriuVersion(40_201), None);
+        identity.cpu_features = vec!["avx2".to_owned()];
+        identity
+    }
+
+    #[test]
+    fn a_newer_machine_resumes_what_an_older_one_froze() {
+        let mut newer = identity();
+        newer.cpu_features.push("avx512f".to_owned());
+        newer.criu = 40_300;
+        assert_eq!(identity().obstacle(&newer), None);
+        assert_eq!(
+            newer.obstacle(&Identity { criu: newer.criu, ..identity() }).unwrap(),
+            "this CPU lacks avx512f, which the program may use; keep its pods on one CPU type"
+        );
+    }
+
+    #[test]
+    fn another_command_line_is_another_program() {
+        let other = Identity { argv: vec!["app".into(), "--new".into()], ..identity() };
+        assert!(identity().obstacle(&other).unwrap().contains("another command"));
+    }
+
+    #[test]
+    fn an_older_criu_is_not_trusted_with_a_newer_image() {
+        let older = Identity { criu: 40_200, ..identity() };
+        assert!(identity().obstacle(&older).unwrap().contains("dumped by CRIU 4.2.1, and 4.2.0 here"));
+    }
+
+    #[test]
+    fn only_instructions_count() {
+        let flags = cpu_features("processor: 0\nflags\t\t: fpu avx2 ibrs sha_ni nopl\nflags : other");
+        assert_eq!(flags, ["avx2", "sha_ni"]);
+    }
+}

@@ -1,0 +1,13 @@
+//! One checkpoint: what it says, and whether it is whole. It imports what the room `store` may, and `image_dir`.
+
+pub mod clock_facts;
+pub(crate) mod commit;
+pub(crate) mod contents;
+pub mod digest;
+pub(crate) mod identity;
+pub mod manifest;
+pub mod open_files;
+pub(crate) mod program_digests;
+pub mod signature;
+pub(crate) mod tree_facts;
+pub mod verify;

@@ -1,0 +1,235 @@
+//! The attempts to resume a generation: who tried, and what came of it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::{limits, units};
+use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::error::{ImageDirError, io_at};
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::{Generation, no_links};
+
+/// One attempt to resume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// The pod that tried.
+    pub host: String,
+    /// Its node.
+    pub node: Option<String>,
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What came of it; none as long as it is not known, as when the node died meanwhile.
+    pub outcome: Option<String>,
+    /// True if it was cut off by a SIGTERM, which says nothing about the generation.
+    #[serde(default)]
+    pub interrupted: bool,
+}
+
+/// The account of all attempts, in `claims/` on the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// All attempts, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// What is written down of an attempt that worked.
+pub const RESUMED: &str = "resumed";
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptOutcome {
+    /// The tree runs.
+    Resumed,
+    /// It does not, for this reason.
+    Failed(String),
+    /// The pod was told to stop meanwhile.
+    Interrupted,
+}
+
+/// Why a generation may not be tried. Completes «generation N is skipped: …».
+#[derive(Debug, Error)]
+pub enum AttemptError {
+    /// It was tried as often as it may be.
+    #[error("it was resumed {attempts} times (maxRestores), the last time by {host}: {outcome}")]
+    Exhausted {
+        /// How often.
+        attempts: usize,
+        /// By whom last.
+        host: String,
+        /// With which outcome.
+        outcome: String,
+    },
+    /// The volume cannot be read or written.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for AttemptError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Exhausted { .. } => Outlook::Lasting,
+        }
+    }
+}
+
+/// An attempt of this pod, of which nobody knows yet what comes.
+#[derive(Debug)]
+pub struct OpenAttempt {
+    hold: Arc<Hold>,
+    generation: Generation,
+    attempts: Attempts,
+}
+
+impl OpenAttempt {
+    /// Notes an attempt of `pod` to resume `generation`, which holds the image directory. The attempt is on the volume before this returns,
+    /// so that one that ends the pod counts too.
+    ///
+    /// # Errors
+    /// It was tried `max` times, or the volume fails.
+    pub fn begin(
+        hold: &Arc<Hold>,
+        generation: Generation,
+        pod: &Pod,
+        max: u32,
+    ) -> Result<Self, AttemptError> {
+        let mut attempts = Attempts::read(&hold.dir().attempts(generation))?;
+        if attempts.counted() >= max as usize {
+            return Err(exhausted(&attempts));
+        }
+        attempts.attempts.push(Attempt {
+            host: pod.host.clone(),
+            node: pod.node.clone(),
+            at: units::now(),
+            outcome: None,
+            interrupted: false,
+        });
+        let attempt = Self { hold: Arc::clone(hold), generation, attempts };
+        attempt.write()?;
+        reach(Point::AttemptRecorded);
+        Ok(attempt)
+    }
+
+    /// Writes down what came of the attempt.
+    ///
+    /// # Errors
+    /// The volume fails.
+    pub fn record(mut self, outcome: &AttemptOutcome) -> Result<(), AttemptError> {
+        if let Some(attempt) = self.attempts.attempts.last_mut() {
+            attempt.interrupted = *outcome == AttemptOutcome::Interrupted;
+            attempt.outcome = Some(outcome.to_string());
+        }
+        self.write()?;
+        reach(Point::OutcomeRecorded);
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), AttemptError> {
+        Ok(self.hold.put(&self.hold.dir().attempts(self.generation), &to_json(&self.attempts))?)
+    }
+}
+
+impl std::fmt::Display for AttemptOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resumed => f.write_str(RESUMED),
+            Self::Failed(reason) => f.write_str(reason),
+            Self::Interrupted => f.write_str("interrupted by a SIGTERM"),
+        }
+    }
+}
+
+impl Attempts {
+    /// How many attempts count against `maxRestores`.
+    pub fn counted(&self) -> usize {
+        self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
+    }
+
+    /// Reads the account at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
+    /// and the next write mends it.
+    ///
+    /// # Errors
+    /// The volume fails.
+    pub fn read(path: &Path) -> Result<Self, ImageDirError> {
+        let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        let read = no_links::read_at_most(directory, Path::new(name), limits::SMALL_FILE_MAX_BYTES);
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(path, &error)),
+            Err(error) => Err(io_at("read", path)(error)),
+            Ok(bytes) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(path, &error))),
+        }
+    }
+
+    fn damaged(path: &Path, error: &dyn std::error::Error) -> Self {
+        tracing::warn!("{} is damaged and starts anew: {error}", path.display());
+        Self::default()
+    }
+
+    /// Reads the contents of its file.
+    ///
+    /// # Errors
+    /// They are not those of one.
+    pub fn parse(bytes: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+fn exhausted(attempts: &Attempts) -> AttemptError {
+    let last = attempts.attempts.last();
+    AttemptError::Exhausted {
+        attempts: attempts.attempts.len(),
+        host: last.map_or_else(|| "nobody".to_owned(), |attempt| attempt.host.clone()),
+        outcome: last
+            .and_then(|attempt| attempt.outcome.clone())
+            .unwrap_or_else(|| "outcome unknown".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::image_dir::hold::fixture::{held, wish};
+
+    fn take(hold: &Arc<Hold>, max: u32) -> Result<OpenAttempt, AttemptError> {
+        OpenAttempt::begin(hold, Generation(1), &wish("job-0").pod, max)
+    }
+
+    #[test]
+    fn an_attempt_counts_even_if_nobody_lived_to_tell() {
+        let (_volume, hold) = held();
+        drop(take(&hold, 2).unwrap());
+        take(&hold, 2).unwrap().record(&AttemptOutcome::Failed("criu failed: no luck".to_owned())).unwrap();
+        assert_eq!(
+            take(&hold, 2).unwrap_err().to_string(),
+            "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
+        );
+    }
+
+    #[test]
+    fn an_attempt_that_a_sigterm_cut_off_does_not_count() {
+        let (_volume, hold) = held();
+        for _ in 0..3 {
+            take(&hold, 1).unwrap().record(&AttemptOutcome::Interrupted).unwrap();
+        }
+        drop(take(&hold, 1).unwrap());
+        assert!(take(&hold, 1).is_err());
+    }
+
+    #[test]
+    fn a_damaged_account_is_no_obstacle() {
+        let (_volume, hold) = held();
+        fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
+        assert!(take(&hold, 1).is_ok());
+    }
+}

@@ -1,0 +1,55 @@
+//! Writes that survive a loss of power.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::store::image_dir::error::{ImageDirError, io_at};
+
+/// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
+    json.push(b'\n');
+    json
+}
+
+/// Writes a file and makes it and its name durable. Mode 0600.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(io_at("fsync", path))
+}
+
+/// Removes what is there, with all below it if it is a directory; if nothing is there that is no error.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
+    let removed = path
+        .symlink_metadata()
+        .and_then(|meta| if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
+    ignore_missing(removed).map_err(io_at("remove", path))
+}
+
+/// Takes what is not there for removed.
+///
+/// # Errors
+/// Any other than that.
+pub fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

@@ -1,0 +1,53 @@
+//! Why an image directory cannot be used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::retry::{HasOutlook, Outlook};
+use thiserror::Error;
+
+/// Why the image directory cannot be used.
+#[derive(Debug, Error)]
+pub enum ImageDirError {
+    /// What should hold the image directory is not there.
+    #[error("imageDir {path}: {parent} does not exist; mount the checkpoint volume there")]
+    NoParent {
+        /// The image directory.
+        path: PathBuf,
+        /// The directory that is missing.
+        parent: PathBuf,
+    },
+    /// Another pod took the image directory over, since this one gave no sign of life for too long.
+    #[error("the image directory is held by {0} now, which took it over; nothing more is written from here")]
+    Lost(String),
+    /// A part of it leads elsewhere.
+    #[error("{0} is a symbolic link, and crik follows none there; remove it")]
+    Link(PathBuf),
+    /// It is there, but nothing of crik's is in it.
+    #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
+    Foreign(PathBuf),
+    /// An operation on the volume failed.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl HasOutlook for ImageDirError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Io { source, .. } => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+/// Gives an I/O error its operation and path.
+pub fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> ImageDirError + 'p {
+    move |source| ImageDirError::Io { what, path: path.into(), source }
+}

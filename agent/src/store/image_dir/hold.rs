@@ -1,0 +1,342 @@
+//! The hold on an image directory: one pod at a time may resume what is in it and commit to it.
+//!
+//! ```text
+//! holders/00000012/holder.json   who
+//! holders/00000012/renewed       changes as long as it lives
+//! holders/00000012/released      it is done
+//! holders/00000012/staging/      what it dumps, before the commit
+//! ```
+//!
+//! **Exclusive.** A hold is taken by renaming a directory with its contents to the next number. rename(2) refuses a
+//! target that is a directory with something in it, on NFS too, so one pod gets the number.
+//!
+//! **Fenced.** Everything that a holder puts anywhere in the image directory it first writes below its own hold and
+//! then renames. Who takes over removes the older holds before it looks at the generations, so from then on each of
+//! these renames fails, also in a pod that was cut off for an hour and still believes that it holds the directory. There
+//! is no moment between a check and a write, since nothing is checked.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::{limits, units};
+use crate::store::image_dir::durable::{
+    create_durably, ignore_missing, remove_tree, sync_directory, to_json,
+};
+use crate::store::image_dir::error::{ImageDirError, io_at};
+use crate::store::image_dir::heartbeat::Heartbeat;
+use crate::store::image_dir::holder::{self, Holder, Seen};
+use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::{Generation, ImageDir};
+
+/// Why an image directory could not be taken.
+#[derive(Debug, Error)]
+pub enum HoldError {
+    /// Another pod has it.
+    #[error("the image directory is held by {}", .0.name())]
+    Held(Box<Seen>),
+    /// Other pods take it again and again.
+    #[error(
+        "the image directory is taken by other pods again and again; give each replica its own, such as /checkpoints/${{POD_NAME}}"
+    )]
+    Contended,
+    /// The volume fails.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for HoldError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Held(_) | Self::Contended => Outlook::Lasting,
+        }
+    }
+}
+
+/// A hold of this pod. It is renewed as long as this lives, and given back by [`Hold::release`].
+#[derive(Debug)]
+pub struct Hold {
+    dir: ImageDir,
+    path: PathBuf,
+    number: u64,
+    _heartbeat: Heartbeat,
+}
+
+/// Who wants to hold, and which holder was found to be silent for too long.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// This pod.
+    pub pod: Pod,
+    /// After how long without a sign of life others may pass it over.
+    pub expiry: Duration,
+    /// The number of a hold that has expired.
+    pub expired: Option<u64>,
+}
+
+impl Hold {
+    /// Takes the image directory, if nobody holds it who may still be there.
+    ///
+    /// # Errors
+    /// Somebody does, or the volume fails.
+    pub fn take(dir: &ImageDir, wish: &Wish) -> Result<Arc<Self>, HoldError> {
+        for _ in 0..limits::HOLD_ROUNDS {
+            let newest = newest(dir)?;
+            if let Some(seen) = &newest {
+                may_pass_over(seen, wish)?;
+            }
+            let number = newest.map_or(0, |seen| seen.number) + 1;
+            if let Some(path) = rename_in(dir, number, wish)? {
+                return Ok(Arc::new(Self::begin(dir, path, number, wish)?));
+            }
+        }
+        Err(HoldError::Contended)
+    }
+
+    /// The number is ours: takes away what older holders could still write with, before anybody reads a generation.
+    fn begin(dir: &ImageDir, path: PathBuf, number: u64, wish: &Wish) -> Result<Self, HoldError> {
+        let heartbeat = Heartbeat::start(&path, wish.expiry / limits::RENEWALS_PER_EXPIRY);
+        let hold = Self { dir: dir.clone(), path, number, _heartbeat: heartbeat };
+        if let Err(error) = hold.remove_others().and_then(|()| dir.refresh()) {
+            hold.release();
+            return Err(error.into());
+        }
+        Ok(hold)
+    }
+
+    fn remove_others(&self) -> Result<(), ImageDirError> {
+        let holders = self.dir.holders();
+        for entry in fs::read_dir(&holders).map_err(io_at("read", &holders))? {
+            let entry = entry.map_err(io_at("read", &holders))?;
+            if entry.path() != self.path {
+                take_away(&entry.path(), &self.path.join("removing-holder"))?;
+            }
+        }
+        self.dir.sweep_left_overs()?;
+        reach(Point::OthersRemoved);
+        Ok(())
+    }
+
+    /// Gives the image directory back. If that fails, others wait until the hold expires.
+    pub fn release(&self) {
+        let released = create_durably(&self.path.join(holder::RELEASED), b"");
+        reach(Point::Released);
+        if let Err(error) = released {
+            tracing::warn!(
+                "the image directory cannot be given back; another pod waits until claimExpiry: {error}"
+            );
+        }
+    }
+
+    /// The image directory.
+    pub fn dir(&self) -> &ImageDir {
+        &self.dir
+    }
+
+    /// A directory of this hold's own on the volume.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces `target` in the image directory by `contents`, whole or not at all, also over a loss of power.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn put(&self, target: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
+        let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
+        create_durably(&partial, contents)
+            .inspect(|()| reach(Point::PartialWritten))
+            .and_then(|()| self.move_over(&partial, target))
+            .map_err(|error| self.explain("write", target, error))?;
+        sync_directory(target.parent().unwrap_or(target))
+    }
+
+    /// A file cannot be renamed onto a directory, which has no business there.
+    fn move_over(&self, partial: &Path, target: &Path) -> io::Result<()> {
+        match fs::rename(partial, target) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                fs::rename(target, self.path.join("removing-directory"))?;
+                fs::rename(partial, target)
+            }
+            other => other,
+        }
+    }
+
+    /// Removes a generation, the account of its attempts, and what was cut from files when it was resumed. It is renamed away
+    /// first, so that it is never seen half removed.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn remove(&self, generation: Generation) -> Result<(), ImageDirError> {
+        let path = self.dir.generation(generation);
+        let trash = self.path.join(format!("removing-{generation}"));
+        remove_tree(&trash)?;
+        fs::rename(&path, &trash).map_err(|error| self.explain("remove", &path, error))?;
+        reach(Point::GenerationHidden);
+        remove_tree(&trash)?;
+        reach(Point::GenerationRemoved);
+        remove_tree(&self.dir.cut(generation))?;
+        self.remove_attempts(generation)
+    }
+
+    /// Removes the account of the attempts to resume a generation.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn remove_attempts(&self, generation: Generation) -> Result<(), ImageDirError> {
+        let (attempts, trash) = (self.dir.attempts(generation), self.path.join("removing-attempts"));
+        ignore_missing(fs::rename(&attempts, &trash))
+            .map_err(|error| self.explain("remove", &attempts, error))?;
+        remove_tree(&trash)
+    }
+
+    /// What is not there any more was taken away by who took over, which is the news.
+    pub fn explain(&self, what: &'static str, path: &Path, error: io::Error) -> ImageDirError {
+        match newest(&self.dir) {
+            Ok(Some(seen)) if seen.number > self.number => ImageDirError::Lost(seen.name()),
+            _ => io_at(what, path)(error),
+        }
+    }
+}
+
+/// The hold with the highest number; it is the only one that counts.
+///
+/// # Errors
+/// The volume cannot be read.
+pub fn newest(dir: &ImageDir) -> Result<Option<Seen>, ImageDirError> {
+    for _ in 0..limits::HOLD_ROUNDS {
+        let Some(number) = dir.newest_hold()? else { return Ok(None) };
+        let path = dir.hold(number);
+        match Seen::read(&path, number) {
+            // Taken over while we looked.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Some(Seen { number, holder: None, renewed: Vec::new(), released: false }));
+            }
+            other => return other.map(Some).map_err(io_at("read", &path)),
+        }
+    }
+    Err(io_at("read", &dir.holders())(io::Error::other("it changes all the time")))
+}
+
+fn may_pass_over(seen: &Seen, wish: &Wish) -> Result<(), HoldError> {
+    let why = match seen.gone(&wish.pod) {
+        Some(why) => why,
+        None if wish.expired == Some(seen.number) => "it has given no sign of life for claimExpiry",
+        None => return Err(HoldError::Held(Box::new(seen.clone()))),
+    };
+    tracing::debug!("the image directory is taken over from {}: {why}", seen.name());
+    Ok(())
+}
+
+/// Makes the hold `number` ours. None if another pod was faster.
+fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>, HoldError> {
+    let (nonce, target) = (nonce().map_err(io_at("read", Path::new("/dev/urandom")))?, dir.hold(number));
+    // Who has just taken the directory removes what others prepare for the number that it has now.
+    let new = match prepare(dir, &nonce, wish) {
+        Err(ImageDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    reach(Point::HoldPrepared);
+    let renamed = fs::rename(&new, &target);
+    reach(Point::HoldTaken);
+    let ours = || {
+        Seen::read(&target, number).is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce))
+    };
+    // Over NFS an error may only mean that the answer was lost; and what was renamed may have been half removed before.
+    if ours() {
+        sync_directory(&dir.holders())?;
+        return Ok(still_newest(dir, number, &target)?.then_some(target));
+    }
+    remove_tree(if renamed.is_ok() { &target } else { &new })?;
+    Ok(None)
+}
+
+fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDirError> {
+    let new = dir.holders().join(format!("new-{nonce}"));
+    DirBuilder::new().mode(0o700).create(&new).map_err(io_at("create", &new))?;
+    let holder = Holder {
+        pod: wish.pod.clone(),
+        nonce: nonce.to_owned(),
+        since: units::now(),
+        expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
+    };
+    let written = create_durably(&new.join(holder::HOLDER), &to_json(&holder))
+        .and_then(|()| create_durably(&new.join(holder::RENEWED), b"0\n"));
+    written.map_err(io_at("write", &new))?;
+    Ok(new)
+}
+
+/// A listing is no snapshot, and on NFS it may be old: the number that we took may have been free because a higher one
+/// is taken. Now that we have changed the directory, it is read anew.
+fn still_newest(dir: &ImageDir, number: u64, path: &Path) -> Result<bool, ImageDirError> {
+    if dir.newest_hold()? == Some(number) {
+        return Ok(true);
+    }
+    remove_tree(path)?;
+    Ok(false)
+}
+
+/// Out of sight by one rename, and only then removed: who removed file by file could meet a pod that renames the same
+/// directory to its number, and would go on in a hold that counts.
+fn take_away(path: &Path, trash: &Path) -> Result<(), ImageDirError> {
+    remove_stubbornly(trash)?;
+    ignore_missing(fs::rename(path, trash)).map_err(io_at("remove", path))?;
+    remove_stubbornly(trash)
+}
+
+/// A pod that was cut off may still write into what is removed.
+fn remove_stubbornly(path: &Path) -> Result<(), ImageDirError> {
+    let mut outcome = Ok(());
+    for _ in 0..limits::HOLD_ROUNDS {
+        outcome = remove_tree(path);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+fn nonce() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Holds for the unit tests of other modules.
+#[cfg(test)]
+pub mod fixture {
+    use super::*;
+    use crate::store::image_dir::staging::{Purpose, Staging};
+
+    /// A pod that no other one is.
+    pub fn wish(name: &str) -> Wish {
+        let pod = Pod { host: name.to_owned(), container: Some(format!("uid-of-{name}")), ..Pod::default() };
+        Wish { pod, expiry: Duration::from_secs(60), expired: None }
+    }
+
+    /// An image directory that is held.
+    pub fn held() -> (tempfile::TempDir, Arc<Hold>) {
+        let volume = tempfile::tempdir().unwrap();
+        let dir = ImageDir::open(volume.path()).unwrap();
+        (volume, Hold::take(&dir, &wish("job-0")).unwrap())
+    }
+
+    /// Commits an empty generation.
+    pub fn commit(hold: &Arc<Hold>) -> Generation {
+        let (generation, staging) = (hold.dir().next().unwrap(), Staging::new(hold, Purpose::Stop));
+        staging.make().unwrap();
+        staging.commit(generation).unwrap();
+        generation
+    }
+}
+
+#[cfg(test)]
+mod tests;

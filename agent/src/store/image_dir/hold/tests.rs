@@ -1,0 +1,130 @@
+//! What a hold promises.
+
+use super::fixture::{commit, held, wish};
+use super::*;
+use crate::store::image_dir::holder;
+use crate::store::image_dir::staging::{Purpose, Staging};
+
+fn holder_of(result: Result<Arc<Hold>, HoldError>) -> String {
+    match result {
+        Err(HoldError::Held(seen)) => seen.name(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_of_many_gets_it() {
+    let volume = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let dir = ImageDir::open(&volume.path().join(round.to_string())).unwrap();
+        let holds: Vec<_> = std::thread::scope(|scope| {
+            let pods: Vec<_> = (0..5)
+                .map(|n| {
+                    let dir = &dir;
+                    scope.spawn(move || Hold::take(dir, &wish(&format!("job-{n}"))))
+                })
+                .collect();
+            pods.into_iter().map(|pod| pod.join().unwrap()).collect()
+        });
+        assert_eq!(holds.iter().filter(|hold| hold.is_ok()).count(), 1, "{holds:?}");
+    }
+}
+
+#[test]
+fn who_is_swept_while_it_prepares_begins_again() {
+    let volume = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(volume.path()).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // As a holder does that has just taken the directory, but all the time.
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for entry in fs::read_dir(dir.holders()).unwrap().flatten() {
+                    if entry.file_name().to_string_lossy().starts_with("new-") {
+                        take_away(&entry.path(), &volume.path().join("trash")).unwrap();
+                    }
+                }
+            }
+        });
+        for _ in 0..200 {
+            match Hold::take(&dir, &wish("job-0")) {
+                Ok(hold) => hold.release(),
+                Err(HoldError::Contended) => {}
+                Err(other) => {
+                    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                    panic!("{other}");
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn what_is_given_back_can_be_taken() {
+    let (_volume, first) = held();
+    assert_eq!(holder_of(Hold::take(first.dir(), &wish("job-1"))), "job-0");
+    first.release();
+    let second = Hold::take(first.dir(), &wish("job-1")).unwrap();
+    assert_eq!(second.number, 2);
+    assert_eq!(holder_of(Hold::take(first.dir(), &wish("job-0"))), "job-1");
+}
+
+#[test]
+fn the_same_container_takes_its_own_hold_over() {
+    let (_volume, first) = held();
+    assert_eq!(Hold::take(first.dir(), &wish("job-0")).unwrap().number, 2);
+}
+
+#[test]
+fn who_was_passed_over_can_change_nothing_any_more() {
+    let (_volume, old) = held();
+    let generation = commit(&old);
+    let staging = Staging::new(&old, Purpose::Stop);
+    staging.make().unwrap();
+    let expired = Wish { expired: Some(1), ..wish("job-1") };
+    let new = Hold::take(old.dir(), &expired).unwrap();
+    let refused = [
+        staging.commit(generation.next()),
+        old.remove(generation),
+        old.mark_ended("too late"),
+        old.put(&old.dir().attempts(generation), b"{}"),
+        staging.make().map(drop),
+    ];
+    for outcome in refused {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.starts_with("the image directory is held by job-1 now"), "{error}");
+    }
+    assert_eq!(new.dir().list().unwrap(), [generation]);
+    assert!(new.dir().ended().unwrap().is_none() && !new.dir().attempts(generation).exists());
+}
+
+#[test]
+fn only_the_hold_that_expired_is_passed_over() {
+    let (_volume, first) = held();
+    first.release();
+    let _second = Hold::take(first.dir(), &wish("job-1")).unwrap();
+    let late = Wish { expired: Some(1), ..wish("job-2") };
+    assert_eq!(holder_of(Hold::take(first.dir(), &late)), "job-1");
+}
+
+#[test]
+fn rubbish_among_the_holds_is_no_obstacle() {
+    let volume = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(volume.path()).unwrap();
+    fs::create_dir_all(dir.holders().join("new-left-behind/x")).unwrap();
+    fs::write(dir.holders().join("notes.txt"), "?").unwrap();
+    Hold::take(&dir, &wish("job-0")).unwrap();
+    assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_hold_that_cannot_be_understood_counts_until_it_expires() {
+    let volume = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(volume.path()).unwrap();
+    fs::create_dir_all(dir.hold(4)).unwrap();
+    fs::write(dir.hold(4).join(holder::HOLDER), [0xff, 0]).unwrap();
+    assert_eq!(holder_of(Hold::take(&dir, &wish("job-0"))), "an unknown pod");
+    let expired = Wish { expired: Some(4), ..wish("job-0") };
+    assert_eq!(Hold::take(&dir, &expired).unwrap().number, 5);
+}

@@ -1,0 +1,110 @@
+//! Checkpoints that are taken while the application goes on: every `interval`, and when somebody asks for one.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use anyhow::Result;
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::checkpoint::checkpointer::Checkpointer;
+use crate::store::generation::manifest::Manifest;
+use crate::supervise::control_socket::{Answer, Reply};
+use crate::supervise::housekeeping;
+
+/// At most one such checkpoint at a time.
+pub struct Background {
+    checkpointer: Arc<Checkpointer>,
+    under_way: Option<UnderWay>,
+    /// When the next one is due, if they are periodic.
+    due: Option<Instant>,
+}
+
+struct UnderWay {
+    task: JoinHandle<Result<Manifest>>,
+    hurry: Arc<Notify>,
+    asked_by: Option<Reply>,
+}
+
+impl Background {
+    /// The first periodic one is due after `interval`.
+    pub fn new(checkpointer: &Arc<Checkpointer>) -> Self {
+        let mut background = Self { checkpointer: Arc::clone(checkpointer), under_way: None, due: None };
+        background.schedule();
+        background
+    }
+
+    /// Counted from the end of the one before, so that a slow volume has its time.
+    fn schedule(&mut self) {
+        let config = &self.checkpointer.workload.config;
+        let interval = config.interval.filter(|_| config.image_dir.is_some());
+        self.due = interval.map(|interval| Instant::now() + interval);
+    }
+
+    /// Begins one for who has asked.
+    pub fn begin(&mut self, asked_by: Option<Reply>) {
+        if self.under_way.is_some() {
+            asked_by.iter().for_each(|reply| {
+                reply.send(Answer::failed("another checkpoint is under way; see the agent's log"));
+            });
+            return;
+        }
+        let (hurry, checkpointer) = (Arc::<Notify>::default(), Arc::clone(&self.checkpointer));
+        let told = Arc::clone(&hurry);
+        let task = tokio::spawn(async move { checkpointer.snapshot(told).await });
+        self.under_way = Some(UnderWay { task, hurry, asked_by });
+    }
+
+    /// Does what is due, for ever. Nothing is lost if this is dropped while it waits.
+    pub async fn go_on(&mut self) -> ! {
+        loop {
+            match (&mut self.under_way, self.due) {
+                (Some(one), _) => {
+                    let outcome = (&mut one.task).await;
+                    self.finish(outcome);
+                }
+                (None, Some(due)) => {
+                    sleep_until(due).await;
+                    self.begin(None);
+                }
+                (None, None) => pending().await,
+            }
+        }
+    }
+
+    /// Gives up the one that is under way. Once its commit has begun it is waited for instead, until `deadline`: nobody
+    /// else may take its number.
+    pub async fn give_up(&mut self, deadline: Instant) {
+        let Some(one) = &mut self.under_way else { return };
+        one.hurry.notify_one();
+        match timeout_at(deadline, &mut one.task).await {
+            Ok(outcome) => self.finish(outcome),
+            Err(_) => tracing::error!("the volume holds up the commit of an earlier checkpoint"),
+        }
+    }
+
+    fn finish(&mut self, outcome: Result<Result<Manifest>, JoinError>) {
+        let asked_by = self.under_way.take().and_then(|one| one.asked_by);
+        let answer = match outcome.map_err(anyhow::Error::from).flatten() {
+            Ok(committed) => {
+                self.retain();
+                Answer::committed(&committed)
+            }
+            Err(error) => {
+                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+                drop(self.checkpointer.clean_up());
+                Answer::failed(&format!("{error:#}"))
+            }
+        };
+        asked_by.iter().for_each(|reply| reply.send(answer.clone()));
+        self.schedule();
+    }
+
+    fn retain(&self) {
+        let checkpointer = Arc::clone(&self.checkpointer);
+        spawn_blocking(move || {
+            checkpointer.hold().iter().for_each(|hold| housekeeping::retain(&checkpointer, hold));
+        });
+    }
+}

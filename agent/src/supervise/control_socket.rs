@@ -1,0 +1,201 @@
+//! The control socket, on which `crik checkpoint` asks the agent of its container.
+//!
+//! One request and any number of answers, each a line of JSON.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::base::limits;
+use crate::checkpoint::dump_progress::Progress;
+use crate::store::generation::manifest::{self, Manifest};
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CheckpointRequest {
+    /// Whether the application goes on afterwards.
+    pub leave_running: bool,
+}
+
+/// What is answered. The last one is not `Progress`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// It goes on.
+    Progress(Progress),
+    /// It is durable.
+    Committed(Committed),
+    /// There is no checkpoint, for this reason.
+    Failed(String),
+}
+
+/// What is told of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Committed {
+    /// Its number.
+    pub generation: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// For how many milliseconds the application stood still, if it goes on.
+    pub pause_ms: Option<u64>,
+}
+
+impl Answer {
+    /// That `manifest` is committed.
+    pub fn committed(manifest: &Manifest) -> Self {
+        Self::Committed(Committed {
+            generation: manifest.generation.0,
+            bytes: manifest.total_bytes(),
+            pause_ms: manifest.durations_ms.get(manifest::PAUSE).copied(),
+        })
+    }
+
+    /// That there is no checkpoint.
+    pub fn failed(reason: &str) -> Self {
+        Self::Failed(reason.to_owned())
+    }
+}
+
+/// Where the answers of one request go.
+#[derive(Debug)]
+pub struct Reply(mpsc::UnboundedSender<Answer>);
+
+impl Reply {
+    /// Answers. Who has asked may have gone.
+    pub fn send(&self, answer: Answer) {
+        let _ = self.0.send(answer);
+    }
+
+    /// Answers, and waits until who has asked has gone with it: the end of the container's first process is the end of all.
+    pub async fn send_last(self, answer: Answer) {
+        self.send(answer);
+        let _ = timeout(limits::CONTROL_PATIENCE, self.0.closed()).await;
+    }
+}
+
+/// A request with its way back.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub request: CheckpointRequest,
+    /// Where the answers go.
+    pub reply: Reply,
+}
+
+/// The address of the socket of the container in which the caller is.
+///
+/// # Errors
+/// The PID namespace cannot be learned.
+pub fn address() -> io::Result<SocketAddr> {
+    let namespace = std::fs::read_link("/proc/self/ns/pid")?;
+    let name = format!("{}{}", limits::CONTROL_SOCKET, namespace.display());
+    SocketAddr::from_abstract_name(name)
+}
+
+/// Takes requests.
+pub struct Control(Option<mpsc::UnboundedReceiver<Asked>>);
+
+impl Control {
+    /// Listens. Without a socket there are no requests, which the log says.
+    pub fn listen(progress: &watch::Sender<Progress>) -> Self {
+        match bind() {
+            Ok(listener) => {
+                let (tell, asked) = mpsc::unbounded_channel();
+                tokio::spawn(accept(listener, tell, progress.clone()));
+                Self(Some(asked))
+            }
+            Err(error) => {
+                tracing::warn!("crik checkpoint will not work here: {error}");
+                Self(None)
+            }
+        }
+    }
+
+    /// Waits for a request. Nothing is lost if this is dropped while it waits.
+    pub async fn next(&mut self) -> Asked {
+        if let Some(requests) = &mut self.0
+            && let Some(asked) = requests.recv().await
+        {
+            return asked;
+        }
+        std::future::pending().await
+    }
+}
+
+fn bind() -> io::Result<UnixListener> {
+    let listener = StdListener::bind_addr(&address()?)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+async fn accept(
+    listener: UnixListener,
+    tell: mpsc::UnboundedSender<Asked>,
+    progress: watch::Sender<Progress>,
+) {
+    let mut failing = false;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!("crik checkpoint has to wait: a connection cannot be taken: {error}");
+                }
+                failing = true;
+                sleep(limits::ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        failing = false;
+        // The socket has no mode, so whoever shares the network can connect.
+        let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::geteuid().as_raw());
+        if allowed {
+            tokio::spawn(serve(stream, tell.clone(), progress.subscribe()));
+        }
+    }
+}
+
+async fn serve(
+    mut stream: UnixStream,
+    tell: mpsc::UnboundedSender<Asked>,
+    mut progress: watch::Receiver<Progress>,
+) {
+    let Ok(Some(request)) = timeout(limits::CONTROL_PATIENCE, read(&mut stream)).await else { return };
+    let (reply, mut answers) = mpsc::unbounded_channel();
+    if tell.send(Asked { request, reply: Reply(reply) }).is_err() {
+        return;
+    }
+    progress.mark_unchanged();
+    loop {
+        let answer = tokio::select! {
+            biased;
+            answer = answers.recv() => answer,
+            changed = progress.changed() => changed.ok().map(|()| Answer::Progress(*progress.borrow_and_update())),
+        };
+        let Some(answer) = answer else { return };
+        let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+        line.push(b'\n');
+        if stream.write_all(&line).await.is_err() {
+            return;
+        }
+        if !matches!(answer, Answer::Progress(_)) {
+            // Nothing more comes, so this returns at the end of the other side.
+            let _ = stream.read(&mut [0]).await;
+            return;
+        }
+    }
+}
+
+async fn read(stream: &mut UnixStream) -> Option<CheckpointRequest> {
+    let mut line = String::new();
+    BufReader::new(stream.take(limits::REQUEST_MAX_BYTES)).read_line(&mut line).await.ok()?;
+    serde_json::from_str(&line).ok()
+}

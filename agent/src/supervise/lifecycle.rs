@@ -1,0 +1,244 @@
+//! The life of a tree, from its start to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signalfd::SignalFd;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout};
+
+use crate::base::limits;
+use crate::base::panics::{Defect, contained};
+use crate::base::signals::Signals;
+use crate::checkpoint::checkpointer::Checkpointer;
+use crate::cluster::node::Node;
+use crate::cluster::node::notice::Notice;
+use crate::cluster::node::notice_watch::NoticeWatch;
+use crate::store::generation::clock_facts::Installed;
+use crate::store::generation::manifest::Manifest;
+use crate::supervise::background_checkpoints::Background;
+use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
+use crate::supervise::during_checkpoint::Meanwhile;
+use crate::supervise::housekeeping;
+use crate::supervise::next_start::{NextStart, Phase, next_start};
+use crate::supervise::start::start;
+use crate::supervise::stop::{StopOutcome, mark_ended, stop};
+use crate::supervise::supervisor::{Event, Supervisor};
+use crate::tree::process::reap::{self, Status};
+use crate::workload::Workload;
+
+/// Starts the tree, watches over it, and ends as it ends. Returns the exit code.
+///
+/// # Errors
+/// Nothing could be started, or it can no longer be watched over.
+pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
+    let node = workload.config.access().map(|access| Node::follow(access, workload.pod.node.as_deref()));
+    let signals = Signals::new(signals)?;
+    let started = start(workload, &signals).await?;
+    let supervisor = Supervisor::new(signals, started.root);
+    let notice_watch = NoticeWatch::new(&workload.config, node.as_ref(), started.stayed);
+    let checkpointer = Checkpointer::new(workload, started);
+    housekeeping::keep(&checkpointer);
+    let life = Life {
+        background: Background::new(&checkpointer),
+        control: Control::listen(&checkpointer.progress),
+        phase: Phase::Running,
+        rest: None,
+        checkpointer,
+        node,
+        notice_watch,
+        supervisor,
+    };
+    let library = life.checkpointer.running.library.clone();
+    let code = life.go_on().await;
+    remove(library).await;
+    code
+}
+
+/// Nobody else needs the library, and `/dev/shm` is the whole pod's.
+async fn remove(library: Option<Installed>) {
+    let removed = spawn_blocking(move || library.iter().for_each(Installed::remove));
+    let _ = timeout(limits::CLEAN_UP_PATIENCE, removed).await;
+}
+
+/// A tree that runs, and what may happen to it.
+struct Life {
+    checkpointer: Arc<Checkpointer>,
+    node: Option<Node>,
+    notice_watch: NoticeWatch,
+    supervisor: Supervisor,
+    background: Background,
+    control: Control,
+    phase: Phase,
+    /// What is left to do on the volume after a stop.
+    rest: Option<JoinHandle<()>>,
+}
+
+/// What has happened.
+enum News {
+    Of(Event),
+    Asked(Asked),
+    Noticed(Notice),
+}
+
+impl Life {
+    async fn go_on(mut self) -> Result<i32> {
+        loop {
+            let over = match self.news().await? {
+                News::Of(Event::Ended(status)) => Some(self.end(status).await),
+                // Once the application is told to stop, a further SIGTERM is for it too.
+                News::Of(Event::Signal(libc::SIGTERM)) if self.phase == Phase::Running => {
+                    self.stop(Instant::now()).await?
+                }
+                News::Of(Event::Signal(signal)) => {
+                    self.supervisor.forward(signal);
+                    None
+                }
+                News::Asked(asked) => self.answer(asked).await?,
+                News::Noticed(notice) => self.heed(notice).await?,
+            };
+            if let Some(code) = over {
+                return Ok(code);
+            }
+        }
+    }
+
+    async fn news(&mut self) -> Result<News> {
+        tokio::select! {
+            biased;
+            event = self.supervisor.next() => Ok(News::Of(event?)),
+            asked = self.control.next() => Ok(News::Asked(asked)),
+            notice = self.notice_watch.next(), if self.phase == Phase::Running => Ok(News::Noticed(notice)),
+            never = self.background.go_on(), if self.phase == Phase::Running => never,
+        }
+    }
+
+    /// The exit code if that was the end.
+    async fn stop(&mut self, began: Instant) -> Result<Option<i32>> {
+        let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
+        let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
+        match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
+            StopOutcome::Checkpointed => Ok(Some(self.leave().await)),
+            StopOutcome::Ended(status) => Ok(Some(self.end(status).await)),
+            StopOutcome::Passed(phase, rest) => {
+                (self.phase, self.rest) = (phase, rest);
+                Ok(None)
+            }
+        }
+    }
+
+    /// As without crik, after a stop that went wrong in a way that nobody has thought of.
+    fn pass_on(&self, defect: &Defect) -> StopOutcome {
+        self.supervisor.forward(libc::SIGTERM);
+        tracing::error!(step = "stop", "the application is told to stop: {defect}");
+        StopOutcome::Passed(Phase::CheckpointFailed, self.checkpointer.clean_up())
+    }
+
+    /// The exit code if that was the end.
+    async fn answer(&mut self, asked: Asked) -> Result<Option<i32>> {
+        if self.phase != Phase::Running {
+            asked.reply.send(Answer::failed("the application is told to stop"));
+        } else if asked.request.leave_running {
+            self.background.begin(Some(asked.reply));
+        } else {
+            return self.checkpoint(asked.reply).await;
+        }
+        Ok(None)
+    }
+
+    /// A person wants the application to go on elsewhere. If that cannot be, it goes on here.
+    async fn checkpoint(&mut self, reply: Reply) -> Result<Option<i32>> {
+        let (outcome, meanwhile) = self.attempt().await?;
+        match outcome {
+            Ok(committed) => Ok(Some(self.leave_after(reply, &committed).await)),
+            Err(error) => {
+                reply.send(Answer::failed(&format!("{error:#}")));
+                self.catch_up(meanwhile).await
+            }
+        }
+    }
+
+    /// The node goes away, and maybe nobody sends a SIGTERM before it is gone.
+    async fn heed(&mut self, notice: Notice) -> Result<Option<i32>> {
+        let Notice { state, why } = notice;
+        tracing::info!(
+            step = "decide",
+            decision = "checkpoint",
+            "a checkpoint is taken without a SIGTERM: {why}"
+        );
+        let (outcome, meanwhile) = self.attempt().await?;
+        if outcome.is_ok() {
+            return Ok(Some(self.leave().await));
+        }
+        self.notice_watch.failed(state);
+        self.catch_up(meanwhile).await
+    }
+
+    /// Takes a checkpoint that ends the tree. If there is none, the application goes on as if nothing had been.
+    async fn attempt(&mut self) -> Result<(Result<Manifest>, Meanwhile)> {
+        let deadline = Instant::now() + self.checkpointer.patience();
+        let (background, checkpointer) = (&mut self.background, &self.checkpointer);
+        // The volume may hold up both, and signals come all the same.
+        let checkpoint = async {
+            background.give_up(deadline).await;
+            checkpointer.checkpoint(deadline).await
+        };
+        let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
+        if let Err(error) = &outcome {
+            tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+            drop(self.checkpointer.clean_up());
+        }
+        Ok((outcome, meanwhile))
+    }
+
+    /// Does what has come while a checkpoint was tried in vain.
+    async fn catch_up(&mut self, meanwhile: Meanwhile) -> Result<Option<i32>> {
+        meanwhile.signals.iter().for_each(|signal| self.supervisor.forward(*signal));
+        match meanwhile.sigterm {
+            Some(began) => self.stop(began).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn leave_after(&self, reply: Reply, committed: &Manifest) -> i32 {
+        reply.send_last(Answer::committed(committed)).await;
+        self.leave().await
+    }
+
+    /// The image is durable, and the next pod may have it.
+    async fn leave(&self) -> i32 {
+        reap::end_all_children();
+        self.give_back(None, limits::CLEAN_UP_PATIENCE).await;
+        self.checkpointer.workload.config.exit_code.checkpointed.into()
+    }
+
+    /// The application has ended: marks the end if it is one, ends what it left behind, and passes its status on.
+    async fn end(&mut self, status: Status) -> i32 {
+        tracing::info!(step = "exit", "the application ended: {status}");
+        reap::end_all_children();
+        if let Some(rest) = self.rest.take() {
+            let _ = timeout(limits::CLEAN_UP_PATIENCE, rest).await;
+        }
+        let fresh = next_start(self.phase, status) == NextStart::Fresh;
+        // What is committed after the mark would be resumed.
+        self.background.give_up(Instant::now() + limits::END_PATIENCE).await;
+        self.give_back(fresh.then_some(status), limits::END_PATIENCE).await;
+        status.exit_code()
+    }
+
+    /// Gives the image directory back, after marking an end if there is one to mark. A volume that hangs holds up nobody
+    /// for ever.
+    async fn give_back(&self, ended: Option<Status>, patience: Duration) {
+        let Some(hold) = self.checkpointer.hold() else { return };
+        let done = spawn_blocking(move || {
+            ended.iter().for_each(|status| mark_ended(&hold, &status.to_string()));
+            hold.release();
+        });
+        if timeout(patience, done).await.is_err() {
+            tracing::error!(
+                "the volume does not answer; the image directory is not given back, nor an end marked"
+            );
+        }
+    }
+}

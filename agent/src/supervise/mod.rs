@@ -1,0 +1,14 @@
+//! The life of the program: how it starts, what happens while it runs, how it stops and ends. It imports every room but `cli`.
+
+mod acquire;
+mod background_checkpoints;
+mod clocks;
+pub mod control_socket;
+mod during_checkpoint;
+mod housekeeping;
+pub mod lifecycle;
+mod next_start;
+mod spawn;
+pub mod start;
+mod stop;
+mod supervisor;

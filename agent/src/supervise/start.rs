@@ -1,0 +1,134 @@
+//! The start: acquire → resume, the newest generation first → or a fresh start.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::base::bounded_step::{Abandoned, BoundedSteps};
+use crate::base::panics::contained;
+use crate::base::signals::Signals;
+use crate::base::units::whole_ms;
+use crate::carry::install_init::{self, NoPlace};
+use crate::carry::program_files;
+use crate::config::{OnClaimed, OnRestoreFailure};
+use crate::restore::restored_json;
+use crate::restore::resume::{self, Unresumed};
+use crate::store::image_dir::hold::Hold;
+use crate::supervise::acquire::{AcquireError, acquire};
+use crate::supervise::clocks;
+use crate::supervise::spawn::{self, SpawnError};
+use crate::tree::process::reap;
+use crate::workload::{Life, RunningTree, Workload};
+
+/// Why nothing runs.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A person wanted to be asked.
+    #[error("nothing could be resumed, and onRestoreFailure is fail; see the reasons above")]
+    NotResumed,
+    /// Another pod has the image directory.
+    #[error(transparent)]
+    Held(AcquireError),
+    /// The pod was told to stop before anything ran.
+    #[error("signal {0} came before the application ran")]
+    Stopped(i32),
+    /// The fresh start failed.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The init has no place to be.
+    #[error(transparent)]
+    Init(#[from] NoPlace),
+}
+
+/// Takes the image directory, climbs down the ladder, and starts fresh below.
+///
+/// # Errors
+/// Nothing runs. The image directory is then given back.
+pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<RunningTree, StartError> {
+    let hold =
+        contained(hold(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
+    let started = start_with(workload, signals, hold.clone()).await;
+    if let (Err(_), Some(hold)) = (&started, hold) {
+        let steps = BoundedSteps::new(signals, workload.config.volume_timeout);
+        let _ = steps.once(move || hold.release()).await;
+    }
+    started
+}
+
+/// Takes the image directory, if there is one to take.
+async fn hold(workload: &Arc<Workload>, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
+    let config = &workload.config;
+    let Some(path) = &config.image_dir else { return Ok(None) };
+    match acquire(path, config, &workload.pod, signals).await {
+        Ok(hold) => Ok(Some(hold)),
+        Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
+        Err(held @ AcquireError::Held { .. }) if config.on_claimed != OnClaimed::Fresh => {
+            Err(StartError::Held(held))
+        }
+        Err(held @ AcquireError::Held { .. }) => {
+            tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
+            Ok(None)
+        }
+        Err(error) => unresumable(workload, &error),
+    }
+}
+
+/// Goes on without the image directory, if that is what the user wants.
+fn unresumable(workload: &Workload, error: &dyn std::error::Error) -> Result<Option<Arc<Hold>>, StartError> {
+    tracing::error!(step = "find", "cannot look for checkpoints: {error}");
+    match workload.config.on_restore_failure {
+        OnRestoreFailure::Fail => Err(StartError::NotResumed),
+        OnRestoreFailure::Fresh => Ok(None),
+    }
+}
+
+async fn start_with(
+    workload: &Arc<Workload>,
+    signals: &Signals,
+    hold: Option<Arc<Hold>>,
+) -> Result<RunningTree, StartError> {
+    if let Some(hold) = &hold {
+        match resume(workload, signals, hold).await {
+            Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
+            Ok(None) => return fresh(workload, Some(Arc::clone(hold)), false),
+            Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
+            Err(Unresumed::Failed) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
+                return Err(StartError::NotResumed);
+            }
+            Err(Unresumed::Failed) => {
+                tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh");
+            }
+        }
+    }
+    // Nobody knows what could be resumed where the volume was not read, so that is no different.
+    let passed_over = workload.config.image_dir.is_some();
+    fresh(workload, hold, passed_over)
+}
+
+async fn resume(
+    workload: &Arc<Workload>,
+    signals: &Signals,
+    hold: &Arc<Hold>,
+) -> Result<Option<RunningTree>, Unresumed> {
+    contained(resume::resume_newest(workload, signals, hold)).await.unwrap_or_else(|defect| {
+        tracing::error!(step = "start", "nothing more is tried: {defect}");
+        reap::end_all_children();
+        Err(Unresumed::Failed)
+    })
+}
+
+/// Starts the application from nothing. If there may be work that was `passed_over`, a checkpoint of the first moments would
+/// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
+fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<RunningTree, StartError> {
+    let began = Instant::now();
+    restored_json::forget();
+    let init = install_init::install(workload.config.image_dir.as_deref())?;
+    let noted = program_files::note(&workload.command);
+    let library = clocks::library(&workload.config);
+    let root = spawn::spawn(&init, &workload.command, library.as_ref())?;
+    let programs = noted.hash();
+    tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
+    let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
+    Ok(RunningTree { root, init, strays, resumed: None, stayed: passed_over, hold, programs, library, life })
+}

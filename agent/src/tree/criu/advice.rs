@@ -1,0 +1,145 @@
+//! CRIU's log: its first error, and what a person can do about it.
+
+/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences, and some
+/// are none.
+pub fn first_error(log: &[u8]) -> Option<String> {
+    let log = String::from_utf8_lossy(log);
+    let error = |line: &str| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned());
+    log.lines().filter_map(error).find(|error| !HARMLESS.iter().any(|part| error.contains(part)))
+}
+
+/// What CRIU logs as an error and then goes on (criu/cr-restore.c, `prepare_proc_misc`; criu/tun.c, `check_tun_netns_cr`;
+/// criu/util.c, `rlimit_unlimit_nofile`): it may not lower the pod's score where the node has more memory, and a pod has no
+/// right to tunnels.
+const HARMLESS: [&str; 5] = [
+    "/proc/self/oom_score_adj failed",
+    "Can't check tun support",
+    "No proper support for tun dump/restore",
+    "Unable to create tun",
+    "Can't setup RLIMIT_NOFILE for self",
+];
+
+/// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
+const ADVICE: [(&str, &str); 18] = [
+    (
+        "Can't get rlimit",
+        "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
+    ),
+    (
+        "io_uring",
+        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
+    ),
+    (
+        "doesn't live in IPC ns",
+        "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
+    ),
+    ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
+    ("Can't lookup mount", "a file is open that was opened outside the container"),
+    (
+        "CPU instruction capabilities",
+        "this CPU lacks instructions that the image needs: keep its pods on one CPU type",
+    ),
+    ("CPU xfeatures", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
+    ("FPU feature required", "this CPU lacks registers that the image needs: keep its pods on one CPU type"),
+    (
+        "CPU xsave",
+        "this CPU lays its registers out in another way than the image needs: keep its pods on one CPU type",
+    ),
+    (
+        "has bad ",
+        "it was changed since the checkpoint: use the same container image, or put it into additionalPaths",
+    ),
+    ("do not match expected", TAKEN),
+    ("File exists", TAKEN),
+    ("Address already in use", "run nothing in the pod that listens there while it starts"),
+    (
+        "Cannot assign requested address",
+        "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
+    ),
+    ("ghost file", "a deleted file that is still open is larger than the limit"),
+    ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
+    (
+        "Can't open file sys/fs/cgroup",
+        "this pod's control groups lack it: let the program close it after each use",
+    ),
+    (
+        "No such file or directory",
+        "a file that the program had open is not in this container: put it into additionalPaths, or on the volume, and \
+         mount that",
+    ),
+];
+
+const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
+
+/// What can be done about an error of CRIU's, to be added to it; empty if nothing is known.
+pub fn advice(message: &str) -> String {
+    let known = ADVICE.iter().find(|(part, _)| message.contains(part));
+    known.map(|(_, advice)| format!(" — {advice}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_consequence_hides_no_other() {
+        let log = "(00.1) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n\
+                   (00.2) Error (criu/tun.c:85): tun: Unable to create tun: Operation not permitted\n\
+                   (00.3)    301: Error (criu/cr-restore.c:592): Write 900 to /proc/self/oom_score_adj failed: Permission \
+                   denied\n\
+                   (00.4)    301: Error (criu/files-reg.c:2480): Can't open file srv/x on restore: No such file or directory\n";
+        assert_eq!(
+            first_error(log.as_bytes()).as_deref(),
+            Some("Can't open file srv/x on restore: No such file or directory")
+        );
+        assert_eq!(first_error(log.lines().next().unwrap_or_default().as_bytes()), None);
+    }
+
+    #[test]
+    fn what_a_person_can_do_about_is_said() {
+        for (line, advice) in [
+            (
+                "(criu/files-reg.c:2280): File srv/libz.so.1 has bad size 121282 (expect 121281)",
+                "changed since",
+            ),
+            ("(criu/files-reg.c:2245): File usr/bin/job has bad build-ID", "changed since the checkpoint"),
+            (
+                "(criu/cr-restore.c:1240): Can't fork for 301: File exists",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/cr-restore.c:1311): Pid 302 do not match expected 301",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/files-reg.c:2480): Can't open file srv/x on restore: No such file or directory",
+                "additionalPaths",
+            ),
+            (
+                "(criu/files-reg.c:2480): Can't open file sys/fs/cgroup/memory/a/b on restore: No such file or directory",
+                "control groups",
+            ),
+            (
+                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Address already in use",
+                "listens there",
+            ),
+            (
+                "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Cannot assign requested address",
+                "listen on 0.0.0.0",
+            ),
+            (
+                "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
+                "this CPU lacks instructions",
+            ),
+            (
+                "(criu/arch/x86/cpu.c:262): cpu: CPU xfeatures has unsupported bits (0x3ff1a)",
+                "lacks registers",
+            ),
+            ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
+        ] {
+            let log = format!("(00.000001) Restoring\n(00.000002) Error {line}\n");
+            let first = first_error(log.as_bytes()).unwrap();
+            assert!(super::advice(&first).contains(advice), "{first}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! CRIU, by way of rust-criu: the one file that names either.
+//!
+//! rust-criu has no setters for some options, so they stand in a configuration file that CRIU reads wherever
+//! `CRIU_CONFIG_FILE` points. That is a memory file at a fixed descriptor, since nothing on disk may be writable.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::Mode;
+use rust_criu::{CgMode, Criu};
+
+use super::error::{CriuError, refused};
+use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use crate::base::limits;
+use crate::base::panics::locked;
+use crate::tree::process::reap::Elsewhere;
+
+/// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
+pub const CONFIG_FD: RawFd = 199;
+
+/// Where CRIU's log goes while it runs, a memory file too: CRIU writes each line at once, over a thousand for a small tree,
+/// and a volume may take a millisecond for each while the tree is frozen; and the reason of a failure can be read although
+/// the volume has failed.
+const LOG_FD: RawFd = 198;
+
+/// Has CRIU write down what CPU it dumps on, and compare it first of all at a restore: the instructions, and the layout of
+/// the registers that XSAVE writes, of which /proc/cpuinfo does not tell. A CPU with more instructions is good enough, one
+/// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
+pub const COMPARE_CPU: &str = "cpu-cap=fpu,ins";
+
+/// Held during a call: there is one configuration file.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The log of the last call.
+static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
+
+/// What CRIU said in the last call that has ended.
+///
+/// # Errors
+/// It cannot be read.
+pub fn last_log() -> io::Result<Vec<u8>> {
+    let mut log = Vec::new();
+    if let Some(file) = &mut *locked(&LAST_LOG) {
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut log)?;
+    }
+    Ok(log)
+}
+
+/// The log of the call that is under way, to be read at places of one's own.
+pub fn log_file() -> Option<File> {
+    locked(&LAST_LOG).as_ref().and_then(|file| file.try_clone().ok())
+}
+
+/// Tells every CRIU that this process starts where its configuration is.
+///
+/// # Safety
+/// The environment is changed, so no other thread may run yet.
+pub unsafe fn prepare_environment() {
+    // SAFETY: the caller's promise.
+    unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
+}
+
+/// One call of CRIU: its configuration file and its log exist as long as this does.
+pub struct Call {
+    namespace: TimeNamespace,
+    _handed_down: [HandedDown; 3],
+    /// rust-criu waits for the CRIU that it starts.
+    _waits: Elsewhere,
+    /// Given back last, since the next call takes the same descriptors.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Call {
+    /// Begins one in this time namespace, with these options besides those of every call.
+    ///
+    /// # Errors
+    /// Memory files cannot be made.
+    pub fn begin(namespace: TimeNamespace, more: &[&str]) -> Result<Self, CriuError> {
+        let turn = locked(&ONE_AT_A_TIME);
+        let prepare = |source| CriuError::Prepare { what: "make memory files", source };
+        let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
+        let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
+        let place =
+            HandedDown::new(c"time-namespace", NAMESPACE_FD, namespace.line().as_bytes()).map_err(prepare)?;
+        let kept = log.file().map_err(prepare)?;
+        *locked(&LAST_LOG) = Some(kept);
+        Ok(Self { _turn: turn, _waits: Elsewhere::begin(), namespace, _handed_down: [config, log, place] })
+    }
+
+    /// What every call asks for, with the directory of its images.
+    ///
+    /// # Errors
+    /// The program is not there.
+    pub fn request(&self, images: &OwnedFd) -> Result<Criu, CriuError> {
+        let mut criu = self.namespace.criu().map_err(|error| CriuError::Missing(error.to_string()))?;
+        criu.set_images_dir_fd(images.as_raw_fd());
+        criu.set_log_level(limits::CRIU_LOG_LEVEL);
+        criu.set_ext_unix_sk(true);
+        criu.set_file_locks(true);
+        // A pod's control groups are the kubelet's.
+        criu.cgroups_mode(CgMode::IGNORE);
+        Ok(criu)
+    }
+
+    /// Why CRIU refused, as its log says.
+    pub fn refused(&self, error: &rust_criu::CriuError) -> CriuError {
+        refused(&last_log().unwrap_or_default(), error)
+    }
+}
+
+/// A memory file at a fixed descriptor that every child inherits.
+struct HandedDown(OwnedFd);
+
+impl HandedDown {
+    fn new(name: &CStr, fd: RawFd, contents: &[u8]) -> io::Result<Self> {
+        let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(contents)?;
+        // SAFETY: the descriptor is for this alone and calls do not overlap; dup2(2) makes it without close-on-exec.
+        if unsafe { libc::dup2(file.as_raw_fd(), fd) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it was just opened, and nobody else closes it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    fn file(&self) -> io::Result<File> {
+        Ok(self.0.try_clone()?.into())
+    }
+}
+
+/// The options for which rust-criu has no setter, in the form of criu(8)'s configuration files.
+fn options(more: &[&str]) -> String {
+    let mut lines = vec![
+        // Locking the network needs NET_ADMIN, and connections are closed anyway.
+        "network-lock skip".to_owned(),
+        // The peers of a connection are gone by the time the pod is back.
+        "tcp-close".to_owned(),
+        // With more capabilities than a pod has it would ask for what only the machine's root may, and restore time namespaces.
+        "unprivileged".to_owned(),
+        // Neither does one that nobody has accepted yet: its client connects again as all others do.
+        "skip-in-flight".to_owned(),
+        // A kubelet or a volume's driver gives files other modes (fsGroup, defaultMode); size and build-ID are compared.
+        "skip-file-rwx-check".to_owned(),
+        format!("ghost-limit {}", limits::GHOST_LIMIT),
+        format!("log-file /proc/self/fd/{LOG_FD}"),
+    ];
+    lines.extend(more.iter().map(|&option| option.to_owned()));
+    lines.join("\n") + "\n"
+}
+
+/// The external mounts that this container has, each with its name.
+pub fn present_mounts() -> impl Iterator<Item = (&'static str, &'static str)> {
+    limits::EXTERNAL_MOUNTS.into_iter().filter(|(_, path)| Path::new(path).exists())
+}
+
+/// Opens a directory so that CRIU inherits it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn inheritable_directory(path: &Path) -> Result<OwnedFd, CriuError> {
+    open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())
+        .map_err(|source| CriuError::Prepare { what: "open the image directory", source: source.into() })
+}
+
+/// Opens a file for reading so that CRIU inherits it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn inheritable_file(path: &Path) -> io::Result<OwnedFd> {
+    Ok(open(path, OFlag::O_RDONLY, Mode::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::failable_dump::{Failable, is_failable};
+    use super::*;
+
+    #[test]
+    fn a_call_that_panics_is_over() {
+        let call = || {
+            let _call = Call::begin(TimeNamespace::Own, &[]).unwrap();
+            let _failable = Failable::begin().unwrap();
+            assert!(is_failable());
+            std::panic::resume_unwind(Box::new("in a call"));
+        };
+        let panicked = std::panic::catch_unwind(call).unwrap_err();
+        assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
+        assert!(!is_failable());
+        // And the next one gets its turn.
+        drop(Call::begin(TimeNamespace::Own, &[]).unwrap());
+    }
+}

@@ -1,0 +1,26 @@
+//! CRIU, by way of rust-criu: the one folder that names either. It imports what the room `tree` may, and `process`.
+
+mod advice;
+mod call;
+mod cancel;
+mod child;
+mod dump;
+mod dump_log;
+mod error;
+mod failable_dump;
+pub mod images;
+mod in_namespace;
+mod pause;
+mod restore;
+mod version;
+
+pub use call::{inheritable_file, last_log, prepare_environment};
+pub use cancel::give_up;
+pub use child::child_pid;
+pub use dump::{Leave, dump};
+pub use dump_log::DumpLog;
+pub use error::CriuError;
+pub use in_namespace::{TimeNamespace, become_criu};
+pub use pause::{Hook, Pause};
+pub use restore::{Restore, restore};
+pub use version::version;

@@ -1,0 +1,29 @@
+//! Which CRIU is installed.
+
+use std::sync::OnceLock;
+
+use rust_criu::Criu;
+
+use super::call::Call;
+use super::error::CriuError;
+use super::in_namespace::TimeNamespace;
+use crate::base::limits::{self, CriuVersion};
+
+/// The version of the `criu` that is installed. It is asked once: a container's programs do not change.
+///
+/// # Errors
+/// It is missing or too old.
+pub fn version() -> Result<CriuVersion, CriuError> {
+    static KNOWN: OnceLock<CriuVersion> = OnceLock::new();
+    match KNOWN.get() {
+        Some(version) => Ok(*version),
+        None => ask_version().map(|version| *KNOWN.get_or_init(|| version)),
+    }
+}
+
+fn ask_version() -> Result<CriuVersion, CriuError> {
+    let _call = Call::begin(TimeNamespace::Own, &[])?;
+    let missing = |error: rust_criu::CriuError| CriuError::Missing(error.to_string());
+    let found = CriuVersion(Criu::new().and_then(|mut criu| criu.get_criu_version()).map_err(missing)?);
+    if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }
+}

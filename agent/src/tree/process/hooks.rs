@@ -1,0 +1,165 @@
+//! Runs a command of the user's beside a checkpoint or a restore.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
+use nix::unistd::Pid;
+use thiserror::Error;
+
+use crate::base::limits;
+use crate::config::{Hook, OnFailure};
+use crate::tree::process::reap::Elsewhere;
+
+/// A hook that did not do what it was there for.
+#[derive(Debug, Error)]
+pub enum HookError {
+    /// It could not be started.
+    #[error("hook {name}: cannot run {program}: {source}; is it in the container?")]
+    Spawn {
+        /// The hook's key.
+        name: &'static str,
+        /// The command's first word.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It failed.
+    #[error("hook {name}: {status}; its output is above")]
+    Failed {
+        /// The hook's key.
+        name: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// It took too long and was killed.
+    #[error("hook {name}: not done within {timeout:?} (hooks.{name}.timeout) and killed")]
+    TimedOut {
+        /// The hook's key.
+        name: &'static str,
+        /// What it was given.
+        timeout: Duration,
+    },
+}
+
+/// Runs `hook`, if there is one, with `variables` in its environment, and waits for it. Blocks. A failure that is to be
+/// ignored is told in the log.
+///
+/// # Errors
+/// It failed, and its policy is `fail`.
+pub fn run(name: &'static str, hook: Option<&Hook>, variables: &[(&str, String)]) -> Result<(), HookError> {
+    let Some(hook) = hook else { return Ok(()) };
+    match attempt(name, hook, variables) {
+        Err(error) if hook.on_failure == OnFailure::Ignore => {
+            tracing::warn!(step = "hook", "{error}; ignored, see hooks.{name}.onFailure");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Result<(), HookError> {
+    let program = hook.command.first().cloned().unwrap_or_default();
+    let spawn = |source| HookError::Spawn { name, program: program.clone(), source };
+    let _waits = Elsewhere::begin();
+    let mut child = command(hook, variables).spawn().map_err(spawn)?;
+    let status = wait(&mut child, hook.timeout).map_err(spawn)?;
+    // What it started and left behind would hold process ids, and be taken for a part of the application.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => Err(HookError::Failed { name, status }),
+        None => {
+            child.wait().map_err(spawn)?;
+            Err(HookError::TimedOut { name, timeout: hook.timeout })
+        }
+    }
+}
+
+fn command(hook: &Hook, variables: &[(&str, String)]) -> Command {
+    let mut command = Command::new(hook.command.first().map_or("", String::as_str));
+    command.args(hook.command.iter().skip(1)).process_group(0);
+    command.env_remove(limits::CRIU_CONFIG_VARIABLE);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // Standard output is the application's.
+    command.stdin(Stdio::null()).stdout(standard_error()).stderr(Stdio::inherit());
+    // SAFETY: sigprocmask(2) is async-signal-safe.
+    unsafe {
+        // The agent blocks all signals, and a command expects none to be.
+        command.pre_exec(|| Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?));
+    }
+    command
+}
+
+fn standard_error() -> Stdio {
+    io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+/// None if it is not done in time.
+fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(limits::HOOK_POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(script: &str, on_failure: OnFailure) -> Hook {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        Hook { command, timeout: Duration::from_millis(300), on_failure }
+    }
+
+    fn told(script: &str) -> String {
+        run("preCheckpoint", Some(&hook(script, OnFailure::Fail)), &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_hook_sees_its_variables() {
+        let wanted = hook("test \"$CRIK_GENERATION\" = 7", OnFailure::Fail);
+        run("postRestore", Some(&wanted), &[("CRIK_GENERATION", "7".to_owned())]).unwrap();
+    }
+
+    #[test]
+    fn each_failure_is_named() {
+        assert!(told("exit 3").contains("exit status: 3"));
+        assert!(told("sleep 100").contains("not done within 300ms (hooks.preCheckpoint.timeout)"));
+        let missing = Hook { command: vec!["no-such".to_owned()], ..hook("", OnFailure::Fail) };
+        let error = run("preCheckpoint", Some(&missing), &[]).unwrap_err().to_string();
+        assert!(error.contains("cannot run no-such"), "{error}");
+    }
+
+    #[test]
+    fn a_failure_may_be_ignored() {
+        run("preCheckpoint", Some(&hook("exit 3", OnFailure::Ignore)), &[]).unwrap();
+        run("preCheckpoint", None, &[]).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_left_behind() {
+        let marker = tempfile::NamedTempFile::new().unwrap();
+        let path = marker.path().display();
+        run("preCheckpoint", Some(&hook(&format!("sleep 60 & echo $! > {path}"), OnFailure::Fail)), &[])
+            .unwrap();
+        let pid = std::fs::read_to_string(marker.path()).unwrap();
+        let gone = || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        };
+        while !gone() {
+            thread::yield_now();
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
+
+pub mod capabilities;
+pub mod hooks;
+pub mod reap;
+pub mod snapshot;
+pub mod time_namespace;
+pub mod which;

@@ -1,0 +1,71 @@
+//! What a start is given, and what comes of it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::carry::program_files::Programs;
+use crate::config::Config;
+use crate::store::generation::clock_facts::Installed;
+use crate::store::generation::signature::Key;
+use crate::store::image_dir::Generation;
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::pod::Pod;
+
+/// What a start is given.
+#[derive(Debug)]
+pub struct Workload {
+    /// The configuration.
+    pub config: Config,
+    /// What generations are signed with, if they are.
+    pub key: Option<Key>,
+    /// The application's command line.
+    pub command: Vec<OsString>,
+    /// This pod.
+    pub pod: Pod,
+}
+
+/// A tree that runs.
+#[derive(Debug)]
+pub struct RunningTree {
+    /// Its root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// Processes that the restore put outside the tree; none, unless something went wrong.
+    pub strays: Vec<i32>,
+    /// The generation from which it was resumed.
+    pub resumed: Option<Generation>,
+    /// Whether it goes on where the node's state is no news: where its checkpoint ended it, or where nothing could be resumed.
+    pub stayed: bool,
+    /// The image directory, if this pod holds it.
+    pub hold: Option<Arc<Hold>>,
+    /// The files that it was started from.
+    pub programs: Programs,
+    /// The library that keeps its clocks going, if it was started with one.
+    pub library: Option<Installed>,
+    /// For how long it has run.
+    pub life: Life,
+}
+
+/// For how long a program has run, over all its lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    before: Duration,
+    since: Instant,
+}
+
+impl Life {
+    /// One that goes on now, after this long in former lives.
+    #[must_use]
+    pub fn after(before: Duration) -> Self {
+        Self { before, since: Instant::now() }
+    }
+
+    /// Until now.
+    #[must_use]
+    pub fn so_far(&self) -> Duration {
+        self.before + self.since.elapsed()
+    }
+}

@@ -1,0 +1,184 @@
+//! Every number that is fixed in the controller, each with its reason.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The Go program's port, on all addresses: a cluster may have IPv6 alone.
+pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), crik_api::DEFAULT_PORT);
+
+/// How many connections may wait to be accepted: agents come back all at once when a replica has gone. The system lowers it
+/// to `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
+
+/// How long a node that was shutting down must be ready without any trace of it before it counts as ready again: a
+/// kubelet that was restarted in the middle of a shutdown forgets it, and reports Ready for a few seconds.
+pub const LATCH: Duration = Duration::from_secs(30);
+
+/// How long a deleted node is remembered as gone: longer than any pod's grace period on it in practice.
+pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
+
+/// How many changes are kept for a subscriber that is slow: a cluster's worth of nodes that change at once would be more,
+/// and then looking at all of them again is cheaper.
+pub const CHANGES_KEPT: usize = 1024;
+
+/// The longest wait of one poll; a longer one is shortened to it. The agent asks for 50 s, and proxies cut idle connections
+/// at 60 s or more. A client that sent more behind its poll and vanished is not seen before the poll ends, since hyper reads
+/// nothing meanwhile; so this is how long it may keep its place.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// What a client that was told to wait should wait before it asks again, in seconds.
+pub const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// How long a client may take to send a request's head, so that slow ones cannot use up all connections.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest request head: a node's name has at most 253 characters, a token about 1.5 KiB. The least that hyper takes.
+pub const HEADER_MAX_BYTES: usize = 8 << 10;
+
+/// How long open connections may take to end at a shutdown. Polls are answered at once, thousands within a second, so
+/// what is left after this is a client that does not finish its request; it must not hold up the process.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// How many polls may wait: every node of the largest cluster that Kubernetes promises to carry (5,000) with four pods
+/// on it, all of them at one replica.
+pub const WAITING_POLLS: u32 = 20_000;
+
+/// The most polls that can be asked for: about 10 GiB of memory.
+pub const WAITING_POLLS_MAX: i64 = 1_000_000;
+
+/// Connections beyond those of waiting polls: for probes, single requests and streams.
+pub const CONNECTIONS_SPARE: usize = 1024;
+
+/// How many connections one address may have: about ten times the 110 pods that a node has by default, whose agents all come
+/// from the node's address if they use its network. Twenty addresses have to work together to take all room.
+pub const CONNECTIONS_PER_PEER: u32 = 1000;
+
+/// Connections beyond all of those, which are only told that there is no room. Probes are answered there too, so that an
+/// overload does not get the process killed.
+pub const CONNECTIONS_REFUSED: usize = 128;
+
+/// Descriptors that are not connections of clients: the runtime's, the log, watched files, the API server, and those
+/// that are refused.
+pub const DESCRIPTORS_RESERVED: usize = 64 + CONNECTIONS_REFUSED;
+
+/// The limit of descriptors if the system does not tell: what Linux gives by default.
+pub const DESCRIPTORS_ASSUMED: u64 = 1024;
+
+/// Streams of changes and lists that are being sent: in a large cluster each may hold all statuses, some MB.
+pub const STREAMS: usize = 64;
+
+/// How long the sending of an answer, or of one event of a stream, may take: a list of 15,000 nodes is some MB, which a slow
+/// network carries in this time. A client that reads a little now and then would hold it in memory as long as it likes.
+pub const SENDING: Duration = Duration::from_secs(30);
+
+/// How much of a list is handed over at a time: the rest keeps its place, and can be given up.
+pub const PORTION: usize = 64 << 10;
+
+/// How long a client may leave data unread before its connection is ended.
+pub const UNREAD: Duration = Duration::from_secs(10);
+
+/// How soon a connection is probed on which nothing travels, in case its client's machine is gone.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often is told that a connection cannot be accepted: when descriptors run out, that is so many times a second.
+pub const ACCEPT_COMPLAINT: Duration = Duration::from_secs(1);
+
+/// How long to wait for a connection to end when there is no room for another.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// How long a watch of the API server may last: it ends it then, so that silence means that the connection is dead. Taking
+/// it up again costs one small request.
+pub const WATCH_SECONDS: u32 = 15;
+
+/// How long a connection to the API server may be silent before it is given up: longer than a watch, by what a busy API
+/// server may be late.
+pub const API_SILENCE: Duration = Duration::from_secs(18);
+
+/// How long the API server may say nothing before what is known counts as old, whatever the reason; within 30 s.
+pub const API_LOST: Duration = Duration::from_secs(25);
+
+/// How long a connection to the API server may take, so that a second try fits into [`API_LOST`].
+pub const API_CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a watch that was answered has to go on before it counts as good.
+pub const WATCH_SETTLE: Duration = Duration::from_millis(200);
+
+/// How long to wait before the API server is asked again, at first and at most. One that comes back is asked by all its
+/// clients at once.
+pub const API_RETRY_MIN: Duration = Duration::from_millis(100);
+/// See [`API_RETRY_MIN`].
+pub const API_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// After a loss of this length all nodes are listed anew. What the API server tells may have gone back meanwhile, as when
+/// etcd is restored from a backup, and a watch from a later version would then be silent (kube-runtime takes it up again).
+pub const RELIST_AFTER: Duration = Duration::from_secs(60);
+
+/// How many nodes are asked for at once: with image lists and all they are up to 25 KB each, and a page is held in memory
+/// as a whole.
+pub const LIST_PAGE: u32 = 100;
+
+/// How long to wait before an Event is written again, at first; then twice as long each time.
+pub const EVENT_RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// How often an Event is written again: about a minute, in which an API server restarts.
+pub const EVENT_RETRIES: usize = 6;
+
+/// The longest message of an Event (kubernetes/pkg/apis/core/validation).
+pub const EVENT_MESSAGE_MAX: usize = 1024;
+
+/// How soon after a change the nodes file is read: a file that is written in place changes several times.
+pub const FILE_SETTLE: Duration = Duration::from_millis(5);
+
+/// How often a nodes file that cannot be used is tried again, in case its directory was replaced and so is not watched.
+pub const FILE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often a good nodes file is looked at without being told: network file systems and directories that were moved
+/// away tell nothing (inotify(7)).
+pub const FILE_RECHECK: Duration = Duration::from_secs(5);
+
+/// The longest text that is kept of what was observed, in characters: messages and annotations may be of any length, and
+/// there are many nodes.
+pub const OBSERVED_MAX: usize = 256;
+
+/// The longest name of a Kubernetes object (RFC 1123 subdomain).
+pub const NAME_MAX: usize = 253;
+
+/// How long the API server may take to say whose token it is: the agent has given up by then.
+pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many tokens are checked at a time, so that a flood of them becomes none of the API server.
+pub const REVIEWS_AT_ONCE: usize = 16;
+
+/// How long one who shows a token that was good waits for the API server to say so again; then the old verdict counts until
+/// the answer comes. An agent that has to decide waits 500 ms for its answer.
+pub const RENEWAL_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How soon the API server is asked again about a token that was good, after it could not be asked.
+pub const REVIEW_RETRY: Duration = Duration::from_secs(5);
+
+/// How long a good verdict is kept at most, however long the token lives: the kubelet renews a projected token after 24
+/// hours at the latest.
+pub const GOOD_TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How soon the API server may be asked again about a token that it found good: at each request is too often.
+pub const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
+
+/// How late at most: a pod's token must not open anything for long after the pod is gone.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long a token that was found bad is refused without asking again: a caller that repeats it costs the API server
+/// little, and a mistake that was put right counts soon.
+pub const BAD_TOKEN_KNOWN: Duration = Duration::from_secs(10);
+
+/// How many verdicts on tokens are kept, of a few hundred bytes each: one for each waiting poll.
+pub const TOKENS_KNOWN: u64 = WAITING_POLLS as u64;
+
+/// How often a stream on which nothing happens gets a comment: proxies cut connections that are silent for 60 s, and a
+/// client that is gone is noticed only by sending.
+pub const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What the client of a stream that ended should wait before it connects again.
+pub const STREAM_RETRY: Duration = Duration::from_secs(1);

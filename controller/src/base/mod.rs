@@ -1,0 +1,7 @@
+//! What every room stands on: the numbers with their reasons, the log, errors with their causes, files that change. May
+//! import no other room.
+
+pub(crate) mod causes;
+pub(crate) mod file_watch;
+pub(crate) mod limits;
+pub(crate) mod logging;

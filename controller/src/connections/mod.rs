@@ -1,0 +1,181 @@
+//! Accepts connections: as many as there is room for, each in a task of its own, so that none holds up another. May import
+//! `tls` and `base`.
+
+mod descriptors;
+mod listener;
+mod log_rarely;
+mod peers;
+mod places;
+mod slow_reader;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+pub use self::descriptors::room_for;
+pub use self::listener::listen;
+use self::log_rarely::LogRarely;
+use self::peers::PeerPlace;
+pub use self::peers::Peers;
+pub use self::places::{Place, Places, hold};
+use self::slow_reader::WriteTimeout;
+use crate::base::limits;
+use crate::tls::Tls;
+
+/// What serves connections.
+pub struct Server {
+    /// Places for connections.
+    pub places: Places,
+    /// Places for those of one address.
+    pub peers: Peers,
+    /// What is served on them.
+    pub routes: Router,
+    /// What is served on the few that there is no room for.
+    pub full: Router,
+    /// HTTPS, if it is to be that.
+    pub tls: Option<Tls>,
+}
+
+/// A connection that was accepted.
+struct Accepted {
+    stream: TcpStream,
+    /// Its place.
+    place: Place,
+    /// Its place among those of its address; none if it is one that there is no room for.
+    of_peer: Option<PeerPlace>,
+}
+
+/// Where connections come from.
+struct Door {
+    listener: TcpListener,
+    /// Places for those that are only told that there is no room.
+    refused: Places,
+    complaint: LogRarely,
+}
+
+impl Server {
+    /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
+    pub async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+        let server = Arc::new(self);
+        let (refused, complaint) =
+            (Places::new(limits::CONNECTIONS_REFUSED), LogRarely::new(limits::ACCEPT_COMPLAINT));
+        let door = Door { listener, refused, complaint };
+        let connections = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = server.accept(&door) => accepted,
+                _ = stopping.wait_for(|stop| *stop) => break,
+            };
+            if let Some(accepted) = accepted {
+                tokio::spawn(Arc::clone(&server).converse(accepted, connections.watcher()));
+            }
+        }
+        drop(door);
+        let _ = timeout(limits::DRAIN, connections.shutdown()).await;
+    }
+
+    async fn accept(&self, door: &Door) -> Option<Accepted> {
+        match door.listener.accept().await {
+            Ok((stream, peer)) => self.place(door, stream, peer.ip()).await,
+            Err(error) => {
+                door.complain(&error);
+                // Out of descriptors, most likely: others have to end first.
+                sleep(limits::ACCEPT_RETRY).await;
+                None
+            }
+        }
+    }
+
+    /// None if it cannot even be told that there is no room.
+    async fn place(&self, door: &Door, stream: TcpStream, peer: IpAddr) -> Option<Accepted> {
+        let Some(of_peer) = self.peers.enter(peer) else {
+            // Without waiting: others must not wait for one who has too many.
+            return Some(Accepted { stream, place: door.refused.enter()?, of_peer: None });
+        };
+        // Whatever gets free first, if nothing is: the rest waits in the kernel's queue.
+        tokio::select! {
+            biased;
+            place = self.places.wait() => Some(Accepted { stream, place: place?, of_peer: Some(of_peer) }),
+            place = door.refused.wait() => Some(Accepted { stream, place: place?, of_peer: None }),
+        }
+    }
+
+    async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
+        let Accepted { stream, place, of_peer } = accepted;
+        let full = of_peer.is_none();
+        set_up(&stream);
+        // An error is the client's: it has gone, or what it sent was answered with its fault.
+        let _ = match &self.tls {
+            None => self.speak(stream, full, watcher).await,
+            // In a box, or every connection without TLS would take as much memory.
+            Some(tls) => Box::pin(self.speak_tls(tls, stream, full, watcher)).await,
+        };
+        drop((place, of_peer));
+    }
+
+    async fn speak_tls(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+        full: bool,
+        watcher: Watcher,
+    ) -> hyper::Result<()> {
+        match timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream, full, watcher).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// No `async fn`, since its future would have room for a connection twice.
+    fn speak<Stream>(
+        &self,
+        stream: Stream,
+        full: bool,
+        watcher: Watcher,
+    ) -> impl Future<Output = hyper::Result<()>> + use<Stream>
+    where
+        Stream: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let routes = if full { &self.full } else { &self.routes };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits::HEADER_TIMEOUT)
+            .max_buf_size(limits::HEADER_MAX_BYTES)
+            .keep_alive(!full)
+            .serve_connection(
+                TokioIo::new(WriteTimeout::new(stream, limits::SENDING)),
+                TowerToHyperService::new(routes.clone()),
+            );
+        watcher.watch(connection)
+    }
+}
+
+impl Door {
+    fn complain(&self, error: &io::Error) {
+        if self.complaint.may(Instant::now()) {
+            tracing::warn!("a connection cannot be accepted: {error}; is the limit of open files too low?");
+        }
+    }
+}
+
+/// Options that a system may refuse; the connection works without them.
+fn set_up(stream: &TcpStream) {
+    // A long poll's answer is one small packet that must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(limits::SILENCE));
+    // Ends connections whose client does not read, too (tcp(7), TCP_USER_TIMEOUT; window probes since Linux 5.11).
+    let _ = socket.set_tcp_user_timeout(Some(limits::UNREAD));
+}

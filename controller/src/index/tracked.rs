@@ -1,0 +1,307 @@
+//! The state machine of one node. Pure: time goes in as a number.
+//!
+//! Any state may jump forward. `shutting-down` latches, since `Ready` becomes Unknown when the machine dies and
+//! overwrites the message that said so, and since a kubelet that is restarted forgets its shutdown.
+
+use std::time::Duration;
+
+use crik_api::{NodeState, Reason};
+
+use crate::base::limits;
+use crate::signals::{Class, DELETED, Observation, Ready};
+
+/// A moment, as the time since any fixed one.
+pub type Moment = Duration;
+
+/// What is kept of one node. There are many, so what is rarely there is in a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracked {
+    /// What was last seen.
+    seen: Observation,
+    /// Set as long as the node is shutting down.
+    latch: Option<Box<Latch>>,
+    /// Since when the Node object is gone.
+    gone_since: Option<Moment>,
+}
+
+/// What holds a node in `shutting-down`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Latch {
+    uid: Box<str>,
+    boot_id: Box<str>,
+    reasons: Vec<Reason>,
+    /// Since when the node looks healthy.
+    healthy_since: Option<Moment>,
+}
+
+impl Latch {
+    fn new(seen: &Observation) -> Option<Box<Self>> {
+        let certain = seen.of(Class::ShuttingDown);
+        // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
+        let traces = if seen.ready == Ready::Unknown { seen.of(Class::TooLate) } else { Vec::new() };
+        let reasons = [certain, traces].concat();
+        let latch =
+            Self { uid: seen.uid.clone(), boot_id: seen.boot_id.clone(), reasons, healthy_since: None };
+        (!latch.reasons.is_empty()).then(|| Box::new(latch))
+    }
+
+    /// True for what is another Node object, or another boot of its machine.
+    fn is_over(&self, seen: &Observation) -> bool {
+        let known = !self.boot_id.is_empty() && !seen.boot_id.is_empty();
+        let rebooted = known && self.boot_id != seen.boot_id && seen.ready == Ready::True;
+        self.uid != seen.uid || rebooted
+    }
+
+    /// The latch after a sight of the node that has no signal of its own; none if it lets go.
+    fn without_signal(mut self: Box<Self>, seen: &Observation, now: Moment) -> Option<Box<Self>> {
+        self.healthy_since = (seen.ready == Ready::True).then(|| self.healthy_since.unwrap_or(now));
+        self.due().is_none_or(|due| now < due).then_some(self)
+    }
+
+    fn due(&self) -> Option<Moment> {
+        Some(self.healthy_since? + limits::LATCH)
+    }
+}
+
+impl Tracked {
+    /// The first sight of a node, or the first of a new one under an old name.
+    pub fn new(seen: Observation) -> Self {
+        Self { latch: Latch::new(&seen), seen, gone_since: None }
+    }
+
+    /// A further sight of the node. An object that comes back under its own UID was only missing, from a file half
+    /// written for example, so its latch holds. A new one has another UID.
+    #[must_use]
+    pub fn seen(self, seen: Observation, now: Moment) -> Self {
+        let mut next = Self::new(seen);
+        match self.latch {
+            Some(latch) if !latch.is_over(&next.seen) => match &mut next.latch {
+                // It began in the old boot, so that the next one ends it.
+                Some(anew) => anew.boot_id = latch.boot_id,
+                None => next.latch = latch.without_signal(&next.seen, now),
+            },
+            _ => {}
+        }
+        next
+    }
+
+    /// The node was deleted.
+    #[must_use]
+    pub fn deleted(self, now: Moment) -> Self {
+        let gone_since = self.gone_since.or(Some(now));
+        Self { gone_since, ..self.unheard() }
+    }
+
+    /// The node when its source is lost: the time in which nothing is seen is no time in good health.
+    #[must_use]
+    pub fn unheard(mut self) -> Self {
+        if let Some(latch) = &mut self.latch {
+            latch.healthy_since = None;
+        }
+        self
+    }
+
+    /// The node when time has passed, with nothing new of it; none when it need not be remembered any more.
+    pub fn after(self, now: Moment) -> Option<Self> {
+        match self.gone_since {
+            Some(since) => (now < since + limits::GONE_KEPT).then_some(self),
+            None => {
+                let seen = self.seen.clone();
+                Some(self.seen(seen, now))
+            }
+        }
+    }
+
+    /// When the passing of time alone changes something.
+    pub fn due(&self) -> Option<Moment> {
+        match self.gone_since {
+            Some(since) => Some(since + limits::GONE_KEPT),
+            None => self.latch.as_ref()?.due(),
+        }
+    }
+
+    /// True if one more sight of the node, as `seen`, changes nothing, whenever it comes.
+    pub fn stands(&self, seen: &Observation) -> bool {
+        self.gone_since.is_none() && self.seen == *seen
+    }
+
+    /// True if the two cannot be told apart from outside.
+    pub fn looks_like(&self, other: &Self) -> bool {
+        let outside = |tracked: &Self| (tracked.state(), tracked.reasons(), tracked.hints());
+        outside(self) == outside(other)
+    }
+
+    /// The node's state.
+    pub fn state(&self) -> NodeState {
+        match &self.latch {
+            _ if self.gone_since.is_some() => NodeState::Gone,
+            Some(_) => NodeState::ShuttingDown,
+            None if self.seen.has(Class::Draining) => NodeState::Draining,
+            None if self.seen.has(Class::Cordoned) => NodeState::Cordoned,
+            None => NodeState::Ready,
+        }
+    }
+
+    /// The signals that led to the state.
+    pub fn reasons(&self) -> Vec<Reason> {
+        match self.state() {
+            NodeState::Gone => {
+                let observed = "the Node object was deleted".to_owned();
+                vec![Reason { signal: DELETED.to_owned(), observed }]
+            }
+            NodeState::ShuttingDown => {
+                self.latch.as_ref().map(|latch| latch.reasons.clone()).unwrap_or_default()
+            }
+            NodeState::Draining => self.seen.of(Class::Draining),
+            NodeState::Cordoned => self.seen.of(Class::Cordoned),
+            NodeState::Ready | NodeState::Unknown => Vec::new(),
+        }
+    }
+
+    /// Signals of candidates.
+    pub fn hints(&self) -> Vec<Reason> {
+        self.seen.of(Class::Candidate)
+    }
+
+    /// What was last seen.
+    pub fn observation(&self) -> &Observation {
+        &self.seen
+    }
+
+    /// The UID of the Node object, and the boot that its state belongs to.
+    pub fn identity(&self) -> (Box<str>, Box<str>) {
+        let boot_id = self.latch.as_ref().map_or(&self.seen.boot_id, |latch| &latch.boot_id);
+        (self.seen.uid.clone(), boot_id.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Duration::from_secs(1000);
+
+    fn at(ready: Ready) -> Observation {
+        Observation { uid: "u1".into(), boot_id: "b1".into(), ready, ..Observation::default() }
+    }
+
+    fn with(classes: &[Class], ready: Ready) -> Observation {
+        let reason = |class: &Class| Reason { signal: format!("{class:?}"), observed: String::new() };
+        Observation { signals: classes.iter().map(|class| (*class, reason(class))).collect(), ..at(ready) }
+    }
+
+    fn shutting_down() -> Observation {
+        with(&[Class::ShuttingDown], Ready::False)
+    }
+
+    fn new(seen: &Observation) -> Tracked {
+        Tracked::new(seen.clone())
+    }
+
+    impl Tracked {
+        fn then(self, seen: &Observation, now: Moment) -> Self {
+            self.seen(seen.clone(), now)
+        }
+    }
+
+    fn after(first: &Observation, second: &Observation, later: u64) -> NodeState {
+        new(first).then(second, NOW).then(second, NOW + Duration::from_secs(later)).state()
+    }
+
+    #[test]
+    fn the_latch_holds_when_the_node_goes_silent() {
+        assert_eq!(after(&shutting_down(), &at(Ready::Unknown), 10_000), NodeState::ShuttingDown);
+    }
+
+    #[test]
+    fn the_latch_is_released_after_thirty_healthy_seconds() {
+        assert_eq!(after(&shutting_down(), &at(Ready::True), 29), NodeState::ShuttingDown);
+        assert_eq!(after(&shutting_down(), &at(Ready::True), 30), NodeState::Ready);
+    }
+
+    #[test]
+    fn the_thirty_seconds_begin_anew_when_health_is_interrupted() {
+        let latched = new(&shutting_down()).then(&at(Ready::True), NOW).then(&at(Ready::Unknown), NOW);
+        let later = latched.then(&at(Ready::True), NOW + Duration::from_secs(40));
+        assert_eq!(later.state(), NodeState::ShuttingDown);
+        assert_eq!(later.due(), Some(NOW + Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn the_thirty_seconds_begin_anew_when_nothing_was_heard_meanwhile() {
+        let latched = new(&shutting_down()).then(&at(Ready::True), NOW).unheard();
+        assert_eq!(latched.due(), None);
+        let heard = latched.after(NOW + Duration::from_secs(40)).unwrap();
+        assert_eq!(heard.state(), NodeState::ShuttingDown);
+        assert_eq!(heard.due(), Some(NOW + Duration::from_secs(70)));
+    }
+
+    #[test]
+    fn a_boot_that_is_not_known_is_no_reboot() {
+        let mut unknown = at(Ready::True);
+        unknown.boot_id = "".into();
+        assert_eq!(after(&shutting_down(), &unknown, 0), NodeState::ShuttingDown);
+    }
+
+    #[test]
+    fn a_reboot_and_a_new_node_release_the_latch_at_once() {
+        let mut rebooted = at(Ready::True);
+        rebooted.boot_id = "b2".into();
+        assert_eq!(after(&shutting_down(), &rebooted, 0), NodeState::Ready);
+        let mut recreated = at(Ready::False);
+        recreated.uid = "u2".into();
+        assert_eq!(after(&shutting_down(), &recreated, 0), NodeState::Ready);
+    }
+
+    #[test]
+    fn a_reboot_that_is_not_ready_yet_does_not_release_it() {
+        let mut booting = at(Ready::Unknown);
+        booting.boot_id = "b2".into();
+        assert_eq!(after(&shutting_down(), &booting, 0), NodeState::ShuttingDown);
+    }
+
+    #[test]
+    fn draining_and_cordoned_clear_with_their_signals() {
+        let cordoned = with(&[Class::Cordoned], Ready::True);
+        let drained = with(&[Class::Draining, Class::Cordoned], Ready::True);
+        assert_eq!(new(&cordoned).state(), NodeState::Cordoned);
+        assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
+        assert_eq!(after(&drained, &at(Ready::True), 0), NodeState::Ready);
+    }
+
+    #[test]
+    fn a_candidate_is_only_a_hint() {
+        let tracked = new(&with(&[Class::Candidate], Ready::True));
+        assert_eq!((tracked.state(), tracked.hints().len()), (NodeState::Ready, 1));
+    }
+
+    #[test]
+    fn a_deleted_node_is_gone_for_a_while() {
+        let gone = new(&at(Ready::True)).deleted(NOW);
+        assert_eq!(gone.state(), NodeState::Gone);
+        assert!(gone.clone().after(NOW).is_some() && gone.clone().after(NOW + limits::GONE_KEPT).is_none());
+        assert_eq!(gone.then(&at(Ready::True), NOW).state(), NodeState::Ready);
+    }
+
+    #[test]
+    fn the_latch_holds_for_an_object_that_was_only_missing() {
+        let back = new(&shutting_down()).deleted(NOW).then(&at(Ready::True), NOW);
+        assert_eq!(back.state(), NodeState::ShuttingDown);
+        let mut recreated = at(Ready::True);
+        recreated.uid = "u2".into();
+        let successor = new(&shutting_down()).deleted(NOW).then(&recreated, NOW);
+        assert_eq!(successor.state(), NodeState::Ready);
+    }
+
+    #[test]
+    fn the_latch_is_rebuilt_from_a_silent_node_with_a_trace() {
+        let states = [Class::TooLate, Class::ShuttingDown].map(|trace| {
+            let found = with(&[trace], Ready::Unknown);
+            (new(&found).state(), new(&found).reasons().len())
+        });
+        assert_eq!(states, [(NodeState::ShuttingDown, 1); 2]);
+        for no_trace in [at(Ready::Unknown), with(&[Class::TooLate], Ready::False)] {
+            assert_eq!(new(&no_trace).state(), NodeState::Ready);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What every handler has.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::metrics::Metrics;
+use crate::auth::Auth;
+use crate::connections::Places;
+use crate::index::Index;
+
+/// What every handler has.
+#[derive(Clone)]
+pub struct App(pub(super) Arc<Shared>);
+
+/// What they share.
+pub struct Shared {
+    /// The nodes.
+    pub index: Arc<Index>,
+    /// Becomes true at a shutdown, which ends waiting polls and streams.
+    pub stopping: watch::Receiver<bool>,
+    /// None if everyone may read everything.
+    pub auth: Option<Auth>,
+    /// What is counted as it happens.
+    pub metrics: Metrics,
+    /// Places for waiting polls.
+    pub polls: Places,
+    /// Places for lists and streams that are being sent.
+    pub streams: Places,
+    /// Places for connections.
+    pub connections: Places,
+}

@@ -1,0 +1,35 @@
+//! What every request goes through: it is counted, and so is its time.
+
+use std::time::Instant;
+
+use axum::body::HttpBody as _;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::answer;
+use super::app::App;
+
+/// Marks an answer that waited for a change, so its time says nothing of ours.
+#[derive(Clone, Copy)]
+pub struct Waited;
+
+/// Counts a request, and measures it until its answer begins. Refuses what is none of ours.
+pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    // What is no route is one to the metrics, or anyone could make up labels.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let began = Instant::now();
+    let response = if request.body().is_end_stream() {
+        answer::explain(next.run(request).await)
+    } else {
+        answer::no_bodies()
+    };
+    let route = ("route", route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned()));
+    if response.extensions().get::<Waited>().is_none() {
+        let seconds = began.elapsed().as_secs_f64();
+        app.0.metrics.durations.get_or_create(&vec![route.clone()]).observe(seconds);
+    }
+    let code = ("code", response.status().as_str().to_owned());
+    app.0.metrics.requests.get_or_create(&vec![route, code]).inc();
+    response
+}

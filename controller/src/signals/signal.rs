@@ -1,0 +1,36 @@
+//! A signal: its name, what it means, and what has to stand on the Node.
+
+use std::borrow::Cow;
+
+use super::matcher::Matcher;
+
+/// The one reason that is no signal on a Node.
+pub const DELETED: &str = "deleted";
+
+/// What a signal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The node goes away for certain.
+    ShuttingDown,
+    /// The node is being drained, which can be taken back.
+    Draining,
+    /// No new pods are scheduled to it.
+    Cordoned,
+    /// A candidate only: a hint, and no reason for a checkpoint.
+    Candidate,
+    /// Comes too late for pods to get a SIGTERM; what is left to see of a shutdown.
+    TooLate,
+    /// The kubelet is silent. Too late as well, but no trace of a shutdown: its network may be cut.
+    Silent,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+pub struct Signal {
+    /// What it is called in reasons, metrics and the documentation.
+    pub name: Cow<'static, str>,
+    /// What it means.
+    pub class: Class,
+    /// What has to stand on the Node.
+    pub matcher: Matcher,
+}

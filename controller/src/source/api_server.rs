@@ -1,0 +1,69 @@
+//! The way to the API server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::http::Response;
+use kube::Client;
+use kube::client::ClientBuilder;
+use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tower::util::MapResponseLayer;
+
+use crate::base::limits;
+
+/// Why there is no way to the API server.
+#[derive(Debug, Error)]
+pub enum ApiServerError {
+    /// The kubeconfig that was asked for cannot be used.
+    #[error("the kubeconfig cannot be used; see --kubeconfig and --context")]
+    Kubeconfig(#[from] KubeconfigError),
+    /// Nothing was asked for, and nothing was found.
+    #[error("run in a pod with a ServiceAccount, set KUBECONFIG, or give --kubeconfig")]
+    Nowhere(#[from] InferConfigError),
+    /// What was found cannot be used.
+    #[error("the addresses or credentials found cannot be used")]
+    Client(#[from] kube::Error),
+}
+
+/// Where the API server is and who asks: by `kubeconfig` if it is given; otherwise as kubectl finds it, or as a pod does.
+///
+/// # Errors
+/// None of them is there, or one is wrong.
+pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Result<Config, ApiServerError> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = match kubeconfig {
+        Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
+        None if context.is_some() => Config::from_kubeconfig(&options).await?,
+        None => Config::infer().await?,
+    };
+    config.connect_timeout = Some(limits::API_CONNECT);
+    config.read_timeout = Some(limits::API_SILENCE);
+    config.write_timeout = Some(limits::API_SILENCE);
+    // Otherwise the time in which a connection was not needed counts.
+    config.reset_reader_on_write = true;
+    Ok(config)
+}
+
+/// A client for the watch, and what it rings whenever the API server begins to answer it well: a watch that was taken up
+/// again may have nothing new to tell for long.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn watching_client(mut config: Config) -> Result<(Client, Arc<Notify>), ApiServerError> {
+    // Retrying inside the client would hide that the API server is away.
+    config.default_retry = false;
+    let answered = Arc::new(Notify::new());
+    let layer = MapResponseLayer::new(ring(Arc::clone(&answered)));
+    Ok((ClientBuilder::try_from(config)?.with_layer(&layer).build(), answered))
+}
+
+fn ring<B>(answered: Arc<Notify>) -> impl FnOnce(Response<B>) -> Response<B> + Clone + Send {
+    move |response| {
+        if response.status().is_success() {
+            answered.notify_one();
+        }
+        response
+    }
+}

@@ -1,0 +1,62 @@
+//! What went wrong with a watch, in words of what to do.
+
+use kube::core::Status;
+use kube::runtime::watcher;
+
+use crate::base::causes::with_causes;
+
+/// One line for the log.
+pub fn explain(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) => refused("list", status),
+        watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => refused("watch", status),
+        other => with_causes(other),
+    }
+}
+
+fn refused(verb: &str, status: &Status) -> String {
+    let message = &status.message;
+    match status.code {
+        401 => format!(
+            "the API server does not know who asks to {verb} nodes ({message}); is the ServiceAccount's token mounted and \
+             not expired?"
+        ),
+        403 => format!(
+            "not allowed to {verb} nodes ({message}); bind a ClusterRole with the verbs get, list and watch on nodes to \
+             this ServiceAccount, as deploy/controller.yaml does"
+        ),
+        410 => format!("changes were missed, so all nodes are listed again ({message})"),
+        code => format!("the API server refuses to {verb} nodes: {code} {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(code: u16) -> Box<Status> {
+        let message = "the server's words".to_owned();
+        Box::new(Status { code, message, ..Status::failure("", "") })
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_named_with_its_remedy() {
+        let list = explain(&watcher::Error::InitialListFailed(kube::Error::Api(api(403))));
+        let watch = explain(&watcher::Error::WatchStartFailed(kube::Error::Api(api(403))));
+        assert!(list.contains("not allowed to list nodes (the server's words)"), "{list}");
+        assert!(watch.contains("not allowed to watch nodes"), "{watch}");
+        assert!(list.contains("ClusterRole with the verbs get, list and watch on nodes"), "{list}");
+    }
+
+    #[test]
+    fn other_refusals_keep_the_servers_words() {
+        for (code, expected) in
+            [(401, "does not know who asks"), (410, "missed"), (500, "500 the server's words")]
+        {
+            let text = explain(&watcher::Error::WatchError(api(code)));
+            assert!(text.contains(expected) && text.contains("the server's words"), "{text}");
+        }
+    }
+}
