@@ -1,6 +1,7 @@
-//! Compiles `init/init.rs`, which the agent carries as bytes.
+//! Compiles what the agent carries as bytes: the init's program (`init/init.rs`) and the library of the clocks
+//! (`preload/clocks.rs`).
 //!
-//! It is built here and not as a crate, since it has no runtime to link and stable cargo cannot make one crate's
+//! They are built here and not as crates, since they have no runtime to link and stable cargo cannot make one crate's
 //! program another one's data.
 
 use std::env;
@@ -8,27 +9,57 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=init/init.rs");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("init");
-    let status = rustc(&out).status().expect("cargo sets RUSTC to a compiler that runs");
-    assert!(status.success(), "cannot compile init/init.rs: {status}");
+    compile("init/init.rs", "init", &INIT);
+    // A directory: all of its files.
+    println!("cargo::rerun-if-changed=preload");
+    compile("preload/clocks.rs", "clocks.so", &CLOCKS);
 }
 
-fn rustc(out: &PathBuf) -> Command {
+/// A program without a C library, at a fixed address.
+const INIT: [&str; 11] = [
+    "--crate-type=bin",
+    "-Crelocation-model=static",
+    "-Clink-arg=-nostdlib",
+    "-Clink-arg=-nostartfiles",
+    "-Clink-arg=-static",
+    "-Clink-arg=-no-pie",
+    "-Clink-arg=-Wl,--build-id=sha1",
+    "-Cpanic=abort",
+    "-Cstrip=symbols",
+    "-Dwarnings",
+    "--edition=2024",
+];
+
+/// A library that needs none. A thread that is cancelled in a wait is unwound through its functions.
+const CLOCKS: [&str; 10] = [
+    "--crate-type=cdylib",
+    "-Ctarget-feature=-crt-static",
+    "-Clink-arg=-nostdlib",
+    "-Clink-arg=-nostartfiles",
+    "-Clink-arg=-Wl,--build-id=sha1",
+    "-Cforce-unwind-tables=yes",
+    "-Cpanic=abort",
+    "-Cstrip=symbols",
+    "-Dwarnings",
+    "--edition=2024",
+];
+
+/// Each has a build id, which CRIU compares before it maps a file at restore.
+fn compile(source: &str, name: &str, options: &[&str]) {
+    println!("cargo::rerun-if-changed={source}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(name);
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC"));
-    rustc.args(["--edition", "2024", "--crate-name", "init", "--crate-type", "bin", "-D", "warnings"]);
     rustc.args(["--target", &env::var("TARGET").expect("cargo sets TARGET")]);
-    rustc.args(["-C", "panic=abort", "-C", "relocation-model=static", "-C", "strip=symbols"]);
-    rustc.args(["-C", &format!("opt-level={}", opt_level())]);
-    // CRIU compares build ids before it maps a file at restore.
-    for arg in ["-nostdlib", "-nostartfiles", "-static", "-no-pie", "-Wl,--build-id=sha1"] {
-        rustc.args(["-C", &format!("link-arg={arg}")]);
+    // Cargo tells it where one is configured, as for another architecture.
+    if let Some(linker) = env::var_os("RUSTC_LINKER") {
+        rustc.arg("-C").arg(format!("linker={}", linker.display()));
     }
-    rustc.arg("-o").arg(out).arg("init/init.rs");
-    rustc
+    rustc.args(options).arg(format!("-Copt-level={}", opt_level())).arg("-o").arg(out).arg(source);
+    let status = rustc.status().expect("cargo sets RUSTC to a compiler that runs");
+    assert!(status.success(), "cannot compile {source}: {status}");
 }
 
-/// Two builds of the agent with two different inits, for the test that one restores what the other dumped.
+/// Two builds of the agent with two different inits and libraries, for the test that one restores what the other dumped.
 fn opt_level() -> &'static str {
     if env::var_os("CARGO_FEATURE_OTHER_BUILD").is_some() { "2" } else { "s" }
 }

@@ -17,7 +17,7 @@ if [ "${1:-}" = go ]; then
 fi
 
 missing=
-for pair in debootstrap:debootstrap ip:iproute2 cc:gcc wrk:wrk; do
+for pair in debootstrap:debootstrap ip:iproute2 cc:gcc c++:g++ musl-gcc:musl-tools wrk:wrk; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
 # What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.

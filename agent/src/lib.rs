@@ -15,13 +15,13 @@
 
 pub mod base;
 pub mod carry;
-pub mod checkpoint;
+pub(crate) mod checkpoint;
 pub mod cli;
-pub mod cluster;
-pub mod config;
-pub mod doctor;
-pub mod restore;
+pub(crate) mod cluster;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod restore;
 pub mod store;
-pub mod supervise;
+pub(crate) mod supervise;
 pub mod tree;
-pub mod workload;
+pub(crate) mod workload;

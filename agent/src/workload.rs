@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::carry::program_files::Programs;
 use crate::config::Config;
+use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
@@ -41,4 +43,29 @@ pub struct RunningTree {
     pub hold: Option<Arc<Hold>>,
     /// The files that it was started from.
     pub programs: Programs,
+    /// The library that keeps its clocks going, if it was started with one.
+    pub library: Option<Installed>,
+    /// For how long it has run.
+    pub life: Life,
+}
+
+/// For how long a program has run, over all its lives.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    before: Duration,
+    since: Instant,
+}
+
+impl Life {
+    /// One that goes on now, after this long in former lives.
+    #[must_use]
+    pub fn after(before: Duration) -> Self {
+        Self { before, since: Instant::now() }
+    }
+
+    /// Until now.
+    #[must_use]
+    pub fn so_far(&self) -> Duration {
+        self.before + self.since.elapsed()
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::control_plane::{Attempts, Certificates, ControlPlane, TokenRequest};
+use crik_tests::control_plane::{Account, Certificates, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
@@ -182,7 +182,7 @@ fn cluster() -> Result<ControlPlane> {
 }
 
 fn token(plane: &ControlPlane, pod: &str, audience: &str) -> Result<String> {
-    let account = Attempts { namespace: "default", name: "app" };
+    let account = Account { namespace: "default", name: "app" };
     plane.token(account, TokenRequest { audience, pod, seconds: 0 })
 }
 

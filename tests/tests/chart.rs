@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
-use crik_tests::control_plane::{Attempts, ControlPlane, TokenRequest};
+use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::shared::Shared;
 use crik_tests::tools::tool;
@@ -311,7 +311,7 @@ fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
     let plane = PLANE.get(ControlPlane::start)?;
     drop(apply(&plane, "enough", r#"{"auth": {"enabled": true}}"#)?);
     drop(plane.create_node(&TestNode::ready("enough-a"))?);
-    let account = Attempts { namespace: "enough", name: "crik-controller" };
+    let account = Account { namespace: "enough", name: "crik-controller" };
     let controller = Controller::watching(&plane.kubeconfig_of(account)?, &["--auth", "token"])?;
     // A token that is of no pod; without the right to ask about it there would be 503.
     let token = plane.token(account, TokenRequest { audience: "crik", ..TokenRequest::default() })?;

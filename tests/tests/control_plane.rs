@@ -1,7 +1,7 @@
 //! The harness's own control plane: what the suites on it rely on.
 
 use anyhow::{Result, ensure};
-use crik_tests::control_plane::{Attempts, ControlPlane, PatchKind, TokenRequest};
+use crik_tests::control_plane::{Account, ControlPlane, PatchKind, TokenRequest};
 use serde_json::json;
 
 #[test]
@@ -49,7 +49,7 @@ fn rbac_is_on_and_tokens_name_their_holder() -> Result<()> {
 #[test]
 fn a_token_that_is_bound_to_a_pod_names_its_node() -> Result<()> {
     let plane = ControlPlane::start()?;
-    let account = Attempts { namespace: "default", name: "app" };
+    let account = Account { namespace: "default", name: "app" };
     let container = json!({"name": "app", "image": "app"});
     plane.api().create_all(&[
         json!({"kind": "Node", "metadata": {"name": "a"}}),

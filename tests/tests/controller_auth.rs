@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::control_plane::{Attempts, ControlPlane, TokenRequest};
+use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::{Answer, get, get_as, stream_as};
 use crik_tests::shared::Shared;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 static CLUSTER: Shared<Cluster> = Shared::new();
 
-const APP: Attempts<'_> = Attempts { namespace: "default", name: "app" };
+const APP: Account<'_> = Account { namespace: "default", name: "app" };
 
 /// A control plane with two nodes, and a pod on the first.
 struct Cluster {

@@ -68,7 +68,7 @@ fn a_node_that_goes_away_is_reason_enough() -> Result<()> {
     let mut first = started(&scene.pod)?;
     scene.shows(ready().shutting_down(), NodeState::ShuttingDown)?;
     checkpointed(&mut first, "shutting-down")?;
-    let second = started(&scene.pod.replacement_on(first.node().younger()?))?;
+    let second = started(&scene.pod.replacement_on(first.node().another()?))?;
     resumes(&second, 1)?;
     chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
 }

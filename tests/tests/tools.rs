@@ -162,10 +162,10 @@ fn what_is_superfluous_is_removed_and_nothing_else() -> Result<()> {
         held.out,
         held.err
     );
-    running.signal(Signal::SIGTERM)?;
+    running.signal(Signal::SIGKILL)?;
     drop(running);
     let left = volume.generations("job-0").len();
-    // A pod that was killed has given nothing back, and its uid is not known here.
+    // A container that was killed has given nothing back, and only its own pod knows that it is gone.
     let mut last = started(&pod)?;
     ends_with(&mut last, CHECKPOINTED)?;
 

@@ -39,6 +39,8 @@ points! {
     AttemptRecorded,
     /// Additional files are back in the container.
     FilesPutBack,
+    /// Files of volumes have the length again that the program remembers.
+    FilesCut,
     /// CRIU is about to make the first process.
     BeforeFork,
     /// The tree is restored, and nothing of it has run.

@@ -49,6 +49,36 @@ pub const RESTORE_LOG: &str = "restore.log";
 /// databases keep in their temporary files.
 pub const GHOST_LIMIT: &str = "256M";
 
+/// How many bytes of the container's own files go along if `carry.maxBytes` is not given: more than the temporary files of most
+/// programs, and little enough to be written within the time that a node gives.
+pub const CARRY_MAX_BYTES: u64 = 4 << 30;
+
+/// The list of the files that went along has some 200 bytes for each; a larger one could exhaust the container's memory.
+pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
+
+/// What crik itself has in the container's layer, none of which goes along or is removed: the init, and what it tells a restored
+/// application.
+pub const OWN_DIRECTORY: &str = "/run/crik";
+
+/// How often the one who walks the files looks whether CRIU has frozen the tree, which takes some milliseconds.
+pub const FROZEN_POLL: Duration = Duration::from_millis(1);
+
+/// How many threads walk the container's files beside the dump: they wait for the kernel's locks of directories, so more gain
+/// nothing, and CRIU needs a processor.
+pub const WALKERS_MAX: usize = 4;
+
+/// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
+pub const HOST_IPC: &str = "ipc:[4026531839]";
+
+/// What the kubelet has in the path of every emptyDir (pkg/volume/emptydir).
+pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
+
+/// The same for those that NFS keeps under a name of its own, which are copied.
+pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
+
+/// How many paths a line of the log names at most.
+pub const PATHS_TOLD: usize = 5;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
@@ -141,6 +171,12 @@ pub const GIVE_UP_SHARE: u32 = 10;
 
 /// How long the agent may stay after its application to finish on the volume what a stop began.
 pub const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a program may take to load its libraries, from a cold disk, before it is said that one is missing.
+pub const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile.
+pub const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long to wait for it between one look and the next.
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);

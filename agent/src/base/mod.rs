@@ -1,13 +1,14 @@
 //! What every room stands on: each fixed number, exit code and fault point, the log, and how one waits. It imports no other
 //! room.
 
-pub mod bounded_step;
-pub mod exit_codes;
+pub(crate) mod bounded_step;
+pub(crate) mod exit_codes;
 pub mod fault_points;
-pub mod limits;
-pub mod logging;
-pub mod panics;
-pub mod point_of_no_return;
-pub mod retry;
-pub mod signals;
-pub mod units;
+pub(crate) mod limits;
+pub(crate) mod logging;
+pub(crate) mod panics;
+pub(crate) mod point_of_no_return;
+pub(crate) mod replace_file;
+pub(crate) mod retry;
+pub(crate) mod signals;
+pub(crate) mod units;

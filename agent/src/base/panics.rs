@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use thiserror::Error;
@@ -33,6 +34,11 @@ pub async fn contained<T>(part: impl Future<Output = T>) -> Result<T, Defect> {
 /// It panicked.
 pub fn contained_now<T>(part: impl FnOnce() -> T) -> Result<T, Defect> {
     catch_unwind(AssertUnwindSafe(part)).map_err(|panic| Defect::new(panic.as_ref()))
+}
+
+/// Locks `what`, also after somebody panicked who had it: all that is kept under a lock is whole at any time.
+pub fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,39 +1,63 @@
 //! Errors of the volume that may pass: a server that fails over must not cost the work of days.
 
+use std::fmt::Display;
+use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
-
-use crate::base::bounded_step::Abandoned;
 use crate::base::limits;
-use crate::base::signals::Signals;
 
-/// What the C library, and so both Rust and CRIU, says of errors after which the same may work (strerror(3)).
-const MAY_PASS: [&str; 9] = [
-    "Input/output error",
-    "Stale file handle",
-    "Connection timed out",
-    "Connection reset by peer",
-    "Transport endpoint is not connected",
-    "No route to host",
-    "Resource temporarily unavailable",
-    "No space left on device",
-    "Disk quota exceeded",
-];
-
-fn may_pass(reason: &str) -> bool {
-    MAY_PASS.iter().any(|known| reason.contains(known))
+/// What an error lets one expect of another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// The same again.
+    Lasting,
+    /// The volume may be well again by then.
+    MayPass,
+    /// It does not say its reason, and the volume may be that.
+    Unexplained,
 }
 
-/// How every failure of CRIU begins. It does not always say that the volume was the reason.
-const OF_CRIU: &str = "criu failed: ";
+/// An error that knows what another try would bring.
+pub trait HasOutlook {
+    /// What to expect of another try.
+    fn outlook(&self) -> Outlook;
+}
+
+/// Errors of the kernel after which the same may work: the server or the way to it is away, or room is made meanwhile
+/// (errno(3)).
+const MAY_PASS: [i32; 9] = [
+    libc::EIO,
+    libc::ESTALE,
+    libc::ETIMEDOUT,
+    libc::ECONNRESET,
+    libc::ENOTCONN,
+    libc::EHOSTUNREACH,
+    libc::EAGAIN,
+    libc::ENOSPC,
+    libc::EDQUOT,
+];
+
+impl HasOutlook for io::Error {
+    fn outlook(&self) -> Outlook {
+        let passing = self.raw_os_error().is_some_and(|code| MAY_PASS.contains(&code));
+        if passing { Outlook::MayPass } else { Outlook::Lasting }
+    }
+}
+
+/// The outlook of another program's message, which has the C library's words for the error in place of its number
+/// (strerror(3)).
+pub fn outlook_of_message(message: &str) -> Outlook {
+    let words = |code: i32| io::Error::from_raw_os_error(code).to_string();
+    let known = |code: &i32| message.contains(words(*code).trim_end_matches(&format!(" (os error {code})")));
+    if MAY_PASS.iter().any(known) { Outlook::MayPass } else { Outlook::Unexplained }
+}
 
 /// How long something is tried again.
 #[derive(Debug)]
 pub struct Retries {
     limit: Duration,
-    /// Whether a failure of CRIU is worth another try whatever its reason, once.
-    trust_criu_once_more: bool,
+    /// Whether a failure that does not say its reason is worth another try, once.
+    trust_once_more: bool,
     first: Option<Instant>,
     pause: Duration,
 }
@@ -41,39 +65,29 @@ pub struct Retries {
 impl Retries {
     /// For at most `limit` from the first failure on.
     pub fn new(limit: Duration) -> Self {
-        Self { limit, trust_criu_once_more: false, first: None, pause: limits::HOLD_POLL }
+        Self { limit, trust_once_more: false, first: None, pause: limits::HOLD_POLL }
     }
 
     /// For a restore: one that fails for the second time costs some seconds, and a good generation that is passed over costs
     /// the work of days.
     pub fn of_a_restore(limit: Duration) -> Self {
-        Self { trust_criu_once_more: true, ..Self::new(limit) }
+        Self { trust_once_more: true, ..Self::new(limit) }
     }
 
     /// For a stop: a dump that is tried in vain costs less than one that was not tried.
     pub fn of_a_stop() -> Self {
-        Self { trust_criu_once_more: true, ..Self::new(limits::STOP_RETRIES) }
-    }
-
-    /// Waits a moment if it is worth while to try again after a failure for this `reason`; false if it is not.
-    ///
-    /// # Errors
-    /// The pod was told to stop.
-    pub async fn again(&mut self, reason: &str, signals: &Signals) -> Result<bool, Abandoned> {
-        let Some(pause) = self.pause(reason) else { return Ok(false) };
-        tokio::select! {
-            () = sleep(pause) => Ok(true),
-            signal = signals.to_end() => {
-                Err(signal.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal))
-            }
-        }
+        Self { trust_once_more: true, ..Self::new(limits::STOP_RETRIES) }
     }
 
     /// How long to wait before it is tried again after a failure for this `reason`; none if it is not worth while.
-    pub fn pause(&mut self, reason: &str) -> Option<Duration> {
+    pub fn pause(&mut self, outlook: Outlook, reason: &dyn Display) -> Option<Duration> {
         let (pause, waited) = (self.pause, self.first.get_or_insert_with(Instant::now).elapsed());
-        let of_criu = reason.contains(OF_CRIU) && std::mem::take(&mut self.trust_criu_once_more);
-        if !(may_pass(reason) || of_criu) || waited + pause > self.limit {
+        let worth = match outlook {
+            Outlook::Lasting => false,
+            Outlook::MayPass => true,
+            Outlook::Unexplained => std::mem::take(&mut self.trust_once_more),
+        };
+        if !worth || waited + pause > self.limit {
             return None;
         }
         tracing::warn!("trying again: {reason}");
@@ -88,19 +102,25 @@ mod tests {
 
     #[test]
     fn only_errors_that_may_pass_are_worth_another_try() {
-        let error = std::io::Error::from_raw_os_error(libc::EIO);
-        assert!(may_pass(&format!("its file criu/pages-1.img cannot be read: {error}")));
-        assert!(may_pass(&std::io::Error::from_raw_os_error(libc::ESTALE).to_string()));
-        assert!(!may_pass("its file criu/pages-1.img was altered after the commit (BLAKE3 differs)"));
-        assert!(!may_pass(&std::io::Error::from_raw_os_error(libc::EROFS).to_string()));
+        let of = |code| io::Error::from_raw_os_error(code).outlook();
+        assert_eq!([of(libc::EIO), of(libc::ESTALE)], [Outlook::MayPass; 2]);
+        assert_eq!([of(libc::EROFS), of(libc::ENOENT)], [Outlook::Lasting; 2]);
+        assert_eq!(io::Error::other("Input/output error, as somebody says").outlook(), Outlook::Lasting);
     }
 
     #[test]
-    fn a_failure_of_criu_is_worth_one_more_try_whatever_its_reason() {
-        let failed = "criu failed: Can't open parent path: No such file or directory";
-        assert_eq!(Retries::new(Duration::from_secs(9)).pause(failed), None);
+    fn a_message_of_another_program_is_read_for_its_reason() {
+        assert_eq!(outlook_of_message("Can't write to pages-1.img: Input/output error"), Outlook::MayPass);
+        assert_eq!(outlook_of_message("Can't open parent path"), Outlook::Unexplained);
+    }
+
+    #[test]
+    fn what_is_not_explained_is_worth_one_more_try() {
+        let mut new = Retries::new(Duration::from_secs(9));
+        assert_eq!(new.pause(Outlook::Unexplained, &"no luck"), None);
         let mut retries = Retries::of_a_restore(Duration::from_secs(9));
-        assert!(retries.pause(failed).is_some());
-        assert_eq!(retries.pause(failed), None);
+        assert!(retries.pause(Outlook::Unexplained, &"no luck").is_some());
+        assert_eq!(retries.pause(Outlook::Unexplained, &"no luck"), None);
+        assert!(retries.pause(Outlook::MayPass, &"no room").is_some());
     }
 }

@@ -17,8 +17,13 @@ pub fn rfc3339(seconds: u64) -> String {
 
 /// How long ago a moment is, in its two largest units.
 pub fn ago(seconds: u64) -> String {
-    let passed = humantime::format_duration(Duration::from_secs(now().saturating_sub(seconds))).to_string();
-    passed.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    roughly(Duration::from_secs(now().saturating_sub(seconds)))
+}
+
+/// A duration in its two largest units.
+pub fn roughly(duration: Duration) -> String {
+    let all = humantime::format_duration(duration).to_string();
+    all.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 /// A duration as logs and manifests give it: in whole milliseconds.

@@ -4,15 +4,15 @@
 //! another init. So the file's name is made from its contents, a generation carries a copy, and a restore puts that
 //! copy back; the agent's own program is never part of a tree.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::replace_file::replace_file;
 
 /// The program, built from `init/init.rs`.
 const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
@@ -52,10 +52,7 @@ fn install_in(directory: &Path) -> io::Result<PathBuf> {
     if fs::read(&path).is_ok_and(|found| found == PROGRAM) {
         return Ok(path);
     }
-    let partial = path.with_extension("partial");
-    fs::write(&partial, PROGRAM)?;
     // The mode is in the image, and CRIU compares it.
-    fs::set_permissions(&partial, Permissions::from_mode(0o755))?;
-    fs::rename(&partial, &path)?;
+    replace_file(&path, PROGRAM, 0o755)?;
     Ok(path)
 }

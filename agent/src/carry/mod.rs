@@ -1,12 +1,14 @@
-//! What goes over with a tree besides its memory: files, streams, process ids, orphans. It imports the pillars (`cluster`,
+//! What goes over with a tree besides its memory: files, clocks, streams, process ids, orphans. It imports the pillars (`cluster`,
 //! `store`, `tree`), `config` and `base`.
 
 pub mod addresses;
 pub mod cgroup_files;
+pub mod clocks;
 pub mod datagram_peers;
 pub mod files;
 pub mod install_init;
 pub mod kubelet_files;
+pub mod open_files;
 pub mod orphans;
 pub mod own_values;
 pub mod program_files;

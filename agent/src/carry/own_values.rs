@@ -3,6 +3,7 @@
 use std::env;
 
 use crate::carry::addresses;
+use crate::store::generation::identity::Identity;
 use crate::store::generation::own_values::{Kind, OwnValues};
 use crate::store::image_dir::pod::Pod;
 
@@ -24,4 +25,14 @@ pub fn of(pod: &Pod) -> OwnValues {
     let names = names.into_iter().filter_map(|(kind, value)| Some((kind, value?)));
     let node_ips = NODE_IP_VARIABLES.iter().filter_map(|name| Some((Kind::NodeIp, env::var(name).ok()?)));
     OwnValues::new(addresses.chain(names).chain(node_ips))
+}
+
+/// Says that a program which is resumed keeps the values of its old pod in its command line.
+pub fn tell_kept(then: &Identity, here: &Identity) {
+    if then.argv != here.argv {
+        tracing::warn!(
+            "this pod has another address or name in its command line; the program keeps that of its old pod: {:?}",
+            then.argv
+        );
+    }
 }

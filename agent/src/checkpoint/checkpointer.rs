@@ -2,36 +2,40 @@
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow, ensure};
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
-use crate::base::panics::{contained, contained_now};
+use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
-use crate::base::retry::Retries;
+use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
+use crate::carry::clocks::go_on::helpless;
+use crate::carry::files::{CarryError, Carrying};
 use crate::carry::own_values;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
-use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
 use crate::checkpoint::{forecast, volume_speed};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
+use crate::store::generation::commit::{self, CommitError};
+use crate::store::generation::digest;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{self, Manifest};
-use crate::store::generation::{commit, digest};
-use crate::store::image_dir::hold::{Hold, Wish};
-use crate::store::image_dir::retention::{self, Past};
+use crate::store::image_dir::hold::{Hold, HoldError, Wish};
+use crate::store::image_dir::retention::{self, Past, RoomError};
 use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::store::image_dir::{Generation, ImageDir, layout};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::time_namespace;
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -69,7 +73,7 @@ impl Checkpointer {
 
     /// The image directory, if this pod holds it.
     pub fn hold(&self) -> Option<Arc<Hold>> {
-        lock(&self.hold).clone()
+        locked(&self.hold).clone()
     }
 
     /// What the tree knows of the generations that were there before it.
@@ -86,7 +90,7 @@ impl Checkpointer {
 
     /// Notes how fast the volume is, in bytes per second.
     pub fn learn_speed(&self, speed: Option<f64>) {
-        let mut known = lock(&self.speed);
+        let mut known = locked(&self.speed);
         *known = speed.or(*known);
     }
 
@@ -121,7 +125,8 @@ impl Checkpointer {
     /// # Errors
     /// The failure, if it is not.
     async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
-        let pause = retries.pause(&format!("{error:#}")).filter(|pause| Instant::now() + *pause < deadline);
+        let pause = retries.pause(outlook(&error), &format!("{error:#}"));
+        let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
         let Some(pause) = pause else { return Err(error) };
         // Its place on the volume is needed again.
         if let Some(cleaned) = self.clean_up() {
@@ -145,9 +150,9 @@ impl Checkpointer {
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
         let call = Arc::new(PointOfNoReturn::default());
-        let staging = self.prepare(purpose, deadlines, &call).await?;
-        *lock(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, deadlines, &call).await?;
+        let (staging, expected) = self.prepare(purpose, deadlines, &call).await?;
+        *locked(&self.staging) = Some(staging.clone());
+        let (stopped, staged) = self.freeze(&staging, expected, deadlines, &call).await?;
         let committed = self.commit(&staging, staged, deadlines, &call).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
@@ -160,18 +165,19 @@ impl Checkpointer {
         purpose: Purpose,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
-    ) -> Result<Staging> {
+    ) -> Result<(Staging, u64)> {
         let (this, deadline) = (Arc::clone(self), deadlines.frozen);
         let step = spawn_blocking(move || {
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
             hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
-            let bytes = Snapshot::take().tree(this.running.root).private_bytes();
+            let carried = this.carrying()?.bytes()?;
+            let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
             retention::make_room(&hold, bytes, this.running.resumed)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
-            Ok(Staging::new(&hold, purpose))
+            Ok((Staging::new(&hold, purpose), bytes))
         });
         until(step, deadlines.until_frozen(), call).await
     }
@@ -185,12 +191,12 @@ impl Checkpointer {
         let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
         let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
         let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
-        *lock(&self.hold) = Some(Arc::clone(&hold));
+        *locked(&self.hold) = Some(Arc::clone(&hold));
         Ok(hold)
     }
 
     fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
-        let known = *lock(&self.speed);
+        let known = *locked(&self.speed);
         let Some(speed) = known else { return Ok(()) };
         match forecast::hopeless_from_the_start(bytes, speed, left) {
             None => Ok(()),
@@ -205,17 +211,17 @@ impl Checkpointer {
     async fn freeze(
         self: &Arc<Self>,
         staging: &Staging,
+        expected: u64,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, call));
+        let (place, request) = (staging.clone(), self.request(leave, call)?);
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
         });
-        let expected = Snapshot::take().tree(self.running.root).private_bytes();
         let hopeless = async {
             tokio::select! {
                 reason = watch(staging.path(), expected, deadlines.frozen, &self.progress) => reason,
@@ -224,24 +230,29 @@ impl Checkpointer {
         };
         let frozen = until(step, hopeless, call).await?;
         tell_frozen(&frozen.1, clock.elapsed());
+        tell_helpless(&frozen.1.clocks);
         Ok(frozen)
     }
 
-    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> freeze::FreezeRequest {
-        freeze::FreezeRequest {
+    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> Result<freeze::FreezeRequest> {
+        Ok(freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
+            library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
-            additional_paths: self.additional_paths(),
+            carrying: Arc::new(self.carrying()?),
             leave,
             point_of_no_return: Arc::clone(call),
-        }
+        })
     }
 
-    /// The init is part of the tree, and the next pod's crik may carry another one.
-    fn additional_paths(&self) -> Vec<PathBuf> {
-        self.workload.config.additional_paths.iter().chain([&self.running.init]).cloned().collect()
+    /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
+    /// crik may carry others.
+    fn carrying(&self) -> Result<Carrying, CarryError> {
+        let library = self.running.library.iter().flat_map(Installed::paths);
+        let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
+        Carrying::new(&self.workload.config, &own)
     }
 
     async fn commit(
@@ -265,6 +276,7 @@ impl Checkpointer {
 
     fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
         let pod = &self.workload.pod;
+        let clocks = ClockFacts { ran_ms: whole_ms(self.running.life.so_far()), ..staged.clocks };
         Ok(Manifest {
             version: manifest::VERSION,
             generation,
@@ -278,19 +290,22 @@ impl Checkpointer {
             cgroups: staged.cgroups,
             addresses: staged.addresses,
             kubelet_files: staged.kubelet_files,
-            extra_paths: staged.extra_paths,
-            monotonic_seconds: clock_gettime(ClockId::CLOCK_MONOTONIC)?.tv_sec().unsigned_abs(),
+            extra_paths: Vec::new(),
+            monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
+            clocks: Some(clocks),
             durations_ms: staged.durations_ms,
             files: digest::Files::new(),
             extra: None,
             image_dir: self.workload.config.image_dir.clone(),
             went_on: purpose != Purpose::Stop,
+            volume_files: staged.volume_files,
+            unnamed_files: staged.unnamed_files,
         })
     }
 
     /// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
     pub fn clean_up(&self) -> Option<JoinHandle<()>> {
-        let staging = lock(&self.staging).take()?;
+        let staging = locked(&self.staging).take()?;
         Some(spawn_blocking(move || {
             let _inside = staging.enter();
             if let Ok(log) = criu::last_log()
@@ -305,8 +320,13 @@ impl Checkpointer {
     }
 }
 
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
+/// What another try would bring. Each step has an error type of its own.
+fn outlook(error: &Error) -> Outlook {
+    fn of<E: HasOutlook + std::error::Error + Send + Sync + 'static>(error: &Error) -> Option<Outlook> {
+        error.downcast_ref::<E>().map(HasOutlook::outlook)
+    }
+    let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
+    steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
 }
 
 fn tell_committed(committed: &Manifest, took: Duration) {
@@ -321,6 +341,9 @@ fn tell_committed(committed: &Manifest, took: Duration) {
 }
 
 fn tell_frozen(staged: &Staged, took: Duration) {
+    if let Some(carried) = staged.carried.told() {
+        tracing::info!(step = "carry", files = staged.carried.files(), "{carried} go along");
+    }
     let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(
         step = "freeze",
@@ -336,12 +359,24 @@ fn tell_frozen(staged: &Staged, took: Duration) {
     );
 }
 
+fn tell_helpless(facts: &ClockFacts) {
+    let helpless = helpless(facts);
+    if !helpless.is_empty() && !time_namespace::is_possible() {
+        tracing::warn!(
+            step = "freeze",
+            "resumed on a node that was booted later, {} may stand still for the difference; see onClockBack",
+            helpless.join(", ")
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
     use crate::store::image_dir::pod::Pod;
+    use crate::workload::Life;
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_deadline() {
@@ -354,7 +389,8 @@ mod tests {
         let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());
         let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
-        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs };
+        let (library, life) = (None, Life::after(Duration::ZERO));
+        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs, library, life };
         let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
         assert!(late.is_err() && !ran.exists());

@@ -34,7 +34,7 @@ pub async fn watch(
     deadline: Instant,
     progress: &watch::Sender<Progress>,
 ) -> Error {
-    let (began, written) = (Instant::now(), follow(staging.join(layout::IMAGES)));
+    let (began, written) = (Instant::now(), follow(staging.to_owned()));
     let (mut told, mut lately) = (began, Lately::new(began));
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -95,14 +95,14 @@ impl Lately {
     }
 }
 
-/// Adds up the files in `images` again and again, in a thread of its own since the volume may hang, until nobody wants to
+/// Adds up the files in `staging` again and again, in a thread of its own since the volume may hang, until nobody wants to
 /// know any more.
-fn follow(images: PathBuf) -> Arc<AtomicU64> {
+fn follow(staging: PathBuf) -> Arc<AtomicU64> {
     let written = Arc::new(AtomicU64::new(0));
     let wanted = Arc::downgrade(&written);
     spawn_blocking(move || {
         while wanted.strong_count() > 0 {
-            let size = size(&images);
+            let size = size(&staging.join(layout::IMAGES)) + size(&staging);
             Weak::upgrade(&wanted).iter().for_each(|written| written.store(size, Ordering::Relaxed));
             std::thread::sleep(limits::PACE_POLL);
         }
@@ -110,7 +110,8 @@ fn follow(images: PathBuf) -> Arc<AtomicU64> {
     written
 }
 
-fn size(images: &Path) -> u64 {
-    let entries = fs::read_dir(images).into_iter().flatten().flatten();
-    entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
+fn size(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file());
+    files.map(|file| file.len()).sum()
 }

@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -13,14 +13,19 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
-use crate::carry::files::{self, CopyError};
-use crate::carry::{addresses, cgroup_files, kubelet_files, orphans, streams};
+use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
+use crate::carry::open_files::{self, LostNames, UnreachableError};
+use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
+use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::staging::Staging;
-use crate::store::image_dir::{ImageDirError, layout};
+use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
 use crate::tree::process::snapshot::{Snapshot, Tree};
 
@@ -31,12 +36,14 @@ pub struct FreezeRequest {
     pub root: i32,
     /// The program of the root.
     pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// Files that are not part of the container's image and go with it.
-    pub additional_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
     /// Closed when the dump would come too late to be begun.
@@ -58,31 +65,39 @@ pub enum FreezeError {
     /// The tree has processes that a restore would lose here.
     #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
     Orphans,
-    /// The staging directory cannot be used.
+    /// The staging directory cannot be used, or a path not be removed.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
-    /// A path cannot be removed or a directory not be made.
-    #[error("cannot {what} {path}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// An additional path cannot be copied.
+    /// The next container would not have what the program has open.
     #[error(transparent)]
-    Copy(#[from] CopyError),
+    Unreachable(#[from] UnreachableError),
+    /// Not all of the container's files go along.
+    #[error(transparent)]
+    Carry(#[from] CarryError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
+    /// Nobody could set them again.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
     /// It says that it did, without having paused for us.
     #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
     NoPause,
     /// The application was told to stop meanwhile.
     #[error("the dump came too late to be begun")]
     TooLate,
+}
+
+impl HasOutlook for FreezeError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Carry(error) => error.outlook(),
+            Self::Criu(error) => error.outlook(),
+            Self::Unreachable(error) => error.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
@@ -116,12 +131,18 @@ pub struct Staged {
     pub stdio: StdioMap,
     /// Its open control group files.
     pub cgroups: Cgroups,
+    /// Its clocks.
+    pub clocks: ClockFacts,
     /// The pod's addresses.
     pub addresses: Vec<PodAddress>,
     /// The files of ConfigMaps and their like that it has open.
     pub kubelet_files: Vec<KubeletFile>,
-    /// The additional paths that were copied.
-    pub extra_paths: Vec<PathBuf>,
+    /// The files that went along.
+    pub carried: Summary,
+    /// The files of volumes that it had open.
+    pub volume_files: Vec<VolumeFile>,
+    /// Those of its open files that have lost their name.
+    pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
 }
@@ -135,7 +156,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
-    make_directory(&staging.join(layout::FILES))?;
+    let output = Output::create(staging)?;
     if request.point_of_no_return.is_closed() {
         return Err(FreezeError::TooLate);
     }
@@ -144,7 +165,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staging.into(), &frozen));
+    let staged = (staging.to_owned(), output);
+    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staged, &frozen));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -155,7 +177,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     reach(Point::Frozen);
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
-    let frozen = std::mem::take(&mut *frozen.lock().unwrap_or_else(PoisonError::into_inner));
+    let frozen = std::mem::take(&mut *locked(&frozen));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
     if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
@@ -168,21 +190,30 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 #[derive(Default)]
 struct Frozen {
     since: Option<Instant>,
+    files: Option<BesideDump>,
+    /// The names of open files that have lost theirs.
+    names: LostNames,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
-    let (request, frozen) = (request.clone(), Arc::clone(frozen));
+fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen, (staging, output)) = (request.clone(), Arc::clone(frozen), to);
+    let mut output = Some(output);
     Box::new(move |pause| {
-        let mut frozen = frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut frozen = locked(&frozen);
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
                 frozen.since = Some(Instant::now());
+                frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
+                let leave = frozen.names.paths();
+                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
+                frozen.files = output.take().map(begin);
             }
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.staged = Some(stage(&request, &staging));
+                let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
+                frozen.staged = Some(stage(&request, &staging, &names, files));
             }
             Pause::BeforeFork | Pause::BeforeResume => {}
         }
@@ -191,18 +222,33 @@ fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) 
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
-fn stage(request: &FreezeRequest, staging: &Path) -> Result<Staged, FreezeError> {
+fn stage(
+    request: &FreezeRequest,
+    staging: &Path,
+    names: &LostNames,
+    files: Option<BesideDump>,
+) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
+    let goes_along = |path: &Path| request.carrying.takes(path);
+    open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
         cgroups: cgroup_files::of(&tree),
+        clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
         kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
-        extra_paths: files::save(&request.additional_paths, &staging.join(layout::FILES))?,
+        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
+        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
+            .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
+}
+
+fn facts_of_clocks(tree: &Tree, request: &FreezeRequest) -> Result<ClockFacts, FreezeError> {
+    clocks::facts::of(tree, request.root, request.library.as_ref()).map_err(FreezeError::Clocks)
 }
 
 /// Without it a restore may fail, and without a checkpoint there would be none.
@@ -245,7 +291,7 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
         let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_at("remove", path)(error));
+                return Err(io_at("remove", path)(error).into());
             }
             _ => {}
         }
@@ -256,10 +302,6 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
 fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
     DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
     Ok(path.to_owned())
-}
-
-fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> FreezeError + 'p {
-    move |source| FreezeError::Io { what, path: path.into(), source }
 }
 
 #[cfg(test)]

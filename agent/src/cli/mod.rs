@@ -16,10 +16,14 @@ use clap::Parser as _;
 
 use crate::base::exit_codes;
 use crate::store::image_dir::hold::HoldError;
+use crate::tree::criu;
 use args::{Cli, Command};
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {
+    if let Some(code) = criu::become_criu() {
+        return code;
+    }
     let done = match &Cli::parse().command {
         Command::Run(args) => return run::run(args),
         Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),

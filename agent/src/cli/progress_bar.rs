@@ -6,6 +6,7 @@ use std::time::Instant;
 use indicatif::{ProgressDrawTarget, ProgressStyle};
 
 use crate::base::limits;
+use crate::base::panics::locked;
 
 /// Counts bytes, and shows them once it has taken long enough for a person to wonder.
 pub struct ProgressBar {
@@ -27,7 +28,7 @@ impl ProgressBar {
     /// Counts some more.
     pub fn add(&self, bytes: u64) {
         self.bar.inc(bytes);
-        let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shown = locked(&self.shown);
         if !*shown && self.began.elapsed() >= limits::PROGRESS_AFTER {
             *shown = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

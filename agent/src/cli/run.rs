@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::{exit_codes, limits, logging};
+use crate::carry::files::beginning;
 use crate::config::Config;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::pod::Pod;
@@ -49,6 +50,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
 }
 
 fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
+    beginning::note();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
     unsafe { criu::prepare_environment() };

@@ -1,6 +1,6 @@
 //! What no start could work with, each with what would be right. Pure, but for links in the name of the token's file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crik_api::NodeState;
@@ -19,6 +19,8 @@ impl Config {
         if self.additional_paths.iter().chain(&self.inotify_incompatible_paths).any(|p| !p.is_absolute()) {
             return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
         }
+        self.check_additional_paths()?;
+        self.carry.check()?;
         self.check_access()?;
         if self.keep_generations == 0 {
             return wrong("keepGenerations", "must be at least 1, or no checkpoint could be resumed");
@@ -72,6 +74,23 @@ impl Config {
 }
 
 impl Config {
+    /// What the next start would refuse, or what would copy itself.
+    fn check_additional_paths(&self) -> Result<(), Problem> {
+        let wrong = |problem: &str| Err(Problem::Value("additionalPaths", problem.to_owned()));
+        let is_plain = |path: &PathBuf| {
+            path.parent().is_some()
+                && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
+        };
+        if !self.additional_paths.iter().all(is_plain) {
+            return wrong("no path may be / or have .. in it");
+        }
+        let holds = |dir: &PathBuf| self.additional_paths.iter().any(|path| dir.starts_with(path));
+        if self.image_dir.as_ref().is_some_and(holds) {
+            return wrong("must not hold imageDir: the checkpoint would be kept in itself");
+        }
+        Ok(())
+    }
+
     fn check_access(&self) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
         let (token, ca) = (&self.node_state_server_token_file, &self.node_state_server_ca_file);

@@ -4,6 +4,7 @@
 //! mean what they meant there. Every other key is optional.
 
 mod access;
+mod carry;
 mod check;
 mod node_states;
 mod problem;
@@ -18,13 +19,15 @@ use crik_api::NodeState;
 use serde::Deserialize;
 
 pub use access::{Access, parse_url};
+pub use carry::Carry;
 use node_states::node_states;
 pub use node_states::notice_states;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
 pub use words::{
-    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnFailure, OnRestoreFailure, OnUnknown,
+    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
+    OnUnknown,
 };
 
 /// What `crik run` is told by its file.
@@ -45,6 +48,8 @@ pub struct Config {
     pub act_on: ActOn,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
+    /// What of the container's files goes along by itself.
+    pub carry: Carry,
     /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// The node states that mean a checkpoint.
@@ -71,6 +76,10 @@ pub struct Config {
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
     pub on_restore_failure: OnRestoreFailure,
+    /// Whether the program is preloaded with the library that keeps its clocks going.
+    pub clock_library: bool,
+    /// What to do with a generation of which processes would stand still here.
+    pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
     pub changed_files: ChangedFiles,
     /// How long a restore may take.
@@ -105,6 +114,7 @@ impl Default for Config {
             node_state_server_ca_file: None,
             act_on: ActOn::Sigterm,
             additional_paths: Vec::new(),
+            carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
             checkpoint_on: vec![
                 NodeState::Cordoned,
@@ -121,6 +131,8 @@ impl Default for Config {
             signing_key_file: None,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
+            clock_library: true,
+            on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
@@ -190,8 +202,9 @@ mod tests {
         let config = parse(
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
+              carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail,
+              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
@@ -200,12 +213,14 @@ mod tests {
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, [NodeState::Draining]);
         assert_eq!(config.exit_code.checkpointed, 75);
+        assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
+        assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
@@ -230,6 +245,12 @@ mod tests {
             ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
             ("imageDir: /c/${POD_NAME", "without its }"),
             ("additionalPaths: [a]", "every path must be absolute"),
+            ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
+            ("additionalPaths: [/]", "no path may be / or have .. in it"),
+            ("{imageDir: /c/x, additionalPaths: [/c]}", "must not hold imageDir"),
+            ("carry: {layers: true}", "unknown field `layers`"),
+            ("carry: {exclude: [tmp]}", "carry.exclude: \"tmp\" must begin with /"),
+            ("carry: {maxBytes: big}", "carry.maxBytes: \"big\" is no size"),
             ("nodeStateServerURL: crik:9376", "must start with http://"),
             ("nodeStateServerURL: http://me:secret@crik", "must not have a user's name"),
             (
@@ -265,6 +286,7 @@ mod tests {
             ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),
             ("hooks: {preCheckpoint: {command: [a], timeout: 23s}}", "or no checkpoint could follow"),
+            ("onClockBack: wait", "unknown variant `wait`"),
             ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),

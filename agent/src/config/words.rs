@@ -37,6 +37,28 @@ pub enum OnRestoreFailure {
     Fail,
 }
 
+/// What becomes of a generation with processes that would stand still here, since the clock goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnClockBack {
+    /// It is resumed if that costs less than to begin anew.
+    Auto,
+    /// It is resumed.
+    Resume,
+    /// It is not.
+    Refuse,
+}
+
+impl std::fmt::Display for OnClockBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Resume => "resume",
+            Self::Refuse => "refuse",
+        })
+    }
+}
+
 /// What a pod does whose image directory is held by another one that lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

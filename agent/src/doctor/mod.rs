@@ -1,3 +1,4 @@
 //! What stands in the way of a checkpoint here, each with its remedy. It imports everything but `cli` and `supervise`.
 
 pub mod checks;
+pub mod clocks;

@@ -1,32 +1,34 @@
-//! One attempt to resume a generation: check, claim, bring back, record.
+//! One attempt to resume a generation: verify, note, bring back, record.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::sleep;
 
-use crate::base::bounded_step::{Abandoned, within};
+use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
 use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::PointOfNoReturn;
-use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::own_values;
 use crate::carry::program_files::Programs;
-use crate::restore::steps::{Failure, on_volume, persistently};
-use crate::restore::verified_restore;
+use crate::restore::clock_back;
+use crate::restore::failure::Failure;
+use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
+use crate::store::generation::verify::{self, Trust};
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Life, RunningTree, Workload};
 
-/// One rung: verify, claim, restore. However often the volume makes a step begin again, it is one attempt: a server that
-/// fails over for some seconds must not use up `maxRestores`.
+/// Verifies, notes the attempt, and restores. However often the volume makes a step begin again, it is one attempt: a server
+/// that fails over for some seconds must not use up `maxRestores`.
 ///
 /// # Errors
 /// Why it was not resumed; nothing of it is left.
@@ -37,22 +39,16 @@ pub async fn resume(
     generation: Generation,
 ) -> Result<RunningTree, Failure> {
     let began = Instant::now();
-    let limit = workload.config.volume_timeout;
-    let mut retries = Retries::of_a_restore(limit);
-    let manifest =
-        persistently(&mut retries, signals, async || check(workload, signals, hold, generation).await)
-            .await?;
+    let mut steps = BoundedSteps::of_a_restore(signals, workload.config.volume_timeout);
+    let manifest = check(workload, &mut steps, hold, generation).await?;
+    clock_back::check(&manifest, workload.config.on_clock_back)
+        .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
-    let take = async || {
-        let (held, pod, max) = (Arc::clone(hold), workload.pod.clone(), workload.config.max_restores);
-        on_volume(signals, limit, move || OpenAttempt::begin(&held, generation, &pod, max)).await
-    };
-    let claim = persistently(&mut retries, signals, take).await?;
-    let outcome =
-        persistently(&mut retries, signals, async || bring_back(workload, signals, hold, &manifest).await)
-            .await;
+    let attempt = begin(workload, &mut steps, hold, generation).await?;
+    let outcome = steps.retry(async || bring_back(workload, signals, hold, &manifest).await).await;
+    let outcome = outcome.map_err(Failure::from);
     reach(Point::Resumed);
-    record(claim, &outcome, signals, limit).await;
+    record(attempt, &outcome, &steps).await;
     outcome?;
     tell_restored(&manifest, began);
     let stayed = stayed(&manifest, workload.pod.node.as_deref());
@@ -64,6 +60,8 @@ pub async fn resume(
         stayed,
         hold: Some(Arc::clone(hold)),
         programs: Programs::of_the_past(manifest.identity.programs),
+        life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
+        library: manifest.clocks.and_then(|clocks| clocks.library),
     })
 }
 
@@ -75,37 +73,56 @@ fn stayed(manifest: &Manifest, node: Option<&str>) -> bool {
 /// Reads the manifest, and finds what speaks against resuming it here.
 async fn check(
     workload: &Arc<Workload>,
-    signals: &Signals,
+    steps: &mut BoundedSteps<'_>,
     hold: &Arc<Hold>,
     generation: Generation,
 ) -> Result<Manifest, Failure> {
     // Asked here, since CRIU's descriptors are nothing for a step of its own.
-    let criu =
-        tokio::task::spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu = spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
     let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
-    let (held, told) = (Arc::clone(hold), Arc::clone(workload));
-    let check = move || {
-        let here =
-            Identity::here(&told.command, criu, told.pod.node.as_deref()).with_own(own_values::of(&told.pod));
-        verified_restore::check(&held, generation, &here, told.key.as_ref())
+    let check = || {
+        let (hold, workload) = (Arc::clone(hold), Arc::clone(workload));
+        move || {
+            let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref())
+                .with_own(own_values::of(&workload.pod));
+            let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
+            verify::facts(&hold.dir().generation(generation), generation, &here, &trust)
+                .inspect(|manifest| own_values::tell_kept(&manifest.identity, &here))
+        }
     };
-    on_volume(signals, workload.config.volume_timeout, check).await
+    Ok(steps.run(check).await?)
 }
 
-async fn record(claim: OpenAttempt, outcome: &Result<(), Failure>, signals: &Signals, limit: Duration) {
+/// Notes the attempt on the volume.
+async fn begin(
+    workload: &Arc<Workload>,
+    steps: &mut BoundedSteps<'_>,
+    hold: &Arc<Hold>,
+    generation: Generation,
+) -> Result<OpenAttempt, Failure> {
+    let begin = || {
+        let (hold, pod, max) = (Arc::clone(hold), workload.pod.clone(), workload.config.max_restores);
+        move || OpenAttempt::begin(&hold, generation, &pod, max)
+    };
+    Ok(steps.run(begin).await?)
+}
+
+async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &BoundedSteps<'_>) {
     let outcome = match outcome {
         Ok(()) => AttemptOutcome::Resumed,
         Err(Failure::Stopped(_)) => AttemptOutcome::Interrupted,
         Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => AttemptOutcome::Failed(reason.clone()),
     };
-    let recorded = within(signals, limit, move || claim.record(&outcome)).await;
-    if let Err(Abandoned::Signal(signal)) = recorded {
-        raise(signal);
-    } else if let Err(error) =
-        recorded.map_err(|error| error.to_string()).and_then(|done| done.map_err(|error| error.to_string()))
-    {
-        tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
+    match steps.once(move || attempt.record(&outcome)).await {
+        Ok(Ok(())) => {}
+        Err(Abandoned::Signal(signal)) => raise(signal),
+        Ok(Err(error)) => tell_unrecorded(&error),
+        Err(error) => tell_unrecorded(&error),
     }
+}
+
+fn tell_unrecorded(error: &dyn std::error::Error) {
+    tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
 }
 
 /// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
@@ -114,36 +131,33 @@ async fn bring_back(
     signals: &Signals,
     hold: &Arc<Hold>,
     manifest: &Manifest,
-) -> Result<(), Failure> {
-    let (config, point_of_no_return) = (&workload.config, Arc::new(PointOfNoReturn::default()));
+) -> Result<(), StepError<NotBroughtBack>> {
+    let (limit, point_of_no_return) = (workload.config.restore_timeout, Arc::<PointOfNoReturn>::default());
     let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&point_of_no_return));
     let told = Arc::clone(workload);
-    let mut step =
-        tokio::task::spawn_blocking(move || verified_restore::bring_back(&held, &manifest, &told, &asked));
-    let failure = tokio::select! {
-        done = &mut step => return restored(done.map_err(anyhow::Error::from).flatten()),
-        () = tokio::time::sleep(config.restore_timeout) => {
-            Failure::Skip(format!("it was not restored within {:?} (restoreTimeout)", config.restore_timeout))
-        }
-        signal = signals.to_end() => Failure::Stopped(signal.unwrap_or(libc::SIGTERM)),
+    let mut step = spawn_blocking(move || verified_restore::bring_back(&held, &manifest, &told, &asked));
+    let why = tokio::select! {
+        done = &mut step => return restored(done),
+        () = sleep(limit) => StepError::Failed(NotBroughtBack::TooLong(limit)),
+        signal = signals.to_end() => Abandoned::Signal(signal.unwrap_or(libc::SIGTERM)).into(),
     };
     if point_of_no_return.close() {
         give_up(step).await;
         reap::end_all_children();
-        return Err(failure);
+        return Err(why);
     }
     // The tree is about to run, and what came is for it.
-    if let Failure::Stopped(signal) = failure {
+    if let StepError::Abandoned(Abandoned::Signal(signal)) = why {
         raise(signal);
     }
-    restored(step.await.map_err(anyhow::Error::from).flatten())
+    restored(step.await)
 }
 
-fn restored(outcome: anyhow::Result<()>) -> Result<(), Failure> {
-    outcome.map_err(|error| {
-        // Whatever is left holds process ids that the next rung needs.
+fn restored(outcome: Result<Result<(), NotBroughtBack>, JoinError>) -> Result<(), StepError<NotBroughtBack>> {
+    outcome.map_err(|error| NotBroughtBack::Broken(error.to_string())).flatten().map_err(|error| {
+        // Whatever is left holds process ids that the next one needs.
         reap::end_all_children();
-        Failure::Skip(error.to_string())
+        StepError::Failed(error)
     })
 }
 
@@ -166,22 +180,7 @@ fn strays(root: i32) -> Vec<i32> {
     strays
 }
 
-/// How far the monotonic clock went back from the machine where the tree was frozen to this one, in seconds. A timer
-/// that was set by it comes late by as much; CRIU can only prevent that with capabilities that a pod should not need.
-fn clock_went_back(then: u64, now: u64) -> Option<u64> {
-    then.checked_sub(now).filter(|seconds| *seconds > 0)
-}
-
 fn tell_restored(manifest: &Manifest, began: Instant) {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| now.tv_sec().unsigned_abs());
-    if let Some(seconds) =
-        clock_went_back(manifest.monotonic_seconds, now).filter(|_| !criu::may_restore_clocks())
-    {
-        tracing::warn!(
-            "this machine was booted later than the one before: CLOCK_MONOTONIC goes back by {seconds} s, and what waits \
-             for a time on it may wait longer by that; the capabilities SYS_ADMIN and SYS_TIME let CRIU prevent it"
-        );
-    }
     let (generation, size) = (manifest.generation, manifest.total_bytes());
     tracing::info!(
         step = "restore",
@@ -191,16 +190,4 @@ fn tell_restored(manifest: &Manifest, began: Instant) {
         ms = whole_ms(began.elapsed()),
         "restored generation {generation}; the application goes on"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock_went_back;
-
-    #[test]
-    fn only_a_clock_that_went_back_is_told() {
-        assert_eq!(clock_went_back(86_400, 600), Some(85_800));
-        assert_eq!(clock_went_back(600, 86_400), None);
-        assert_eq!(clock_went_back(600, 600), None);
-    }
 }

@@ -2,10 +2,11 @@
 //! pillars, `config` and `base`, and does not know `checkpoint`.
 
 mod attempt;
+mod clock_back;
+mod failure;
 mod parallel_verify;
 mod private_images;
 mod restore_tree;
 pub mod restored_json;
 pub mod resume;
-mod steps;
 mod verified_restore;

@@ -1,29 +1,41 @@
-//! What the verification of an image says, for those who wait for it while it still reads.
+//! The verification of an image in a thread beside CRIU, which reads it too.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify;
+use crate::store::generation::verify::{self, VerifyError};
+
+/// Why an image is not known to be good.
+#[derive(Debug, Clone)]
+pub enum Unverified {
+    /// It is not what was committed, or cannot be read.
+    Altered(Arc<VerifyError>),
+    /// Nobody waits any more.
+    GivenUp,
+    /// The thread has ended without a word.
+    Broken,
+}
 
 /// A verification in a thread of its own.
 pub struct ParallelVerify {
-    coming: Mutex<Receiver<Result<(), String>>>,
-    known: OnceLock<Result<(), String>>,
+    coming: Mutex<Receiver<Result<(), Unverified>>>,
+    known: OnceLock<Result<(), Unverified>>,
 }
 
 impl ParallelVerify {
-    /// Compares the hashes of the images in `path`, beside CRIU, which reads them too.
+    /// Compares the hashes of the images in `path`.
     pub fn begin(path: &Path, manifest: &Manifest) -> Self {
         let (tell, coming) = channel();
         let (path, manifest) = (path.to_owned(), manifest.clone());
         thread::spawn(move || {
-            let outcome = verify::images(&path, &manifest).map_err(|error| error.to_string());
+            let outcome = verify::images(&path, &manifest);
             // Nobody may be left to hear it.
-            let _ = tell.send(outcome);
+            let _ = tell.send(outcome.map_err(|error| Unverified::Altered(Arc::new(error))));
         });
         Self { coming: Mutex::new(coming), known: OnceLock::new() }
     }
@@ -33,22 +45,18 @@ impl ParallelVerify {
         Self { coming: Mutex::new(channel().1), known: OnceLock::from(Ok(())) }
     }
 
-    /// Waits for the verdict. Blocks.
+    /// Waits until it is known. Blocks.
     ///
     /// # Errors
     /// Why the images are not to be resumed, or that it was `given_up` to wait.
-    pub fn wait(&self, given_up: impl Fn() -> bool) -> Result<(), String> {
-        let coming = self.coming.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn wait(&self, given_up: impl Fn() -> bool) -> Result<(), Unverified> {
+        let coming = locked(&self.coming);
         while self.known.get().is_none() {
             let outcome = match coming.recv_timeout(limits::VERIFY_POLL) {
                 Ok(outcome) => outcome,
-                Err(RecvTimeoutError::Timeout) if given_up() => {
-                    return Err("the restore was given up".to_owned());
-                }
+                Err(RecvTimeoutError::Timeout) if given_up() => return Err(Unverified::GivenUp),
                 Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => {
-                    Err("internal error: the verification ended early".to_owned())
-                }
+                Err(RecvTimeoutError::Disconnected) => Err(Unverified::Broken),
             };
             let _ = self.known.set(outcome);
         }

@@ -7,8 +7,14 @@ use std::path::Path;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
-use crate::carry::files::{self, CopyError};
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::clocks::go_on::GoingOn;
+use crate::carry::clocks::install::RebaseError;
+use crate::carry::files::earlier::{self, CopyError};
+use crate::carry::files::{self, PutBack, PutBackError};
+use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
+use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
@@ -18,33 +24,92 @@ use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
 pub enum RestoreError {
     /// A file cannot be put back to where the tree expects it.
     #[error(transparent)]
+    PutBack(#[from] PutBackError),
+    /// The same, of a generation of an earlier release.
+    #[error(transparent)]
     Copy(#[from] CopyError),
+    /// The clocks cannot be read.
+    #[error("the clocks cannot be read: {0}")]
+    Clocks(io::Error),
+    /// The page of the library that keeps the clocks going cannot be set.
+    #[error(transparent)]
+    Page(#[from] RebaseError),
+    /// The files of volumes that it had open are others now.
+    #[error(transparent)]
+    OpenFile(#[from] OpenFileError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
 }
 
-/// Restores the tree from the generation in `path`, with `images` as its images; its root becomes a child of ours. Before anything of it runs,
-/// `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log. Blocks.
+impl HasOutlook for RestoreError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::PutBack(error) => error.outlook(),
+            Self::Copy(error) => error.outlook(),
+            Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
+            Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
+            Self::OpenFile(error) => error.outlook(),
+            Self::Criu(error) => error.outlook(),
+        }
+    }
+}
+
+/// Where a tree is restored from.
+pub struct Source<'a> {
+    /// The generation.
+    pub path: &'a Path,
+    /// Its images, as they fit this pod.
+    pub images: &'a Path,
+}
+
+/// Restores the tree from a generation; its root becomes a child of ours. Before
+/// anything of it runs, `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and
+/// `cut` what was written to files of volumes since. What was put back for a tree that does not run is undone. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
 pub fn restore(
-    path: &Path,
-    images: &Path,
+    from: &Source<'_>,
     manifest: &Manifest,
+    config: &Config,
     work: &Path,
+    cut: &open_files::Place,
     go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Result<(), RestoreError> {
-    files::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    let Source { path, images } = *from;
+    let put_back = put_back(path, manifest, config)?;
     reach(Point::FilesPutBack);
+    let placed = open_files::place(&manifest.unnamed_files, path)?;
+    let cuts = open_files::cut(&manifest.volume_files, cut)?;
+    reach(Point::FilesCut);
+    let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
+    clocks.set_page()?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    Ok(criu::restore(&Restore { images, work, inherited: &inherited }, hook(manifest, go))?)
+    let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace };
+    criu::restore(&what, hook(manifest, clocks, placed, go))?;
+    cuts.stay();
+    put_back.into_iter().for_each(PutBack::keep);
+    Ok(())
 }
 
-fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'static) -> Hook {
+/// What is dropped undoes it.
+fn put_back(path: &Path, manifest: &Manifest, config: &Config) -> Result<Option<PutBack>, RestoreError> {
+    if manifest.files.contains_key(layout::CARRIED_LIST) {
+        return Ok(Some(files::put_back(path, config)?));
+    }
+    earlier::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    Ok(None)
+}
+
+fn hook(
+    manifest: &Manifest,
+    clocks: GoingOn,
+    mut placed: Placed,
+    mut go: impl FnMut() -> io::Result<()> + Send + 'static,
+) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
@@ -53,9 +118,11 @@ fn hook(manifest: &Manifest, mut go: impl FnMut() -> io::Result<()> + Send + 'st
         }
         Pause::BeforeFreeze | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
-            // Only a tree that will run: after a failure the next rung needs the low ids again.
+            // Only a tree that will run: after a failure the next generation needs the low ids again.
             reach(Point::BeforeResume);
+            clocks.set_others();
             go()?;
+            placed.take_away();
             reserved_pids::pass_reserved()
         }
     })

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::replace_file::replace_file;
 use crate::base::{limits, units};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::Generation;
@@ -42,9 +43,7 @@ pub fn forget() {
 
 fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     fs::create_dir_all(path.parent().unwrap_or(path))?;
-    let partial = path.with_extension("partial");
-    fs::write(&partial, contents)?;
-    fs::rename(&partial, path)
+    replace_file(path, contents, 0o644)
 }
 
 /// A container may have a read-only root file system, and few applications look.

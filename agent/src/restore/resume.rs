@@ -1,13 +1,14 @@
-//! The ladder: find → verify → claim → restore, from the newest generation down.
+//! Tries one generation after the other, the newest first: the ladder.
 
 use std::sync::Arc;
 
-use crate::base::retry::Retries;
+use crate::base::bounded_step::BoundedSteps;
 use crate::base::signals::Signals;
 use crate::restore::attempt::resume;
-use crate::restore::steps::{Failure, on_volume, persistently};
+use crate::restore::failure::Failure;
+use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::{Generation, resumable};
+use crate::store::image_dir::resumable::resumable;
 use crate::workload::{RunningTree, Workload};
 
 /// Something was there to resume, and was not.
@@ -27,17 +28,17 @@ pub async fn resume_newest(
     signals: &Signals,
     hold: &Arc<Hold>,
 ) -> Result<Option<RunningTree>, Unresumed> {
-    let rungs = match find(workload, signals, hold).await {
-        Ok(rungs) => rungs,
+    let generations = match find(workload, signals, hold).await {
+        Ok(generations) => generations,
         Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
         Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => {
             tracing::error!(step = "find", "cannot look for checkpoints: {reason}");
             return Err(Unresumed::Failed);
         }
     };
-    for generation in &rungs {
+    for generation in &generations {
         match resume(workload, signals, hold, *generation).await {
-            Ok(started) => return Ok(Some(started)),
+            Ok(running) => return Ok(Some(running)),
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
             Err(Failure::Skip(reason)) => skip(*generation, &reason),
             Err(Failure::NoAnswer(reason)) => {
@@ -46,21 +47,20 @@ pub async fn resume_newest(
             }
         }
     }
-    if rungs.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
+    if generations.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
 }
 
-/// The rungs of the ladder.
+/// What may be resumed, the newest first.
 async fn find(
     workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
 ) -> Result<Vec<Generation>, Failure> {
-    let limit = workload.config.volume_timeout;
-    let look = async || {
-        let looked = Arc::clone(hold);
-        on_volume(signals, limit, move || resumable::resumable(looked.dir())).await
+    let look = || {
+        let hold = Arc::clone(hold);
+        move || resumable(hold.dir())
     };
-    persistently(&mut Retries::new(limit), signals, look).await
+    Ok(BoundedSteps::new(signals, workload.config.volume_timeout).run(look).await?)
 }
 
 fn skip(generation: Generation, reason: &str) {

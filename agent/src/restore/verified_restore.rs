@@ -1,45 +1,81 @@
-//! One rung of the ladder: what has to be read, and the restore itself. Blocks.
+//! Verifies and restores side by side. Blocks.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
-use crate::restore::parallel_verify::ParallelVerify;
-use crate::restore::private_images::{PrivateImages, Wishes};
-use crate::restore::{restore_tree, restored_json};
-use crate::store::generation::identity::Identity;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::open_files::Place;
+use crate::config::ChangedFiles;
+use crate::restore::parallel_verify::{ParallelVerify, Unverified};
+use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
+use crate::restore::restore_tree::{self, RestoreError, Source};
+use crate::restore::restored_json;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Key;
-use crate::store::generation::verify::{self, Trust, VerifyError};
-use crate::store::image_dir::Generation;
+use crate::store::generation::verify::{self, VerifyError};
+use crate::store::image_dir::ImageDirError;
+use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu;
 use crate::tree::process::hooks::{self, HookError};
 use crate::workload::Workload;
 
-/// Reads the manifest of `generation`, and finds what speaks against resuming it on the machine `here`.
-///
-/// # Errors
-/// What speaks against it.
-pub fn check(
-    hold: &Hold,
-    generation: Generation,
-    here: &Identity,
-    key: Option<&Key>,
-) -> Result<Manifest, VerifyError> {
-    let trust = Trust { key, image_dir: hold.dir().root() };
-    let manifest = verify::facts(&hold.dir().generation(generation), generation, here, &trust)?;
-    if manifest.identity.argv != here.argv {
-        tracing::warn!(
-            "the command line has another address or name than at the checkpoint; the program keeps that of its old pod: {:?}",
-            manifest.identity.argv
-        );
+/// Why the tree was not brought back. Nothing of it runs.
+#[derive(Debug, Error)]
+pub enum NotBroughtBack {
+    /// The volume fails.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+    /// It is not what was committed.
+    #[error(transparent)]
+    Altered(Arc<VerifyError>),
+    /// The images cannot be made to fit this pod.
+    #[error(transparent)]
+    Images(#[from] PrivateImagesError),
+    /// CRIU refused, or a file cannot be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The hook wants it not to run.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// It takes too long.
+    #[error("it was not restored within {0:?} (restoreTimeout)")]
+    TooLong(Duration),
+    /// Nobody waits any more.
+    #[error("the restore was given up")]
+    GivenUp,
+    /// A defect.
+    #[error("internal error: {0}")]
+    Broken(String),
+}
+
+impl From<Unverified> for NotBroughtBack {
+    fn from(unverified: Unverified) -> Self {
+        match unverified {
+            Unverified::Altered(why) => Self::Altered(why),
+            Unverified::GivenUp => Self::GivenUp,
+            Unverified::Broken => Self::Broken("the verification ended early".to_owned()),
+        }
     }
-    Ok(manifest)
+}
+
+impl HasOutlook for NotBroughtBack {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Altered(error) => error.outlook(),
+            Self::Images(error) => error.outlook(),
+            Self::Restore(error) => error.outlook(),
+            Self::Hook(_) | Self::TooLong(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
+        }
+    }
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good and `point_of_no_return` lets it begin.
@@ -51,54 +87,79 @@ pub fn bring_back(
     manifest: &Manifest,
     workload: &Arc<Workload>,
     point_of_no_return: &Arc<PointOfNoReturn>,
-) -> Result<()> {
-    let hashes = workload.config.verify_hashes;
+) -> Result<(), NotBroughtBack> {
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
     let work = staging.make()?;
-    if hashes {
-        verify::extra_files(&path, manifest)?;
-    }
-    let verdict = Arc::new(match &workload.key {
-        // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
-        Some(_) => verify::images(&path, manifest).map(|()| ParallelVerify::good())?,
-        None if hashes => ParallelVerify::begin(&path, manifest),
-        None => ParallelVerify::good(),
-    });
+    let verification = Arc::new(verify(&path, manifest, workload)?);
     let given_up = || point_of_no_return.is_closed();
     let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
     if given_up() {
-        return Err(anyhow!("the restore was given up"));
+        return Err(NotBroughtBack::GivenUp);
     }
-    let refused = Arc::new(OnceLock::new());
-    let go = go(workload, manifest, &verdict, point_of_no_return, &refused);
-    let Err(error) = restore_tree::restore(&path, images.path(), manifest, work, go) else {
+    let refused = Arc::default();
+    let go = go(workload, manifest, &verification, point_of_no_return, &refused);
+    let cut = cut_place(hold, manifest, workload.config.changed_files)?;
+    let from = Source { path: &path, images: images.path() };
+    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, work, &cut, go) else {
         // It runs, whatever becomes of what CRIU has measured.
         let _ = staging.sweep();
         return Ok(());
     };
-    staging.keep_log(limits::RESTORE_LOG, &criu::last_log()?);
+    staging.keep_log(limits::RESTORE_LOG, &criu::last_log().unwrap_or_default());
     // An altered image can make CRIU fail in any way; then the verification knows why.
-    verdict.wait(|| point_of_no_return.is_closed()).map_err(|altered| anyhow!("{altered}"))?;
-    Err(refused.get().map_or_else(|| error.into(), |why: &String| anyhow!("{why}")))
+    verification.wait(|| point_of_no_return.is_closed())?;
+    Err(locked(&refused).take().unwrap_or(error.into()))
+}
+
+/// Verifies what must be good before anything is put back or CRIU looks at it, and begins with the rest.
+fn verify(path: &Path, manifest: &Manifest, workload: &Workload) -> Result<ParallelVerify, NotBroughtBack> {
+    let altered = |error| NotBroughtBack::Altered(Arc::new(error));
+    let hashes = workload.config.verify_hashes;
+    if hashes {
+        verify::extra_files(path, manifest).map_err(altered)?;
+    }
+    Ok(match &workload.key {
+        // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
+        Some(_) => verify::images(path, manifest).map(|()| ParallelVerify::good()).map_err(altered)?,
+        None if hashes => ParallelVerify::begin(path, manifest),
+        None => ParallelVerify::good(),
+    })
+}
+
+/// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
+/// resumed before; of an attempt whose outcome nobody has told, that may be.
+fn cut_place(hold: &Hold, manifest: &Manifest, changed_files: ChangedFiles) -> Result<Place, ImageDirError> {
+    let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
+    let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
+    let may_have_run =
+        |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
+    let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
+    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on, changed_files })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.
 fn go(
     workload: &Arc<Workload>,
     manifest: &Manifest,
-    verdict: &Arc<ParallelVerify>,
+    verification: &Arc<ParallelVerify>,
     point_of_no_return: &Arc<PointOfNoReturn>,
-    refused: &Arc<OnceLock<String>>,
+    refused: &Arc<Mutex<Option<NotBroughtBack>>>,
 ) -> impl FnMut() -> io::Result<()> + Send + use<> {
-    let (workload, manifest, verdict) = (Arc::clone(workload), manifest.clone(), Arc::clone(verdict));
-    let (call, refused) = (Arc::clone(point_of_no_return), Arc::clone(refused));
+    let (workload, manifest, verification) =
+        (Arc::clone(workload), manifest.clone(), Arc::clone(verification));
+    let (point, refused) = (Arc::clone(point_of_no_return), Arc::clone(refused));
     move || {
-        let ready = verdict.wait(|| call.is_closed()).and_then(|()| {
-            make_ready(&workload, &manifest).map_err(|error| error.to_string())?;
-            if call.begin() { Ok(()) } else { Err("the restore was given up".to_owned()) }
-        });
-        ready.map_err(|why| io::Error::other(refused.get_or_init(|| why).clone()))
+        let ready = || {
+            verification.wait(|| point.is_closed())?;
+            make_ready(&workload, &manifest)?;
+            if point.begin() { Ok(()) } else { Err(NotBroughtBack::GivenUp) }
+        };
+        ready().map_err(|why| {
+            let told = io::Error::other(why.to_string());
+            *locked(&refused) = Some(why);
+            told
+        })
     }
 }
 

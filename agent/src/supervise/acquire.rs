@@ -1,20 +1,19 @@
 //! Waits for the image directory: takes it, or follows `onClaimed` when another pod holds it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::base::bounded_step::{Abandoned, within};
+use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
 use crate::base::limits;
-use crate::base::retry::Retries;
 use crate::base::signals::Signals;
 use crate::config::{Config, OnClaimed};
 use crate::store::image_dir::hold::{Hold, HoldError, Wish};
 use crate::store::image_dir::holder::{Seen, Silence};
 use crate::store::image_dir::pod::Pod;
 use crate::store::image_dir::{ImageDir, ImageDirError};
-use std::sync::Arc;
 
 /// Why this pod does not hold the image directory.
 #[derive(Debug, Error)]
@@ -51,32 +50,22 @@ pub async fn acquire(
     signals: &Signals,
 ) -> Result<Arc<Hold>, AcquireError> {
     let mut wish = Wish { pod: pod.clone(), expiry: config.claim_expiry, expired: None };
-    let (mut other, mut retries) = (Other::default(), Retries::new(config.volume_timeout));
+    let mut other = Other::default();
+    let mut steps = BoundedSteps::new(signals, config.volume_timeout);
     loop {
-        let (path, asked) = (path.to_owned(), wish.clone());
-        let take =
-            move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &asked));
-        match within(signals, config.volume_timeout, take).await? {
+        let take = || {
+            let (path, wish) = (path.to_owned(), wish.clone());
+            move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &wish))
+        };
+        match steps.run(take).await {
             Ok(hold) => return Ok(hold),
-            Err(HoldError::Volume(error)) => {
-                if !retries.again(&error.to_string(), signals).await? {
-                    return Err(error.into());
-                }
-            }
-            Err(HoldError::Held(seen)) => wish.expired = other.observe(&seen, config)?,
+            Err(StepError::Failed(HoldError::Held(seen))) => wish.expired = other.observe(&seen, config)?,
             // The next look will find one of them.
-            Err(HoldError::Contended) => {}
+            Err(StepError::Failed(HoldError::Contended)) => {}
+            Err(StepError::Failed(HoldError::Volume(error))) => return Err(error.into()),
+            Err(StepError::Abandoned(abandoned)) => return Err(abandoned.into()),
         }
-        pause(signals).await?;
-    }
-}
-
-async fn pause(signals: &Signals) -> Result<(), Abandoned> {
-    tokio::select! {
-        () = tokio::time::sleep(limits::HOLD_POLL) => Ok(()),
-        signal = signals.to_end() => {
-            Err(signal.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal))
-        }
+        steps.pause(limits::HOLD_POLL).await?;
     }
 }
 

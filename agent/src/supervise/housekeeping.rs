@@ -9,9 +9,11 @@ use crate::base::units;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::checks;
+use crate::doctor::clocks::{self, Verdict};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
+use crate::workload::RunningTree;
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
 /// the volume is.
@@ -20,7 +22,8 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
         return;
     };
-    let checkpointer = Arc::clone(checkpointer);
+    let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
+    spawn_blocking(move || tell_clocks(&told.running));
     spawn_blocking(move || {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
@@ -31,6 +34,21 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         checkpointer.learn_speed(speed);
         tell(speed);
     });
+}
+
+fn tell_clocks(running: &RunningTree) {
+    match clocks::verdict(running.root, &running.init, running.library.as_ref()) {
+        Verdict::Kernel => tracing::info!(step = "check", "clocks will go on elsewhere, by the kernel"),
+        Verdict::Library => tracing::info!(step = "check", "clocks will go on elsewhere, by crik's library"),
+        // It has ended meanwhile.
+        Verdict::Not(helpless) if helpless.is_empty() => {}
+        Verdict::Not(helpless) => tracing::warn!(
+            step = "check",
+            "on a node that was booted later {} may stand still for the difference, unless they wait for a time from now on, \
+             which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack",
+            helpless.join(", ")
+        ),
+    }
 }
 
 /// Removes superfluous generations.

@@ -15,6 +15,7 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
+use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
@@ -49,7 +50,16 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
         notice_watch,
         supervisor,
     };
-    life.go_on().await
+    let library = life.checkpointer.running.library.clone();
+    let code = life.go_on().await;
+    remove(library).await;
+    code
+}
+
+/// Nobody else needs the library, and `/dev/shm` is the whole pod's.
+async fn remove(library: Option<Installed>) {
+    let removed = spawn_blocking(move || library.iter().for_each(Installed::remove));
+    let _ = timeout(limits::CLEAN_UP_PATIENCE, removed).await;
 }
 
 /// A tree that runs, and what may happen to it.

@@ -2,6 +2,7 @@
 
 mod acquire;
 mod background_checkpoints;
+mod clocks;
 pub mod control_socket;
 mod during_checkpoint;
 mod housekeeping;

@@ -1,5 +1,6 @@
 //! A fresh start: the application under its init.
 
+use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,11 @@ use thiserror::Error;
 
 use crate::base::{exit_codes, limits};
 use crate::carry::{reserved_pids, streams};
+use crate::store::generation::clock_facts::Installed;
 use crate::tree::process::which::{self, NotRunnable};
+
+/// Where ld.so(8) finds what a program is preloaded with.
+const PRELOAD: &str = "LD_PRELOAD";
 
 /// Why the application could not be started.
 #[derive(Debug, Error)]
@@ -43,19 +48,21 @@ impl SpawnError {
     }
 }
 
-/// Starts `command` as the only child of `init`, with all of the tree's ids above the reserved ones. Returns the
-/// init's id.
+/// Starts `command` as the only child of `init`, with all of the tree's ids above the reserved ones and the library of its
+/// clocks. Returns the init's id.
 ///
 /// # Errors
 /// The command is not there or cannot run, or no process can be made.
-pub fn spawn(init: &Path, command: &[OsString]) -> Result<i32, SpawnError> {
+pub fn spawn(init: &Path, command: &[OsString], library: Option<&Installed>) -> Result<i32, SpawnError> {
     let name = command.first().ok_or_else(|| NotRunnable::NotFound(OsString::new()))?;
     let program = which::resolve(name)?;
     reserved_pids::pass_reserved().map_err(SpawnError::Pids)?;
+    let preload = library.map(|library| (PRELOAD, library.preload(env::var_os(PRELOAD).as_deref())));
     let child = Command::new(init)
         .arg(program)
         .args(command)
         .env_remove(limits::CRIU_CONFIG_VARIABLE)
+        .envs(preload)
         .stdin(streams::for_application(0))
         .stdout(streams::for_application(1))
         .stderr(streams::for_application(2))

@@ -1,11 +1,11 @@
-//! The start: acquire → find → verify → claim → restore, which is the ladder, and a fresh start below its last rung.
+//! The start: acquire → resume, the newest generation first → or a fresh start.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::base::bounded_step::{Abandoned, within};
+use crate::base::bounded_step::{Abandoned, BoundedSteps};
 use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
@@ -17,9 +17,10 @@ use crate::restore::restored_json;
 use crate::restore::resume::{self, Unresumed};
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::acquire::{AcquireError, acquire};
+use crate::supervise::clocks;
 use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Life, RunningTree, Workload};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -50,7 +51,8 @@ pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<Runnin
         contained(hold(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
     let started = start_with(workload, signals, hold.clone()).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
-        let _ = within(signals, workload.config.volume_timeout, move || hold.release()).await;
+        let steps = BoundedSteps::new(signals, workload.config.volume_timeout);
+        let _ = steps.once(move || hold.release()).await;
     }
     started
 }
@@ -124,9 +126,11 @@ fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Res
     restored_json::forget();
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
-    let root = spawn::spawn(&init, &workload.command)?;
+    let library = clocks::library(&workload.config);
+    let root = spawn::spawn(&init, &workload.command, library.as_ref())?;
     let pod = workload.pod.clone();
     let programs = noted.hash(move || own_values::of(&pod));
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
-    Ok(RunningTree { root, init, strays: Vec::new(), resumed: None, stayed: passed_over, hold, programs })
+    let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
+    Ok(RunningTree { root, init, strays, resumed: None, stayed: passed_over, hold, programs, library, life })
 }

@@ -2,4 +2,4 @@
 //! image is kept nor why one is made.
 
 pub mod criu;
-pub mod process;
+pub(crate) mod process;

@@ -48,7 +48,7 @@ struct Demo {
 impl Demo {
     fn new() -> Result<Self> {
         println!("preparing: builds crik, and a root file system for the pods if there is none yet …\n");
-        crik_tests::rootfs::rootfs()?;
+        crik_tests::rootfs::Root::Small.path()?;
         crik_tests::build::cargo_bin("crik-agent", "crik", &[])?;
         let controller = Controller::start(&both_ready())?;
         let demo = Self { began: Instant::now(), controller, volume: Volume::new()? };

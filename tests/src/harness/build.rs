@@ -27,9 +27,7 @@ pub fn cargo_bin(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf>
 }
 
 fn build_and_copy(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf> {
-    let target = target_directory();
-    let kept = target.join("crik-tests");
-    fs::create_dir_all(&kept)?;
+    let (target, kept) = (target_directory(), kept()?);
     let lock = File::create(kept.join("lock"))?;
     // Builds with different features overwrite each other's output.
     lock.lock().context("cannot lock the target directory")?;
@@ -56,6 +54,16 @@ fn build(package: &str, features: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Where programs are put that no other build may touch.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn kept() -> Result<PathBuf> {
+    let kept = target_directory().join("crik-tests");
+    fs::create_dir_all(&kept)?;
+    Ok(kept)
+}
+
 /// The workspace's directory.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
@@ -67,7 +75,7 @@ fn target_directory() -> PathBuf {
 
 /// By rename, since a program that runs cannot be written; and not at all if it is the same, since CRIU would take a
 /// new file for another program.
-fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     let contents = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == contents) {
         return Ok(());

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod command;
+pub mod compile;
 pub mod http;
 pub mod imports;
 pub mod shared;

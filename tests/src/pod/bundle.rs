@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::rootfs::rootfs;
+use crate::rootfs::Root;
 use crate::tools::runc;
 
 /// A directory with a container's root file system and specification.
@@ -20,9 +20,9 @@ pub(super) struct Bundle {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bundle {
-    /// The root file system is a fresh layer over the common one, as a container runtime makes it.
-    pub(super) fn new() -> Result<Self> {
-        let lower = rootfs()?;
+    /// The root file system is a fresh layer over the common one and the `layers` above that, as a container runtime makes it.
+    pub(super) fn new(root: Root, layers: &[PathBuf]) -> Result<Self> {
+        let lower: Vec<PathBuf> = layers.iter().rev().cloned().chain([root.path()?]).collect();
         let bundle = Self {
             id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
             dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
@@ -32,7 +32,7 @@ impl Bundle {
         }
         let layers = format!(
             "lowerdir={},upperdir={},workdir={}",
-            lower.display(),
+            lower.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
             bundle.path("upper").display(),
             bundle.path("work").display()
         );

@@ -106,6 +106,14 @@ impl Node {
         Self::new(named(&self.name, 1), self.ahead + BETWEEN_BOOTS)
     }
 
+    /// Another one: a younger one, unless [`VARIABLE`] says otherwise.
+    ///
+    /// # Errors
+    /// The kernel makes up no boot id.
+    pub fn another(&self) -> Result<Self> {
+        if Boots::wanted() == Boots::YoungerFirst { self.younger() } else { self.older() }
+    }
+
     /// The same with another name: a machine that was made anew may have its predecessor's.
     #[must_use]
     pub fn named(self, name: &str) -> Self {

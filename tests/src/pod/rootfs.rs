@@ -1,4 +1,4 @@
-//! The root file system of the pods: built once, kept outside the tree, named by what it is made from.
+//! The root file systems of the pods: built once, kept outside the tree, named by what it is made from.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,36 +6,59 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Built by this script.
-const SCRIPT: &str = include_str!("../../rootfs.sh");
+/// The root file system of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// Debian, Python and CRIU.
+    Small,
+    /// Those, and Node.js, Java and Ruby.
+    Runtimes,
+}
+
+/// What builds each.
+const SMALL: &str = include_str!("../../rootfs.sh");
+const RUNTIMES: &str = include_str!("../../runtimes.sh");
 
 /// Where slow things are kept between runs.
 pub(crate) const CACHE: &str = "/var/cache/crik-tests";
 
-/// The root file system, built if it is not there yet.
-///
-/// # Errors
-/// It cannot be built; the message has the script's last words.
-pub fn rootfs() -> Result<PathBuf> {
-    let root = Path::new(CACHE).join(format!("rootfs-{:016x}", fingerprint(SCRIPT)));
+impl Root {
+    /// The root file system, built if it is not there yet.
+    ///
+    /// # Errors
+    /// It cannot be built; the message has the script's last words.
+    pub fn path(self) -> Result<PathBuf> {
+        match self {
+            Self::Small => built("rootfs", SMALL, SMALL, None),
+            Self::Runtimes => {
+                built("runtimes", RUNTIMES, &[RUNTIMES, SMALL].concat(), Some(&Self::Small.path()?))
+            }
+        }
+    }
+}
+
+/// What `script` makes of `base`, named by all that it is made from.
+fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
+    let root = Path::new(CACHE).join(format!("{name}-{:016x}", fingerprint(made_from)));
     fs::create_dir_all(CACHE)?;
     let lock = File::create(Path::new(CACHE).join("lock"))?;
     lock.lock()?;
     if !root.exists() {
-        build(&root).context("cannot build the pods' root file system")?;
+        build(&root, script, base).context("cannot build the pods' root file system")?;
     }
     Ok(root)
 }
 
 /// Under another name first, so that one that was interrupted is not taken for a whole one.
-fn build(root: &Path) -> Result<()> {
+fn build(root: &Path, script: &str, base: Option<&Path>) -> Result<()> {
     let partial = root.with_extension("partial");
     let _ = fs::remove_dir_all(&partial);
     let log_path = root.with_extension("log");
     let log = File::create(&log_path)?;
     let status = Command::new("sh")
-        .args(["-c", SCRIPT, "rootfs.sh"])
+        .args(["-c", script, "build"])
         .arg(&partial)
+        .args(base)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -74,6 +74,11 @@ impl Running {
         &self.pod.node
     }
 
+    /// Its pod's host name.
+    pub fn host_name(&self) -> &str {
+        &self.pod.host_name
+    }
+
     /// The pod's addresses by which this machine reaches it; none if it has no link.
     pub fn addresses(&self) -> Option<[IpAddr; 2]> {
         let link = self.pod.link.as_ref()?;

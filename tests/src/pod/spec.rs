@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::rootfs::Root;
 use super::sandbox::Sandbox;
 
 /// A container's variable parts.
@@ -15,6 +16,10 @@ pub struct Spec {
     env: Vec<String>,
     /// Its capabilities.
     pub capabilities: Vec<String>,
+    /// What it finds at `/`.
+    pub root: Root,
+    /// Whether it has a user namespace of its own, as with `hostUsers: false`.
+    pub user_namespace: bool,
     /// True for a read-only root file system.
     pub read_only: bool,
     /// A seccomp profile, in the specification's form.
@@ -62,6 +67,8 @@ impl Spec {
                 .chain(&ADDED_CAPABILITIES)
                 .map(|&name| name.to_owned())
                 .collect(),
+            root: Root::Small,
+            user_namespace: false,
             read_only: false,
             seccomp: None,
             mounts: Vec::new(),
@@ -104,7 +111,9 @@ impl Spec {
             "hooks": {"createContainer": [hook(root, boot_id, pod)]},
             "linux": {
                 "cgroupsPath": format!("/{id}"),
-                "namespaces": namespaces(pod),
+                "namespaces": namespaces(pod, self.user_namespace),
+                "uidMappings": own_ids(self.user_namespace),
+                "gidMappings": own_ids(self.user_namespace),
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
                 "seccomp": self.seccomp,
                 "resources": {"memory": {"limit": self.memory_limit}},
@@ -125,9 +134,17 @@ impl Spec {
 /// From where, to where, and how.
 pub type Mount = (PathBuf, String, &'static str);
 
-fn namespaces(pod: &Sandbox) -> Vec<Value> {
+/// The same ids outside as inside: what a user namespace changes is where the capabilities count.
+fn own_ids(user_namespace: bool) -> Value {
+    if user_namespace { json!([{"containerID": 0, "hostID": 0, "size": 65536}]) } else { json!([]) }
+}
+
+fn namespaces(pod: &Sandbox, user_namespace: bool) -> Vec<Value> {
     let mut all: Vec<Value> =
         ["pid", "mount", "ipc", "uts", "time"].iter().map(|kind| json!({"type": kind})).collect();
+    if user_namespace {
+        all.push(json!({"type": "user"}));
+    }
     all.push(match &pod.link {
         Some(link) => json!({"type": "network", "path": link.path()}),
         None => json!({"type": "network"}),

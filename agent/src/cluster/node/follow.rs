@@ -2,7 +2,7 @@
 //! good any more.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crik_api::NodeStatus;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::cluster::controller::addresses;
 use crate::cluster::controller::endpoint::Endpoint;
 use crate::cluster::controller::replica::Replica;
@@ -56,7 +57,7 @@ impl Follower {
             Ok(found) => found,
             Err(error) => return Some(error),
         };
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&found);
+        locked(&self.known).clone_from(&found);
         let mut failure = Some(Unknown::NotYet);
         for address in &found {
             match self.stay_at(*address, found.len() > 1).await {

@@ -11,12 +11,13 @@ pub mod notice;
 pub mod notice_watch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::base::panics::locked;
 use crate::cluster::controller::endpoint::Endpoint;
 use crate::config::Access;
 use ask_all::AskAll;
@@ -73,7 +74,7 @@ impl Node {
         let Some(endpoint) = &self.endpoint else { return };
         self.follower.iter().for_each(JoinHandle::abort);
         drop(self.known.send_replace(not_yet()));
-        let replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let replicas = locked(&self.replicas).clone();
         let mut ask_all = AskAll::ask(endpoint, replicas, deadline);
         let mut latest: HashMap<_, Knowledge> = HashMap::new();
         while !enough() {

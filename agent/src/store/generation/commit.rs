@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::store::generation::signature::Key;
@@ -35,6 +36,16 @@ pub enum CommitError {
     Volume(#[from] ImageDirError),
 }
 
+impl HasOutlook for CommitError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Durable { source, .. } => source.outlook(),
+            Self::Volume(error) => error.outlook(),
+            Self::TooLate => Outlook::Lasting,
+        }
+    }
+}
+
 /// Makes the staging directory the generation that `manifest` is for. Blocks.
 ///
 /// The order is what makes it safe: first the contents of all files, then the manifest that vouches for them, then
@@ -58,7 +69,7 @@ pub fn commit(
     manifest.extra = Some(contents::extra(contents::of(path).map_err(durable)?));
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
-    // A later generation of this number must not find the claims on one that a person has removed.
+    // A later generation of this number must not find the attempts of one that a person has removed.
     staging.hold().remove_attempts(manifest.generation)?;
     reach(Point::NumberFreed);
     if !point_of_no_return.begin() {

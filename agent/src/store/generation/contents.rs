@@ -49,6 +49,11 @@ pub fn is_extra(name: &str) -> bool {
     name.strip_prefix(layout::FILES).is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// Whether a name is that of something that is put back before CRIU begins.
+pub fn is_put_back(name: &str) -> bool {
+    is_extra(name) || [layout::CARRIED_LIST, layout::CARRIED_DATA].contains(&name)
+}
+
 fn add(directory: &Path, prefix: &str, members: &mut Members) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;

@@ -131,7 +131,10 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>, directories: &mut Vec<PathBuf>) ->
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let kind = entry.file_type()?;
-        if kind.is_dir() {
+        // What links lead to is no part of the generation, and changes.
+        if kind.is_dir() && entry.file_name() == layout::LINKS {
+            directories.push(entry.path());
+        } else if kind.is_dir() {
             walk(&entry.path(), files, directories)?;
         } else if kind.is_file() {
             files.push(entry.path());

@@ -1,22 +1,26 @@
 //! The manifest of a generation: all that a start must know before it hands an image to CRIU.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::store::generation::clock_facts::ClockFacts;
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
+use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::Key;
 use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
 use crate::store::image_dir::{Generation, layout, no_links};
 
-/// The version of the manifest that this release writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+/// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
+/// names below `files/`; since the second they are among what went along, which an earlier release would not put back.
+pub const VERSION: u32 = 2;
 
 /// In `durations_ms`: how long the dump took.
 pub const DUMP: &str = "dump";
@@ -53,15 +57,15 @@ pub struct Manifest {
     /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
     #[serde(default)]
     pub kubelet_files: Vec<KubeletFile>,
-    /// The paths under `files/` that are put back before a restore, as absolute paths.
+    /// In version 1: the paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
-    /// CLOCK_MONOTONIC at the dump, in seconds.
+    /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.
     pub monotonic_seconds: u64,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
     /// Every other file of the generation, by its path in it.
     pub files: Files,
-    /// What lies below `files/`, with its attributes; none in generations of earlier releases.
+    /// What lies below `files/`, with its attributes: nothing since version 2; not told in the first generations of all.
     #[serde(default)]
     pub extra: Option<Members>,
     /// The image directory for which it was made, so that a signed generation is not taken for another replica's.
@@ -71,6 +75,15 @@ pub struct Manifest {
     /// tell, and of theirs it is taken that it ended.
     #[serde(default)]
     pub went_on: bool,
+    /// The tree's clocks; earlier releases tell no more than `monotonic_seconds`.
+    #[serde(default)]
+    pub clocks: Option<ClockFacts>,
+    /// The files of volumes that the tree had open; none in generations of earlier releases.
+    #[serde(default)]
+    pub volume_files: Vec<VolumeFile>,
+    /// The files that it had open and that had lost their name; none in generations of earlier releases.
+    #[serde(default)]
+    pub unnamed_files: Vec<UnnamedFile>,
 }
 
 /// Why a manifest cannot be used.
@@ -80,7 +93,7 @@ pub enum ManifestError {
     #[error("its manifest cannot be read: {0}")]
     Read(io::Error),
     /// It is larger than any manifest.
-    #[error("its manifest has {0} bytes, which no manifest has")]
+    #[error("its manifest has more than {0} bytes, which no manifest has")]
     TooLarge(u64),
     /// It is not JSON of the right shape.
     #[error("its manifest is damaged: {0}")]
@@ -102,6 +115,15 @@ pub enum ManifestError {
     /// A path in it leads out of the generation.
     #[error("its manifest names a file outside the generation: {0}")]
     Outside(String),
+}
+
+impl HasOutlook for ManifestError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Read(source) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// Reads only what tells whether the rest can be understood.
@@ -141,7 +163,9 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
         let inside = |name: &&String| !stays_inside(Path::new(name));
-        let strays = manifest.extra_paths.iter().filter(|path| !is_plain(path));
+        let paths = manifest.extra_paths.iter().chain(manifest.volume_files.iter().map(|file| &file.path));
+        let unnamed = manifest.unnamed_files.iter().filter(|file| !is_in_place(file)).map(|file| &file.name);
+        let strays = paths.filter(|path| !is_plain(path)).chain(unnamed);
         match manifest
             .files
             .keys()
@@ -173,18 +197,22 @@ impl Manifest {
 }
 
 fn read_bounded(dir: &Path, name: &str) -> Result<Vec<u8>, ManifestError> {
-    let file = no_links::file(dir, Path::new(name)).map_err(ManifestError::Read)?;
-    let size = file.metadata().map_err(ManifestError::Read)?.len();
-    if size > limits::MANIFEST_MAX_BYTES {
-        return Err(ManifestError::TooLarge(size));
-    }
-    let mut bytes = Vec::new();
-    file.take(limits::MANIFEST_MAX_BYTES).read_to_end(&mut bytes).map_err(ManifestError::Read)?;
-    Ok(bytes)
+    let most = limits::MANIFEST_MAX_BYTES;
+    let bytes = no_links::read_at_most(dir, Path::new(name), most + 1).map_err(ManifestError::Read)?;
+    if bytes.len() as u64 > most { Err(ManifestError::TooLarge(most)) } else { Ok(bytes) }
 }
 
 fn stays_inside(name: &Path) -> bool {
     name != Path::new("") && name.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Whether a file without a name gets one that only such a file has, and is kept in the generation or has another name.
+fn is_in_place(file: &UnnamedFile) -> bool {
+    let kept = match &file.kept {
+        Kept::Linked(name) | Kept::Copied(name) => name.bytes().all(|byte| byte.is_ascii_digit()),
+        Kept::Named(other) => is_plain(other),
+    };
+    kept && is_plain(&file.name) && file.is_called_right()
 }
 
 /// An absolute path that does not go up.
@@ -199,7 +227,7 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let error = Manifest::parse(br#"{"version": 9, "shape": "unheard of"}"#).unwrap_err().to_string();
-        assert_eq!(error, "its manifest has version 9, and this crik reads up to 1; use the newer crik");
+        assert_eq!(error, "its manifest has version 9, and this crik reads up to 2; use the newer crik");
         assert!(matches!(Manifest::parse(b"{\"vers"), Err(ManifestError::Damaged(_))));
     }
 

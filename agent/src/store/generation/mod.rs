@@ -1,12 +1,14 @@
 //! One checkpoint: what it says, and whether it is whole. It imports what the room `store` may, and `image_dir`.
 
-pub mod commit;
-pub mod contents;
+pub mod clock_facts;
+pub(crate) mod commit;
+pub(crate) mod contents;
 pub mod digest;
-pub mod identity;
+pub(crate) mod identity;
 pub mod manifest;
-pub mod own_values;
-pub mod program_digests;
+pub mod open_files;
+pub(crate) mod own_values;
+pub(crate) mod program_digests;
 pub mod signature;
-pub mod tree_facts;
+pub(crate) mod tree_facts;
 pub mod verify;

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::store::generation::contents::{self, Attributes, is_extra};
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
+use crate::store::generation::open_files::Kept;
 use crate::store::generation::signature::Key;
 use crate::store::image_dir::{Generation, layout, no_links};
 
@@ -57,6 +59,16 @@ pub enum VerifyError {
         /// The file.
         name: String,
     },
+}
+
+impl HasOutlook for VerifyError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Manifest(error) => error.outlook(),
+            Self::Read { source, .. } => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// What a generation is measured by.
@@ -117,7 +129,7 @@ pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(),
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_extra, &quietly)
+    compare(path, manifest, is_put_back, &quietly)
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -125,7 +137,7 @@ pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// # Errors
 /// A file was altered or cannot be read.
 pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_extra(name), &quietly)
+    compare(path, manifest, |name| !is_put_back(name), &quietly)
 }
 
 /// On one processor: CRIU needs the others.
@@ -162,13 +174,22 @@ fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
     }
     let belongs = |name: &str, found: &Attributes| match found.mode & libc::S_IFMT {
         _ if is_extra(name) => is_as_told(name, found, manifest),
+        libc::S_IFREG if is_link(name, manifest) => true,
         libc::S_IFREG => {
             manifest.files.contains_key(name) || [layout::MANIFEST, layout::SIGNATURE].contains(&name)
         }
-        libc::S_IFDIR => [layout::IMAGES, layout::FILES].contains(&name),
+        libc::S_IFDIR => [layout::IMAGES, layout::FILES, layout::UNNAMED, layout::LINKS].contains(&name),
         _ => false,
     };
     Ok(contents::of(root)?.into_iter().find(|(name, found)| !belongs(name, found)).map(|(name, _)| name))
+}
+
+/// Whether a name is that of a link which the manifest tells.
+fn is_link(name: &str, manifest: &Manifest) -> bool {
+    let Some(name) = name.strip_prefix(layout::LINKS).and_then(|rest| rest.strip_prefix('/')) else {
+        return false;
+    };
+    manifest.unnamed_files.iter().any(|file| matches!(&file.kept, Kept::Linked(told) if told == name))
 }
 
 /// Generations of earlier releases do not tell of the additional files other than their contents.

@@ -1,6 +1,6 @@
-//! The claim on a generation: who resumes it, and the account of every attempt.
+//! The attempts to resume a generation: who tried, and what came of it.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::to_json;
 use crate::store::image_dir::error::{ImageDirError, io_at};
@@ -32,12 +33,15 @@ pub struct Attempt {
     pub interrupted: bool,
 }
 
-/// The claim file.
+/// The account of all attempts, in `claims/` on the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
     /// All attempts, oldest first.
     pub attempts: Vec<Attempt>,
 }
+
+/// What is written down of an attempt that worked.
+pub const RESUMED: &str = "resumed";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +54,7 @@ pub enum AttemptOutcome {
     Interrupted,
 }
 
-/// Why a generation cannot be claimed. Completes «generation N is skipped: …».
+/// Why a generation may not be tried. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]
 pub enum AttemptError {
     /// It was tried as often as it may be.
@@ -68,16 +72,25 @@ pub enum AttemptError {
     Volume(#[from] ImageDirError),
 }
 
-/// A claim of this pod.
+impl HasOutlook for AttemptError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Exhausted { .. } => Outlook::Lasting,
+        }
+    }
+}
+
+/// An attempt of this pod, of which nobody knows yet what comes.
 #[derive(Debug)]
 pub struct OpenAttempt {
     hold: Arc<Hold>,
     generation: Generation,
-    account: Attempts,
+    attempts: Attempts,
 }
 
 impl OpenAttempt {
-    /// Claims `generation` for `pod`, which holds the image directory. The attempt is on the volume before this returns,
+    /// Notes an attempt of `pod` to resume `generation`, which holds the image directory. The attempt is on the volume before this returns,
     /// so that one that ends the pod counts too.
     ///
     /// # Errors
@@ -88,21 +101,21 @@ impl OpenAttempt {
         pod: &Pod,
         max: u32,
     ) -> Result<Self, AttemptError> {
-        let mut account = Attempts::read(&hold.dir().attempts(generation))?;
-        if account.counted() >= max as usize {
-            return Err(exhausted(&account));
+        let mut attempts = Attempts::read(&hold.dir().attempts(generation))?;
+        if attempts.counted() >= max as usize {
+            return Err(exhausted(&attempts));
         }
-        account.attempts.push(Attempt {
+        attempts.attempts.push(Attempt {
             host: pod.host.clone(),
             node: pod.node.clone(),
             at: units::now(),
             outcome: None,
             interrupted: false,
         });
-        let claim = Self { hold: Arc::clone(hold), generation, account };
-        claim.write()?;
+        let attempt = Self { hold: Arc::clone(hold), generation, attempts };
+        attempt.write()?;
         reach(Point::AttemptRecorded);
-        Ok(claim)
+        Ok(attempt)
     }
 
     /// Writes down what came of the attempt.
@@ -110,7 +123,7 @@ impl OpenAttempt {
     /// # Errors
     /// The volume fails.
     pub fn record(mut self, outcome: &AttemptOutcome) -> Result<(), AttemptError> {
-        if let Some(attempt) = self.account.attempts.last_mut() {
+        if let Some(attempt) = self.attempts.attempts.last_mut() {
             attempt.interrupted = *outcome == AttemptOutcome::Interrupted;
             attempt.outcome = Some(outcome.to_string());
         }
@@ -120,14 +133,14 @@ impl OpenAttempt {
     }
 
     fn write(&self) -> Result<(), AttemptError> {
-        Ok(self.hold.put(&self.hold.dir().attempts(self.generation), &to_json(&self.account))?)
+        Ok(self.hold.put(&self.hold.dir().attempts(self.generation), &to_json(&self.attempts))?)
     }
 }
 
 impl std::fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Resumed => f.write_str("resumed"),
+            Self::Resumed => f.write_str(RESUMED),
             Self::Failed(reason) => f.write_str(reason),
             Self::Interrupted => f.write_str("interrupted by a SIGTERM"),
         }
@@ -140,20 +153,19 @@ impl Attempts {
         self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
     }
 
-    /// Reads the claim file at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
+    /// Reads the account at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
     /// and the next write mends it.
     ///
     /// # Errors
     /// The volume fails.
     pub fn read(path: &Path) -> Result<Self, ImageDirError> {
-        let mut bytes = Vec::new();
-        let read = no_links::open_file(path)
-            .and_then(|file| file.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes));
+        let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        let read = no_links::read_at_most(directory, Path::new(name), limits::SMALL_FILE_MAX_BYTES);
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(path, &error)),
             Err(error) => Err(io_at("read", path)(error)),
-            Ok(_) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(path, &error))),
+            Ok(bytes) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(path, &error))),
         }
     }
 
@@ -162,7 +174,7 @@ impl Attempts {
         Self::default()
     }
 
-    /// Reads the contents of a claim file.
+    /// Reads the contents of its file.
     ///
     /// # Errors
     /// They are not those of one.
@@ -171,10 +183,10 @@ impl Attempts {
     }
 }
 
-fn exhausted(account: &Attempts) -> AttemptError {
-    let last = account.attempts.last();
+fn exhausted(attempts: &Attempts) -> AttemptError {
+    let last = attempts.attempts.last();
     AttemptError::Exhausted {
-        attempts: account.attempts.len(),
+        attempts: attempts.attempts.len(),
         host: last.map_or_else(|| "nobody".to_owned(), |attempt| attempt.host.clone()),
         outcome: last
             .and_then(|attempt| attempt.outcome.clone())
@@ -215,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_claim_is_no_obstacle() {
+    fn a_damaged_account_is_no_obstacle() {
         let (_volume, hold) = held();
         fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
         assert!(take(&hold, 1).is_ok());

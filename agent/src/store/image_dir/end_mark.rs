@@ -1,6 +1,6 @@
 //! The mark that a workload has ended: nothing older than it may be resumed.
 
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,9 @@ use crate::store::image_dir::durable::to_json;
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, ImageDir, no_links};
+
+/// The mark's file in the image directory.
+const FILE_NAME: &str = "ended.json";
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +43,7 @@ impl ImageDir {
     /// The volume cannot be read, or the file is not what we write.
     pub fn ended(&self) -> Result<Option<EndMark>, ImageDirError> {
         let path = self.ended_path();
-        match read(&path) {
+        match no_links::read_at_most(self.root(), Path::new(FILE_NAME), limits::SMALL_FILE_MAX_BYTES) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_at("read", &path)(error)),
             Ok(bytes) => EndMark::parse(&bytes)
@@ -60,14 +63,8 @@ impl ImageDir {
     }
 
     fn ended_path(&self) -> PathBuf {
-        self.root().join("ended.json")
+        self.root().join(FILE_NAME)
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    no_links::open_file(path)?.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Hold {

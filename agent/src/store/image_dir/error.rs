@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::base::retry::{HasOutlook, Outlook};
 use thiserror::Error;
 
 /// Why the image directory cannot be used.
@@ -35,6 +36,15 @@ pub enum ImageDirError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl HasOutlook for ImageDirError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Io { source, .. } => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
 }
 
 /// Gives an I/O error its operation and path.

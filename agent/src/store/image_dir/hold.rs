@@ -25,6 +25,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::{
     create_durably, ignore_missing, remove_tree, sync_directory, to_json,
@@ -49,6 +50,15 @@ pub enum HoldError {
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for HoldError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::Held(_) | Self::Contended => Outlook::Lasting,
+        }
+    }
 }
 
 /// A hold of this pod. It is renewed as long as this lives, and given back by [`Hold::release`].
@@ -159,7 +169,8 @@ impl Hold {
         }
     }
 
-    /// Removes a generation and its claim. It is renamed away first, so that it is never seen half removed.
+    /// Removes a generation, the account of its attempts, and what was cut from files when it was resumed. It is renamed away
+    /// first, so that it is never seen half removed.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
@@ -171,16 +182,18 @@ impl Hold {
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);
+        remove_tree(&self.dir.cut(generation))?;
         self.remove_attempts(generation)
     }
 
-    /// Removes the claim on a generation.
+    /// Removes the account of the attempts to resume a generation.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn remove_attempts(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let (claim, trash) = (self.dir.attempts(generation), self.path.join("removing-attempts"));
-        ignore_missing(fs::rename(&claim, &trash)).map_err(|error| self.explain("remove", &claim, error))?;
+        let (attempts, trash) = (self.dir.attempts(generation), self.path.join("removing-attempts"));
+        ignore_missing(fs::rename(&attempts, &trash))
+            .map_err(|error| self.explain("remove", &attempts, error))?;
         remove_tree(&trash)
     }
 

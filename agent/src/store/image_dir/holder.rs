@@ -1,7 +1,7 @@
 //! Who holds an image directory, as others read it on the volume, and whether that pod may be passed over.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -54,8 +54,8 @@ impl Seen {
     /// # Errors
     /// The volume cannot be read. A hold that has gone meanwhile is `NotFound`.
     pub fn read(path: &Path, number: u64) -> io::Result<Self> {
-        let holder = parse(&read_bounded(&path.join(HOLDER))?);
-        let renewed = optional(read_bounded(&path.join(RENEWED)))?.unwrap_or_default();
+        let holder = parse(&read(path, HOLDER)?);
+        let renewed = optional(read(path, RENEWED))?.unwrap_or_default();
         let released = optional(path.join(RELEASED).symlink_metadata())?.is_some();
         Ok(Self { number, holder, renewed, released })
     }
@@ -84,10 +84,8 @@ pub fn parse(bytes: &[u8]) -> Option<Holder> {
     serde_json::from_slice(bytes).ok()
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    no_links::open_file(path)?.take(limits::SMALL_FILE_MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn read(path: &Path, name: &str) -> io::Result<Vec<u8>> {
+    no_links::read_at_most(path, Path::new(name), limits::SMALL_FILE_MAX_BYTES)
 }
 
 fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {

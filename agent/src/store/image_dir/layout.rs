@@ -3,8 +3,21 @@
 /// The directory of CRIU's images.
 pub const IMAGES: &str = "criu";
 
-/// The directory of the files that are put back into the container.
+/// The list of the files that went along, and what they are besides their contents.
+pub const CARRIED_LIST: &str = "carried.json";
+
+/// The contents of the files that went along, one after the other.
+pub const CARRIED_DATA: &str = "carried.data";
+
+/// In generations of earlier releases: the directory of the files that are put back into the container.
 pub const FILES: &str = "files";
+
+/// The directory of copies of files that were open without a name.
+pub const UNNAMED: &str = "unnamed";
+
+/// The directory of links to files that were open, had lost a name, and have another. The tree writes to them, so they are no
+/// part of what is verified.
+pub const LINKS: &str = "links";
 
 /// The file that says all that a start must know.
 pub const MANIFEST: &str = "manifest.json";

@@ -5,6 +5,7 @@
 //! generations/00000007/   committed, immutable
 //! claims/00000007.json    who resumes it, attempts, outcomes
 //! holders/00000012/       the pod that may do either, and what it is about to commit
+//! cut/00000007/           what was cut from files of the application when it was resumed
 //! ended.json              if present, nothing older than it may be resumed
 //! ```
 //!
@@ -12,18 +13,18 @@
 //! changes the directory is done by its holder ([`crate::store::image_dir::hold`]).
 
 pub mod attempts;
-pub mod durable;
+pub(crate) mod durable;
 pub mod end_mark;
 mod error;
 mod heartbeat;
-pub mod hold;
+pub(crate) mod hold;
 pub mod holder;
-pub mod layout;
-pub mod no_links;
+pub(crate) mod layout;
+pub(crate) mod no_links;
 pub mod pod;
-pub mod resumable;
-pub mod retention;
-pub mod staging;
+pub(crate) mod resumable;
+pub(crate) mod retention;
+pub(crate) mod staging;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -103,7 +104,7 @@ impl ImageDir {
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.attempts_directory(), self.holders()] {
+        for path in [self.generations(), self.attempts_directory(), self.holders(), self.root.join("cut")] {
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -157,7 +158,12 @@ impl ImageDir {
         self.generations().join(generation.to_string())
     }
 
-    /// The file that holds the claim on a generation.
+    /// The directory of what was cut from files of the application when `generation` was resumed.
+    pub fn cut(&self, generation: Generation) -> PathBuf {
+        self.root.join("cut").join(generation.to_string())
+    }
+
+    /// The file with the account of the attempts to resume a generation.
     pub fn attempts(&self, generation: Generation) -> PathBuf {
         self.attempts_directory().join(format!("{generation}.json"))
     }

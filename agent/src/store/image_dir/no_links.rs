@@ -1,7 +1,7 @@
 //! Opens what lies below a directory on the volume, where somebody else may have put symbolic links and named pipes.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
@@ -21,6 +21,17 @@ pub fn file(root: &Path, name: &Path) -> io::Result<File> {
     let last = last.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let file = File::from(openat(directory(root, parent)?, last, WARY, Mode::empty()).map_err(told)?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// The contents of the regular file `name` below `root`, or the first `most` bytes of them: what others have written must not
+/// exhaust the container's memory.
+///
+/// # Errors
+/// As for [`file`], or it cannot be read.
+pub fn read_at_most(root: &Path, name: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file(root, name)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Opens the directory `name` below `root` in the same way.

@@ -3,7 +3,7 @@
 use crate::store::image_dir::error::ImageDirError;
 use crate::store::image_dir::{Generation, ImageDir};
 
-/// The rungs of the ladder: the committed generations, newest first, without those that an end has closed.
+/// The ladder: the committed generations, newest first, without those that an end has closed.
 ///
 /// # Errors
 /// The volume cannot be read, or the mark of an end not be understood.

@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
@@ -29,6 +30,15 @@ pub enum RoomError {
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for RoomError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Volume(error) => error.outlook(),
+            Self::TooLittle { .. } => Outlook::Lasting,
+        }
+    }
 }
 
 /// Makes room for an image of about `image` bytes. If there is too little, older generations are given up, oldest first, but
@@ -58,7 +68,10 @@ fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation
 }
 
 /// Free bytes. A file system that does not tell its size does not tell what is free either.
-fn free(path: &Path) -> Result<u64, ImageDirError> {
+///
+/// # Errors
+/// The volume fails.
+pub fn free(path: &Path) -> Result<u64, ImageDirError> {
     let volume = statvfs(path).map_err(|error| io_at("ask for the free space of", path)(error.into()))?;
     let known = volume.blocks() > 0;
     Ok(if known { volume.blocks_available().saturating_mul(volume.fragment_size()) } else { u64::MAX })

@@ -4,9 +4,10 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::panics::locked;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::durable::remove_tree;
 use crate::store::image_dir::error::{ImageDirError, io_at};
@@ -69,7 +70,7 @@ impl Staging {
 
     /// Waits until nobody works there. A step that was given up may take as long as the volume likes.
     pub fn enter(&self) -> MutexGuard<'_, ()> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.busy)
     }
 
     /// Makes it.

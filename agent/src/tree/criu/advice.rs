@@ -1,10 +1,23 @@
 //! CRIU's log: its first error, and what a person can do about it.
 
-/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences.
+/// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences, and some
+/// are none.
 pub fn first_error(log: &[u8]) -> Option<String> {
     let log = String::from_utf8_lossy(log);
-    log.lines().find_map(|line| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned()))
+    let error = |line: &str| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned());
+    log.lines().filter_map(error).find(|error| !HARMLESS.iter().any(|part| error.contains(part)))
 }
+
+/// What CRIU logs as an error and then goes on (criu/cr-restore.c, `prepare_proc_misc`; criu/tun.c, `check_tun_netns_cr`;
+/// criu/util.c, `rlimit_unlimit_nofile`): it may not lower the pod's score where the node has more memory, and a pod has no
+/// right to tunnels.
+const HARMLESS: [&str; 5] = [
+    "/proc/self/oom_score_adj failed",
+    "Can't check tun support",
+    "No proper support for tun dump/restore",
+    "Unable to create tun",
+    "Can't setup RLIMIT_NOFILE for self",
+];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
 const ADVICE: [(&str, &str); 18] = [
@@ -67,6 +80,20 @@ pub fn advice(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_without_consequence_hides_no_other() {
+        let log = "(00.1) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted\n\
+                   (00.2) Error (criu/tun.c:85): tun: Unable to create tun: Operation not permitted\n\
+                   (00.3)    301: Error (criu/cr-restore.c:592): Write 900 to /proc/self/oom_score_adj failed: Permission \
+                   denied\n\
+                   (00.4)    301: Error (criu/files-reg.c:2480): Can't open file srv/x on restore: No such file or directory\n";
+        assert_eq!(
+            first_error(log.as_bytes()).as_deref(),
+            Some("Can't open file srv/x on restore: No such file or directory")
+        );
+        assert_eq!(first_error(log.lines().next().unwrap_or_default().as_bytes()), None);
+    }
 
     #[test]
     fn what_a_person_can_do_about_is_said() {

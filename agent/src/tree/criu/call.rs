@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -16,8 +16,9 @@ use nix::sys::stat::Mode;
 use rust_criu::{CgMode, Criu};
 
 use super::error::{CriuError, refused};
+use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
 use crate::base::limits;
-use crate::tree::process::capabilities::{Capability, has};
+use crate::base::panics::locked;
 use crate::tree::process::reap::Elsewhere;
 
 /// Where the configuration file is while CRIU runs: above any descriptor that we otherwise have.
@@ -45,11 +46,16 @@ static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
 /// It cannot be read.
 pub fn last_log() -> io::Result<Vec<u8>> {
     let mut log = Vec::new();
-    if let Some(file) = &mut *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(file) = &mut *locked(&LAST_LOG) {
         file.seek(SeekFrom::Start(0))?;
         file.read_to_end(&mut log)?;
     }
     Ok(log)
+}
+
+/// The log of the call that is under way, to be read at places of one's own.
+pub fn log_file() -> Option<File> {
+    locked(&LAST_LOG).as_ref().and_then(|file| file.try_clone().ok())
 }
 
 /// Tells every CRIU that this process starts where its configuration is.
@@ -63,26 +69,44 @@ pub unsafe fn prepare_environment() {
 
 /// One call of CRIU: its configuration file and its log exist as long as this does.
 pub struct Call {
-    _turn: MutexGuard<'static, ()>,
+    namespace: TimeNamespace,
+    _handed_down: [HandedDown; 3],
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
-    _config: HandedDown,
-    _log: HandedDown,
+    /// Given back last, since the next call takes the same descriptors.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Call {
-    /// Begins one with these options besides those of every call.
+    /// Begins one in this time namespace, with these options besides those of every call.
     ///
     /// # Errors
     /// Memory files cannot be made.
-    pub fn begin(more: &[&str]) -> Result<Self, CriuError> {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn begin(namespace: TimeNamespace, more: &[&str]) -> Result<Self, CriuError> {
+        let turn = locked(&ONE_AT_A_TIME);
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
         let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
+        let place =
+            HandedDown::new(c"time-namespace", NAMESPACE_FD, namespace.line().as_bytes()).map_err(prepare)?;
         let kept = log.file().map_err(prepare)?;
-        *LAST_LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-        Ok(Self { _turn: turn, _waits: Elsewhere::begin(), _config: config, _log: log })
+        *locked(&LAST_LOG) = Some(kept);
+        Ok(Self { _turn: turn, _waits: Elsewhere::begin(), namespace, _handed_down: [config, log, place] })
+    }
+
+    /// What every call asks for, with the directory of its images.
+    ///
+    /// # Errors
+    /// The program is not there.
+    pub fn request(&self, images: &OwnedFd) -> Result<Criu, CriuError> {
+        let mut criu = self.namespace.criu().map_err(|error| CriuError::Missing(error.to_string()))?;
+        criu.set_images_dir_fd(images.as_raw_fd());
+        criu.set_log_level(limits::CRIU_LOG_LEVEL);
+        criu.set_ext_unix_sk(true);
+        criu.set_file_locks(true);
+        // A pod's control groups are the kubelet's.
+        criu.cgroups_mode(CgMode::IGNORE);
+        Ok(criu)
     }
 
     /// Why CRIU refused, as its log says.
@@ -118,6 +142,8 @@ fn options(more: &[&str]) -> String {
         "network-lock skip".to_owned(),
         // The peers of a connection are gone by the time the pod is back.
         "tcp-close".to_owned(),
+        // With more capabilities than a pod has it would ask for what only the machine's root may, and restore time namespaces.
+        "unprivileged".to_owned(),
         // Neither does one that nobody has accepted yet: its client connects again as all others do.
         "skip-in-flight".to_owned(),
         // A kubelet or a volume's driver gives files other modes (fsGroup, defaultMode); size and build-ID are compared.
@@ -125,31 +151,8 @@ fn options(more: &[&str]) -> String {
         format!("ghost-limit {}", limits::GHOST_LIMIT),
         format!("log-file /proc/self/fd/{LOG_FD}"),
     ];
-    if !may_restore_clocks() {
-        lines.push("unprivileged".to_owned());
-    }
     lines.extend(more.iter().map(|&option| option.to_owned()));
     lines.join("\n") + "\n"
-}
-
-/// Without `unprivileged` CRIU restores the time namespace, for which it needs both.
-pub fn may_restore_clocks() -> bool {
-    has(Capability::SysAdmin) && has(Capability::SysTime)
-}
-
-/// What every call asks for, with the directory of its images.
-///
-/// # Errors
-/// The program is not there.
-pub fn request(images: &OwnedFd) -> Result<Criu, CriuError> {
-    let mut criu = Criu::new().map_err(|error| CriuError::Missing(error.to_string()))?;
-    criu.set_images_dir_fd(images.as_raw_fd());
-    criu.set_log_level(limits::CRIU_LOG_LEVEL);
-    criu.set_ext_unix_sk(true);
-    criu.set_file_locks(true);
-    // A pod's control groups are the kubelet's.
-    criu.cgroups_mode(CgMode::IGNORE);
-    Ok(criu)
 }
 
 /// The external mounts that this container has, each with its name.
@@ -182,7 +185,7 @@ mod tests {
     #[test]
     fn a_call_that_panics_is_over() {
         let call = || {
-            let _call = Call::begin(&[]).unwrap();
+            let _call = Call::begin(TimeNamespace::Own, &[]).unwrap();
             let _failable = Failable::begin().unwrap();
             assert!(is_failable());
             std::panic::resume_unwind(Box::new("in a call"));
@@ -191,6 +194,6 @@ mod tests {
         assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
         assert!(!is_failable());
         // And the next one gets its turn.
-        drop(Call::begin(&[]).unwrap());
+        drop(Call::begin(TimeNamespace::Own, &[]).unwrap());
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
 use super::failable_dump::Failable;
+use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
 use crate::base::panics::contained_now;
 
@@ -18,14 +19,14 @@ pub enum Leave {
 }
 
 impl Leave {
-    fn options(self) -> &'static [&'static str] {
-        match self {
-            // Files that have lost their name but not their last link get a name for as long as the image is there.
-            Self::Stopped => &["leave-stopped", "link-remap", COMPARE_CPU],
-            // CRIU removes these names again when it lets the tree go on (criu/cr-dump.c), so the image could not be
-            // restored. Without the option such a file is refused.
-            Self::Running => &["leave-running", COMPARE_CPU],
-        }
+    /// With `link-remap`, since CRIU carries a file of the container's layer that was removed only where it has tried to link it
+    /// (criu/files-reg.c, `check_overlayfs_fallback`). Others that have lost their name have one while it works.
+    fn options(self) -> [&'static str; 3] {
+        let leave = match self {
+            Self::Stopped => "leave-stopped",
+            Self::Running => "leave-running",
+        };
+        [leave, "link-remap", COMPARE_CPU]
     }
 }
 
@@ -35,11 +36,11 @@ impl Leave {
 /// # Errors
 /// CRIU refused; the tree then runs as before.
 pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
-    let call = Call::begin(leave.options())?;
+    let call = Call::begin(TimeNamespace::of_tree(root), &leave.options())?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let directory = inheritable_directory(images)?;
-    let mut criu = request(&directory)?;
+    let mut criu = call.request(&directory)?;
     criu.set_pid(root);
     criu.set_notify_scripts(true);
     criu.set_notify_cb(notified);

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::advice::{advice, first_error};
 use crate::base::limits::{self, CriuVersion};
+use crate::base::retry::{HasOutlook, Outlook, outlook_of_message};
 
 /// Why CRIU did not do it.
 #[derive(Debug, Error)]
@@ -30,6 +31,16 @@ pub enum CriuError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl HasOutlook for CriuError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Refused { first } => outlook_of_message(first),
+            Self::Prepare { source, .. } => source.outlook(),
+            Self::Missing(_) | Self::TooOld(_) => Outlook::Lasting,
+        }
+    }
 }
 
 /// What a log says of a call that failed, or else the library.

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
-use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts, request};
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
+use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
 
 /// What a restore is given.
@@ -16,6 +17,8 @@ pub struct Restore<'a> {
     pub work: &'a Path,
     /// Descriptors that stand in for files of the image, by CRIU's key for them.
     pub inherited: &'a [(RawFd, String)],
+    /// The time namespace of the tree.
+    pub namespace: TimeNamespace,
 }
 
 /// Restores a tree whose root becomes a child of this process. Blocks.
@@ -26,10 +29,10 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
-    let compare = (!old).then_some(COMPARE_CPU);
-    let call = Call::begin(compare.as_slice())?;
+    let options: Vec<&str> = (!old).then_some(COMPARE_CPU).into_iter().collect();
+    let call = Call::begin(what.namespace, &options)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
-    let mut criu = request(&directory)?;
+    let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
     criu.set_rst_sibling(true);
     criu.set_notify_scripts(true);

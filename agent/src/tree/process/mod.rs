@@ -4,4 +4,5 @@ pub mod capabilities;
 pub mod hooks;
 pub mod reap;
 pub mod snapshot;
+pub mod time_namespace;
 pub mod which;

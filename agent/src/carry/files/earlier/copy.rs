@@ -10,6 +10,7 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use thiserror::Error;
 
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::contents::Attributes;
 use crate::store::image_dir::no_links;
 
@@ -21,6 +22,12 @@ pub struct CopyError {
     path: PathBuf,
     /// Why not.
     source: io::Error,
+}
+
+impl HasOutlook for CopyError {
+    fn outlook(&self) -> Outlook {
+        self.source.outlook()
+    }
 }
 
 /// Makes a directory, unless it is there.

@@ -1,4 +1,4 @@
-//! Saves files into a generation.
+//! Saves files into a generation as earlier releases did, for tests.
 
 use std::fs;
 use std::io;

@@ -1,0 +1,251 @@
+//! Puts the library and its page where the tree can map them, now and after every restore.
+//!
+//! CRIU maps both again from the same paths: the library from an identical file, the page from one of the same size. So their
+//! names are made at the fresh start and go along with the checkpoint. They are unlike all others, since containers of one pod
+//! may share a directory, `/dev/shm` always.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use thiserror::Error;
+
+use super::limits::{NAME, PAGE_DIRECTORIES, RANDOM_NAME};
+use super::machine::Clocks;
+use super::page::{self, PageError};
+use crate::base::limits::INIT_DIRECTORIES;
+
+/// The library, built from `preload/clocks.rs`.
+pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
+
+/// Written to by every process of the tree, whoever it belongs to.
+const PAGE_MODE: u32 = 0o666;
+const LIBRARY_MODE: u32 = 0o755;
+
+/// Nowhere can the library be put.
+#[derive(Debug, Error)]
+#[error(
+    "no directory can hold the library that keeps the clocks going: {tried}; make one of them writable and executable (an emptyDir on \
+     /run/crik will do), or programs may stand still on a younger node"
+)]
+pub struct NoPlace {
+    tried: String,
+}
+
+/// The page cannot be made to go on.
+#[derive(Debug, Error)]
+pub enum RebaseError {
+    /// Its file.
+    #[error("cannot write the page of clocks {path}: {error}")]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// What the kernel says.
+        error: io::Error,
+    },
+    /// Its contents.
+    #[error("{path}: {error}")]
+    Page {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        error: PageError,
+    },
+}
+
+pub use crate::store::generation::clock_facts::Installed;
+
+impl Installed {
+    /// For a fresh start, whose clocks are the machine's.
+    ///
+    /// # Errors
+    /// No directory can be written and executed from.
+    pub fn fresh(image_dir: Option<&Path>) -> Result<Self, NoPlace> {
+        let directories = INIT_DIRECTORIES.iter().map(Path::new).chain(image_dir);
+        Self::fresh_in(directories, &PAGE_DIRECTORIES.map(Path::new))
+    }
+
+    /// The same in the first of these directories that will do; the page beside the library if in none of its own.
+    ///
+    /// # Errors
+    /// No directory can be written and executed from.
+    pub fn fresh_in<'a>(
+        directories: impl Iterator<Item = &'a Path>,
+        for_page: &[&Path],
+    ) -> Result<Self, NoPlace> {
+        let mut tried = Vec::new();
+        for directory in directories {
+            match Self::fresh_at(directory, for_page) {
+                Ok(installed) => return Ok(installed),
+                Err(error) => tried.push(format!("{} ({error})", directory.display())),
+            }
+        }
+        Err(NoPlace { tried: tried.join(", ") })
+    }
+
+    fn fresh_at(directory: &Path, for_page: &[&Path]) -> io::Result<Self> {
+        check(directory)?;
+        let name = format!("{NAME}{}.so", fs::read_to_string(RANDOM_NAME)?.trim());
+        let library = directory.join(&name);
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for directory in for_page.iter().copied().chain([directory]) {
+            let installed =
+                Self { library: library.clone(), page: directory.join(&name).with_extension("page") };
+            match installed.put_back(LIBRARY, &page::fresh()) {
+                Ok(()) => return Ok(installed),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// For a restore: the library and the page that went along with the checkpoint.
+    ///
+    /// # Errors
+    /// One of them cannot be written.
+    pub fn put_back(&self, library: &[u8], page: &[u8]) -> io::Result<()> {
+        write(&self.page, page, PAGE_MODE)?;
+        write(&self.library, library, LIBRARY_MODE)?;
+        let link = self.link();
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => symlink(&self.page, link),
+        }
+    }
+
+    /// Sets the page of a tree that is stopped to where its clocks stood when its machine's said `then`.
+    ///
+    /// # Errors
+    /// [`RebaseError`].
+    pub fn rebase(&self, then: Clocks, now: Clocks) -> Result<(), RebaseError> {
+        let path = &self.page;
+        let failed = |error| RebaseError::Io { path: path.clone(), error };
+        let old = fs::read(path).map_err(failed)?;
+        let new =
+            page::rebase(&old, then, now).map_err(|error| RebaseError::Page { path: path.clone(), error })?;
+        // In place, since the processes have it mapped.
+        File::options()
+            .write(true)
+            .open(path)
+            .and_then(|file| file.write_all_at(without_end(&new), 0))
+            .map_err(failed)
+    }
+
+    /// The value of LD_PRELOAD: this library, and what the program is preloaded with already.
+    #[must_use]
+    pub fn preload(&self, theirs: Option<&OsStr>) -> OsString {
+        let mut value = self.library.clone().into_os_string();
+        if let Some(theirs) = theirs.filter(|theirs| !theirs.is_empty()) {
+            value.push(":");
+            value.push(theirs);
+        }
+        value
+    }
+
+    /// All that goes along with a checkpoint.
+    #[must_use]
+    pub fn paths(&self) -> [PathBuf; 3] {
+        [self.library.clone(), self.link(), self.page.clone()]
+    }
+
+    /// Takes all of it away, when no process of the tree is left.
+    pub fn remove(&self) {
+        for path in [&self.page, &self.link(), &self.library] {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// As the library makes it from its own path.
+    fn link(&self) -> PathBuf {
+        let mut link = self.library.clone().into_os_string();
+        link.push(".page");
+        link.into()
+    }
+}
+
+/// Whether a library can lie here.
+fn check(directory: &Path) -> io::Result<()> {
+    // ld.so(8) takes both for the end of a path.
+    if directory.as_os_str().as_bytes().iter().any(|byte| b": ".contains(byte)) {
+        return Err(io::Error::other("its name has a space or a colon"));
+    }
+    fs::create_dir_all(directory)?;
+    if statvfs(directory)?.flags().contains(FsFlags::ST_NOEXEC) {
+        return Err(io::Error::other("mounted noexec"));
+    }
+    Ok(())
+}
+
+/// The mode is in the image, and CRIU compares it.
+fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = File::create(&partial)?;
+    file.write_all(without_end(contents))?;
+    file.set_len(contents.len() as u64)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    fs::rename(&partial, path)
+}
+
+/// The zeros at a page's end are a hole, and take no memory.
+fn without_end(contents: &[u8]) -> &[u8] {
+    let end = contents.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &contents[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installed(directory: &Path) -> Installed {
+        Installed::fresh_in([directory].into_iter(), &[]).unwrap()
+    }
+
+    #[test]
+    fn two_trees_in_one_directory_do_not_meet() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (installed(directory.path()), installed(directory.path()));
+        assert_ne!(a.library, b.library);
+        assert_ne!(a.page, b.page);
+    }
+
+    #[test]
+    fn the_page_is_found_beside_the_library() {
+        let directory = tempfile::tempdir().unwrap();
+        let installed = installed(directory.path());
+        assert_eq!(fs::read(installed.link()).unwrap(), page::fresh());
+        assert_eq!(fs::metadata(&installed.page).unwrap().permissions().mode() & 0o777, PAGE_MODE);
+        installed.remove();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_is_put_over_what_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let installed = installed(directory.path());
+        let mut page = page::fresh();
+        page[100] = 1;
+        installed.put_back(b"library of an older release", &page).unwrap();
+        assert_eq!(fs::read(&installed.library).unwrap(), b"library of an older release");
+        assert_eq!(fs::read(installed.link()).unwrap(), page);
+    }
+
+    #[test]
+    fn the_users_own_preload_stays() {
+        let installed = Installed { library: "/run/crik/a.so".into(), page: "/dev/shm/a.page".into() };
+        assert_eq!(installed.preload(None), "/run/crik/a.so");
+        assert_eq!(installed.preload(Some(OsStr::new(""))), "/run/crik/a.so");
+        assert_eq!(installed.preload(Some(OsStr::new("/b.so /c.so"))), "/run/crik/a.so:/b.so /c.so");
+    }
+
+    #[test]
+    fn a_directory_that_ld_so_cannot_name_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let spaced = directory.path().join("a b");
+        let error = Installed::fresh_in([spaced.as_path()].into_iter(), &[]).unwrap_err().to_string();
+        assert!(error.contains("space"), "{error}");
+    }
+}

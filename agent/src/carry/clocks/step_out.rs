@@ -1,0 +1,168 @@
+//! Has the threads of a stopped process finish what they do in the vDSO, before that is changed under them.
+//!
+//! A thread that was frozen in there goes on with this machine's clock, and has the time without the offset when it comes out. It is
+//! stepped out and what it was told corrected; where that lies, one of its registers says on the way.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::mem::size_of;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+
+use super::layout::{BOOTTIME, MONOTONIC, MONOTONIC_RAW, NANOSECONDS, Time};
+use super::limits::{COARSE, STEPS_MAX};
+use super::machine::Clocks;
+
+/// Steps each thread on until it is outside of `range`, and sets what it read there on by `offsets`; but not one that is just `about`
+/// to read. The process stays stopped. Returns how many were corrected.
+///
+/// # Errors
+/// A thread cannot be traced, or does not leave.
+pub fn of(pid: i32, range: &Range<u64>, about: u64, offsets: &Clocks) -> io::Result<usize> {
+    let mut corrected = 0;
+    for entry in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let name = entry?.file_name();
+        let Some(thread) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        // As of a stopped thread; where it stands cannot change. One that has ended stands nowhere.
+        let state = fs::read_to_string(format!("/proc/{pid}/task/{thread}/syscall")).unwrap_or_default();
+        if program_counter(&state).is_some_and(|at| at != about && range.contains(&at)) {
+            corrected += usize::from(step(Pid::from_raw(thread), range, offsets)?);
+        }
+    }
+    Ok(corrected)
+}
+
+/// The last of what `/proc/PID/syscall` tells (proc(5)).
+fn program_counter(state: &str) -> Option<u64> {
+    u64::from_str_radix(state.split_whitespace().last()?.strip_prefix("0x")?, 16).ok()
+}
+
+fn step(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> {
+    ptrace::seize(thread, ptrace::Options::empty())?;
+    let corrected = leave(thread, range, offsets);
+    ptrace::detach(thread, None)?;
+    corrected
+}
+
+fn leave(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> {
+    ptrace::interrupt(thread)?;
+    wait(thread)?;
+    let mask = signal_mask(thread, libc::PTRACE_GETSIGMASK, 0)?;
+    signal_mask(thread, libc::PTRACE_SETSIGMASK, u64::MAX)?;
+    let began = Clocks::now()?;
+    let seen = step_until_out(thread, range);
+    signal_mask(thread, libc::PTRACE_SETSIGMASK, mask)?;
+    correct(thread, &seen?, began, offsets)
+}
+
+/// All that its registers had on the way.
+fn step_until_out(thread: Pid, range: &Range<u64>) -> io::Result<BTreeSet<u64>> {
+    let mut seen = BTreeSet::new();
+    for _ in 0..STEPS_MAX {
+        let (at, registers) = registers(thread)?;
+        if !range.contains(&at) {
+            return Ok(seen);
+        }
+        seen.extend(registers);
+        ptrace::step(thread, None)?;
+        wait(thread)?;
+    }
+    Err(io::Error::other(format!("thread {thread} does not leave the vDSO")))
+}
+
+/// Where one of them points to what a clock has said meanwhile, that is what the thread was told.
+fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -> io::Result<bool> {
+    let now = Clocks::now()?;
+    let memory = File::options().read(true).write(true).open(format!("/proc/{thread}/mem"))?;
+    for address in seen.iter().copied().filter(|address| address % align_of::<Time>() as u64 == 0) {
+        let mut bytes = [0; size_of::<Time>()];
+        if memory.read_exact_at(&mut bytes, address).is_err() {
+            continue;
+        }
+        let [seconds, nanoseconds] =
+            [0, 8].map(|at| i64::from_ne_bytes(std::array::from_fn(|i| bytes[at + i])));
+        let told = Time { seconds, nanoseconds };
+        let of = |clock: &i32| said_between(told, *clock, began, now);
+        if let Some(offset) = [MONOTONIC, BOOTTIME, MONOTONIC_RAW]
+            .iter()
+            .find(|clock| of(clock))
+            .and_then(|clock| offsets.of(*clock))
+        {
+            let right = told.plus(offset);
+            memory.write_all_at(
+                &[right.seconds.to_ne_bytes(), right.nanoseconds.to_ne_bytes()].concat(),
+                address,
+            )?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn said_between(told: Time, clock: i32, began: Clocks, now: Clocks) -> bool {
+    let nanoseconds =
+        told.seconds.checked_mul(NANOSECONDS).and_then(|seconds| seconds.checked_add(told.nanoseconds));
+    let of = |clocks: Clocks| clocks.of(clock).map(|time| time.seconds * NANOSECONDS + time.nanoseconds);
+    match (nanoseconds, of(began), of(now)) {
+        (Some(told), Some(began), Some(now)) => (began - COARSE.as_nanos() as i64..=now).contains(&told),
+        _ => false,
+    }
+}
+
+/// Where the thread stands, and all registers that can hold an address.
+fn registers(thread: Pid) -> io::Result<(u64, Vec<u64>)> {
+    let found = ptrace::getregs(thread)?;
+    #[cfg(target_arch = "x86_64")]
+    return Ok((
+        found.rip,
+        vec![
+            found.rax, found.rbx, found.rcx, found.rdx, found.rsi, found.rdi, found.rbp, found.rsp, found.r8,
+            found.r9, found.r10, found.r11, found.r12, found.r13, found.r14, found.r15,
+        ],
+    ));
+    #[cfg(target_arch = "aarch64")]
+    return Ok((found.pc, found.regs.into_iter().chain([found.sp]).collect()));
+}
+
+/// No signal is delivered on the way: its handler would be outside.
+fn signal_mask(thread: Pid, request: u32, mut mask: u64) -> io::Result<u64> {
+    // SAFETY: the kernel reads or writes as many bytes as it is told (ptrace(2)).
+    let done = unsafe { libc::ptrace(request as _, thread.as_raw(), size_of::<u64>(), &raw mut mask) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(mask) }
+}
+
+fn wait(thread: Pid) -> io::Result<()> {
+    loop {
+        match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop).map_err(io::Error::from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_counter_stands_last() {
+        assert_eq!(program_counter("-1 0x7ffd0 0x7f00af1\n"), Some(0x7f0_0af1));
+        assert_eq!(program_counter("35 0x1 0x2 0x0 0x0 0x0 0x0 0x7ffd0 0x7f\n"), Some(0x7f));
+        assert_eq!(program_counter("running\n"), None);
+    }
+
+    #[test]
+    fn only_what_the_clock_has_said_meanwhile_is_taken_for_it() {
+        let began = Clocks { monotonic: 5 * NANOSECONDS, ..Clocks::default() };
+        let now = Clocks { monotonic: 6 * NANOSECONDS, ..Clocks::default() };
+        let said = |seconds, nanoseconds| said_between(Time { seconds, nanoseconds }, MONOTONIC, began, now);
+        assert!(said(5, 1) && said(6, 0) && said(4, 999_000_000));
+        assert!(!said(6, 1) && !said(4, 0) && !said(i64::MAX, 0) && !said(i64::MIN, -1));
+    }
+}

@@ -1,0 +1,139 @@
+//! What was done to the container's files, so that it can be undone: a generation that cannot be resumed after all must leave
+//! nothing of itself to the next one, nor to a fresh start.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::attributes::apply;
+use crate::base::limits;
+use crate::carry::files::list::Attributes;
+use crate::carry::files::mounts::Mounts;
+use crate::store::image_dir::durable::ignore_missing;
+
+/// One thing that was done.
+enum Done {
+    /// Something was made where nothing was.
+    Made(PathBuf),
+    /// Something was moved away.
+    Moved { from: PathBuf, to: PathBuf },
+    /// An empty directory was removed.
+    Removed { path: PathBuf, attributes: Attributes },
+    /// A directory gets, or has got, other attributes.
+    Changed { path: PathBuf, attributes: Attributes },
+}
+
+/// All that was done, in its order. Undone when it is dropped, unless it is kept.
+#[derive(Default)]
+pub struct Journal {
+    done: Vec<Done>,
+    /// Where what was moved away lies, by the mount that it was in.
+    aside: Vec<(PathBuf, PathBuf)>,
+    next: usize,
+}
+
+impl Journal {
+    /// Notes that `path` is made, to be called once it is.
+    pub fn made(&mut self, path: &Path) {
+        self.done.push(Done::Made(path.into()));
+    }
+
+    /// Notes what the directory at `path` has before it is changed.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn changing(&mut self, path: &Path) -> io::Result<Attributes> {
+        let attributes = Attributes::of(path, &path.symlink_metadata()?);
+        self.done.push(Done::Changed { path: path.into(), attributes: attributes.clone() });
+        Ok(attributes)
+    }
+
+    /// Moves away what is at `path`, which is no directory.
+    ///
+    /// # Errors
+    /// The file system cannot be written.
+    pub fn move_away(&mut self, path: &Path, mounts: &Mounts) -> io::Result<()> {
+        let aside = self.aside(mounts.of(path), mounts)?;
+        self.next += 1;
+        let to = aside.join(self.next.to_string());
+        fs::rename(path, &to)?;
+        self.done.push(Done::Moved { from: path.into(), to });
+        Ok(())
+    }
+
+    /// Removes the directory at `path` if nothing is in it.
+    ///
+    /// # Errors
+    /// The file system cannot be written.
+    pub fn remove_directory(&mut self, path: &Path) -> io::Result<()> {
+        let attributes = Attributes::of(path, &path.symlink_metadata()?);
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => return Ok(()),
+            other => other?,
+        }
+        self.done.push(Done::Removed { path: path.into(), attributes });
+        Ok(())
+    }
+
+    /// Whether what was moved away lies in `path`.
+    pub fn is_aside(&self, path: &Path) -> bool {
+        self.aside.iter().any(|(_, aside)| aside == path)
+    }
+
+    /// A directory in the same mount, since a rename cannot leave it.
+    fn aside(&mut self, mount: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
+        if let Some((_, aside)) = self.aside.iter().find(|(of, _)| of == mount) {
+            return Ok(aside.clone());
+        }
+        let own = Path::new(limits::OWN_DIRECTORY);
+        let parent = if mounts.of(own) == mount { own } else { mount };
+        fs::create_dir_all(parent)?;
+        // An agent that was killed may have left one behind.
+        let free = (0_u32..).map(|n| parent.join(format!(".crik-aside-{n}"))).find(|path| !path.exists());
+        let path = free.ok_or(io::ErrorKind::AlreadyExists)?;
+        DirBuilder::new().mode(0o700).create(&path)?;
+        self.aside.push((mount.into(), path.clone()));
+        Ok(path)
+    }
+
+    /// Lets what was done stay.
+    pub fn keep(mut self) {
+        self.done.clear();
+    }
+
+    fn undo(&mut self) {
+        while let Some(done) = self.done.pop() {
+            let (Done::Made(path)
+            | Done::Moved { from: path, .. }
+            | Done::Removed { path, .. }
+            | Done::Changed { path, .. }) = &done;
+            if let Err(error) = undo(&done) {
+                tracing::warn!("{} cannot be made what it was before: {error}", path.display());
+            }
+        }
+    }
+}
+
+fn undo(done: &Done) -> io::Result<()> {
+    match done {
+        Done::Made(path) => {
+            let directory = path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            ignore_missing(if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) })
+        }
+        Done::Moved { from, to } => fs::rename(to, from),
+        Done::Removed { path, attributes } => fs::create_dir(path).and_then(|()| apply(path, attributes)),
+        Done::Changed { path, attributes } => apply(path, attributes),
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.undo();
+        for (_, aside) in &self.aside {
+            if let Err(error) = fs::remove_dir_all(aside) {
+                tracing::warn!("{} is left behind: {error}", aside.display());
+            }
+        }
+    }
+}

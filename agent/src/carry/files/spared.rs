@@ -1,0 +1,47 @@
+//! What is neither taken along nor touched when files are put back: what is mounted, what the user excludes, and crik's own.
+
+use std::path::{Path, PathBuf};
+
+use globset::GlobSet;
+
+use super::mounts::Mounts;
+use crate::base::limits;
+use crate::carry::clocks;
+use crate::config::Config;
+
+/// Paths that are left alone.
+#[derive(Debug)]
+pub struct Spared {
+    mounts: Mounts,
+    excluded: GlobSet,
+    own: Vec<PathBuf>,
+}
+
+impl Spared {
+    /// In this container, as it is configured.
+    pub fn new(mounts: Mounts, config: &Config) -> Self {
+        // The pattern was looked at when the configuration was read.
+        let excluded = config.carry.excluded().unwrap_or_else(|_| GlobSet::empty());
+        let agent = std::env::current_exe().ok();
+        let own = [Some(limits::OWN_DIRECTORY.into()), config.image_dir.clone(), agent];
+        Self { mounts, excluded, own: own.into_iter().flatten().collect() }
+    }
+
+    /// What is mounted.
+    pub fn mounts(&self) -> &Mounts {
+        &self.mounts
+    }
+
+    /// Whether `path`, with all below it, is left alone, but where the user has named it.
+    pub fn covers(&self, path: &Path) -> bool {
+        self.mounts.at(path).is_some()
+            || self.own.iter().any(|own| path.starts_with(own))
+            || self.excluded.is_match(path)
+            || is_of_a_clock(path)
+    }
+}
+
+/// The tree's own goes along as crik's own file, and another container's changes while that runs.
+fn is_of_a_clock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(clocks::limits::NAME.as_bytes()))
+}

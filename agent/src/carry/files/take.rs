@@ -1,0 +1,215 @@
+//! Takes along what was found: its contents into one file, what else it is into a list.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+
+use super::error::{CarryError, taking};
+use super::list::{Attributes, Contents, Entry, List, Name, What};
+use super::places::{Place, PlaceKind};
+use super::walk::Found;
+use crate::base::units;
+use crate::store::image_dir::layout;
+
+/// What has been taken.
+pub struct Taken {
+    places: Vec<Place>,
+    entries: Vec<Entry>,
+    /// The name under which a file was taken, by its device and inode.
+    names: HashMap<(u64, u64), PathBuf>,
+    end: u64,
+    output: Output,
+}
+
+/// The files on the volume. They are opened before the tree is frozen, so that one who is given up touches no other.
+pub struct Output {
+    list: (PathBuf, File),
+    data: (PathBuf, File),
+}
+
+impl Output {
+    /// In a directory where a generation is made.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn create(directory: &Path) -> Result<Self, CarryError> {
+        let create = |name| {
+            let path = directory.join(name);
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            Ok((path.clone(), made.map_err(taking(&path))?))
+        };
+        Ok(Self { list: create(layout::CARRIED_LIST)?, data: create(layout::CARRIED_DATA)? })
+    }
+}
+
+/// How much went along.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Files and bytes of each kind of place.
+    pub of: BTreeMap<PlaceKind, (usize, u64)>,
+}
+
+impl Summary {
+    /// How many files, without crik's own.
+    pub fn files(&self) -> usize {
+        self.programs().map(|(_, (files, _))| files).sum()
+    }
+
+    /// For a line in the log; none if nothing went along.
+    pub fn told(&self) -> Option<String> {
+        let told = |(kind, (files, bytes)): (PlaceKind, (usize, u64))| {
+            let plural = if files == 1 { "" } else { "s" };
+            format!("{files} file{plural}, {}, of {}", units::bytes(bytes), kind.name())
+        };
+        let told: Vec<String> = self.programs().map(told).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn programs(&self) -> impl Iterator<Item = (PlaceKind, (usize, u64))> {
+        self.of.iter().map(|(kind, of)| (*kind, *of)).filter(|(kind, _)| *kind != PlaceKind::Own)
+    }
+}
+
+impl Taken {
+    /// Nothing yet, of these places.
+    pub fn new(places: Vec<Place>, output: Output) -> Self {
+        Self { places, entries: Vec::new(), names: HashMap::new(), end: 0, output }
+    }
+
+    /// Takes all that was `found`, unless nobody waits any more.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the volume not be written.
+    pub fn take(&mut self, found: &[Found], given_up: impl Fn() -> bool) -> Result<(), CarryError> {
+        for found in found {
+            if given_up() {
+                return Err(CarryError::GivenUp);
+            }
+            match self.what(found) {
+                // It has gone meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                what => self.add(found, what.map_err(taking(&found.path))?),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, found: &Found, what: Option<What>) {
+        let Some(what) = what else { return };
+        let attributes = Attributes::of(&found.path, &found.meta);
+        self.entries.push(Entry { place: found.place, path: found.path.clone(), what, attributes });
+    }
+
+    /// None for what is not taken: CRIU makes sockets anew, and device nodes need a right that no pod should have.
+    fn what(&mut self, found: &Found) -> io::Result<Option<What>> {
+        let kind = found.meta.file_type();
+        Ok(if kind.is_dir() {
+            let named = |names: &Vec<OsString>| names.iter().cloned().map(Name).collect();
+            Some(What::Directory(found.names.as_ref().map(named)))
+        } else if kind.is_symlink() {
+            Some(What::Link(std::fs::read_link(&found.path)?))
+        } else if kind.is_fifo() {
+            Some(What::Pipe)
+        } else if kind.is_file() {
+            Some(self.file(found)?)
+        } else {
+            tracing::debug!(
+                "{} is a {} and stays behind",
+                found.path.display(),
+                if kind.is_socket() { "socket" } else { "device" }
+            );
+            None
+        })
+    }
+
+    fn file(&mut self, found: &Found) -> io::Result<What> {
+        let key = (found.meta.dev(), found.meta.ino());
+        let other = self.names.get(&key).filter(|other| self.is_in_reach(found, other));
+        if let Some(other) = other {
+            return Ok(What::HardLink(other.clone()));
+        }
+        let contents = self.contents(&found.path)?;
+        self.names.insert(key, found.path.clone());
+        Ok(What::File(contents))
+    }
+
+    /// Names of one file are in one place.
+    fn is_in_reach(&self, found: &Found, other: &Path) -> bool {
+        other.starts_with(&self.places[found.place].path)
+    }
+
+    fn contents(&mut self, path: &Path) -> io::Result<Contents> {
+        let mut file =
+            OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+        let mut contents = Contents { size: file.metadata()?.len(), start: self.end, extents: Vec::new() };
+        let mut at = 0;
+        while let Some((offset, end)) = extent(&file, at, contents.size)? {
+            file.seek(SeekFrom::Start(offset))?;
+            let copied = io::copy(&mut (&file).take(end - offset), &mut self.output.data.1)?;
+            self.end += copied;
+            if copied > 0 {
+                contents.extents.push((offset, copied));
+            }
+            at = end;
+        }
+        Ok(contents)
+    }
+
+    /// Writes the list, and says how much it is.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn finish(self) -> Result<Summary, CarryError> {
+        let summary = self.summary();
+        let (path, mut file) = self.output.list;
+        let json = List::new(self.places, self.entries).to_json().map_err(taking(&path))?;
+        file.write_all(&json).map_err(taking(&path))?;
+        Ok(summary)
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        let files = self.entries.iter().filter(|entry| !matches!(entry.what, What::Directory(_)));
+        for entry in files {
+            let (count, bytes) = summary.of.entry(self.places[entry.place].kind).or_default();
+            *count += 1;
+            *bytes += if let What::File(contents) = &entry.what { contents.stored() } else { 0 };
+        }
+        summary
+    }
+
+    /// Writes down what came into directories since they were taken.
+    pub fn rename(&mut self, found: &[Found]) {
+        let names: HashMap<&Path, &Vec<OsString>> =
+            found.iter().filter_map(|found| Some((found.path.as_path(), found.names.as_ref()?))).collect();
+        for entry in &mut self.entries {
+            if let (What::Directory(known), Some(names)) = (&mut entry.what, names.get(entry.path.as_path()))
+            {
+                *known = Some(names.iter().cloned().map(Name).collect());
+            }
+        }
+    }
+}
+
+/// The next part of a file that is no hole, from `at` on (lseek(2)). A file system that knows no holes has one part.
+fn extent(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    let whole = (at < size).then_some((at, size));
+    let seek = |from: u64, whence| lseek(file, from.cast_signed(), whence).map(i64::cast_unsigned);
+    let offset = match seek(at, Whence::SeekData) {
+        Ok(offset) => offset,
+        Err(Errno::ENXIO) => return Ok(None),
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP) => return Ok(whole),
+        Err(error) => return Err(error.into()),
+    };
+    if offset >= size {
+        return Ok(None);
+    }
+    let end = seek(offset, Whence::SeekHole).map_or(size, |end| end.min(size));
+    Ok((end > offset).then_some((offset, end)))
+}

@@ -1,0 +1,337 @@
+//! Brings files of volumes back to the length that the tree remembers: what it wrote after the checkpoint it writes again.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::note::modified;
+use super::volumes::Volumes;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::units;
+use crate::config::ChangedFiles;
+use crate::store::generation::open_files::{Access, VolumeFile};
+use crate::store::image_dir::durable::sync_directory;
+use crate::store::image_dir::{ImageDirError, no_links, retention};
+
+/// Why the files of the volumes are not those that the tree had open. Completes «generation N is skipped: …».
+#[derive(Debug, Error)]
+pub enum OpenFileError {
+    /// One is not there.
+    #[error("{0}, which the program had open, is not there; mount the volume that has it, or put it back")]
+    Missing(PathBuf),
+    /// Something else has its name.
+    #[error("{0}, which the program had open, is no regular file any more; put it back as it was")]
+    Replaced(PathBuf),
+    /// One is shorter.
+    #[error("{path} has {found} bytes, and {expected} when the program had it open; put it back as it was")]
+    Shorter {
+        /// The file.
+        path: PathBuf,
+        /// Its length now.
+        found: u64,
+        /// Its length at the checkpoint.
+        expected: u64,
+    },
+    /// One that is only read is another one.
+    #[error(
+        "{0}, which the program had open to read, was changed since; put it back as it was, or see changedFiles"
+    )]
+    Changed(PathBuf),
+    /// A program is another one.
+    #[error("{0}, which the program runs, was changed since; put it back as it was")]
+    OtherProgram(PathBuf),
+    /// What would be cut cannot be kept.
+    #[error(
+        "the program has written {} since the checkpoint, which the volume has no room to keep beside it ({} free); make \
+         the volume larger",
+        units::bytes(*.needed),
+        units::bytes(*.free)
+    )]
+    NoRoom {
+        /// Bytes to keep.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A file cannot be looked at, kept or cut.
+    #[error("cannot {what} {path}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The image directory fails.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for OpenFileError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Io { source, .. } => source.outlook(),
+            Self::Volume(error) => error.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+/// Where what is cut is kept, and what may be cut.
+pub struct Place {
+    /// The directory for it, which need not exist, below the image directory.
+    pub directory: PathBuf,
+    /// Whether the tree has run on after the checkpoint. If not, what stands behind the end of a file that it only appended
+    /// to was written by others, and stays.
+    pub ran_on: bool,
+    /// What becomes of files that the tree only read.
+    pub changed_files: ChangedFiles,
+}
+
+/// Cuts each of `files` that the tree could write to and that is longer now to the length that it had, and keeps what was
+/// behind. Nothing is cut before all have been looked at.
+///
+/// # Errors
+/// A file is missing, shorter, or longer though the tree only read it; or what is cut cannot be kept. Nothing is cut then.
+pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
+    let mut grown = Vec::new();
+    for file in files {
+        grown.extend(behind(file, place)?.map(|found| (file, found)));
+    }
+    let mut cuts = Cuts::default();
+    if grown.is_empty() {
+        return Ok(cuts);
+    }
+    make_room(&grown, place)?;
+    let volumes = Volumes::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
+    for (file, found) in grown {
+        cuts.one(file, found, place, &volumes)?;
+    }
+    sync_directory(&place.directory)?;
+    Ok(cuts)
+}
+
+/// The length of a file that has to be cut.
+fn behind(file: &VolumeFile, place: &Place) -> Result<Option<u64>, OpenFileError> {
+    let path = file.path.clone();
+    let meta = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenFileError::Missing(path)),
+        Err(error) => return Err(io_at("look at", &path)(error)),
+        Ok(meta) if !meta.is_file() => return Err(OpenFileError::Replaced(path)),
+        Ok(meta) => meta,
+    };
+    let (found, expected, refuse) = (meta.len(), file.size, place.changed_files == ChangedFiles::Refuse);
+    match file.access {
+        Access::Read if refuse && modified(&meta) != file.modified => Err(OpenFileError::Changed(path)),
+        _ if found == expected => Ok(None),
+        Access::Append if found < expected || !place.ran_on => Ok(None),
+        _ if found < expected => Err(OpenFileError::Shorter { path, found, expected }),
+        Access::Execute => Err(OpenFileError::OtherProgram(path)),
+        Access::Read => Ok(None),
+        Access::Append | Access::Write => Ok(Some(found)),
+    }
+}
+
+fn make_room(grown: &[(&VolumeFile, u64)], place: &Place) -> Result<(), OpenFileError> {
+    let above = place.directory.parent().unwrap_or(&place.directory);
+    for path in [above, &place.directory] {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io_at("create", path)(error));
+            }
+            _ => no_links::directory(path, Path::new("")).map_err(io_at("open", path))?,
+        };
+    }
+    let needed = grown.iter().map(|(file, found)| found - file.size).fold(0, u64::saturating_add);
+    let free = retention::free(&place.directory)?;
+    if free < needed { Err(OpenFileError::NoRoom { needed, free }) } else { Ok(()) }
+}
+
+/// What was cut. Dropped without [`Cuts::stay`], each file gets back what it had: a restore that fails leaves nothing of itself.
+#[derive(Debug, Default)]
+pub struct Cuts(Vec<Cut>);
+
+#[derive(Debug)]
+struct Cut {
+    /// Open for writing.
+    file: File,
+    path: PathBuf,
+    at: u64,
+    kept: PathBuf,
+}
+
+impl Cuts {
+    /// Leaves the files as they are now: the tree goes on.
+    pub fn stay(mut self) {
+        self.0.clear();
+    }
+
+    fn one(
+        &mut self,
+        file: &VolumeFile,
+        found: u64,
+        place: &Place,
+        volumes: &Volumes,
+    ) -> Result<(), OpenFileError> {
+        let path = &file.path;
+        let open = open(path, volumes).map_err(io_at("open", path))?;
+        let kept =
+            keep(&open, file, &place.directory).map_err(io_at("keep what is behind the end of", path))?;
+        // From now on a failure puts it back.
+        self.0.push(Cut { file: open, path: path.clone(), at: file.size, kept });
+        let cut = &self.0[self.0.len() - 1];
+        cut.file.set_len(file.size).and_then(|()| cut.file.sync_all()).map_err(io_at("cut", path))?;
+        tracing::warn!(
+            step = "restore",
+            "{} had {found} bytes and is cut to the {} that the program remembers, since it writes the rest again; that is \
+             kept in {} as long as the checkpoint",
+            path.display(),
+            file.size,
+            cut.kept.display()
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Cuts {
+    fn drop(&mut self) {
+        for cut in self.0.drain(..) {
+            match cut.put_back() {
+                Ok(()) => tracing::info!("{} has again what was cut from it", cut.path.display()),
+                Err(error) => tracing::error!(
+                    "what was cut from {} cannot be put back ({error}); it is in {}",
+                    cut.path.display(),
+                    cut.kept.display()
+                ),
+            }
+        }
+    }
+}
+
+impl Cut {
+    fn put_back(&self) -> io::Result<()> {
+        let mut file = &self.file;
+        let length = file.metadata()?.len();
+        if length < self.at {
+            return Err(io::Error::other(format!("it has {length} bytes now")));
+        }
+        // Cutting it may have failed.
+        if length == self.at {
+            file.seek(SeekFrom::Start(self.at))?;
+            io::copy(&mut File::open(&self.kept)?, &mut file)?;
+            file.sync_all()?;
+        }
+        fs::remove_file(&self.kept)
+    }
+}
+
+/// Opens a file for writing without following a link below its volume, which others may write to.
+fn open(path: &Path, volumes: &Volumes) -> io::Result<File> {
+    let not_on_one = || io::Error::other("it is on no volume here");
+    let volume = volumes.of(path).ok_or_else(not_on_one)?;
+    let below = path.strip_prefix(volume).unwrap_or(path);
+    let found =
+        if below == Path::new("") { no_links::open_file(path)? } else { no_links::file(volume, below)? };
+    OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
+}
+
+/// Copies what is behind the length that `file` had to a file of its own, whose name tells from where it is.
+fn keep(mut open: &File, file: &VolumeFile, directory: &Path) -> io::Result<PathBuf> {
+    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut number = 1;
+    let (kept, mut target) = loop {
+        let kept = directory.join(format!("{name}.from-{}.{number}", file.size));
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&kept) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            other => break (kept, other?),
+        }
+    };
+    open.seek(SeekFrom::Start(file.size))?;
+    let copied = io::copy(&mut open, &mut target).and_then(|_| target.sync_all());
+    copied.inspect_err(|_| drop(fs::remove_file(&kept)))?;
+    Ok(kept)
+}
+
+pub(super) fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> OpenFileError + 'p {
+    move |source| OpenFileError::Io { what, path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(ran_on: bool, changed_files: ChangedFiles) -> Place {
+        Place { directory: PathBuf::new(), ran_on, changed_files }
+    }
+
+    /// Whether a file that had 4 bytes and now has `found` is to be cut.
+    fn judged(access: Access, found: usize, place: &Place) -> Result<bool, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        fs::write(&path, vec![b'x'; found]).unwrap();
+        let told = behind(&VolumeFile { path, size: 4, modified: 1, access }, place);
+        told.map(|cut| cut.is_some()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_what_the_program_writes_again_is_cut() {
+        let [again, others] = [true, false].map(|ran_on| place(ran_on, ChangedFiles::Follow));
+        for access in [Access::Read, Access::Execute, Access::Append, Access::Write] {
+            assert_eq!(judged(access, 4, &again), Ok(false));
+        }
+        assert_eq!(judged(Access::Write, 5, &others), Ok(true));
+        assert_eq!(judged(Access::Append, 5, &again), Ok(true));
+        assert_eq!(judged(Access::Append, 5, &others), Ok(false), "others wrote it");
+        assert_eq!(judged(Access::Append, 3, &again), Ok(false), "a log that was rotated");
+        assert!(judged(Access::Write, 3, &again).unwrap_err().contains("has 3 bytes, and 4 when"));
+    }
+
+    #[test]
+    fn what_is_only_read_may_have_grown_as_the_user_says() {
+        let [follow, refuse] =
+            [ChangedFiles::Follow, ChangedFiles::Refuse].map(|changed| place(true, changed));
+        assert_eq!(judged(Access::Read, 5, &follow), Ok(false));
+        assert!(judged(Access::Read, 3, &follow).unwrap_err().contains("has 3 bytes, and 4 when"));
+        assert!(
+            judged(Access::Read, 4, &refuse).unwrap_err().contains("see changedFiles"),
+            "its time is another"
+        );
+        assert!(
+            judged(Access::Execute, 5, &follow).unwrap_err().contains("which the program runs, was changed")
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_named() {
+        let file = VolumeFile { path: "/no/such/file".into(), size: 1, modified: 1, access: Access::Read };
+        let told = behind(&file, &place(true, ChangedFiles::Follow)).unwrap_err().to_string();
+        assert!(told.starts_with("/no/such/file, which the program had open, is not there"), "{told}");
+    }
+
+    #[test]
+    fn what_was_cut_is_put_back_unless_it_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let file = VolumeFile { path: path.clone(), size: 4, modified: 1, access: Access::Write };
+        fs::write(&path, "0123456789").unwrap();
+        let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let cut = || {
+            let (file, kept) = (open(), keep(&open(), &file, dir.path()).unwrap());
+            file.set_len(4).unwrap();
+            (kept.clone(), Cuts(vec![Cut { file, path: path.clone(), at: 4, kept }]))
+        };
+        let (kept, cuts) = cut();
+        drop(cuts);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "0123456789");
+        assert!(!kept.exists());
+        let (kept, cuts) = cut();
+        cuts.stay();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "0123");
+        assert_eq!(fs::read_to_string(kept).unwrap(), "456789");
+    }
+}

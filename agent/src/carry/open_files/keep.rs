@@ -1,0 +1,110 @@
+//! Keeps the files of a frozen tree that have lost their name with its generation.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::lost_names::{Lost, LostNames, is_same};
+use crate::base::limits;
+use crate::store::generation::open_files::{Kept, UnnamedFile};
+use crate::store::image_dir::layout;
+
+/// Keeps each of `names` below the staging directory `generation`. Of those whose other names go along by themselves, as
+/// `goes_along` says, only that is noted.
+///
+/// # Errors
+/// A file cannot be read or is too large, or the volume not be written.
+pub fn keep(
+    names: &LostNames,
+    generation: &Path,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> io::Result<Vec<UnnamedFile>> {
+    let mut known: BTreeMap<(u64, u64), Kept> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for file in &names.files {
+        let key = (file.meta.dev(), file.meta.ino());
+        let place = match known.get(&key) {
+            Some(place) => place.clone(),
+            None => one(file, generation, known.len(), goes_along)?,
+        };
+        known.insert(key, place.clone());
+        let meta = &file.meta;
+        kept.push(UnnamedFile {
+            name: file.name.clone(),
+            kept: place,
+            mode: meta.mode(),
+            uid: meta.uid(),
+            gid: meta.gid(),
+        });
+    }
+    Ok(kept)
+}
+
+/// What nobody else can reach is copied as it is at this moment; what has other names must stay one with them.
+fn one(
+    file: &Lost,
+    generation: &Path,
+    number: usize,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> io::Result<Kept> {
+    let name = number.to_string();
+    if file.has_other_names()
+        && goes_along(&file.name)
+        && let Some(other) = other_name(file)?
+    {
+        return Ok(Kept::Named(other));
+    }
+    if !file.has_other_names() || !file.is_on_volume {
+        return copy(file, generation, name);
+    }
+    let links = make_directory(generation.join(layout::LINKS))?;
+    match fs::hard_link(&file.name, links.join(&name)) {
+        Ok(()) => Ok(Kept::Linked(name)),
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => match other_name(file)? {
+            Some(other) => Ok(Kept::Named(other)),
+            None => {
+                tracing::warn!(
+                    "{} has another name that is not found; it is copied, so that they will be two files",
+                    file.name.display()
+                );
+                copy(file, generation, name)
+            }
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn copy(file: &Lost, generation: &Path, name: String) -> io::Result<Kept> {
+    if file.meta.len() > limits::UNNAMED_MAX_BYTES {
+        return Err(io::Error::other(format!(
+            "{} has no name and {} bytes, more than is carried",
+            file.name.display(),
+            file.meta.len()
+        )));
+    }
+    let target = make_directory(generation.join(layout::UNNAMED))?.join(&name);
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    io::copy(&mut File::open(&file.name)?, &mut target)?;
+    Ok(Kept::Copied(name))
+}
+
+/// Another name of the file in its directory, where most have it.
+fn other_name(file: &Lost) -> io::Result<Option<PathBuf>> {
+    let directory = file.name.parent().unwrap_or(&file.name);
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path != file.name && path.symlink_metadata().is_ok_and(|found| is_same(&found, &file.meta)) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn make_directory(path: PathBuf) -> io::Result<PathBuf> {
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(path),
+    }
+}
