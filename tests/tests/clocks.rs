@@ -1,8 +1,9 @@
 //! Whatever a program waits for, it goes on waiting for that on a node that was booted at another time, and by its own clocks
 //! nothing has happened but that a moment has passed. One that cannot go on so is not resumed in silence.
 
+use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::compile::compiled;
@@ -11,7 +12,7 @@ use crik_tests::pod::Pod;
 use crik_tests::rootfs::Root;
 use crik_tests::spec::{Spec, bind};
 use crik_tests::story::{CHECKPOINTED, ends_with, resumes, starts_fresh};
-use crik_tests::ticks::{Move, wait_for_each};
+use crik_tests::ticks::{Move, ticks, wait_for_each};
 use crik_tests::volume::Volume;
 
 /// Younger, older, younger.
@@ -37,6 +38,8 @@ fn goes_on(pod: &Pod, ways: &[&str], told: &str) -> Result<()> {
         let from = Instant::now();
         wait_for_each(&running, ways)?;
         ends_with(&mut running, CHECKPOINTED)?;
+        // A program that is told to stop has the same exit code.
+        ensure!(running.stderr.text().contains("is durable"), "no checkpoint\n{}", running.stderr.text());
         before = Some((from, running.stdout.text()));
     }
     Ok(())
@@ -80,7 +83,14 @@ fn python() -> Result<()> {
 #[test]
 fn node() -> Result<()> {
     let ways = ["timeout", "interval", "promise", "atomics"];
-    goes_on_either_way(&["node", "/programs/waits/waits.js"], &ways, with_runtimes)
+    let (library, mount) = mounted(&compiled("waits/no_ring.so.c")?);
+    let change = |spec: &mut Spec| {
+        with_runtimes(spec);
+        mount(spec);
+        // The user's own stays.
+        spec.env("LD_PRELOAD", &library);
+    };
+    goes_on_either_way(&["node", "/programs/waits/waits.js"], &ways, change)
 }
 
 #[test]
@@ -193,4 +203,50 @@ fn a_static_program_that_waits_for_a_time_from_now_on_keeps_its_clock() -> Resul
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &[&path]).with(mount).config("onClockBack: resume");
     goes_on(&pod, &["poll"], "linked statically")
+}
+
+/// Makes the first generation one of a release that told no more of the clocks than CLOCK_MONOTONIC in seconds.
+fn as_of_an_earlier_release(volume: &Volume) -> Result<()> {
+    let path = volume.path().join("job-0/generations/00000001/manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let clocks =
+        manifest.as_object_mut().and_then(|manifest| manifest.remove("clocks")).context("no clocks")?;
+    let seconds = clocks["told"]["monotonic"].as_i64().context("no clock")? / 1_000_000_000;
+    ensure!(manifest["monotonicSeconds"] == seconds, "{manifest}");
+    Ok(fs::write(path, serde_json::to_vec(&manifest)?)?)
+}
+
+#[test]
+fn a_checkpoint_of_an_earlier_release_goes_on_by_the_kernel() -> Result<()> {
+    let volume = Volume::new()?;
+    let (pod, before) = helpless(&volume, "refuse")?;
+    as_of_an_earlier_release(&volume)?;
+    let (from, running) = (Instant::now(), pod.with(with_user_namespace).start()?);
+    resumes(&running, 1)?;
+    wait_for_each(&running, &["until"])?;
+    let gone_on = tick_after(&before, &running.stdout.text())?;
+    ensure!(gone_on.as_secs() <= from.elapsed().as_secs() + 1, "its clock has jumped by {gone_on:?}");
+    Ok(())
+}
+
+#[test]
+fn without_the_kernel_it_is_resumed_as_that_release_did_with_a_warning() -> Result<()> {
+    let volume = Volume::new()?;
+    let (pod, _) = helpless(&volume, "auto")?;
+    as_of_an_earlier_release(&volume)?;
+    let running = pod.start()?;
+    resumes(&running, 1)?;
+    running.stderr.wait_for("whatever waits until a time of the clock may stand still for 1day 2h")
+}
+
+/// How much later a program was after a move than before it, by its own clock.
+fn tick_after(before: &str, after: &str) -> Result<Duration> {
+    let at = |output: &str, last: bool| {
+        let ticks = ticks(output).remove("until").unwrap_or_default();
+        if last { ticks.last().copied() } else { ticks.first().copied() }
+    };
+    let (before, after) =
+        (at(before, true).context("no tick before")?, at(after, false).context("no tick after")?);
+    // It knew whole seconds only.
+    Ok((after.monotonic + Duration::from_secs(1)).saturating_sub(before.monotonic))
 }

@@ -340,7 +340,7 @@ fn tell_committed(committed: &Manifest, took: Duration) {
 
 fn tell_frozen(staged: &Staged, took: Duration) {
     if let Some(carried) = staged.carried.told() {
-        tracing::info!(step = "freeze", files = staged.carried.files(), "{carried} go along");
+        tracing::info!(step = "carry", files = staged.carried.files(), "{carried} go along");
     }
     let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(

@@ -76,6 +76,8 @@ pub struct Config {
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
     pub on_restore_failure: OnRestoreFailure,
+    /// Whether the program is preloaded with the library that keeps its clocks going.
+    pub clock_library: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
@@ -129,6 +131,7 @@ impl Default for Config {
             signing_key_file: None,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
+            clock_library: true,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
@@ -201,7 +204,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
@@ -217,7 +220,7 @@ mod tests {
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
-        assert_eq!(config.on_clock_back, OnClockBack::Refuse);
+        assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }

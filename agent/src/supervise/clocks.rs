@@ -8,7 +8,7 @@ use crate::tree::process::time_namespace;
 /// will be no checkpoint.
 pub fn library(config: &Config) -> Option<Installed> {
     let image_dir = config.image_dir.as_deref()?;
-    if time_namespace::is_possible() {
+    if !config.clock_library || time_namespace::is_possible() {
         return None;
     }
     Installed::fresh(Some(image_dir)).inspect_err(|error| tracing::warn!(step = "start", "{error}")).ok()

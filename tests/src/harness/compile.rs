@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::build::{copy_if_changed, kept, workspace};
 
 /// Compiles a program of `tests/programs`. C is linked statically, and so is Go; C++ dynamically, but for its own library, which
-/// the pods do not have.
+/// the pods do not have. From `*.so.c` comes a library.
 ///
 /// # Errors
 /// It does not compile, or there is no compiler for it.
@@ -38,6 +38,7 @@ fn compiler(source: &str) -> Result<Command> {
         command
     };
     Ok(match Path::new(source).extension().and_then(|kind| kind.to_str()) {
+        Some("c") if source.ends_with(".so.c") => of("cc", &["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]),
         Some("c") => of("cc", &["-static", "-O1", "-Wall", "-Werror"]),
         Some("cpp") => of(
             "g++",

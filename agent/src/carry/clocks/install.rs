@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
-use super::limits::{PAGE_DIRECTORIES, RANDOM_NAME};
+use super::limits::{NAME, PAGE_DIRECTORIES, RANDOM_NAME};
 use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits::INIT_DIRECTORIES;
@@ -89,7 +89,7 @@ impl Installed {
 
     fn fresh_at(directory: &Path, for_page: &[&Path]) -> io::Result<Self> {
         check(directory)?;
-        let name = format!("crik-clocks-{}.so", fs::read_to_string(RANDOM_NAME)?.trim());
+        let name = format!("{NAME}{}.so", fs::read_to_string(RANDOM_NAME)?.trim());
         let library = directory.join(&name);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for directory in for_page.iter().copied().chain([directory]) {

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// write may have to wait for that.
 pub const PAGE_DIRECTORIES: [&str; 1] = ["/dev/shm"];
 
+/// How the names of the library and of its page begin. What of them belongs to other containers of the pod, which share its
+/// `/dev/shm`, is theirs.
+pub const NAME: &str = "crik-clocks-";
+
 /// A name that no other has (random(4)).
 pub const RANDOM_NAME: &str = "/proc/sys/kernel/random/uuid";
 

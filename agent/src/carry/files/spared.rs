@@ -6,6 +6,7 @@ use globset::GlobSet;
 
 use super::mounts::Mounts;
 use crate::base::limits;
+use crate::carry::clocks;
 use crate::config::Config;
 
 /// Paths that are left alone.
@@ -36,5 +37,11 @@ impl Spared {
         self.mounts.at(path).is_some()
             || self.own.iter().any(|own| path.starts_with(own))
             || self.excluded.is_match(path)
+            || is_of_a_clock(path)
     }
+}
+
+/// The tree's own goes along as crik's own file, and another container's changes while that runs.
+fn is_of_a_clock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(clocks::limits::NAME.as_bytes()))
 }
