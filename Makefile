@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-controller e2e cluster-up cluster-down fuzz manifests clean
+.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE ?= 0
@@ -11,6 +11,7 @@ FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path f
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
 test: tools lint deny ; cargo test --workspace --locked --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
+bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
 e2e: tools ; cargo test --package crik-tests --test cluster -- --nocapture
 cluster-up: tools ; cargo run --quiet --package crik-tests --bin cluster up

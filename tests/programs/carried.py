@@ -104,6 +104,22 @@ def empty_dir():
     return lambda: os.path.samestat(os.fstat(kept.fileno()), os.stat("/scratch/data"))
 
 
+def journal():
+    """As a database writes segments: what it does not know of is another life's."""
+    directories = ["/scratch", "/dev/shm/segments", "/srv/segments"]
+    for directory in directories:
+        os.makedirs(directory, exist_ok=True)
+    made = []
+
+    def check():
+        for directory in directories:
+            open(f"{directory}/segment-{len(made)}", "w").close()
+        made.append(f"segment-{len(made)}")
+        return all(sorted(os.listdir(directory)) == sorted(made) for directory in directories)
+
+    return check
+
+
 if __name__ == "__main__":
     check = globals()[sys.argv[1]]()
     steps = Steps()

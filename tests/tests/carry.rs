@@ -1,11 +1,13 @@
 //! What a program has made of its container goes over with it, and is put back as it was.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
+use crik_tests::faulty::Manners;
 use crik_tests::pod::Pod;
-use crik_tests::story::checkpointed;
+use crik_tests::story::{SINGLE, STEPS, checkpointed, resumes, started, starts_fresh, stops_in_order};
 use crik_tests::table::Table;
 use crik_tests::volume::Volume;
+use nix::sys::signal::Signal;
 
 /// A program of `programs/carried.py`, over three containers on as many nodes.
 fn goes_on(program: &str) -> Result<String> {
@@ -23,4 +25,108 @@ fn a_program_goes_on_whatever_files_its_container_had() -> Result<()> {
         table.case(program, || goes_on(program));
     }
     table.finish()
+}
+
+const MADE: [&str; 2] = ["python3", "/programs/made.py"];
+
+fn made(volume: &Volume) -> Pod {
+    Pod::new(volume, "node-a", &MADE).empty_dir("/scratch")
+}
+
+#[test]
+fn everything_that_can_be_in_a_file_system_comes_back_as_it_was() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = made(&volume);
+    let outputs: Vec<String> = (0..3).map(|_| checkpointed(&pod)).collect::<Result<_>>()?;
+    chain::verify(&outputs).map(drop)
+}
+
+#[test]
+fn owners_and_modes_need_not_be_kept_by_the_volume() -> Result<()> {
+    let mut table = Table::new("volumes that keep less");
+    for (name, manners) in [("one owner", Manners::OneOwner), ("no modes", Manners::NoModes)] {
+        table.case(name, || {
+            let volume = Volume::new()?.faulty_copy()?;
+            volume.faulty.faults.behave(manners);
+            let pod = made(&volume.volume);
+            let outputs = [checkpointed(&pod)?, checkpointed(&pod)?];
+            Ok(format!("{} steps", chain::verify(&outputs)?))
+        });
+    }
+    table.finish()
+}
+
+#[test]
+fn a_container_that_is_restarted_in_its_pod_gets_what_it_had() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod =
+        Pod::new(&volume, "node-a", &["python3", "/programs/carried.py", "journal"]).empty_dir("/scratch");
+    let mut running = started(&pod)?;
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}");
+    let before = running.stdout.text();
+    running.wait_for_lines(before.lines().count() + STEPS)?;
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    let again = started(&pod)?;
+    resumes(&again, 1)?;
+    again.stderr.wait_for("were not there at the checkpoint and are removed")?;
+    chain::verify_repeated(&running.stdout.text(), &again.stdout.text()).map(drop)
+}
+
+#[test]
+fn a_generation_that_is_not_resumed_after_all_leaves_nothing_of_itself() -> Result<()> {
+    let volume = Volume::new()?;
+    checkpointed(&made(&volume))?;
+    let refusing = made(&volume).config("hooks: {postRestore: {command: ['false'], onFailure: fail}}");
+    // The program itself looks whether anything is left of another life.
+    let next = started(&refusing)?;
+    next.stderr.wait_for("are put back")?;
+    starts_fresh(&next)
+}
+
+#[test]
+fn what_is_excluded_stays_behind_and_is_left_alone() -> Result<()> {
+    let volume = Volume::new()?;
+    let make = "mkdir -p /srv/cache/a; echo 1 > /srv/cache/a/b; echo 2 > /srv/kept; echo 3 > /scratch/x.tmp; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let pod = Pod::new(&volume, "node-a", &command)
+        .empty_dir("/scratch")
+        .config("carry: {exclude: [/srv/cache/**, '**/*.tmp']}");
+    let before = checkpointed(&pod)?;
+    let next = started(&pod)?;
+    let (_, found, _) = next.exec(&["sh", "-c", "cd /srv; find cache kept /scratch"])?;
+    ensure!(found == "cache\nkept\n/scratch\n", "{found}");
+    chain::verify(&[before, next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn more_than_may_go_along_is_refused_while_the_program_runs() -> Result<()> {
+    let volume = Volume::new()?;
+    let make =
+        "mkdir -p /srv/big; for n in 1 2 3; do head -c 1000000 /dev/zero > /srv/big/$n; done; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let pod = Pod::new(&volume, "node-a", &command).config("carry: {maxBytes: 2MB}");
+    let mut running = started(&pod)?;
+    stops_in_order(&mut running, 0)?;
+    for part in ["carry.maxBytes is 2.0 MB", "the largest are /srv/big/1 (1.0 MB), ", "carry.exclude"] {
+        running.stderr.wait_for(part).with_context(|| running.transcript())?;
+    }
+    ensure!(volume.generations("job-0").is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_program_can_be_resumed_without_what_it_is_told_to_leave() -> Result<()> {
+    let volume = Volume::new()?;
+    let command =
+        ["sh", "-c", "echo 1 > /srv/x; echo 2 > /dev/shm/x; echo 3 > /scratch/x; exec \"$@\"", "sh"];
+    let pod = Pod::new(&volume, "node-a", &[&command[..], &SINGLE].concat())
+        .empty_dir("/scratch")
+        .config("carry: {layer: false, memory: false, emptyDirs: false}");
+    let before = checkpointed(&pod)?;
+    let next = started(&pod)?;
+    let (_, found, _) = next.exec(&["sh", "-c", "ls /srv /dev/shm /scratch | grep x"])?;
+    ensure!(found.is_empty(), "{found}");
+    chain::verify(&[before, next.stdout.text()]).map(drop)
 }

@@ -32,10 +32,19 @@ fn the_readme_has_every_key_of_the_configuration() -> Result<()> {
     ensure!(code == Some(78), "{said}");
     let (_, keys) = said.split_once("expected one of ").context("no list of keys")?;
     let readme = read("README.md")?;
-    let nested = ["exitCode", "hooks"];
+    let nested = ["carry", "exitCode", "hooks"];
     let keys: Vec<&str> = keys.split('`').skip(1).step_by(2).filter(|key| !nested.contains(key)).collect();
     ensure!(keys.len() > 10, "{keys:?}");
-    let inner = ["exitCode.checkpointed", "hooks.preCheckpoint", "hooks.postRestore"];
+    let inner = [
+        "carry.layer",
+        "carry.memory",
+        "carry.emptyDirs",
+        "carry.exclude",
+        "carry.maxBytes",
+        "exitCode.checkpointed",
+        "hooks.preCheckpoint",
+        "hooks.postRestore",
+    ];
     for key in keys.into_iter().chain(inner) {
         ensure!(readme.contains(&format!("| `{key}` |")), "the README's table lacks {key}");
     }

@@ -41,8 +41,9 @@ fn before() -> Result<Arc<Before>> {
     })
 }
 
+/// A pod that is followed by one on a machine of the same name, since a hold that could not be given back is told by that.
 fn pod(volume: &Volume) -> Pod {
-    Pod::new(volume, "node-a", &SINGLE).config(CONFIG)
+    Pod::new(volume, "node-a", &SINGLE).config(CONFIG).same_node_name()
 }
 
 /// A container that was resumed and has done all that it does beside the application.
@@ -359,8 +360,7 @@ fn a_periodic_commit_that_hangs_makes_the_agent_deaf_to_nothing() -> Result<()> 
     let pod = pod(&volume.volume)
         .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
         .config("actOn: notice\ninterval: 2s")
-        .network(&network)
-        .same_node_name();
+        .network(&network);
     let mut running = settled(&pod)?;
     volume.faulty.faults.hang_at(Op::Rename);
     wait_for("the commit to hang", || volume.faulty.faults.hang().then_some(()))?;

@@ -38,7 +38,7 @@ fn the_manifest_says_what_was_frozen() -> Result<()> {
     checkpointed(&Pod::new(&volume, "node-a", &SINGLE))?;
     let generation = volume.newest("job-0")?;
     let manifest = Volume::manifest(&generation)?;
-    ensure!(manifest["version"] == 1 && manifest["generation"] == 1, "{manifest}");
+    ensure!(manifest["version"] == 2 && manifest["generation"] == 1, "{manifest}");
     ensure!(
         manifest["identity"]["argv"] == json!(SINGLE) && manifest["identity"]["node"] == "node-a",
         "{manifest}"
@@ -80,7 +80,7 @@ fn a_file_that_the_next_container_lacks_is_named_with_its_remedy() -> Result<()>
     let volume = Volume::new()?;
     let command = ["python3", "/programs/extra.py", "/srv/data", "/srv/watched"];
     let pod = Pod::new(&volume, "node-a", &command)
-        .config("inotifyIncompatiblePaths: [/srv/watched]")
+        .config("inotifyIncompatiblePaths: [/srv/watched]\ncarry: {exclude: [/srv/data]}")
         .with(see_host_cgroups);
     checkpointed(&pod)?;
     let next = started(&pod)?;

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{CHECKPOINTED, STEPS, checkpointed, ends_with, resumes, started, starts_fresh};
+use crik_tests::story::{
+    CHECKPOINTED, STEPS, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
+};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 
@@ -82,7 +84,6 @@ fn what_was_cut_lives_as_long_as_the_checkpoint() -> Result<()> {
     ensure!(kept(&volume, 1).len() == 1);
     ends_with(&mut started(&pod)?, CHECKPOINTED)?;
     let left = volume.generations("job-0");
-    ensure!(kept(&volume, 1).is_empty() == !left.iter().any(|path| path.ends_with("00000001")), "{left:?}");
     ensure!(kept(&volume, 1).is_empty(), "{left:?}");
     Ok(())
 }
@@ -213,4 +214,44 @@ fn a_program_that_begins_anew_beside_what_is_left_can_be_checkpointed() -> Resul
     ends_with(&mut started(&anew)?, CHECKPOINTED)?;
     let next = started(&anew.replacement())?;
     resumes(&next, 2)
+}
+
+#[test]
+fn what_the_next_container_would_not_have_is_refused_before_the_program_is_killed() -> Result<()> {
+    let volume = Volume::new()?;
+    // Of the node, and no emptyDir: it is not empty for all to write to.
+    let memory = serde_json::json!({
+        "type": "tmpfs", "source": "tmpfs", "destination": "/of-the-node", "options": ["mode=755", "size=1m"]
+    });
+    let command = ["python3", "/programs/elsewhere.py", "/of-the-node/held"];
+    let pod = Pod::new(&volume, "node-a", &command).with(|spec| spec.mounts.push(memory));
+    let mut running = started(&pod)?;
+    stops_in_order(&mut running, 0)?;
+    let told = "the program has /of-the-node/held open, and the next container would not have it";
+    ensure!(running.stderr.text().contains(told), "{}", running.transcript());
+    ensure!(volume.generations("job-0").is_empty());
+    // On a volume it goes on.
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/elsewhere.py", "/checkpoints/held"]);
+    ends_with(&mut started(&pod)?, CHECKPOINTED)
+}
+
+#[test]
+fn a_file_that_is_only_read_may_grow_where_the_user_lets_it() -> Result<()> {
+    let volume = Volume::new()?;
+    fs::write(volume.path().join("data"), "some\n")?;
+    let script = "exec 7< /checkpoints/data; exec python3 /programs/single.py";
+    let pod = Pod::new(&volume, "node-a", &["sh", "-c", script]);
+    let first = checkpointed(&pod)?;
+    fs::write(volume.path().join("data"), "some more\n")?;
+    let refused = pod.replacement().config("changedFiles: refuse\nonRestoreFailure: fail").start()?;
+    refused.stderr.wait_for("/checkpoints/data, which the program had open to read, was changed since")?;
+    drop(refused);
+    let next = started(&pod.replacement())?;
+    resumes(&next, 1)?;
+    ensure!(
+        next.stderr.text().contains("/checkpoints/data is longer than at the checkpoint"),
+        "{}",
+        next.transcript()
+    );
+    chain::verify(&[first, next.stdout.text()]).map(drop)
 }

@@ -76,6 +76,9 @@ pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
 /// The same for those that NFS keeps under a name of its own, which are copied.
 pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
 
+/// How many paths a line of the log names at most.
+pub const PATHS_TOLD: usize = 5;
+
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
@@ -273,6 +276,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// A configuration that a start script makes for a pod is at most as large as a ConfigMap may be (Kubernetes); what is larger is no
+/// text for people, and looking for values in it would take time and memory.
+pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
 pub const METADATA_MAX_BYTES: u64 = 64 << 20;

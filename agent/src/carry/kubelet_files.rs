@@ -160,6 +160,11 @@ struct Place<'a> {
     inside: &'a Path,
 }
 
+/// Whether a path is that of a file which the kubelet writes.
+pub fn is_one(path: &Path) -> bool {
+    place(path).is_some()
+}
+
 /// Finds the directory with the time in a path.
 fn place(path: &Path) -> Option<Place<'_>> {
     let dated = path.ancestors().find(|part| part.file_name().is_some_and(is_date))?;

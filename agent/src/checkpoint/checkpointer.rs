@@ -18,6 +18,7 @@ use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
 use crate::carry::clocks::go_on::helpless;
 use crate::carry::files::{CarryError, Carrying};
+use crate::carry::own_values;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
@@ -282,6 +283,7 @@ impl Checkpointer {
             created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
+                .with_own(own_values::of(pod))
                 .with_programs(self.running.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,
@@ -340,7 +342,7 @@ fn tell_committed(committed: &Manifest, took: Duration) {
 
 fn tell_frozen(staged: &Staged, took: Duration) {
     if let Some(carried) = staged.carried.told() {
-        tracing::info!(step = "freeze", files = staged.carried.files(), "{carried} go along");
+        tracing::info!(step = "carry", files = staged.carried.files(), "{carried} go along");
     }
     let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(

@@ -18,7 +18,7 @@ use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
-use crate::carry::open_files::{self, LostNames};
+use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
@@ -68,6 +68,9 @@ pub enum FreezeError {
     /// The staging directory cannot be used, or a path not be removed.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+    /// The next container would not have what the program has open.
+    #[error(transparent)]
+    Unreachable(#[from] UnreachableError),
     /// Not all of the container's files go along.
     #[error(transparent)]
     Carry(#[from] CarryError),
@@ -91,6 +94,7 @@ impl HasOutlook for FreezeError {
             Self::Volume(error) => error.outlook(),
             Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
+            Self::Unreachable(error) => error.outlook(),
             _ => Outlook::Lasting,
         }
     }
@@ -225,6 +229,8 @@ fn stage(
     files: Option<BesideDump>,
 ) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
+    let goes_along = |path: &Path| request.carrying.takes(path);
+    open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),

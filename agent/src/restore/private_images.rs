@@ -18,6 +18,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
 use crate::carry::datagram_peers;
 use crate::carry::kubelet_files::{self, KubeletFileError};
+use crate::carry::open_files;
 use crate::config::{ChangedFiles, Config};
 use crate::store::generation::digest;
 use crate::store::generation::manifest::Manifest;
@@ -109,6 +110,7 @@ impl PrivateImages {
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
         Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
         kubelet_files::put_into(&mut files, &manifest.kubelet_files, wishes.changed_files)?;
+        open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
         datagram_peers::wait_for(&mut files, wishes.patience, given_up).map_err(damaged)?;
         let after = files.encode();
         if after == before {

@@ -64,6 +64,16 @@ pub enum Fault {
     Hang,
 }
 
+/// How a file system is about owners and modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manners {
+    /// Everything is one user's, and nobody may give it away: an access point of EFS, and an NFS export with root_squash whose
+    /// files are all that user's.
+    OneOwner,
+    /// Everybody may do everything with everything, and to say otherwise has no effect: SMB as AKS mounts it.
+    NoModes,
+}
+
 /// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
@@ -72,6 +82,7 @@ const FOR_EVER: Duration = Duration::from_secs(120);
 pub struct Faults {
     state: Mutex<State>,
     cleared: Condvar,
+    manners: Mutex<Option<Manners>>,
 }
 
 #[derive(Default)]
@@ -115,6 +126,15 @@ impl Faults {
     /// Lets writes be no faster than so many bytes per second.
     pub fn limit_bandwidth(&self, bytes_per_second: u64) {
         self.state().bandwidth = Some(bytes_per_second);
+    }
+
+    /// Lets the file system be one that keeps no owners or no modes.
+    pub fn behave(&self, manners: Manners) {
+        *self.manners.lock().unwrap_or_else(PoisonError::into_inner) = Some(manners);
+    }
+
+    pub(super) fn manners(&self) -> Option<Manners> {
+        *self.manners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets every write of more than one byte write only the first half.

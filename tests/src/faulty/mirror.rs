@@ -22,10 +22,13 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statvfs::statvfs;
 use nix::sys::time::TimeSpec;
 
-use super::faults::{Faults, Op};
+use super::faults::{Faults, Manners, Op};
 
 /// Nobody else changes the backing directory, so the kernel may remember what it has learned.
 const TTL: Duration = Duration::from_secs(3600);
+
+/// Whose everything is where there is one owner.
+const SOMEBODY: u32 = 50_000;
 
 /// Mirrors a directory.
 pub struct Mirror {
@@ -88,21 +91,25 @@ impl Mirror {
         let file = open_path(path)?;
         let meta = file.metadata()?;
         lock(&self.inodes).entry(meta.ino()).or_insert(Known { file, lookups: 0 }).lookups += 1;
-        Ok(attributes(&meta, INodeNo(meta.ino())))
+        Ok(attributes(&meta, INodeNo(meta.ino()), self.faults.manners()))
     }
 
     fn attributes(&self, ino: INodeNo) -> io::Result<FileAttr> {
         let inodes = lock(&self.inodes);
         let known = inodes.get(&ino.0).ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
-        Ok(attributes(&known.file.metadata()?, ino))
+        Ok(attributes(&known.file.metadata()?, ino, self.faults.manners()))
     }
 
     fn set_attributes(&self, ino: INodeNo, wanted: &Wanted) -> io::Result<FileAttr> {
-        let path = self.path(ino)?;
-        if let Some(mode) = wanted.mode {
+        let (path, manners) = (self.path(ino)?, self.faults.manners());
+        if let Some(mode) = wanted.mode.filter(|_| manners != Some(Manners::NoModes)) {
             fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
         }
-        if wanted.uid.is_some() || wanted.gid.is_some() {
+        let gives_away = wanted.uid.is_some() || wanted.gid.is_some();
+        if gives_away && manners == Some(Manners::OneOwner) {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        if gives_away && manners.is_none() {
             std::os::unix::fs::chown(&path, wanted.uid, wanted.gid)?;
         }
         if let Some(size) = wanted.size {
@@ -190,7 +197,9 @@ fn kind(meta: &Metadata) -> FileType {
     }
 }
 
-fn attributes(meta: &Metadata, ino: INodeNo) -> FileAttr {
+fn attributes(meta: &Metadata, ino: INodeNo, manners: Option<Manners>) -> FileAttr {
+    let owner = |real| if manners == Some(Manners::OneOwner) { SOMEBODY } else { real };
+    let mode = if manners == Some(Manners::NoModes) { 0o777 } else { meta.mode() & 0o7777 };
     let time = |seconds: i64, nanos: i64| {
         SystemTime::UNIX_EPOCH + Duration::new(seconds.unsigned_abs(), u32::try_from(nanos).unwrap_or(0))
     };
@@ -203,10 +212,10 @@ fn attributes(meta: &Metadata, ino: INodeNo) -> FileAttr {
         ctime: time(meta.ctime(), meta.ctime_nsec()),
         crtime: SystemTime::UNIX_EPOCH,
         kind: kind(meta),
-        perm: (meta.mode() & 0o7777) as u16,
+        perm: mode as u16,
         nlink: u32::try_from(meta.nlink()).unwrap_or(u32::MAX),
-        uid: meta.uid(),
-        gid: meta.gid(),
+        uid: owner(meta.uid()),
+        gid: owner(meta.gid()),
         rdev: 0,
         blksize: 4096,
         flags: 0,

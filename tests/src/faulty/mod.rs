@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use fuser::{BackgroundSession, Config, MountOption, SessionACL};
 
-pub use faults::{Fault, Faults, Op};
+pub use faults::{Fault, Faults, Manners, Op};
 use mirror::Mirror;
 
 /// A mounted mirror. It is unmounted when this is dropped, whatever still hangs in it.

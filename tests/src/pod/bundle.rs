@@ -20,9 +20,9 @@ pub(super) struct Bundle {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bundle {
-    /// The root file system is a fresh layer over the common one, as a container runtime makes it.
-    pub(super) fn new(root: Root) -> Result<Self> {
-        let lower = root.path()?;
+    /// The root file system is a fresh layer over the common one and the `layers` above that, as a container runtime makes it.
+    pub(super) fn new(root: Root, layers: &[PathBuf]) -> Result<Self> {
+        let lower: Vec<PathBuf> = layers.iter().rev().cloned().chain([root.path()?]).collect();
         let bundle = Self {
             id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
             dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
@@ -32,7 +32,7 @@ impl Bundle {
         }
         let layers = format!(
             "lowerdir={},upperdir={},workdir={}",
-            lower.display(),
+            lower.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":"),
             bundle.path("upper").display(),
             bundle.path("work").display()
         );

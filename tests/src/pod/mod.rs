@@ -47,6 +47,7 @@ pub struct Pod {
     hosts: String,
     volume: PathBuf,
     binary: Option<PathBuf>,
+    layers: Vec<PathBuf>,
     network: Option<Network>,
     volumes: Vec<(String, PodVolume)>,
     placement: Placement,
@@ -88,6 +89,7 @@ impl Pod {
             hosts: String::new(),
             volume: volume.path().into(),
             binary: None,
+            layers: Vec::new(),
             network: None,
             volumes: vec![(ACCOUNT.to_owned(), PodVolume::Secret(account.into()))],
             placement: Placement {
@@ -185,6 +187,14 @@ impl Pod {
         Self { binary: Some(path.into()), ..self.replacement() }
     }
 
+    /// Has another layer of its image above the others.
+    #[must_use]
+    pub fn layer(self, path: &Path) -> Self {
+        let mut other = self.replacement();
+        other.layers.push(path.into());
+        other
+    }
+
     /// Connects it to this machine.
     #[must_use]
     pub fn network(self, network: &Network) -> Self {
@@ -204,7 +214,7 @@ impl Pod {
     pub fn start(&self) -> Result<Running> {
         // The runtime's shim is a subreaper, so that a container's exit status comes to it; so are we.
         nix::sys::prctl::set_child_subreaper(true)?;
-        let (pod, bundle) = (self.sandbox()?, Bundle::new(self.spec.root)?);
+        let (pod, bundle) = (self.sandbox()?, Bundle::new(self.spec.root, &self.layers)?);
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
         let mut mounts = pod.mounts(&self.hosts)?;
         mounts.push((binary, "/usr/local/bin/crik".to_owned(), "ro"));

@@ -16,6 +16,7 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     host: String,
+    host6: String,
     number: u32,
     lost: Mutex<Vec<IpAddr>>,
     /// Further addresses that this machine has for it.
@@ -36,6 +37,11 @@ fn subnet() -> (String, u32, u32) {
     (format!("10.{}.{}", 128 + process::id() % 100, number / 64 % 256), number % 64 * 4, number)
 }
 
+/// A subnet of unique local addresses (RFC 4193) for each number and process, without its last group.
+fn subnet6(number: u32) -> String {
+    format!("fdc6:{:x}:{:x}:{number:x}:", process::id() >> 16, process::id() & 0xffff)
+}
+
 impl Network {
     /// Makes one.
     ///
@@ -44,13 +50,20 @@ impl Network {
     pub fn new() -> Result<Self> {
         let (subnet, base, number) = subnet();
         let host = format!("{subnet}.{}", base + 1);
+        let host6 = subnet6(number) + ":1";
         run("ip", &["address", "add", &format!("{host}/32"), "dev", LOOPBACK])?;
-        Ok(Self(Arc::new(Shared { host, number, lost: Mutex::default(), far: Mutex::default() })))
+        run("ip", &["address", "add", &format!("{host6}/128"), "dev", LOOPBACK, "nodad"])?;
+        Ok(Self(Arc::new(Shared { host, host6, number, lost: Mutex::default(), far: Mutex::default() })))
     }
 
     /// This machine's address as a pod sees it.
     pub fn host(&self) -> &str {
         &self.0.host
+    }
+
+    /// The same of the newer protocol.
+    pub fn host6(&self) -> &str {
+        &self.0.host6
     }
 
     /// A further address of this machine, as a pod sees it; the same for the same `n` below 64.
@@ -84,8 +97,10 @@ impl Network {
         let (subnet, base, number) = subnet();
         // Link names have at most 15 characters, and other runs of the suite may have namespaces of their own.
         let name = format!("crik{:x}-{number:x}", process::id());
-        let link = Link { name, address: format!("{subnet}.{}", base + 2), network: self.clone() };
+        let (address, address6) = (format!("{subnet}.{}", base + 2), subnet6(number) + ":2");
+        let link = Link { name, address, address6, network: self.clone() };
         link.make(&format!("{subnet}.{}", base + 1))?;
+        link.make6(&(subnet6(number) + ":1"))?;
         Ok(link)
     }
 }
@@ -97,6 +112,7 @@ impl Drop for Shared {
         for address in addresses {
             let _ = run("ip", &["address", "delete", &format!("{address}/32"), "dev", LOOPBACK]);
         }
+        let _ = run("ip", &["address", "delete", &format!("{}/128", self.host6), "dev", LOOPBACK]);
     }
 }
 
@@ -104,6 +120,7 @@ impl Drop for Shared {
 pub struct Link {
     name: String,
     address: String,
+    address6: String,
     network: Network,
 }
 
@@ -130,6 +147,15 @@ impl Link {
             .try_for_each(|lost| self.lose(lost))
     }
 
+    /// Without the search for another one with the same address (RFC 4862), which takes a second.
+    fn make6(&self, near: &str) -> Result<()> {
+        let (name, host) = (&self.name, self.network.host6());
+        run("ip", &["address", "add", &format!("{near}/64"), "dev", name, "nodad"])?;
+        run("ip", &["-n", name, "address", "add", &format!("{}/64", self.address6), "dev", "eth0", "nodad"])?;
+        run("ip", &["-n", name, "route", "add", host, "via", near])?;
+        Ok(())
+    }
+
     /// The hardware address is nobody's, so that nobody takes what is sent there.
     fn lose(&self, lost: &IpAddr) -> Result<()> {
         let (name, lost) = (&self.name, lost.to_string());
@@ -142,6 +168,11 @@ impl Link {
     /// The pod's address.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The pod's address of the newer protocol.
+    pub fn address6(&self) -> &str {
+        &self.address6
     }
 
     /// The namespace's file.

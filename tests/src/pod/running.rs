@@ -1,6 +1,7 @@
 //! A container that runs: its signals, its processes, what it says and how it ends.
 
 use std::fs;
+use std::net::IpAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
@@ -76,6 +77,12 @@ impl Running {
     /// Its pod's host name.
     pub fn host_name(&self) -> &str {
         &self.pod.host_name
+    }
+
+    /// The pod's addresses by which this machine reaches it; none if it has no link.
+    pub fn addresses(&self) -> Option<[IpAddr; 2]> {
+        let link = self.pod.link.as_ref()?;
+        Some([link.address().parse().ok()?, link.address6().parse().ok()?])
     }
 
     /// "job-0-1f3c2 on node-b": how the agents of other pods call it.

@@ -53,6 +53,12 @@ impl Carrying {
         self.places.iter().any(|place| place.path == mount) && !self.spared.covers(path)
     }
 
+    /// Whether what is at `path`, and was changed since the container began, goes along.
+    pub fn takes(&self, path: &Path) -> bool {
+        let mut named = self.places.iter().filter(|place| place.kind.is_named());
+        self.holds(path) || named.any(|place| path.starts_with(&place.path))
+    }
+
     fn take(&self, output: Output, leave: &BTreeSet<PathBuf>, steps: &Steps) -> Result<Summary, CarryError> {
         let mut found = walk(&self.places, &self.spared)?;
         found.retain(|found| !leave.contains(&found.path));

@@ -6,7 +6,7 @@ pub mod earlier;
 mod error;
 mod largest;
 mod list;
-mod mounts;
+pub mod mounts;
 mod places;
 mod put_back;
 mod resolve;

@@ -33,7 +33,7 @@ impl Mounts {
         Ok(Self::parse(&fs::read("/proc/self/mountinfo")?))
     }
 
-    fn parse(text: &[u8]) -> Self {
+    pub(in crate::carry) fn parse(text: &[u8]) -> Self {
         Self(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
     }
 

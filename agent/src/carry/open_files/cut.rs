@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::mounts::Mounts;
+use super::note::modified;
+use super::volumes::Volumes;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units;
+use crate::config::ChangedFiles;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::store::image_dir::durable::sync_directory;
 use crate::store::image_dir::{ImageDirError, no_links, retention};
@@ -34,18 +36,14 @@ pub enum OpenFileError {
         /// Its length at the checkpoint.
         expected: u64,
     },
-    /// One that is only read is longer.
+    /// One that is only read is another one.
     #[error(
-        "{path} has {found} bytes, and {expected} when the program read it; put it back as it was, or mount it read-only"
+        "{0}, which the program had open to read, was changed since; put it back as it was, or see changedFiles"
     )]
-    Longer {
-        /// The file.
-        path: PathBuf,
-        /// Its length now.
-        found: u64,
-        /// Its length at the checkpoint.
-        expected: u64,
-    },
+    Changed(PathBuf),
+    /// A program is another one.
+    #[error("{0}, which the program runs, was changed since; put it back as it was")]
+    OtherProgram(PathBuf),
     /// What would be cut cannot be kept.
     #[error(
         "the program has written {} since the checkpoint, which the volume has no room to keep beside it ({} free); make \
@@ -91,6 +89,8 @@ pub struct Place {
     /// Whether the tree has run on after the checkpoint. If not, what stands behind the end of a file that it only appended
     /// to was written by others, and stays.
     pub ran_on: bool,
+    /// What becomes of files that the tree only read.
+    pub changed_files: ChangedFiles,
 }
 
 /// Cuts each of `files` that the tree could write to and that is longer now to the length that it had, and keeps what was
@@ -101,36 +101,38 @@ pub struct Place {
 pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
     let mut grown = Vec::new();
     for file in files {
-        grown.extend(behind(file, place.ran_on)?.map(|found| (file, found)));
+        grown.extend(behind(file, place)?.map(|found| (file, found)));
     }
     let mut cuts = Cuts::default();
     if grown.is_empty() {
         return Ok(cuts);
     }
     make_room(&grown, place)?;
-    let mounts = Mounts::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
+    let volumes = Volumes::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
     for (file, found) in grown {
-        cuts.one(file, found, place, &mounts)?;
+        cuts.one(file, found, place, &volumes)?;
     }
     sync_directory(&place.directory)?;
     Ok(cuts)
 }
 
 /// The length of a file that has to be cut.
-fn behind(file: &VolumeFile, ran_on: bool) -> Result<Option<u64>, OpenFileError> {
+fn behind(file: &VolumeFile, place: &Place) -> Result<Option<u64>, OpenFileError> {
     let path = file.path.clone();
-    let found = match fs::symlink_metadata(&path) {
+    let meta = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenFileError::Missing(path)),
         Err(error) => return Err(io_at("look at", &path)(error)),
         Ok(meta) if !meta.is_file() => return Err(OpenFileError::Replaced(path)),
-        Ok(meta) => meta.len(),
+        Ok(meta) => meta,
     };
-    let expected = file.size;
+    let (found, expected, refuse) = (meta.len(), file.size, place.changed_files == ChangedFiles::Refuse);
     match file.access {
+        Access::Read if refuse && modified(&meta) != file.modified => Err(OpenFileError::Changed(path)),
         _ if found == expected => Ok(None),
-        Access::Append if found < expected || !ran_on => Ok(None),
+        Access::Append if found < expected || !place.ran_on => Ok(None),
         _ if found < expected => Err(OpenFileError::Shorter { path, found, expected }),
-        Access::Read => Err(OpenFileError::Longer { path, found, expected }),
+        Access::Execute => Err(OpenFileError::OtherProgram(path)),
+        Access::Read => Ok(None),
         Access::Append | Access::Write => Ok(Some(found)),
     }
 }
@@ -174,10 +176,10 @@ impl Cuts {
         file: &VolumeFile,
         found: u64,
         place: &Place,
-        mounts: &Mounts,
+        volumes: &Volumes,
     ) -> Result<(), OpenFileError> {
         let path = &file.path;
-        let open = open(path, mounts).map_err(io_at("open", path))?;
+        let open = open(path, volumes).map_err(io_at("open", path))?;
         let kept =
             keep(&open, file, &place.directory).map_err(io_at("keep what is behind the end of", path))?;
         // From now on a failure puts it back.
@@ -229,15 +231,12 @@ impl Cut {
 }
 
 /// Opens a file for writing without following a link below its volume, which others may write to.
-fn open(path: &Path, mounts: &Mounts) -> io::Result<File> {
+fn open(path: &Path, volumes: &Volumes) -> io::Result<File> {
     let not_on_one = || io::Error::other("it is on no volume here");
-    let volume = mounts.volume(path).ok_or_else(not_on_one)?;
-    let below = path.strip_prefix(&volume.point).unwrap_or(path);
-    let found = if below == Path::new("") {
-        no_links::open_file(path)?
-    } else {
-        no_links::file(&volume.point, below)?
-    };
+    let volume = volumes.of(path).ok_or_else(not_on_one)?;
+    let below = path.strip_prefix(volume).unwrap_or(path);
+    let found =
+        if below == Path::new("") { no_links::open_file(path)? } else { no_links::file(volume, below)? };
     OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
@@ -266,48 +265,59 @@ pub(super) fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error
 mod tests {
     use super::*;
 
+    fn place(ran_on: bool, changed_files: ChangedFiles) -> Place {
+        Place { directory: PathBuf::new(), ran_on, changed_files }
+    }
+
     /// Whether a file that had 4 bytes and now has `found` is to be cut.
-    fn judged(access: Access, found: usize, ran_on: bool) -> Result<bool, String> {
+    fn judged(access: Access, found: usize, place: &Place) -> Result<bool, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         fs::write(&path, vec![b'x'; found]).unwrap();
-        let told = behind(&VolumeFile { path, size: 4, access }, ran_on);
+        let told = behind(&VolumeFile { path, size: 4, modified: 1, access }, place);
         told.map(|cut| cut.is_some()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn only_what_the_program_writes_again_is_cut() {
-        for access in [Access::Read, Access::Append, Access::Write] {
-            assert_eq!(judged(access, 4, true), Ok(false));
+        let [again, others] = [true, false].map(|ran_on| place(ran_on, ChangedFiles::Follow));
+        for access in [Access::Read, Access::Execute, Access::Append, Access::Write] {
+            assert_eq!(judged(access, 4, &again), Ok(false));
         }
-        assert_eq!(judged(Access::Write, 5, false), Ok(true));
-        assert_eq!(judged(Access::Append, 5, true), Ok(true));
-        assert_eq!(judged(Access::Append, 5, false), Ok(false), "others wrote it");
-        assert_eq!(judged(Access::Append, 3, true), Ok(false), "a log that was rotated");
+        assert_eq!(judged(Access::Write, 5, &others), Ok(true));
+        assert_eq!(judged(Access::Append, 5, &again), Ok(true));
+        assert_eq!(judged(Access::Append, 5, &others), Ok(false), "others wrote it");
+        assert_eq!(judged(Access::Append, 3, &again), Ok(false), "a log that was rotated");
+        assert!(judged(Access::Write, 3, &again).unwrap_err().contains("has 3 bytes, and 4 when"));
+    }
+
+    #[test]
+    fn what_is_only_read_may_have_grown_as_the_user_says() {
+        let [follow, refuse] =
+            [ChangedFiles::Follow, ChangedFiles::Refuse].map(|changed| place(true, changed));
+        assert_eq!(judged(Access::Read, 5, &follow), Ok(false));
+        assert!(judged(Access::Read, 3, &follow).unwrap_err().contains("has 3 bytes, and 4 when"));
         assert!(
-            judged(Access::Read, 5, true)
-                .unwrap_err()
-                .contains("has 5 bytes, and 4 when the program read it")
+            judged(Access::Read, 4, &refuse).unwrap_err().contains("see changedFiles"),
+            "its time is another"
         );
-        assert!(judged(Access::Write, 3, true).unwrap_err().contains("has 3 bytes, and 4 when"));
+        assert!(
+            judged(Access::Execute, 5, &follow).unwrap_err().contains("which the program runs, was changed")
+        );
     }
 
     #[test]
     fn a_file_that_is_gone_is_named() {
-        let file = VolumeFile { path: "/no/such/file".into(), size: 1, access: Access::Read };
-        assert!(
-            behind(&file, true)
-                .unwrap_err()
-                .to_string()
-                .starts_with("/no/such/file, which the program had open, is")
-        );
+        let file = VolumeFile { path: "/no/such/file".into(), size: 1, modified: 1, access: Access::Read };
+        let told = behind(&file, &place(true, ChangedFiles::Follow)).unwrap_err().to_string();
+        assert!(told.starts_with("/no/such/file, which the program had open, is not there"), "{told}");
     }
 
     #[test]
     fn what_was_cut_is_put_back_unless_it_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let file = VolumeFile { path: path.clone(), size: 4, access: Access::Write };
+        let file = VolumeFile { path: path.clone(), size: 4, modified: 1, access: Access::Write };
         fs::write(&path, "0123456789").unwrap();
         let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
         let cut = || {

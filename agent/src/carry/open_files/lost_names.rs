@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 
-use super::mounts::Mounts;
+use super::volumes::{Next, Volumes};
 use crate::store::generation::open_files::{DELETED, RENAMED};
 use crate::tree::process::snapshot::Tree;
 
@@ -41,10 +41,10 @@ impl LostNames {
     /// Gives a name to each file of `tree` that CRIU would otherwise have to link. A file that cannot be given one is left to
     /// CRIU, which says why it cannot be dumped.
     pub fn give(tree: &Tree) -> Self {
-        let Ok(mounts) = Mounts::here() else { return Self::default() };
+        let Ok(volumes) = Volumes::here() else { return Self::default() };
         let (mut names, mut seen) = (Self::default(), BTreeSet::new());
         for open in tree.0.iter().flat_map(|process| links(process.pid)) {
-            let Some(file) = lost(&open, &mounts).filter(|file| seen.insert(file.name.clone())) else {
+            let Some(file) = lost(&open, &volumes).filter(|file| seen.insert(file.name.clone())) else {
                 continue;
             };
             let shown = file.name.clone();
@@ -58,6 +58,11 @@ impl LostNames {
     /// The names, and the directories that were made for them.
     pub fn paths(&self) -> BTreeSet<PathBuf> {
         self.files.iter().map(|file| file.name.clone()).chain(self.made.iter().cloned()).collect()
+    }
+
+    /// Whether `path` is one of them.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.files.iter().any(|file| file.name == path)
     }
 
     fn one(&mut self, open: &Path, mut file: Lost) -> io::Result<()> {
@@ -106,19 +111,20 @@ fn links(pid: i32) -> impl Iterator<Item = PathBuf> {
 
 /// The name under which a file is shown that has lost it and still has another; in the writable layer CRIU carries such a file
 /// whole.
-fn lost(open: &Path, mounts: &Mounts) -> Option<Lost> {
+fn lost(open: &Path, volumes: &Volumes) -> Option<Lost> {
     let shown = fs::read_link(open).ok()?;
     let text = shown.to_str().filter(|text| text.starts_with('/'))?;
-    let mount = mounts.of(&shown)?;
-    let by_nfs = mount.kind.starts_with("nfs") && is_renamed_by_nfs(&shown);
-    if mount.point == Path::new("/") && mount.kind == "overlay" || !(by_nfs || text.ends_with(DELETED)) {
+    let kind = volumes.kind(&shown);
+    let by_nfs = kind.starts_with("nfs") && is_renamed_by_nfs(&shown);
+    if volumes.next(&shown).1 == Next::Image && kind == "overlay" || !(by_nfs || text.ends_with(DELETED)) {
         return None;
     }
     let meta = fs::metadata(open).ok()?;
     let found = fs::symlink_metadata(&shown).ok();
     let has_it = found.is_some_and(|found| is_same(&found, &meta)) && !by_nfs;
     let wanted = meta.is_file() && meta.nlink() > 0 && !has_it;
-    wanted.then(|| Lost { name: shown, before: None, meta, is_on_volume: mount.is_volume() })
+    let is_on_volume = volumes.of(&shown).is_some();
+    wanted.then_some(Lost { name: shown, before: None, meta, is_on_volume })
 }
 
 /// As CRIU tells it: 24 hexadecimal digits after `.nfs` (fs/nfs/unlink.c).

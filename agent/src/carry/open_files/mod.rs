@@ -2,14 +2,18 @@
 //! length, and those that have lost their name have one while CRIU works.
 
 mod cut;
+mod follow;
 mod keep;
 mod lost_names;
-mod mounts;
 mod note;
 mod place;
+mod reachable;
+mod volumes;
 
 pub use cut::{Cuts, OpenFileError, Place, cut};
+pub use follow::follow;
 pub use keep::keep;
 pub use lost_names::LostNames;
 pub use note::note;
 pub use place::{Placed, place};
+pub use reachable::{UnreachableError, refuse_unreachable};

@@ -1,52 +1,63 @@
 //! Notes which files of volumes a frozen tree has open or mapped, and how long they are.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::mounts::Mounts;
+use super::lost_names::is_same;
+use super::volumes::Volumes;
+use crate::carry::kubelet_files;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::tree::process::snapshot::Tree;
 
 /// The files of volumes that `tree` has open or mapped under a name; those without one are another matter, and so are names
-/// that are not UTF-8, which no manifest can tell. The tree must be frozen.
+/// that are not UTF-8, which no manifest can tell. What the kubelet writes has its own account. The tree must be frozen.
 ///
 /// # Errors
 /// The mounts cannot be read.
 pub fn note(tree: &Tree) -> io::Result<Vec<VolumeFile>> {
-    let mounts = Mounts::here()?;
+    let volumes = Volumes::here()?;
     let mut found: BTreeMap<PathBuf, VolumeFile> = BTreeMap::new();
     for process in &tree.0 {
-        for (path, size, access) in open(process.pid).chain(mapped(process.pid)) {
-            if mounts.volume(&path).is_none() || path.to_str().is_none() {
+        for (path, meta, access) in open(process.pid).chain(mapped(process.pid)) {
+            if volumes.of(&path).is_none() || path.to_str().is_none() || kubelet_files::is_one(&path) {
                 continue;
             }
-            let file = found.entry(path.clone()).or_insert(VolumeFile { path, size, access });
+            let file = found.entry(path.clone()).or_insert_with(|| described(path, &meta));
             file.access = file.access.max(access);
         }
     }
     Ok(found.into_values().collect())
 }
 
-/// Of a file: its name, its length and what can be done with it.
-type Seen = (PathBuf, u64, Access);
+fn described(path: PathBuf, meta: &Metadata) -> VolumeFile {
+    VolumeFile { path, size: meta.len(), modified: modified(meta), access: Access::Read }
+}
+
+/// When the contents of a file were last changed, in nanoseconds since 1970.
+pub(super) fn modified(meta: &Metadata) -> i64 {
+    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+}
+
+/// Of a file: its name, what is known of it and what can be done with it.
+type Seen = (PathBuf, Metadata, Access);
 
 fn open(pid: i32) -> impl Iterator<Item = Seen> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let number = entry.file_name().into_string().ok()?;
         let path = fs::read_link(entry.path()).ok()?;
-        let size = named(&entry.path(), &path)?;
-        Some((path, size, access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?)?))
+        let meta = named(&entry.path(), &path)?;
+        Some((path, meta, access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?)?))
     })
 }
 
-/// The length of the regular file that `open` leads to, if `path` is its name.
-fn named(open: &Path, path: &Path) -> Option<u64> {
+/// The regular file that `open` leads to, if `path` is its name.
+fn named(open: &Path, path: &Path) -> Option<Metadata> {
     let (open, named) = (fs::metadata(open).ok()?, fs::symlink_metadata(path).ok()?);
-    (open.is_file() && (open.dev(), open.ino()) == (named.dev(), named.ino())).then_some(open.len())
+    (open.is_file() && is_same(&open, &named)).then_some(open)
 }
 
 /// The flags of an open file in /proc/PID/fdinfo are octal (proc(5)).
@@ -67,20 +78,20 @@ fn mapped(pid: i32) -> impl Iterator<Item = Seen> {
         found.entry(path).and_modify(|known| *known = access.max(*known)).or_insert(access);
     }
     found.into_iter().filter_map(|(path, access)| {
-        let meta = fs::symlink_metadata(&path).ok()?;
-        meta.is_file().then_some((path, meta.len(), access))
+        let meta = fs::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
+        Some((path, meta, access))
     })
 }
 
-/// The file of a line in /proc/PID/maps, after five fields, and whether what is written to the memory goes there.
+/// The file of a line in /proc/PID/maps, after five fields, and what is done with it: what is written to shared memory goes there.
 fn mapping(line: &str) -> Option<(PathBuf, Access)> {
     let mut fields = line.splitn(6, ' ');
     let permissions = fields.nth(1)?;
     let path = fields.nth(3)?.trim_start();
-    let access = if permissions.starts_with("rw") && permissions.ends_with('s') {
-        Access::Write
-    } else {
-        Access::Read
+    let access = match permissions.as_bytes() {
+        [_, b'w', _, b's'] => Access::Write,
+        [_, _, b'x', _] => Access::Execute,
+        _ => Access::Read,
     };
     path.starts_with('/').then(|| (path.into(), access))
 }
@@ -109,8 +120,12 @@ mod tests {
     fn a_mapping_tells_its_file() {
         let line = "7f1a2000-7f1a3000 rw-s 00000000 fe:00 1234                       /data/a file.db";
         assert_eq!(mapping(line), Some(("/data/a file.db".into(), Access::Write)));
-        let private = "7f1a2000-7f1a3000 rw-p 00000000 fe:00 1234       /lib/libc.so.6";
-        assert_eq!(mapping(private), Some(("/lib/libc.so.6".into(), Access::Read)));
+        for (permissions, access) in
+            [("rw-p", Access::Read), ("r-xp", Access::Execute), ("r--s", Access::Read)]
+        {
+            let line = format!("7f1a2000-7f1a3000 {permissions} 00000000 fe:00 1234       /lib/libc.so.6");
+            assert_eq!(mapping(&line), Some(("/lib/libc.so.6".into(), access)));
+        }
         assert_eq!(mapping("7ffd000-7ffe000 rw-p 00000000 00:00 0                          [stack]"), None);
         assert_eq!(mapping("7ffd000-7ffe000 rw-p 00000000 00:00 0 "), None);
     }

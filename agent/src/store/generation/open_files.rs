@@ -12,6 +12,8 @@ pub struct VolumeFile {
     pub path: PathBuf,
     /// Its length at the checkpoint, in bytes.
     pub size: u64,
+    /// When its contents were last changed, in nanoseconds since 1970.
+    pub modified: i64,
     /// What the tree could do with it.
     pub access: Access,
 }
@@ -22,6 +24,8 @@ pub struct VolumeFile {
 pub enum Access {
     /// Only read it.
     Read,
+    /// Run it, or a part of it; another release would be another program under the memory of this one.
+    Execute,
     /// Only write behind its end, wherever that is; such a file may have any length at a restore.
     Append,
     /// Write anywhere in it.

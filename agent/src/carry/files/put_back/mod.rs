@@ -86,7 +86,7 @@ fn put_place<'e>(
 ) -> Result<(), PutBackError> {
     if base.taken {
         tracing::warn!(
-            step = "restore",
+            step = "carry",
             "something else is mounted at {}, so what was there is not put back",
             base.here.display()
         );
@@ -107,7 +107,7 @@ fn put_place<'e>(
 
 fn tell(writer: &Writer<'_>, stored: u64) {
     tracing::info!(
-        step = "restore",
+        step = "carry",
         files = writer.put,
         bytes = stored,
         removed = writer.removed.len(),
@@ -118,7 +118,7 @@ fn tell(writer: &Writer<'_>, stored: u64) {
     );
     if !writer.of_another_image.is_empty() {
         tracing::warn!(
-            step = "restore",
+            step = "carry",
             "this container's image lacks what the program had changed, and is another one{}",
             told(&writer.of_another_image, "are put back all the same")
         );

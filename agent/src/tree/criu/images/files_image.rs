@@ -130,6 +130,20 @@ impl FilesImage {
         })
     }
 
+    /// Lets regular files have any size at the restore, where `which` says so of their paths.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub fn forget_sizes(&mut self, which: impl Fn(&Path) -> bool) -> Result<(), Damage> {
+        self.each(field::REGULAR, |file: &Regular, message| {
+            let forget = which(&RegularFile::of(file).path);
+            if forget {
+                message.remove(field::regular::SIZE);
+            }
+            Ok(forget)
+        })
+    }
+
     /// Gives sockets other addresses, where `change` says so: from where and to where.
     ///
     /// # Errors
@@ -234,6 +248,14 @@ mod tests {
             (3, Regular { id: 1, name: "/elsewhere".into(), position: 7, size: Some(300) }.encode_to_vec()),
         ]);
         assert_eq!(FilesImage::parse(&files.encode()).unwrap(), FilesImage::parse(&after).unwrap());
+    }
+
+    #[test]
+    fn a_size_can_be_forgotten() {
+        let mut files = FilesImage::parse(&image(&[(3, regular("/a")), (3, regular("/b"))])).unwrap();
+        files.forget_sizes(|path| path == Path::new("/b")).unwrap();
+        let sizes: Vec<Option<u64>> = files.regular_files().unwrap().iter().map(|file| file.size).collect();
+        assert_eq!(sizes, [Some(9), None]);
     }
 
     #[test]

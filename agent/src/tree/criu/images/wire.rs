@@ -61,6 +61,11 @@ impl WireMessage {
         self.set(number, vec![Field::of_number(number, value)]);
     }
 
+    /// Leaves a field out.
+    pub fn remove(&mut self, number: u64) {
+        self.set(number, Vec::new());
+    }
+
     /// Replaces a repeated unsigned number, which CRIU writes one by one.
     pub fn set_numbers(&mut self, number: u64, values: impl IntoIterator<Item = u64>) {
         let fields = values.into_iter().map(|value| Field::of_number(number, value)).collect();

@@ -1,0 +1,134 @@
+//! Finds what an image names and the next container cannot have, while the tree is still frozen and can be told to stop.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::lost_names::LostNames;
+use super::volumes::{Next, Volumes};
+use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::files::beginning::{self, ChangeTime, changed_at};
+use crate::carry::kubelet_files;
+use crate::tree::criu::images::{self, ImageError};
+
+/// Why the tree could not go on elsewhere.
+#[derive(Debug, Error)]
+pub enum UnreachableError {
+    /// It has something open that the next container does not have.
+    #[error(
+        "the program has {what} open, and the next container would not have {them}: let it use a directory on a volume, or put \
+         {them} into additionalPaths"
+    )]
+    Missing {
+        /// What it has open.
+        what: String,
+        /// What to call that.
+        them: &'static str,
+    },
+    /// The image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// What is mounted cannot be learned.
+    #[error("cannot read what is mounted: {0}")]
+    Mounts(io::Error),
+}
+
+impl HasOutlook for UnreachableError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Image(ImageError::Io { source, .. }) => source.outlook(),
+            _ => Outlook::Lasting,
+        }
+    }
+}
+
+/// Looks at every name in the images in `directory`: open and mapped files, working directories, and the directories of UNIX
+/// sockets. Those of `names` are kept in another way, and what `goes_along` the next container gets.
+///
+/// # Errors
+/// The next container would not have one.
+pub fn refuse_unreachable(
+    directory: &Path,
+    names: &LostNames,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> Result<(), UnreachableError> {
+    let volumes = Volumes::here().map_err(UnreachableError::Mounts)?;
+    let container = NextContainer { volumes, since: beginning::since(), goes_along };
+    let is_missing = |path: &PathBuf| !names.has(path) && !container.has(path);
+    let missing: Vec<PathBuf> = named(directory)?.into_iter().filter(is_missing).collect();
+    if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
+}
+
+/// The error that names what is missing.
+fn told(missing: &[PathBuf]) -> UnreachableError {
+    let named: Vec<String> =
+        missing.iter().take(limits::PATHS_TOLD).map(|path| path.display().to_string()).collect();
+    let more = match missing.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let them = if missing.len() == 1 { "it" } else { "them" };
+    UnreachableError::Missing { what: named.join(", ") + &more, them }
+}
+
+/// All paths that CRIU opens, and the directories in which it makes sockets.
+fn named(directory: &Path) -> Result<BTreeSet<PathBuf>, ImageError> {
+    let files = images::open_files(directory)?;
+    let damaged = |what| images::damaged(directory, what);
+    let mut paths: BTreeSet<PathBuf> =
+        files.regular_files().map_err(damaged)?.into_iter().map(|file| file.path).collect();
+    for socket in files.unix_sockets().map_err(damaged)? {
+        let path = Path::new(OsStr::from_bytes(&socket.name));
+        // An abstract name begins with a zero (unix(7)).
+        paths.extend(path.is_absolute().then(|| path.parent()).flatten().map(Path::to_owned));
+    }
+    Ok(paths)
+}
+
+struct NextContainer<'a> {
+    volumes: Volumes,
+    /// From when on a change is none of the container's image.
+    since: ChangeTime,
+    goes_along: &'a dyn Fn(&Path) -> bool,
+}
+
+impl NextContainer<'_> {
+    /// Whether it has what is at `path`. What is not there has no name any more, and is in the image.
+    fn has(&self, path: &Path) -> bool {
+        let Ok(meta) = fs::symlink_metadata(path) else { return true };
+        let (point, next) = self.volumes.next(path);
+        if point == path || kubelet_files::is_one(path) || (self.goes_along)(path) {
+            return true;
+        }
+        match next {
+            Next::Same | Next::Likewise => true,
+            Next::Image => changed_at(&meta) < self.since,
+            Next::Nothing => meta.file_type().is_char_device(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_but_not_without_end() {
+        let path = |number: usize| PathBuf::from(format!("/tmp/{number}"));
+        assert!(
+            told(&[path(1)])
+                .to_string()
+                .contains("has /tmp/1 open, and the next container would not have it")
+        );
+        let many: Vec<PathBuf> = (0..8).map(path).collect();
+        let told = told(&many).to_string();
+        assert!(told.contains("/tmp/4 and 3 more open") && told.contains("not have them"), "{told}");
+    }
+}
