@@ -15,19 +15,17 @@ use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook, Retries};
-use crate::base::units::{self, whole_ms};
-use crate::carry::clocks::go_on::helpless;
+use crate::base::units;
 use crate::carry::files::{CarryError, Carrying};
-use crate::carry::own_values;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
+use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
+use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::{forecast, volume_speed};
-use crate::store::generation::clock_facts::{ClockFacts, Installed};
+use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::commit::{self, CommitError};
-use crate::store::generation::digest;
-use crate::store::generation::identity::Identity;
-use crate::store::generation::manifest::{self, Manifest};
+use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::{Hold, HoldError, Wish};
 use crate::store::image_dir::retention::{self, Past, RoomError};
 use crate::store::image_dir::staging::{Purpose, Staging};
@@ -35,7 +33,6 @@ use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
-use crate::tree::process::time_namespace;
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -269,41 +266,13 @@ impl Checkpointer {
         let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
-            let manifest = this.manifest(place.hold().dir().next()?, place.purpose(), staged)?;
+            let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
+            let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
             Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
         });
         let committed = until(step, deadlines.until_durable(), call).await?;
         tell_committed(&committed, clock.elapsed());
         Ok(committed)
-    }
-
-    fn manifest(&self, generation: Generation, purpose: Purpose, staged: Staged) -> Result<Manifest> {
-        let pod = &self.workload.pod;
-        let clocks = ClockFacts { ran_ms: whole_ms(self.running.life.so_far()), ..staged.clocks };
-        Ok(Manifest {
-            version: manifest::VERSION,
-            generation,
-            created_at: units::now(),
-            crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-            identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
-                .with_own(own_values::of(pod))
-                .with_programs(self.running.programs.known()),
-            tree: staged.tree,
-            stdio: staged.stdio,
-            cgroups: staged.cgroups,
-            addresses: staged.addresses,
-            kubelet_files: staged.kubelet_files,
-            extra_paths: Vec::new(),
-            monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
-            clocks: Some(clocks),
-            durations_ms: staged.durations_ms,
-            files: digest::Files::new(),
-            extra: None,
-            image_dir: self.workload.config.image_dir.clone(),
-            went_on: purpose != Purpose::Stop,
-            volume_files: staged.volume_files,
-            unnamed_files: staged.unnamed_files,
-        })
     }
 
     /// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
@@ -330,47 +299,6 @@ fn outlook(error: &Error) -> Outlook {
     }
     let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
     steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
-}
-
-fn tell_committed(committed: &Manifest, took: Duration) {
-    tracing::info!(
-        step = "commit",
-        generation = committed.generation.0,
-        bytes = committed.total_bytes(),
-        ms = whole_ms(took),
-        "generation {} is durable",
-        committed.generation
-    );
-}
-
-fn tell_frozen(staged: &Staged, took: Duration) {
-    if let Some(carried) = staged.carried.told() {
-        tracing::info!(step = "carry", files = staged.carried.files(), "{carried} go along");
-    }
-    let pause = staged.durations_ms.get(manifest::PAUSE);
-    tracing::info!(
-        step = "freeze",
-        processes = staged.tree.processes,
-        bytes = staged.tree.resident_bytes,
-        ms = whole_ms(took),
-        pause_ms = pause,
-        "{}",
-        match pause {
-            None => "the application is frozen".to_owned(),
-            Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
-        }
-    );
-}
-
-fn tell_helpless(facts: &ClockFacts) {
-    let helpless = helpless(facts);
-    if !helpless.is_empty() && !time_namespace::is_possible() {
-        tracing::warn!(
-            step = "freeze",
-            "resumed on a node that was booted later, {} may stand still for the difference; see onClockBack",
-            helpless.join(", ")
-        );
-    }
 }
 
 #[cfg(test)]

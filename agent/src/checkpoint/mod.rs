@@ -6,4 +6,6 @@ pub mod deadlines;
 pub mod dump_progress;
 mod forecast;
 mod freeze;
+mod log_lines;
+mod manifest_of;
 pub mod volume_speed;
