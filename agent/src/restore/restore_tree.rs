@@ -89,9 +89,8 @@ pub fn restore(
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace };
-    criu::restore(&what, hook(manifest, clocks, placed, go))?;
+    criu::restore(&what, hook(manifest, clocks, (placed, put_back), go))?;
     cuts.stay();
-    put_back.into_iter().for_each(PutBack::keep);
     Ok(())
 }
 
@@ -107,7 +106,7 @@ fn put_back(path: &Path, manifest: &Manifest, config: &Config) -> Result<Option<
 fn hook(
     manifest: &Manifest,
     clocks: GoingOn,
-    mut placed: Placed,
+    (mut placed, mut put_back): (Placed, Option<PutBack>),
     mut go: impl FnMut() -> io::Result<()> + Send + 'static,
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
@@ -123,7 +122,10 @@ fn hook(
             clocks.set_others();
             go()?;
             placed.take_away();
-            reserved_pids::pass_reserved()
+            reserved_pids::pass_reserved()?;
+            // The last of all, for there is no way back from it, and yet before the tree could see what is set aside.
+            put_back.take().into_iter().for_each(PutBack::keep);
+            Ok(())
         }
     })
 }

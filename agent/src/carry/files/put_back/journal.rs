@@ -170,9 +170,17 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.undo();
         for (_, aside) in &self.aside {
-            if let Err(error) = fs::remove_dir_all(aside) {
+            if let Err(error) = remove_unseen(aside) {
                 tracing::warn!("{} is left behind: {error}", aside.display());
             }
         }
     }
+}
+
+/// Removes what lies aside, and gives the directory that it is in the times that it had.
+fn remove_unseen(aside: &Path) -> io::Result<()> {
+    let parent = aside.parent().unwrap_or(aside);
+    let attributes = Attributes::of(parent, &parent.symlink_metadata()?);
+    fs::remove_dir_all(aside)?;
+    apply(parent, &attributes)
 }

@@ -23,7 +23,7 @@ use crate::store::image_dir::{layout, no_links};
 pub struct PutBack(Journal);
 
 impl PutBack {
-    /// The tree runs: what was there before is gone for good.
+    /// The tree is about to run: what was there before is gone for good.
     pub fn keep(self) {
         self.0.keep();
     }
