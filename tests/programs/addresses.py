@@ -1,4 +1,5 @@
-"""A program with sockets that carry the pod's address, each named by an argument; between two steps it uses them all.
+"""A program with sockets that carry the pod's address, each named by an argument; between two steps it uses them all. Any other
+argument means nothing.
 
 It waits by select, which is relative, so that a node with another clock does not matter here.
 """
@@ -106,7 +107,8 @@ class Agent:
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.connect(path)
+        while self.socket.connect_ex(path):
+            select.select([], [], [], 0.01)
         self.outcome = None
 
     def use(self):
@@ -148,7 +150,7 @@ KINDS = {
 
 # So that an end by a SIGTERM is not taken for a checkpoint.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(3))
-used = [KINDS[kind]() for kind in sys.argv[1:]]
+used = [KINDS[kind]() for kind in sys.argv[1:] if kind in KINDS]
 steps = Steps()
 while True:
     for one in used:

@@ -2,14 +2,13 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, STEPS, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use socket2::SockRef;
@@ -127,58 +126,67 @@ fn a_connection_that_nobody_has_accepted_does_not_stand_in_the_way() -> Result<(
 }
 
 #[test]
-fn a_pod_without_an_address_says_so_and_starts_fresh() -> Result<()> {
+fn a_pod_without_an_address_of_that_kind_says_so_and_starts_fresh() -> Result<()> {
     let (volume, network) = (Volume::new()?, Network::new()?);
-    let unlinked = Pod::new(&volume, "node-a", &["python3", "/programs/addresses.py", "listen4"])
+    let unlinked = Pod::new(&volume, "node-a", &["python3", "/programs/addresses.py", "listen6"])
         .config("claimExpiry: 1s")
-        .with(|spec| spec.env("PEER", network.host()));
+        .with(|spec| spec.env("PEER6", network.host6()));
     checkpointed(&unlinked.clone().network(&network))?;
     let second = unlinked.start()?;
     starts_fresh(&second)?;
-    second.stderr.wait_for("the program has a tcp socket at 10.")?;
-    second.stderr.wait_for("and this pod has none in its place (none at all)")
+    second.stderr.wait_for("the program has a tcp socket at [fdc6:")?;
+    second.stderr.wait_for("and this pod has none in its place (10.244.")
 }
 
-/// The agent on a node to which programs send.
-fn agent(volume: &Volume) -> Result<UnixDatagram> {
-    let path = volume.path().join("agent.sock");
-    let _ = std::fs::remove_file(&path);
-    Ok(UnixDatagram::bind(path)?)
-}
-
+/// A program that sends to an agent in another container of its pod.
 fn to_agent(volume: &Volume, patience: &str) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/addresses.py", "agent"])
         .config(&format!("claimExpiry: 1s\nvolumeTimeout: {patience}"))
 }
 
-/// Checkpoints a program that sends to an agent, which is then gone.
-fn without_its_agent(volume: &Volume, pod: &Pod) -> Result<String> {
-    let agent = agent(volume)?;
-    // Nobody may be left to take what is sent, or the program would wait.
-    std::thread::spawn(move || {
-        let mut buffer = [0; 16];
-        agent.set_read_timeout(Some(Duration::from_secs(60))).and_then(|()| {
-            while agent.recv(&mut buffer)? > 0 {}
-            Ok(())
-        })
-    });
-    let first = checkpointed(pod)?;
-    std::fs::remove_file(volume.path().join("agent.sock"))?;
-    Ok(first)
+/// Binds the agent's socket and takes what comes, for as long as the container runs.
+const AGENT: &str = "
+import os, socket
+if os.fork():
+    os._exit(0)
+os.setsid()
+for stream in range(3):
+    os.dup2(os.open('/dev/null', os.O_RDWR), stream)
+if os.path.exists('/checkpoints/agent.sock'):
+    os.unlink('/checkpoints/agent.sock')
+agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+agent.bind('/checkpoints/agent.sock')
+while True:
+    agent.recv(16)
+";
+
+/// Starts the agent in a container.
+fn starts_agent(running: &Running) -> Result<()> {
+    let (code, _, said) = running.exec(&["python3", "-c", AGENT])?;
+    ensure!(code == Some(0), "{said}");
+    Ok(())
+}
+
+/// Checkpoints a program that sends to its agent.
+fn checkpointed_with_agent(pod: &Pod) -> Result<String> {
+    let mut running = pod.start()?;
+    starts_agent(&running)?;
+    running.stdout.wait_for("agent sent")?;
+    running.wait_for_lines(STEPS)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    Ok(running.stdout.text())
 }
 
 #[test]
 fn an_agent_that_comes_after_the_pod_is_waited_for() -> Result<()> {
     let volume = Volume::new()?;
     let pod = to_agent(&volume, "60s");
-    let first = without_its_agent(&volume, &pod)?;
+    let first = checkpointed_with_agent(&pod)?;
     let second = pod.start()?;
     second.stderr.wait_for("waiting for /checkpoints/agent.sock, to which the program is connected")?;
-    let agent = agent(&volume)?;
-    agent.set_read_timeout(Some(Duration::from_secs(60)))?;
-    ensure!(agent.recv(&mut [0; 16])? == 4, "another datagram");
+    starts_agent(&second)?;
     resumes(&second, 1)?;
-    second.wait_for_lines(3)?;
+    second.wait_for_lines(STEPS)?;
     chain::verify(&[first, second.stdout.text()])?;
     ensure!(!second.stdout.text().contains("agent E"), "{}", second.transcript());
     Ok(())
@@ -188,7 +196,7 @@ fn an_agent_that_comes_after_the_pod_is_waited_for() -> Result<()> {
 fn without_its_agent_a_program_goes_on_unconnected() -> Result<()> {
     let volume = Volume::new()?;
     let pod = to_agent(&volume, "2s");
-    let first = without_its_agent(&volume, &pod)?;
+    let first = checkpointed_with_agent(&pod)?;
     let second = started(&pod)?;
     resumes(&second, 1)?;
     second
@@ -211,4 +219,60 @@ fn a_damaged_image_is_skipped_and_said() -> Result<()> {
     let second = started(&pod)?;
     starts_fresh(&second)?;
     second.stderr.wait_for("criu/files.img is damaged: it ends within a record")
+}
+
+/// A pod whose command line is made by a shell, as a kubelet puts `$(POD_IP)` into arguments.
+fn told(volume: &Volume, script: &str) -> Pod {
+    Pod::new(volume, "node-a", &[])
+        .config("claimExpiry: 1s")
+        .with(|spec| spec.command(&["sh", "-c", &format!("set -e; {script}")], &[]))
+}
+
+#[test]
+fn arguments_with_the_pods_own_values_are_no_other_command() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = told(
+        &volume,
+        "exec crik run -- python3 /programs/addresses.py --advertise=http://$POD_IP:80/ $HOSTNAME $KUBERNETES_NODE_NAME",
+    );
+    let outputs = [checkpointed(&pod)?, checkpointed(&pod)?];
+    let third = started(&pod)?;
+    resumes(&third, 2)?;
+    third.stderr.wait_for("the program keeps that of its old pod")?;
+    chain::verify(&[outputs.concat(), third.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_configuration_that_is_made_for_each_pod_is_no_new_release() -> Result<()> {
+    let volume = Volume::new()?;
+    let job = |workers: &str| {
+        let script = format!(
+            "printf 'bind %s\nname %s\nworkers {workers}\n' $POD_IP $HOSTNAME > /etc/app.conf; exec crik run -- python3 \
+             /programs/addresses.py /etc/app.conf"
+        );
+        told(&volume, &script)
+    };
+    let first = checkpointed(&job("2"))?;
+    let mut second = started(&job("2"))?;
+    resumes(&second, 1)?;
+    ends_with(&mut second, CHECKPOINTED)?;
+    chain::verify(&[first, second.stdout.text()])?;
+    let third = started(&job("3"))?;
+    starts_fresh(&third)?;
+    third.stderr.wait_for("the program /etc/app.conf is another one than at the checkpoint")
+}
+
+#[test]
+fn any_other_argument_is_another_command() -> Result<()> {
+    let volume = Volume::new()?;
+    let job = |batch: &str| {
+        told(
+            &volume,
+            &format!("exec crik run -- python3 /programs/addresses.py --ip=$POD_IP --batch={batch}"),
+        )
+    };
+    checkpointed(&job("10"))?;
+    let second = started(&job("20"))?;
+    starts_fresh(&second)?;
+    second.stderr.wait_for("it is of another command")
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// A pod whose image has `/app/job.py` in a release of its own.
 fn release(volume: &Volume, release: &str, command: &str) -> Pod {
     let install = format!(
-        "mkdir /app && cp /programs/* /app/ && echo '# release {release}' >> /app/single.py && \
+        "mkdir /app && cp /programs/*.py /app/ && echo '# release {release}' >> /app/single.py && \
          (echo '#!/usr/bin/env python3'; cat /app/single.py) > /app/job.py && chmod +x /app/job.py && exec crik run -- {command}"
     );
     Pod::new(volume, "node-a", &[])
@@ -211,18 +211,18 @@ fn a_library_that_was_changed_is_named() -> Result<()> {
     let volume = Volume::new()?;
     let pod = |release: &str| {
         let script = format!(
-            "cp /usr/lib/x86_64-linux-gnu/libz.so.1 /srv/libz.so.1 && printf '{release}' >> /srv/libz.so.1 && \
+            "cp /usr/lib/x86_64-linux-gnu/libz.so.1 /checkpoints/ && printf '{release}' >> /checkpoints/libz.so.1 && \
              exec crik run -- python3 /programs/single.py"
         );
         Pod::new(&volume, "node-a", &[]).with(|spec| {
             spec.command(&["sh", "-c", &script], &[]);
             spec.env("LD_PRELOAD", "");
-            spec.env("LD_LIBRARY_PATH", "/srv");
+            spec.env("LD_LIBRARY_PATH", "/checkpoints");
         })
     };
     checkpointed(&pod("1"))?;
     let second = started(&pod("22"))?;
     starts_fresh(&second)?;
-    second.stderr.wait_for("File srv/libz.so.1 has bad size").with_context(|| second.transcript())?;
-    second.stderr.wait_for("it was changed since the checkpoint")
+    let named = "/checkpoints/libz.so.1, which the program runs, was changed since; put it back as it was";
+    second.stderr.wait_for(named).with_context(|| second.transcript())
 }

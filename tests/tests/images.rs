@@ -151,9 +151,9 @@ fn the_log_can_be_json_with_a_duration_for_each_step() -> Result<()> {
     let log = running.stderr.text();
     let lines = log.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
     for step in ["restore", "decide", "freeze", "commit"] {
-        let line =
-            lines.iter().find(|line| line["step"] == step).with_context(|| format!("no {step} in {log}"))?;
-        ensure!(line["ms"].is_u64(), "{line}");
+        // What is told on the way has none.
+        let done = lines.iter().any(|line| line["step"] == step && line["ms"].is_u64());
+        ensure!(done, "no duration of {step} in {log}");
     }
     Ok(())
 }

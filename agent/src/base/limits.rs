@@ -60,6 +60,9 @@ pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
 /// application.
 pub const OWN_DIRECTORY: &str = "/run/crik";
 
+/// How the directories are called in which what was replaced lies until a tree runs.
+pub const ASIDE: &str = ".crik-aside-";
+
 /// How often the one who walks the files looks whether CRIU has frozen the tree, which takes some milliseconds.
 pub const FROZEN_POLL: Duration = Duration::from_millis(1);
 
@@ -276,6 +279,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// A configuration that a start script makes for a pod is at most as large as a ConfigMap may be (Kubernetes); what is larger is no
+/// text for people, and looking for values in it would take time and memory.
+pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
 pub const METADATA_MAX_BYTES: u64 = 64 << 20;

@@ -68,7 +68,12 @@ fn path(peer: &Unix) -> std::path::PathBuf {
 }
 
 fn names(peers: &[Unix]) -> String {
-    peers.iter().map(Unix::to_string).collect::<Vec<_>>().join(", ")
+    let name = |peer: &Unix| match peer.name.split_first() {
+        // As ss tells it.
+        Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
+        _ => path(peer).display().to_string(),
+    };
+    peers.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod install_init;
 pub mod kubelet_files;
 pub mod open_files;
 pub mod orphans;
+pub mod own_values;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;

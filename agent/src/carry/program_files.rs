@@ -15,21 +15,22 @@ use tokio::task::spawn_blocking;
 
 use crate::base::limits;
 use crate::store::generation::digest;
-use crate::store::generation::program_digests::Facts;
+use crate::store::generation::own_values::OwnValues;
+use crate::store::generation::program_digests::{self, ProgramDigests};
 use crate::tree::process::which;
 
 /// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
 #[derive(Debug, Clone, Default)]
-pub struct Programs(Arc<OnceLock<Facts>>);
+pub struct Programs(Arc<OnceLock<ProgramDigests>>);
 
 impl Programs {
     /// Those of a tree that was started in the past.
-    pub fn of_the_past(facts: Facts) -> Self {
-        Self(Arc::new(facts.into()))
+    pub fn of_the_past(digests: ProgramDigests) -> Self {
+        Self(Arc::new(digests.into()))
     }
 
     /// The facts, or none as long as they are not known: nothing waits for them.
-    pub fn known(&self) -> Facts {
+    pub fn known(&self) -> ProgramDigests {
         self.0.get().cloned().unwrap_or_default()
     }
 }
@@ -61,22 +62,27 @@ pub fn note(command: &[OsString]) -> Noted {
 }
 
 impl Noted {
-    /// Hashes them, beside the application that runs by now.
-    pub fn hash(self) -> Programs {
+    /// Hashes them, beside the application that runs by now, in a pod with these values of its own.
+    pub fn hash(self, own: impl FnOnce() -> OwnValues + Send + 'static) -> Programs {
         let programs = Programs::default();
         let known = Arc::clone(&programs.0);
-        spawn_blocking(move || known.set(self.facts()));
+        spawn_blocking(move || known.set(self.digests(&own())));
         programs
     }
 
     /// Without those that changed since they were noted: what the application was started from cannot be learned any more.
-    fn facts(self) -> Facts {
-        let same = |path: &Path, noted: &Stamp| stamp(path).as_ref() == Some(noted);
-        let facts = self.0.into_iter().filter_map(|(path, noted)| {
-            let facts = digest::hash_file(&path).ok().filter(|_| same(&path, &noted))?;
-            Some((path.to_str()?.to_owned(), facts))
-        });
-        facts.collect()
+    fn digests(self, own: &OwnValues) -> ProgramDigests {
+        let mut digests = ProgramDigests::default();
+        for (path, noted) in self.0 {
+            let (facts, of_any_pod) =
+                (digest::hash_file(&path).ok(), program_digests::of_any_pod(&path, own));
+            let (Some(facts), Some(name)) = (facts, path.to_str()) else { continue };
+            if stamp(&path).as_ref() == Some(&noted) {
+                digests.of_any_pod.extend(of_any_pod.map(|hash| (name.to_owned(), hash)));
+                digests.facts.insert(name.to_owned(), facts);
+            }
+        }
+        digests
     }
 }
 
@@ -142,6 +148,6 @@ mod tests {
         fs::write(&path, "one").unwrap();
         let before = Stamp::of(&fs::metadata(&path).unwrap());
         fs::write(&path, "longer").unwrap();
-        assert!(Noted(vec![(path, before)]).facts().is_empty());
+        assert!(Noted(vec![(path, before)]).digests(&OwnValues::default()).facts.is_empty());
     }
 }

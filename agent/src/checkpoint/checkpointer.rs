@@ -18,6 +18,7 @@ use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units::{self, whole_ms};
 use crate::carry::clocks::go_on::helpless;
 use crate::carry::files::{CarryError, Carrying};
+use crate::carry::own_values;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
 use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
@@ -248,7 +249,10 @@ impl Checkpointer {
 
     /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
     /// crik may carry others.
-    fn carrying(&self) -> Result<Carrying, CarryError> {
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub fn carrying(&self) -> Result<Carrying, CarryError> {
         let library = self.running.library.iter().flat_map(Installed::paths);
         let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
         Carrying::new(&self.workload.config, &own)
@@ -282,6 +286,7 @@ impl Checkpointer {
             created_at: units::now(),
             crik_version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: Identity::here(&self.workload.command, criu::version()?, pod.node.as_deref())
+                .with_own(own_values::of(pod))
                 .with_programs(self.running.programs.known()),
             tree: staged.tree,
             stdio: staged.stdio,

@@ -11,6 +11,7 @@ use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
+use crate::carry::own_values;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
@@ -82,9 +83,11 @@ async fn check(
     let check = || {
         let (hold, workload) = (Arc::clone(hold), Arc::clone(workload));
         move || {
-            let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref());
+            let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref())
+                .with_own(own_values::of(&workload.pod));
             let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
             verify::facts(&hold.dir().generation(generation), generation, &here, &trust)
+                .inspect(|manifest| own_values::tell_kept(&manifest.identity, &here))
         }
     };
     Ok(steps.run(check).await?)

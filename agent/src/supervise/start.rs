@@ -10,6 +10,7 @@ use crate::base::panics::contained;
 use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
+use crate::carry::own_values;
 use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure};
 use crate::restore::restored_json;
@@ -127,7 +128,8 @@ fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Res
     let noted = program_files::note(&workload.command);
     let library = clocks::library(&workload.config);
     let root = spawn::spawn(&init, &workload.command, library.as_ref())?;
-    let programs = noted.hash();
+    let pod = workload.pod.clone();
+    let programs = noted.hash(move || own_values::of(&pod));
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
     Ok(RunningTree { root, init, strays, resumed: None, stayed: passed_over, hold, programs, library, life })

@@ -52,7 +52,7 @@ impl Network {
         let host = format!("{subnet}.{}", base + 1);
         let host6 = subnet6(number) + ":1";
         run("ip", &["address", "add", &format!("{host}/32"), "dev", LOOPBACK])?;
-        run("ip", &["address", "add", &format!("{host6}/128"), "dev", LOOPBACK])?;
+        run("ip", &["address", "add", &format!("{host6}/128"), "dev", LOOPBACK, "nodad"])?;
         Ok(Self(Arc::new(Shared { host, host6, number, lost: Mutex::default(), far: Mutex::default() })))
     }
 

@@ -6,7 +6,8 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits::CriuVersion;
-use crate::store::generation::program_digests::{self, Facts};
+use crate::store::generation::own_values::OwnValues;
+use crate::store::generation::program_digests::{self, ProgramDigests};
 
 /// The facts that decide whether an image can be resumed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +27,12 @@ pub struct Identity {
     pub node: Option<String>,
     /// The pod's host name, for people.
     pub host: String,
+    /// What the pod has of its own, such as its address; earlier releases did not tell.
+    #[serde(default)]
+    pub own: OwnValues,
     /// The files that the application was started from; none if that is not known.
-    #[serde(default, skip_serializing_if = "Facts::is_empty")]
-    pub programs: Facts,
+    #[serde(flatten)]
+    pub programs: ProgramDigests,
 }
 
 impl Identity {
@@ -44,19 +48,26 @@ impl Identity {
             criu: criu.0,
             node: node.map(str::to_owned),
             host: text(uname.as_ref().map(|uname| uname.nodename())),
-            programs: Facts::new(),
+            own: OwnValues::default(),
+            programs: ProgramDigests::default(),
         }
+    }
+
+    /// The same, of a pod with these values of its own.
+    #[must_use]
+    pub fn with_own(self, own: OwnValues) -> Self {
+        Self { own, ..self }
     }
 
     /// The same, of an application that was started from these files.
     #[must_use]
-    pub fn with_programs(self, programs: Facts) -> Self {
+    pub fn with_programs(self, programs: ProgramDigests) -> Self {
         Self { programs, ..self }
     }
 
     /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
     pub fn obstacle(&self, here: &Self) -> Option<String> {
-        if self.argv != here.argv {
+        if self.argv_of_any_pod() != here.argv_of_any_pod() {
             return Some(format!(
                 "it is of another command: {:?}, and this pod runs {:?}",
                 self.argv, here.argv
@@ -72,7 +83,12 @@ impl Identity {
             let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
             return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
         }
-        self.lacking(here).or_else(|| program_digests::changed(&self.programs))
+        self.lacking(here).or_else(|| program_digests::changed(&self.programs, &here.own))
+    }
+
+    /// The command line without the pod's own values: the next pod gets `$(POD_IP)` as another address.
+    fn argv_of_any_pod(&self) -> Vec<String> {
+        self.argv.iter().map(|argument| self.own.taken_out_of(argument)).collect()
     }
 
     /// CRIU compares too, but only at the restore, without naming what is missing, and a few instructions less.
@@ -141,6 +157,7 @@ fn cpu_features(cpuinfo: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::generation::own_values::Kind;
 
     fn identity() -> Identity {
         let mut identity = Identity::here(&["app".into()], CriuVersion(40_201), None);
@@ -164,6 +181,19 @@ mod tests {
     fn another_command_line_is_another_program() {
         let other = Identity { argv: vec!["app".into(), "--new".into()], ..identity() };
         assert!(identity().obstacle(&other).unwrap().contains("another command"));
+    }
+
+    #[test]
+    fn a_command_line_that_differs_in_the_pods_address_only_is_the_same() {
+        let pod = |ip: &str, argument: &str| {
+            let own = OwnValues::new([(Kind::Ipv4, ip.to_owned())]);
+            Identity { argv: vec!["app".into(), argument.to_owned()], ..identity() }.with_own(own)
+        };
+        let past = pod("10.0.0.5", "--advertise=10.0.0.5");
+        assert_eq!(past.obstacle(&pod("10.1.0.9", "--advertise=10.1.0.9")), None);
+        assert!(past.obstacle(&pod("10.1.0.9", "--advertise=10.1.0.8")).is_some());
+        let earlier_release = Identity { own: OwnValues::default(), ..past };
+        assert!(earlier_release.obstacle(&pod("10.1.0.9", "--advertise=10.1.0.9")).is_some());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod digest;
 pub(crate) mod identity;
 pub mod manifest;
 pub mod open_files;
+pub(crate) mod own_values;
 pub(crate) mod program_digests;
 pub mod signature;
 pub(crate) mod tree_facts;

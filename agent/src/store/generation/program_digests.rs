@@ -5,18 +5,48 @@ use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use crate::base::limits;
 use crate::store::generation::digest::{self, FileDigest};
+use crate::store::generation::own_values::OwnValues;
 
 /// The facts of each of the files, by its path.
 pub type Facts = BTreeMap<String, FileDigest>;
 
-/// Why a tree that was started from `past` cannot stand for what is here, if it cannot.
-pub fn changed(past: &Facts) -> Option<String> {
-    let (path, _) = past.iter().find(|(path, facts)| !is_same(Path::new(path), facts))?;
+/// What is known of the files of a program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramDigests {
+    /// The facts of each.
+    #[serde(default, rename = "programs", skip_serializing_if = "Facts::is_empty")]
+    pub facts: Facts,
+    /// BLAKE3 of those that are made for each pod, without the pod's own values.
+    #[serde(default, rename = "programsOfAnyPod", skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_any_pod: BTreeMap<String, String>,
+}
+
+/// Why a tree that was started from `past` cannot stand for what is here, in a pod with these values of its own, if it cannot.
+pub fn changed(past: &ProgramDigests, here: &OwnValues) -> Option<String> {
+    let same_but_for_the_pod = |path: &str| {
+        let past = past.of_any_pod.get(path);
+        past.is_some() && of_any_pod(Path::new(path), here).as_ref() == past
+    };
+    let differs = |(path, facts): &(&String, &FileDigest)| {
+        !is_same(Path::new(path), facts) && !same_but_for_the_pod(path)
+    };
+    let (path, _) = past.facts.iter().find(differs)?;
     Some(format!(
         "the program {path} is another one than at the checkpoint (a new release?); to go on from there, use the image of \
          that time"
     ))
+}
+
+/// BLAKE3 of a file without the pod's own values; none if it has none of them or is no text.
+pub fn of_any_pod(path: &Path, own: &OwnValues) -> Option<String> {
+    let size = fs::metadata(path).ok().filter(Metadata::is_file)?.len();
+    let text = (size <= limits::POD_FILE_MAX_BYTES).then(|| fs::read_to_string(path).ok())??;
+    let without = own.taken_out_of(&text);
+    (without != text).then(|| blake3::hash(without.as_bytes()).to_hex().to_string())
 }
 
 fn is_same(path: &Path, past: &FileDigest) -> bool {
@@ -27,6 +57,7 @@ fn is_same(path: &Path, past: &FileDigest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::generation::own_values::Kind;
 
     #[test]
     fn a_changed_program_is_named() {
@@ -34,10 +65,30 @@ mod tests {
         let path = dir.path().join("job.py");
         fs::write(&path, "one").unwrap();
         let facts: Facts = [(path.to_str().unwrap().to_owned(), digest::hash_file(&path).unwrap())].into();
-        assert_eq!(changed(&facts), None);
+        let past = ProgramDigests { facts, ..ProgramDigests::default() };
+        let changed = || changed(&past, &OwnValues::default());
+        assert_eq!(changed(), None);
         fs::write(&path, "two").unwrap();
-        assert!(changed(&facts).unwrap().contains("job.py is another one than at the checkpoint"));
+        assert!(changed().unwrap().contains("job.py is another one than at the checkpoint"));
         fs::remove_file(&path).unwrap();
-        assert!(changed(&facts).is_some());
+        assert!(changed().is_some());
+    }
+
+    #[test]
+    fn a_file_that_is_made_for_each_pod_may_differ_in_the_pods_own_values_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.conf");
+        let name = path.to_str().unwrap().to_owned();
+        let pod = |ip: &str| OwnValues::new([(Kind::Ipv4, ip.to_owned())]);
+        fs::write(&path, "bind 10.0.0.5\nworkers 2\n").unwrap();
+        let past = ProgramDigests {
+            facts: [(name.clone(), digest::hash_file(&path).unwrap())].into(),
+            of_any_pod: [(name, of_any_pod(&path, &pod("10.0.0.5")).unwrap())].into(),
+        };
+        fs::write(&path, "bind 10.1.0.77\nworkers 2\n").unwrap();
+        assert_eq!(changed(&past, &pod("10.1.0.77")), None);
+        assert!(changed(&past, &pod("10.1.0.78")).is_some());
+        fs::write(&path, "bind 10.1.0.77\nworkers 3\n").unwrap();
+        assert!(changed(&past, &pod("10.1.0.77")).is_some());
     }
 }

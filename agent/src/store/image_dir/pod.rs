@@ -30,6 +30,11 @@ impl Pod {
         Self { host, container: container(&mounts), node: node.map(str::to_owned), boot }
     }
 
+    /// The pod's uid, if it can be learned.
+    pub fn uid(&self) -> Option<&str> {
+        self.container.as_deref()?.split('/').next()
+    }
+
     /// Why this pod cannot run any more, if `here` proves it.
     ///
     /// - The kubelet never runs a container of a pod twice at a time, so when we are the same container it has ended.

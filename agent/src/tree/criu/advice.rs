@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 18] = [
+const ADVICE: [(&str, &str); 20] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -52,6 +52,15 @@ const ADVICE: [(&str, &str); 18] = [
     ("do not match expected", TAKEN),
     ("File exists", TAKEN),
     ("Address already in use", "run nothing in the pod that listens there while it starts"),
+    (
+        "closed in-flight socket",
+        "a UNIX socket of the program has a connection that was closed before it was accepted: let the program accept more often",
+    ),
+    (
+        "without peer",
+        "a UNIX socket is connected to one of another pod: let the program connect for each datagram, or run the other side in a \
+         container of this pod",
+    ),
     (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
@@ -127,6 +136,8 @@ mod tests {
                 "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Cannot assign requested address",
                 "listen on 0.0.0.0",
             ),
+            ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
                 "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
                 "this CPU lacks instructions",
