@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use prost::Message;
 
 use super::messages::Regular;
+use super::records::split;
 use super::sockets::{Inet, Unix};
-use super::split;
 use super::wire::WireMessage;
 
 /// The image's name in its directory.
