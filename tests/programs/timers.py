@@ -16,7 +16,15 @@ def count(number, _):
 
 for number in seen:
     signal.signal(number, count)
-signal.signal(signal.SIGALRM, lambda *_: steps.step())
+
+
+def tick(*_):
+    # A step may take longer than the interval on a busy machine; the handler must not wait for what it interrupts.
+    if not steps.lock.locked():
+        steps.step()
+
+
+signal.signal(signal.SIGALRM, tick)
 signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
 while True:
     signal.pause()

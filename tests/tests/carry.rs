@@ -1,5 +1,7 @@
 //! What a program has made of its container goes over with it, and is put back as it was.
 
+use std::fs;
+
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::faulty::Manners;
@@ -83,6 +85,32 @@ fn a_generation_that_is_not_resumed_after_all_leaves_nothing_of_itself() -> Resu
     let next = started(&refusing)?;
     next.stderr.wait_for("are put back")?;
     starts_fresh(&next)
+}
+
+#[test]
+fn a_fresh_start_in_the_same_pod_finds_what_was_there_before_the_attempt() -> Result<()> {
+    let volume = Volume::new()?;
+    let look = "for d in /scratch /dev/shm; do test -e $d/state && echo found $(cat $d/state $d/new); done; \
+                for d in /scratch /dev/shm; do echo one > $d/state; done; exec \"$@\"";
+    let refuses =
+        "hooks: {postRestore: {command: [sh, -c, '! test -e /checkpoints/refuse'], onFailure: fail}}";
+    let command = [&["sh", "-c", look, "sh"][..], &SINGLE].concat();
+    let pod = Pod::new(&volume, "node-a", &command).empty_dir("/scratch").config(refuses);
+    let mut running = started(&pod)?;
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}");
+    let go_on = "for d in /scratch /dev/shm; do echo two > $d/state; echo later > $d/new; done";
+    ensure!(running.exec(&["sh", "-c", go_on])?.0 == Some(0));
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    fs::write(volume.path().join("refuse"), "")?;
+    let again = started(&pod)?;
+    again.stderr.wait_for("were not there at the checkpoint and are removed")?;
+    starts_fresh(&again)?;
+    ensure!(again.stdout.text().starts_with("found two later\nfound two later\n"), "{}", again.transcript());
+    let (_, left, _) = again.exec(&["sh", "-c", "find / -xdev -name '.crik-aside*'; ls -A /scratch"])?;
+    ensure!(left == "new\nstate\n", "{left}");
+    Ok(())
 }
 
 #[test]

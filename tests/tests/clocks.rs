@@ -24,8 +24,13 @@ const KERNEL: &str = "by the kernel";
 
 /// Moves a program again and again, which waits in these ways.
 fn goes_on(pod: &Pod, ways: &[&str], told: &str) -> Result<()> {
+    goes_on_in(&[(pod, told)], ways)
+}
+
+/// The same, from one kind of pod to the next.
+fn goes_on_in(pods: &[(&Pod, &str)], ways: &[&str]) -> Result<()> {
     let mut before: Option<(Instant, String)> = None;
-    for generation in 0..=MOVES {
+    for (generation, (pod, told)) in (0..=MOVES).zip(pods.iter().cycle()) {
         let mut running = pod.start()?;
         if generation > 0 {
             resumes(&running, generation)?;
@@ -56,6 +61,10 @@ fn goes_on_either_way(command: &[&str], ways: &[&str], change: impl Fn(&mut Spec
 /// What a pod with `hostUsers: false` may be given, since it counts in that pod alone.
 fn with_user_namespace(spec: &mut Spec) {
     spec.user_namespace = true;
+    with_capabilities(spec);
+}
+
+fn with_capabilities(spec: &mut Spec) {
     spec.capabilities.extend(["CAP_SYS_ADMIN", "CAP_SYS_TIME"].map(str::to_owned));
 }
 
@@ -137,6 +146,29 @@ fn rust() -> Result<()> {
 fn runs(program: &Path, ways: &[&str]) -> Result<()> {
     let (path, mount) = mounted(program);
     goes_on_either_way(&[&path], ways, mount)
+}
+
+#[test]
+fn from_pods_that_the_kernel_helps_to_others_and_back() -> Result<()> {
+    for (source, ways) in [
+        ("waits/waits.go", ["sleep", "ticker", "timer"]),
+        ("waits/waits.cpp", ["condition", "mutex", "sleep-until"]),
+    ] {
+        let (path, mount) = mounted(&compiled(source)?);
+        let volume = Volume::new()?;
+        let ordinary = Pod::new(&volume, "node-a", &[&path]).with(mount);
+        let helped = ordinary.clone().with(with_user_namespace);
+        goes_on_in(&[(&ordinary, LIBRARY), (&helped, KERNEL)], &ways).context(source)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_two_capabilities_without_a_user_namespace_are_enough() -> Result<()> {
+    let (path, mount) = mounted(&compiled("waits/static.c")?);
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &[&path, "until"]).with(mount).with(with_capabilities);
+    goes_on(&pod, &["until"], KERNEL)
 }
 
 /// A pod whose program nobody but the kernel can help, and has been told that.

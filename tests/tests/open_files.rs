@@ -101,6 +101,21 @@ fn what_others_have_appended_stays() -> Result<()> {
 }
 
 #[test]
+fn a_log_that_was_rotated_is_written_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/files.py", "/checkpoints/work"]);
+    let first = checkpointed(&pod)?;
+    let (log, rotated) = (volume.path().join("work/log"), volume.path().join("work/log.1"));
+    fs::rename(&log, &rotated)?;
+    fs::write(&log, "")?;
+    let before = fs::read(&rotated)?;
+    let second = started(&pod.replacement())?;
+    resumes(&second, 1)?;
+    ensure!(fs::read_to_string(&log)?.lines().count() >= STEPS && fs::read(&rotated)? == before);
+    chain::verify(&[first, second.stdout.text()]).map(drop)
+}
+
+#[test]
 fn a_rung_that_fails_puts_back_what_it_has_cut() -> Result<()> {
     let volume = Volume::new()?;
     let pod = writes(&volume, "w");

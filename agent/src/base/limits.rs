@@ -60,6 +60,9 @@ pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
 /// application.
 pub const OWN_DIRECTORY: &str = "/run/crik";
 
+/// How the directories are called in which what was replaced lies until a tree runs.
+pub const ASIDE: &str = ".crik-aside-";
+
 /// How often the one who walks the files looks whether CRIU has frozen the tree, which takes some milliseconds.
 pub const FROZEN_POLL: Duration = Duration::from_millis(1);
 

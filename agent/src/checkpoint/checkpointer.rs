@@ -249,7 +249,10 @@ impl Checkpointer {
 
     /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
     /// crik may carry others.
-    fn carrying(&self) -> Result<Carrying, CarryError> {
+    ///
+    /// # Errors
+    /// There is no /proc.
+    pub fn carrying(&self) -> Result<Carrying, CarryError> {
         let library = self.running.library.iter().flat_map(Installed::paths);
         let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
         Carrying::new(&self.workload.config, &own)

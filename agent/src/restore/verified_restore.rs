@@ -11,7 +11,7 @@ use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::carry::open_files::Place;
+use crate::carry::open_files::{Place, Rules};
 use crate::config::ChangedFiles;
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
@@ -129,13 +129,18 @@ fn verify(path: &Path, manifest: &Manifest, workload: &Workload) -> Result<Paral
 
 /// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
 /// resumed before; of an attempt whose outcome nobody has told, that may be.
-fn cut_place(hold: &Hold, manifest: &Manifest, changed_files: ChangedFiles) -> Result<Place, ImageDirError> {
+fn cut_place(
+    hold: &Arc<Hold>,
+    manifest: &Manifest,
+    changed_files: ChangedFiles,
+) -> Result<Place, ImageDirError> {
     let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
     let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
     let may_have_run =
         |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);
     let ran_on = manifest.went_on || earlier.iter().any(may_have_run);
-    Ok(Place { directory: hold.dir().cut(manifest.generation), ran_on, changed_files })
+    let rules = Rules { ran_on, changed_files };
+    Ok(Place { hold: Arc::clone(hold), generation: manifest.generation, rules })
 }
 
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.

@@ -28,6 +28,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
+        if let Err(error) = checkpointer.carrying().and_then(|carrying| carrying.check()) {
+            tracing::warn!(step = "check", "no checkpoint can be taken here: {error}");
+        }
         let Some(hold) = checkpointer.hold() else { return };
         retain(&checkpointer, &hold);
         let speed = speed(&checkpointer, &hold);

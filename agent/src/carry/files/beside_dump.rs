@@ -10,7 +10,7 @@ use std::thread;
 
 use super::error::{CarryError, taking};
 use super::mounts::Mounts;
-use super::places::{Place, places};
+use super::places::{Place, PlaceKind, places};
 use super::spared::Spared;
 use super::take::{Output, Summary, Taken};
 use super::walk::{stored, walk, walk_again, within};
@@ -45,6 +45,17 @@ impl Carrying {
         let found = walk(&self.places, &self.spared)?;
         within(&found, &self.places, self.max_bytes)?;
         Ok(stored(found.iter()))
+    }
+
+    /// Finds out whether too much is in memory and emptyDirs already, which a container that is restarted finds there. The layer
+    /// is not walked: nothing is in it yet, and an image may be large.
+    ///
+    /// # Errors
+    /// Something cannot be read, or it is more than may go along.
+    pub fn check(&self) -> Result<(), CarryError> {
+        let whole = |place: &&Place| place.kind != PlaceKind::Layer;
+        let places: Vec<Place> = self.places.iter().filter(whole).cloned().collect();
+        within(&walk(&places, &self.spared)?, &places, self.max_bytes)
     }
 
     /// Whether what is at `path` goes along if somebody makes it.

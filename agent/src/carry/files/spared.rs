@@ -37,11 +37,13 @@ impl Spared {
         self.mounts.at(path).is_some()
             || self.own.iter().any(|own| path.starts_with(own))
             || self.excluded.is_match(path)
-            || is_of_a_clock(path)
+            || is_of_another(path)
     }
 }
 
-/// The tree's own goes along as crik's own file, and another container's changes while that runs.
-fn is_of_a_clock(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(clocks::limits::NAME.as_bytes()))
+/// The tree's own clock goes along as crik's own file, and another container's changes while that runs; and another may put its
+/// files back at the same time.
+fn is_of_another(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    [clocks::limits::NAME, limits::ASIDE].iter().any(|own| name.starts_with(own.as_bytes()))
 }

@@ -198,7 +198,10 @@ impl Taken {
 }
 
 /// The next part of a file that is no hole, from `at` on (lseek(2)). A file system that knows no holes has one part.
-fn extent(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn extent(file: &File, at: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
     let whole = (at < size).then_some((at, size));
     let seek = |from: u64, whence| lseek(file, from.cast_signed(), whence).map(i64::cast_unsigned);
     let offset = match seek(at, Whence::SeekData) {

@@ -5,87 +5,31 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use thiserror::Error;
-
+use super::error::{OpenFileError, io_at};
 use super::note::modified;
 use super::volumes::Volumes;
-use crate::base::retry::{HasOutlook, Outlook};
-use crate::base::units;
 use crate::config::ChangedFiles;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::store::image_dir::durable::sync_directory;
-use crate::store::image_dir::{ImageDirError, no_links, retention};
-
-/// Why the files of the volumes are not those that the tree had open. Completes «generation N is skipped: …».
-#[derive(Debug, Error)]
-pub enum OpenFileError {
-    /// One is not there.
-    #[error("{0}, which the program had open, is not there; mount the volume that has it, or put it back")]
-    Missing(PathBuf),
-    /// Something else has its name.
-    #[error("{0}, which the program had open, is no regular file any more; put it back as it was")]
-    Replaced(PathBuf),
-    /// One is shorter.
-    #[error("{path} has {found} bytes, and {expected} when the program had it open; put it back as it was")]
-    Shorter {
-        /// The file.
-        path: PathBuf,
-        /// Its length now.
-        found: u64,
-        /// Its length at the checkpoint.
-        expected: u64,
-    },
-    /// One that is only read is another one.
-    #[error(
-        "{0}, which the program had open to read, was changed since; put it back as it was, or see changedFiles"
-    )]
-    Changed(PathBuf),
-    /// A program is another one.
-    #[error("{0}, which the program runs, was changed since; put it back as it was")]
-    OtherProgram(PathBuf),
-    /// What would be cut cannot be kept.
-    #[error(
-        "the program has written {} since the checkpoint, which the volume has no room to keep beside it ({} free); make \
-         the volume larger",
-        units::bytes(*.needed),
-        units::bytes(*.free)
-    )]
-    NoRoom {
-        /// Bytes to keep.
-        needed: u64,
-        /// Bytes that are free.
-        free: u64,
-    },
-    /// A file cannot be looked at, kept or cut.
-    #[error("cannot {what} {path}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// The image directory fails.
-    #[error(transparent)]
-    Volume(#[from] ImageDirError),
-}
-
-impl HasOutlook for OpenFileError {
-    fn outlook(&self) -> Outlook {
-        match self {
-            Self::Io { source, .. } => source.outlook(),
-            Self::Volume(error) => error.outlook(),
-            _ => Outlook::Lasting,
-        }
-    }
-}
+use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::{Generation, no_links, retention};
 
 /// Where what is cut is kept, and what may be cut.
 pub struct Place {
-    /// The directory for it, which need not exist, below the image directory.
-    pub directory: PathBuf,
+    /// The hold on the image directory. What is kept is written below it and then renamed, so that a pod that has lost it cuts
+    /// nothing: another one's program may write there.
+    pub hold: Arc<Hold>,
+    /// The generation that is resumed.
+    pub generation: Generation,
+    /// What may be cut.
+    pub rules: Rules,
+}
+
+/// What may be cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
     /// Whether the tree has run on after the checkpoint. If not, what stands behind the end of a file that it only appended
     /// to was written by others, and stays.
     pub ran_on: bool,
@@ -101,7 +45,7 @@ pub struct Place {
 pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
     let mut grown = Vec::new();
     for file in files {
-        grown.extend(behind(file, place)?.map(|found| (file, found)));
+        grown.extend(behind(file, place.rules)?.map(|found| (file, found)));
     }
     let mut cuts = Cuts::default();
     if grown.is_empty() {
@@ -112,12 +56,12 @@ pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
     for (file, found) in grown {
         cuts.one(file, found, place, &volumes)?;
     }
-    sync_directory(&place.directory)?;
+    sync_directory(&place.directory())?;
     Ok(cuts)
 }
 
 /// The length of a file that has to be cut.
-fn behind(file: &VolumeFile, place: &Place) -> Result<Option<u64>, OpenFileError> {
+fn behind(file: &VolumeFile, rules: Rules) -> Result<Option<u64>, OpenFileError> {
     let path = file.path.clone();
     let meta = match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenFileError::Missing(path)),
@@ -125,11 +69,11 @@ fn behind(file: &VolumeFile, place: &Place) -> Result<Option<u64>, OpenFileError
         Ok(meta) if !meta.is_file() => return Err(OpenFileError::Replaced(path)),
         Ok(meta) => meta,
     };
-    let (found, expected, refuse) = (meta.len(), file.size, place.changed_files == ChangedFiles::Refuse);
+    let (found, expected, refuse) = (meta.len(), file.size, rules.changed_files == ChangedFiles::Refuse);
     match file.access {
         Access::Read if refuse && modified(&meta) != file.modified => Err(OpenFileError::Changed(path)),
         _ if found == expected => Ok(None),
-        Access::Append if found < expected || !place.ran_on => Ok(None),
+        Access::Append if found < expected || !rules.ran_on => Ok(None),
         _ if found < expected => Err(OpenFileError::Shorter { path, found, expected }),
         Access::Execute => Err(OpenFileError::OtherProgram(path)),
         Access::Read => Ok(None),
@@ -138,8 +82,8 @@ fn behind(file: &VolumeFile, place: &Place) -> Result<Option<u64>, OpenFileError
 }
 
 fn make_room(grown: &[(&VolumeFile, u64)], place: &Place) -> Result<(), OpenFileError> {
-    let above = place.directory.parent().unwrap_or(&place.directory);
-    for path in [above, &place.directory] {
+    let directory = place.directory();
+    for path in [directory.parent().unwrap_or(&directory), &directory] {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 return Err(io_at("create", path)(error));
@@ -148,7 +92,7 @@ fn make_room(grown: &[(&VolumeFile, u64)], place: &Place) -> Result<(), OpenFile
         };
     }
     let needed = grown.iter().map(|(file, found)| found - file.size).fold(0, u64::saturating_add);
-    let free = retention::free(&place.directory)?;
+    let free = retention::free(&directory)?;
     if free < needed { Err(OpenFileError::NoRoom { needed, free }) } else { Ok(()) }
 }
 
@@ -180,8 +124,7 @@ impl Cuts {
     ) -> Result<(), OpenFileError> {
         let path = &file.path;
         let open = open(path, volumes).map_err(io_at("open", path))?;
-        let kept =
-            keep(&open, file, &place.directory).map_err(io_at("keep what is behind the end of", path))?;
+        let kept = keep(&open, file, place)?;
         // From now on a failure puts it back.
         self.0.push(Cut { file: open, path: path.clone(), at: file.size, kept });
         let cut = &self.0[self.0.len() - 1];
@@ -241,97 +184,123 @@ fn open(path: &Path, volumes: &Volumes) -> io::Result<File> {
 }
 
 /// Copies what is behind the length that `file` had to a file of its own, whose name tells from where it is.
-fn keep(mut open: &File, file: &VolumeFile, directory: &Path) -> io::Result<PathBuf> {
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut number = 1;
-    let (kept, mut target) = loop {
-        let kept = directory.join(format!("{name}.from-{}.{number}", file.size));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&kept) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-            other => break (kept, other?),
-        }
-    };
-    open.seek(SeekFrom::Start(file.size))?;
+fn keep(mut open: &File, file: &VolumeFile, place: &Place) -> Result<PathBuf, OpenFileError> {
+    let io = io_at("keep what is behind the end of", &file.path);
+    let (partial, kept) = (place.hold.path().join("cut.partial"), place.unused(file));
+    open.seek(SeekFrom::Start(file.size)).map_err(&io)?;
+    let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
+    let mut target = made.map_err(|error| place.hold.explain("create", &partial, error))?;
     let copied = io::copy(&mut open, &mut target).and_then(|_| target.sync_all());
-    copied.inspect_err(|_| drop(fs::remove_file(&kept)))?;
+    copied.inspect_err(|_| drop(fs::remove_file(&partial))).map_err(&io)?;
+    fs::rename(&partial, &kept).map_err(|error| place.hold.explain("write", &kept, error))?;
     Ok(kept)
 }
 
-pub(super) fn io_at<'p>(what: &'static str, path: &'p Path) -> impl Fn(io::Error) -> OpenFileError + 'p {
-    move |source| OpenFileError::Io { what, path: path.into(), source }
+impl Place {
+    fn directory(&self) -> PathBuf {
+        self.hold.dir().cut(self.generation)
+    }
+
+    /// A name for what is cut from `file`. Only the holder makes any, so it stays unused.
+    fn unused(&self, file: &VolumeFile) -> PathBuf {
+        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let path = |number: u64| self.directory().join(format!("{name}.from-{}.{number}", file.size));
+        (1..).map(path).find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| path(0))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place(ran_on: bool, changed_files: ChangedFiles) -> Place {
-        Place { directory: PathBuf::new(), ran_on, changed_files }
-    }
+    use crate::store::image_dir::hold::fixture::{held, wish};
+    use crate::store::image_dir::hold::{Wish, newest};
 
     /// Whether a file that had 4 bytes and now has `found` is to be cut.
-    fn judged(access: Access, found: usize, place: &Place) -> Result<bool, String> {
+    fn judged(access: Access, found: usize, rules: Rules) -> Result<bool, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         fs::write(&path, vec![b'x'; found]).unwrap();
-        let told = behind(&VolumeFile { path, size: 4, modified: 1, access }, place);
+        let told = behind(&VolumeFile { path, size: 4, modified: 1, access }, rules);
         told.map(|cut| cut.is_some()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn only_what_the_program_writes_again_is_cut() {
-        let [again, others] = [true, false].map(|ran_on| place(ran_on, ChangedFiles::Follow));
+        let [again, others] =
+            [true, false].map(|ran_on| Rules { ran_on, changed_files: ChangedFiles::Follow });
         for access in [Access::Read, Access::Execute, Access::Append, Access::Write] {
-            assert_eq!(judged(access, 4, &again), Ok(false));
+            assert_eq!(judged(access, 4, again), Ok(false));
         }
-        assert_eq!(judged(Access::Write, 5, &others), Ok(true));
-        assert_eq!(judged(Access::Append, 5, &again), Ok(true));
-        assert_eq!(judged(Access::Append, 5, &others), Ok(false), "others wrote it");
-        assert_eq!(judged(Access::Append, 3, &again), Ok(false), "a log that was rotated");
-        assert!(judged(Access::Write, 3, &again).unwrap_err().contains("has 3 bytes, and 4 when"));
+        assert_eq!(judged(Access::Write, 5, others), Ok(true));
+        assert_eq!(judged(Access::Append, 5, again), Ok(true));
+        assert_eq!(judged(Access::Append, 5, others), Ok(false), "others wrote it");
+        assert_eq!(judged(Access::Append, 3, again), Ok(false), "a log that was rotated");
+        assert!(judged(Access::Write, 3, again).unwrap_err().contains("has 3 bytes, and 4 when"));
     }
 
     #[test]
     fn what_is_only_read_may_have_grown_as_the_user_says() {
-        let [follow, refuse] =
-            [ChangedFiles::Follow, ChangedFiles::Refuse].map(|changed| place(true, changed));
-        assert_eq!(judged(Access::Read, 5, &follow), Ok(false));
-        assert!(judged(Access::Read, 3, &follow).unwrap_err().contains("has 3 bytes, and 4 when"));
+        let [follow, refuse] = [ChangedFiles::Follow, ChangedFiles::Refuse]
+            .map(|changed_files| Rules { ran_on: true, changed_files });
+        assert_eq!(judged(Access::Read, 5, follow), Ok(false));
+        assert!(judged(Access::Read, 3, follow).unwrap_err().contains("has 3 bytes, and 4 when"));
         assert!(
-            judged(Access::Read, 4, &refuse).unwrap_err().contains("see changedFiles"),
+            judged(Access::Read, 4, refuse).unwrap_err().contains("see changedFiles"),
             "its time is another"
         );
         assert!(
-            judged(Access::Execute, 5, &follow).unwrap_err().contains("which the program runs, was changed")
+            judged(Access::Execute, 5, follow).unwrap_err().contains("which the program runs, was changed")
         );
     }
 
     #[test]
     fn a_file_that_is_gone_is_named() {
         let file = VolumeFile { path: "/no/such/file".into(), size: 1, modified: 1, access: Access::Read };
-        let told = behind(&file, &place(true, ChangedFiles::Follow)).unwrap_err().to_string();
+        let told = behind(&file, Rules { ran_on: true, changed_files: ChangedFiles::Follow })
+            .unwrap_err()
+            .to_string();
         assert!(told.starts_with("/no/such/file, which the program had open, is not there"), "{told}");
+    }
+
+    /// A file that had 4 bytes and has 10, and where what is cut from it is kept.
+    fn grown() -> (tempfile::TempDir, VolumeFile, Place) {
+        let (volume, hold) = held();
+        let path = volume.path().join("out");
+        fs::write(&path, "0123456789").unwrap();
+        let file = VolumeFile { path, size: 4, modified: 1, access: Access::Write };
+        let rules = Rules { ran_on: true, changed_files: ChangedFiles::Follow };
+        let place = Place { hold, generation: Generation(7), rules };
+        make_room(&[(&file, 10)], &place).unwrap();
+        (volume, file, place)
     }
 
     #[test]
     fn what_was_cut_is_put_back_unless_it_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("out");
-        let file = VolumeFile { path: path.clone(), size: 4, modified: 1, access: Access::Write };
-        fs::write(&path, "0123456789").unwrap();
-        let open = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (_volume, file, place) = grown();
+        let path = &file.path;
+        let open = || OpenOptions::new().read(true).write(true).open(path).unwrap();
         let cut = || {
-            let (file, kept) = (open(), keep(&open(), &file, dir.path()).unwrap());
-            file.set_len(4).unwrap();
-            (kept.clone(), Cuts(vec![Cut { file, path: path.clone(), at: 4, kept }]))
+            let (open, kept) = (open(), keep(&open(), &file, &place).unwrap());
+            open.set_len(4).unwrap();
+            (kept.clone(), Cuts(vec![Cut { file: open, path: path.clone(), at: 4, kept }]))
         };
         let (kept, cuts) = cut();
         drop(cuts);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "0123456789");
+        assert_eq!(fs::read_to_string(path).unwrap(), "0123456789");
         assert!(!kept.exists());
         let (kept, cuts) = cut();
         cuts.stay();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "0123");
+        assert_eq!(fs::read_to_string(path).unwrap(), "0123");
         assert_eq!(fs::read_to_string(kept).unwrap(), "456789");
+    }
+
+    #[test]
+    fn who_has_lost_the_image_directory_cuts_nothing() {
+        let (_volume, file, place) = grown();
+        let dir = place.hold.dir();
+        let taker = Wish { expired: newest(dir).unwrap().map(|seen| seen.number), ..wish("job-0-again") };
+        let _taken = Hold::take(dir, &taker).unwrap();
+        let error = keep(&File::open(&file.path).unwrap(), &file, &place).unwrap_err().to_string();
+        assert!(error.contains("is held by job-0-again"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 //! length, and those that have lost their name have one while CRIU works.
 
 mod cut;
+mod error;
 mod follow;
 mod keep;
 mod lost_names;
@@ -10,7 +11,8 @@ mod place;
 mod reachable;
 mod volumes;
 
-pub use cut::{Cuts, OpenFileError, Place, cut};
+pub use cut::{Cuts, Place, Rules, cut};
+pub use error::OpenFileError;
 pub use follow::follow;
 pub use keep::keep;
 pub use lost_names::LostNames;

@@ -63,6 +63,9 @@ impl std::fmt::Display for Generation {
 /// removal was interrupted.
 const LEFT_OVERS: [&str; 2] = ["staging", "removing-"];
 
+/// The directory of what was cut from files of the application.
+const CUT: &str = "cut";
+
 /// An image directory that exists.
 #[derive(Debug, Clone)]
 pub struct ImageDir {
@@ -104,7 +107,7 @@ impl ImageDir {
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.attempts_directory(), self.holders(), self.root.join("cut")] {
+        for path in [self.generations(), self.attempts_directory(), self.holders(), self.root.join(CUT)] {
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -160,7 +163,7 @@ impl ImageDir {
 
     /// The directory of what was cut from files of the application when `generation` was resumed.
     pub fn cut(&self, generation: Generation) -> PathBuf {
-        self.root.join("cut").join(generation.to_string())
+        self.root.join(CUT).join(generation.to_string())
     }
 
     /// The file with the account of the attempts to resume a generation.
@@ -205,7 +208,8 @@ impl ImageDir {
         Ok(())
     }
 
-    /// Removes what earlier releases left half done.
+    /// Removes what earlier releases left half done, and what was cut from files for generations that are not there any more: who
+    /// removed them may have died before.
     ///
     /// # Errors
     /// The volume cannot be written.
@@ -216,7 +220,10 @@ impl ImageDir {
                 remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        let cut = self.root.join(CUT);
+        let resumed = if cut.exists() { numbers(&cut)? } else { Vec::new() };
+        let gone = resumed.into_iter().map(Generation).filter(|number| !self.generation(*number).exists());
+        gone.map(|number| self.cut(number)).try_for_each(|path| remove_tree(&path))
     }
 }
 
@@ -265,10 +272,13 @@ mod tests {
     fn what_earlier_releases_left_is_swept() {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        for name in ["staging/criu", "removing-00000003/criu"] {
+        for name in
+            ["staging/criu", "removing-00000003/criu", "cut/00000003", "cut/00000004", "generations/00000004"]
+        {
             fs::create_dir_all(dir.root().join(name)).unwrap();
         }
         dir.sweep_left_overs().unwrap();
-        assert_eq!(fs::read_dir(dir.root()).unwrap().count(), 3);
+        assert_eq!(fs::read_dir(dir.root()).unwrap().count(), 4);
+        assert!(!dir.cut(Generation(3)).exists() && dir.cut(Generation(4)).exists());
     }
 }

@@ -1,15 +1,16 @@
 //! What was done to the container's files, so that it can be undone: a generation that cannot be resumed after all must leave
 //! nothing of itself to the next one, nor to a fresh start.
 
-use std::fs::{self, DirBuilder};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::attributes::apply;
 use crate::base::limits;
 use crate::carry::files::list::Attributes;
 use crate::carry::files::mounts::Mounts;
+use crate::carry::files::take::extent;
 use crate::store::image_dir::durable::ignore_missing;
 
 /// One thing that was done.
@@ -18,6 +19,8 @@ enum Done {
     Made(PathBuf),
     /// Something was moved away.
     Moved { from: PathBuf, to: PathBuf },
+    /// A file was copied away and removed.
+    Copied { from: PathBuf, to: PathBuf, attributes: Attributes },
     /// An empty directory was removed.
     Removed { path: PathBuf, attributes: Attributes },
     /// A directory gets, or has got, other attributes.
@@ -49,17 +52,35 @@ impl Journal {
         Ok(attributes)
     }
 
-    /// Moves away what is at `path`, which is no directory.
+    /// Moves away what is at `path`, which is no directory. What lies in memory is copied to the layer: kept there beside what is
+    /// put back it would need twice its room, which counts in the container's limit.
     ///
     /// # Errors
     /// The file system cannot be written.
     pub fn move_away(&mut self, path: &Path, mounts: &Mounts) -> io::Result<()> {
-        let aside = self.aside(mounts.of(path), mounts)?;
-        self.next += 1;
-        let to = aside.join(self.next.to_string());
+        let (mount, meta) = (mounts.of(path), path.symlink_metadata()?);
+        let in_memory = mounts.at(mount).is_some_and(|mount| mount.kind == "tmpfs");
+        if in_memory && meta.is_file() && meta.nlink() == 1 && self.copy_away(path, &meta, mounts).is_ok() {
+            return Ok(());
+        }
+        let to = self.place(mount, mounts)?;
         fs::rename(path, &to)?;
         self.done.push(Done::Moved { from: path.into(), to });
         Ok(())
+    }
+
+    fn copy_away(&mut self, path: &Path, meta: &Metadata, mounts: &Mounts) -> io::Result<()> {
+        let (to, attributes) = (self.place(Path::new("/"), mounts)?, Attributes::of(path, meta));
+        copy(path, &to)?;
+        fs::remove_file(path)?;
+        self.done.push(Done::Copied { from: path.into(), to, attributes });
+        Ok(())
+    }
+
+    /// A name for one thing more.
+    fn place(&mut self, mount: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
+        self.next += 1;
+        Ok(self.aside(mount, mounts)?.join(self.next.to_string()))
     }
 
     /// Removes the directory at `path` if nothing is in it.
@@ -90,7 +111,8 @@ impl Journal {
         let parent = if mounts.of(own) == mount { own } else { mount };
         fs::create_dir_all(parent)?;
         // An agent that was killed may have left one behind.
-        let free = (0_u32..).map(|n| parent.join(format!(".crik-aside-{n}"))).find(|path| !path.exists());
+        let free =
+            (0_u32..).map(|n| parent.join(format!("{}{n}", limits::ASIDE))).find(|path| !path.exists());
         let path = free.ok_or(io::ErrorKind::AlreadyExists)?;
         DirBuilder::new().mode(0o700).create(&path)?;
         self.aside.push((mount.into(), path.clone()));
@@ -106,6 +128,7 @@ impl Journal {
         while let Some(done) = self.done.pop() {
             let (Done::Made(path)
             | Done::Moved { from: path, .. }
+            | Done::Copied { from: path, .. }
             | Done::Removed { path, .. }
             | Done::Changed { path, .. }) = &done;
             if let Err(error) = undo(&done) {
@@ -122,9 +145,25 @@ fn undo(done: &Done) -> io::Result<()> {
             ignore_missing(if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) })
         }
         Done::Moved { from, to } => fs::rename(to, from),
+        Done::Copied { from, to, attributes } => copy(to, from).and_then(|()| apply(from, attributes)),
         Done::Removed { path, attributes } => fs::create_dir(path).and_then(|()| apply(path, attributes)),
         Done::Changed { path, attributes } => apply(path, attributes),
     }
+}
+
+/// Copies a file without its holes.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let source = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(from)?;
+    let target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let size = source.metadata()?.len();
+    let mut at = 0;
+    while let Some((offset, end)) = extent(&source, at, size)? {
+        (&source).seek(SeekFrom::Start(offset))?;
+        (&target).seek(SeekFrom::Start(offset))?;
+        io::copy(&mut (&source).take(end - offset), &mut &target)?;
+        at = end;
+    }
+    target.set_len(size)
 }
 
 impl Drop for Journal {

@@ -22,8 +22,9 @@ use thiserror::Error;
 
 use crate::base::limits;
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
-use messages::{Core, FdInfo, FileEntry, Ids, Memory, Pagemap, PagemapHead, PsTree};
 pub use records::split;
+
+use messages::{Core, FdInfo, FileEntry, Ids, Memory, Pagemap, PagemapHead, PsTree};
 pub use sockets::{Inet, IpOptions, Unix};
 
 /// Why an image cannot be read.

@@ -1,4 +1,4 @@
-//! The records of an image file, told apart.
+//! Splits an image into its records.
 
 /// Every image but the oldest begins with one of these (CRIU, `criu/include/magic.h`), and its own number follows.
 const MAGIC: [u32; 2] = [0x5456_4319, 0x5510_5940];
