@@ -153,13 +153,13 @@ fn namespaces(pod: &Sandbox, user_namespace: bool) -> Vec<Value> {
 }
 
 /// What the runtime's own mounts cannot do is done in the container's namespaces before it has its root: another boot id, and
-/// an address for a pod that has no link to this machine.
+/// an address for a pod that has no link to this machine, on a bridge since that needs no other end.
 fn hook(root: &Path, boot_id: &Path, pod: &Sandbox) -> Value {
     const SCRIPT: &str = "set -e
         mount --bind \"$1\" \"$2/proc/sys/kernel/random/boot_id\"
         [ -n \"$3\" ] || exit 0
-        printf '%s\n' 'link set lo up' 'link add eth0 type veth peer name node' 'link set node up' \
-            \"address add $3/24 dev eth0\" 'link set eth0 up' | ip -batch -";
+        printf '%s\n' 'link set lo up' 'link add eth0 type bridge' \"address add $3/24 dev eth0\" 'link set eth0 up' |
+            ip -batch -";
     let address = if pod.link.is_some() { "" } else { &pod.address };
     json!({
         "path": "/bin/sh",
