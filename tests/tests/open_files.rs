@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
+use crik_agent::base::fault_points::VARIABLE;
+use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{
@@ -130,6 +132,21 @@ fn a_rung_that_fails_puts_back_what_it_has_cut() -> Result<()> {
     ensure!(refused.stderr.text().contains("has again what was cut from it"), "{}", refused.transcript());
     ensure!(fs::read(volume.path().join("out"))? == before && kept(&volume, 1).is_empty());
     Ok(())
+}
+
+#[test]
+fn an_agent_that_dies_after_it_has_cut_leaves_what_the_next_one_goes_on_from() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = writes(&volume, "w");
+    let first = checkpointed(&pod)?;
+    vanishes(started(&pod)?)?;
+    let binary = cargo_bin("crik-agent", "crik", &["fault-points"])?;
+    let dying = pod.replacement().binary(&binary).with(|spec| spec.env(VARIABLE, "FilesCut"));
+    ensure!(dying.start()?.wait()? == 128 + 9);
+    ensure!(kept(&volume, 1).len() == 1);
+    let next = started(&pod.replacement())?;
+    resumes(&next, 1)?;
+    chain::verify(&[first, next.stdout.text()]).map(drop)
 }
 
 #[test]

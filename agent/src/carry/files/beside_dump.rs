@@ -61,7 +61,9 @@ impl Carrying {
     /// Whether what is at `path` goes along if somebody makes it.
     pub fn holds(&self, path: &Path) -> bool {
         let mount = self.spared.mounts().of(path);
-        self.places.iter().any(|place| place.path == mount) && !self.spared.covers(path)
+        // What is left alone is so with all below it.
+        let mut above = path.ancestors().take_while(|above| *above != mount);
+        self.places.iter().any(|place| place.path == mount) && !above.any(|above| self.spared.covers(above))
     }
 
     /// Whether what is at `path`, and was changed since the container began, goes along.

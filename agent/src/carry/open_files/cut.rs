@@ -295,6 +295,13 @@ mod tests {
     }
 
     #[test]
+    fn what_there_is_no_room_to_keep_is_not_cut() {
+        let (_volume, file, place) = grown();
+        let error = make_room(&[(&file, u64::MAX)], &place).unwrap_err().to_string();
+        assert!(error.contains("which the volume has no room to keep beside it"), "{error}");
+    }
+
+    #[test]
     fn who_has_lost_the_image_directory_cuts_nothing() {
         let (_volume, file, place) = grown();
         let dir = place.hold.dir();
