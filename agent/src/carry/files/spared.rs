@@ -1,5 +1,6 @@
 //! What is neither taken along nor touched when files are put back: what is mounted, what the user excludes, and crik's own.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use globset::GlobSet;
@@ -32,18 +33,30 @@ impl Spared {
         &self.mounts
     }
 
+    /// The paths that are left alone with all below them, whatever they are called; in a place that the user has `named`, only
+    /// what is mounted.
+    pub fn tops(&self, named: bool) -> impl Iterator<Item = &Path> {
+        let own = self.own.iter().filter(move |_| !named).map(PathBuf::as_path);
+        self.mounts.iter().map(|(path, _)| path).chain(own)
+    }
+
+    /// Whether `name` in `directory` is left alone for what it is called.
+    pub fn covers_name(&self, directory: &Path, name: &OsStr) -> bool {
+        is_of_another(name) || !self.excluded.is_empty() && self.excluded.is_match(directory.join(name))
+    }
+
     /// Whether `path`, with all below it, is left alone, but where the user has named it.
     pub fn covers(&self, path: &Path) -> bool {
         self.mounts.at(path).is_some()
             || self.own.iter().any(|own| path.starts_with(own))
             || self.excluded.is_match(path)
-            || is_of_another(path)
+            || path.file_name().is_some_and(is_of_another)
     }
 }
 
 /// The tree's own clock goes along as crik's own file, and another container's changes while that runs; and another may put its
 /// files back at the same time.
-fn is_of_another(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+fn is_of_another(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
     [clocks::limits::NAME, limits::ASIDE].iter().any(|own| name.starts_with(own.as_bytes()))
 }

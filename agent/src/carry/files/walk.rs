@@ -4,12 +4,13 @@
 //! changed too, so all names in it go along: by them the next start knows what was removed, without anybody having to read the
 //! whole image at a start to remember what had been there.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
@@ -87,13 +88,15 @@ struct Walk<'a> {
     since: Option<ChangeTime>,
     /// Whether the user has named the place, so that nothing in it is spared.
     named: bool,
-    /// Paths of other places in this one.
-    others: BTreeSet<&'a Path>,
+    /// What is left alone, by the directory that it is in: to compare every path with all of it would take longer than to ask
+    /// for its attributes.
+    left: HashMap<PathBuf, HashSet<OsString>>,
     spared: &'a Spared,
 }
 
 /// What several threads work on.
-struct Work {
+#[derive(Default)]
+struct Shared {
     directories: Vec<(PathBuf, Metadata)>,
     busy: usize,
     found: Vec<Found>,
@@ -105,103 +108,128 @@ impl<'a> Walk<'a> {
         let named = place.kind.is_named();
         // What is named twice goes along as the user has named it.
         let others = places.iter().enumerate().filter(|(other, _)| *other != number && !named);
-        Self {
-            place: number,
-            top: place.path.clone(),
-            since: (place.kind == PlaceKind::Layer).then(beginning::since),
-            named,
-            others: others
-                .map(|(_, place)| place.path.as_path())
-                .filter(|path| *path != place.path)
-                .collect(),
-            spared,
+        let others = others.map(|(_, place)| place.path.as_path()).filter(|path| *path != place.path);
+        let mut left: HashMap<PathBuf, HashSet<OsString>> = HashMap::new();
+        for path in others.chain(spared.tops(named)) {
+            if let Some((parent, name)) = path.parent().zip(path.file_name()) {
+                left.entry(parent.to_owned()).or_default().insert(name.to_owned());
+            }
         }
+        let since = (place.kind == PlaceKind::Layer).then(beginning::since);
+        Self { place: number, top: place.path.clone(), since, named, left, spared }
     }
 
     fn run(&self, meta: Metadata) -> Result<Vec<Found>, CarryError> {
         if !meta.is_dir() {
             return Ok(vec![self.found(self.top.clone(), meta, None)]);
         }
-        let work =
-            Work { directories: vec![(self.top.clone(), meta)], busy: 0, found: Vec::new(), failed: None };
-        let (work, more) = (Mutex::new(work), Condvar::new());
+        let all = Mutex::new(Shared { directories: vec![(self.top.clone(), meta)], ..Shared::default() });
+        let (more, idle) = (Condvar::new(), AtomicUsize::new(0));
         let threads = thread::available_parallelism().map_or(1, |all| all.get().min(limits::WALKERS_MAX));
-        thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| self.share(&work, &more)))));
-        let work = work.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let found = work.failed.map_or(Ok(work.found), Err)?;
+        thread::scope(|scope| {
+            (0..threads).for_each(|_| drop(scope.spawn(|| self.share(&all, &more, &idle))));
+        });
+        let all = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let found = all.failed.map_or(Ok(all.found), Err)?;
         if self.since.is_some() { self.with_ancestors(found) } else { Ok(found) }
     }
 
     /// Takes one directory after the other until there are none left.
-    fn share(&self, work: &Mutex<Work>, more: &Condvar) {
-        let mut all = locked(work);
+    fn share(&self, all: &Mutex<Shared>, more: &Condvar, idle: &AtomicUsize) {
+        let mut shared = locked(all);
         loop {
-            let Some((path, meta)) = all.directories.pop().filter(|_| all.failed.is_none()) else {
-                if all.busy == 0 || all.failed.is_some() {
+            let Some(directory) = shared.directories.pop().filter(|_| shared.failed.is_none()) else {
+                if shared.busy == 0 || shared.failed.is_some() {
                     return more.notify_all();
                 }
-                all = more.wait(all).unwrap_or_else(std::sync::PoisonError::into_inner);
+                idle.fetch_add(1, Ordering::Relaxed);
+                shared = more.wait(shared).unwrap_or_else(std::sync::PoisonError::into_inner);
+                idle.fetch_sub(1, Ordering::Relaxed);
                 continue;
             };
-            all.busy += 1;
-            drop(all);
-            let looked = self.directory(path, meta);
-            all = locked(work);
-            all.busy -= 1;
-            match looked {
-                Ok((directories, found)) => {
-                    all.directories.extend(directories);
-                    all.found.extend(found);
-                }
-                Err(error) => all.failed = Some(error),
+            shared.busy += 1;
+            drop(shared);
+            let walked = self.below(
+                directory,
+                &|spare| {
+                    locked(all).directories.extend(spare);
+                    more.notify_all();
+                },
+                idle,
+            );
+            shared = locked(all);
+            shared.busy -= 1;
+            match walked {
+                Ok(found) => shared.found.extend(found),
+                Err(error) => shared.failed = Some(error),
             }
-            more.notify_all();
         }
     }
 
-    /// The directories in one, and what in it goes along.
-    #[expect(clippy::type_complexity, reason = "two lists")]
+    /// What goes along below a directory. To lock for each one would hold up all the others, so only when somebody is idle half
+    /// of what is still to be done is given away.
+    fn below(
+        &self,
+        top: (PathBuf, Metadata),
+        give: &dyn Fn(Vec<(PathBuf, Metadata)>),
+        idle: &AtomicUsize,
+    ) -> Result<Vec<Found>, CarryError> {
+        let (mut todo, mut found) = (vec![top], Vec::new());
+        while let Some((path, meta)) = todo.pop() {
+            self.directory(path, meta, &mut todo, &mut found)?;
+            if todo.len() > 1 && idle.load(Ordering::Relaxed) > 0 {
+                // Those at the beginning are nearest to the top, and so the largest.
+                let rest = todo.split_off(todo.len() / 2);
+                give(std::mem::replace(&mut todo, rest));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds the directories in one to `directories`, and to `found` what in it goes along.
     fn directory(
         &self,
         path: PathBuf,
         meta: Metadata,
-    ) -> Result<(Vec<(PathBuf, Metadata)>, Vec<Found>), CarryError> {
-        let (mut directories, mut found, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        let changed = self.has_changed(&meta);
+        directories: &mut Vec<(PathBuf, Metadata)>,
+        found: &mut Vec<Found>,
+    ) -> Result<(), CarryError> {
+        let (mut names, changed, left) = (Vec::new(), self.has_changed(&meta), self.left.get(&path));
         let at = taking(&path);
-        let Some(entries) = unless_gone(fs::read_dir(&path)).map_err(&at)? else {
-            return Ok((directories, found));
-        };
+        let Some(entries) = unless_gone(fs::read_dir(&path)).map_err(&at)? else { return Ok(()) };
         for entry in entries {
             let entry = entry.map_err(&at)?;
-            let inside = entry.path();
+            let name = entry.file_name();
+            let is_left = left.is_some_and(|left| left.contains(&name)) || self.is_left(&path, &name);
+            if !is_left {
+                // Other containers of the pod do not stand still.
+                let Some(meta) =
+                    unless_gone(entry.metadata()).map_err(|error| taking(&path.join(&name))(error))?
+                else {
+                    continue;
+                };
+                if meta.is_dir() {
+                    directories.push((path.join(&name), meta));
+                } else if self.has_changed(&meta) {
+                    found.push(self.found(path.join(&name), meta, None));
+                }
+            }
             if changed {
-                names.push(entry.file_name());
-            }
-            if self.is_left(&inside) {
-                continue;
-            }
-            // Other containers of the pod do not stand still.
-            let Some(meta) = unless_gone(entry.metadata()).map_err(taking(&inside))? else { continue };
-            if meta.is_dir() {
-                directories.push((inside, meta));
-            } else if self.has_changed(&meta) {
-                found.push(self.found(inside, meta, None));
+                names.push(name);
             }
         }
         if changed {
             found.push(self.found(path, meta, Some(names)));
         }
-        Ok((directories, found))
+        Ok(())
+    }
+
+    fn is_left(&self, directory: &Path, name: &OsStr) -> bool {
+        !self.named && self.spared.covers_name(directory, name)
     }
 
     fn has_changed(&self, meta: &Metadata) -> bool {
         self.since.is_none_or(|since| changed_at(meta) >= since)
-    }
-
-    fn is_left(&self, path: &Path) -> bool {
-        self.others.contains(path)
-            || if self.named { self.spared.mounts().at(path).is_some() } else { self.spared.covers(path) }
     }
 
     fn found(&self, path: PathBuf, meta: Metadata, names: Option<Vec<OsString>>) -> Found {
