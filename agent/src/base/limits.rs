@@ -292,3 +292,6 @@ pub const PAGE_BYTES: u64 = 4096;
 
 /// The environment variable by which CRIU finds its configuration file (criu(8)).
 pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
+
+/// Who owns what belongs to nobody in this user namespace, as the kernel shows it (user_namespaces(7), `overflowuid`).
+pub const OVERFLOW_UID: u32 = 65534;

@@ -1,6 +1,6 @@
 //! Gives a thing in a file system the attributes that it had.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::Path;
@@ -9,14 +9,28 @@ use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
+use crate::base::limits;
 use crate::carry::files::list::{Attributes, Name};
 
-/// Owner first, since to change it clears the set-id bits of the mode and a capability; times last, since all else touches them.
+/// Gives `path` what it had. What belongs to somebody whom the pod's user namespace does not know, as the root of `/dev/shm` in a pod
+/// with `hostUsers: false`, is the node's: nobody in the pod can change it, the program could not either, and it stays as it is.
 ///
 /// # Errors
 /// The owner, the mode or a time cannot be set. An extended attribute that cannot is told only: few programs look.
 pub fn apply(path: &Path, wanted: &Attributes) -> io::Result<()> {
     let meta = path.symlink_metadata()?;
+    match set(path, &meta, wanted) {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied && meta.uid() == limits::OVERFLOW_UID =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// Owner first, since to change it clears the set-id bits of the mode and a capability; times last, since all else touches them.
+fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
     if (meta.uid(), meta.gid()) != (wanted.uid, wanted.gid) {
         lchown(path, Some(wanted.uid), Some(wanted.gid))?;
     }
