@@ -295,3 +295,13 @@ pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
 
 /// Who owns what belongs to nobody in this user namespace, as the kernel shows it (user_namespaces(7), `overflowuid`).
 pub const OVERFLOW_UID: u32 = 65534;
+
+/// The first piece of carried files that is written, and the smallest: a volume that takes a kilobyte a second, of which nothing
+/// can be expected, still takes it in a second, and that is less than any reserve.
+pub const SMALLEST_PIECE_BYTES: usize = 1 << 10;
+
+/// The largest: more at once is hardly faster.
+pub const LARGEST_PIECE_BYTES: usize = 1 << 20;
+
+/// A piece that takes less than this may be followed by a larger one.
+pub const PIECE_AT_ONCE: Duration = Duration::from_millis(20);

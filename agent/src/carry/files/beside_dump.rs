@@ -83,7 +83,7 @@ impl Carrying {
         more.retain(|found| !leave.contains(&found.path));
         taken.rename(&found);
         taken.take(&more, || steps.is_given_up())?;
-        taken.finish()
+        taken.finish(|| steps.is_given_up())
     }
 }
 

@@ -7,6 +7,7 @@ mod error;
 mod largest;
 mod list;
 pub mod mounts;
+mod pace;
 mod places;
 mod put_back;
 mod resolve;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use nix::unistd::{Whence, lseek};
 
 use super::error::{CarryError, taking};
 use super::list::{Attributes, Contents, Entry, List, Name, What};
+use super::pace::Pace;
 use super::places::{Place, PlaceKind};
 use super::walk::Found;
 use crate::base::units;
@@ -25,6 +26,7 @@ pub struct Taken {
     names: HashMap<(u64, u64), PathBuf>,
     end: u64,
     output: Output,
+    pace: Pace,
 }
 
 /// The files on the volume. They are opened before the tree is frozen, so that one who is given up touches no other.
@@ -79,7 +81,7 @@ impl Summary {
 impl Taken {
     /// Nothing yet, of these places.
     pub fn new(places: Vec<Place>, output: Output) -> Self {
-        Self { places, entries: Vec::new(), names: HashMap::new(), end: 0, output }
+        Self { places, entries: Vec::new(), names: HashMap::new(), end: 0, output, pace: Pace::default() }
     }
 
     /// Takes all that was `found`, unless nobody waits any more.
@@ -91,7 +93,7 @@ impl Taken {
             if given_up() {
                 return Err(CarryError::GivenUp);
             }
-            match self.what(found) {
+            match self.what(found, &given_up) {
                 // It has gone meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 what => self.add(found, what.map_err(taking(&found.path))?),
@@ -107,7 +109,7 @@ impl Taken {
     }
 
     /// None for what is not taken: CRIU makes sockets anew, and device nodes need a right that no pod should have.
-    fn what(&mut self, found: &Found) -> io::Result<Option<What>> {
+    fn what(&mut self, found: &Found, given_up: &dyn Fn() -> bool) -> io::Result<Option<What>> {
         let kind = found.meta.file_type();
         Ok(if kind.is_dir() {
             let named = |names: &Vec<OsString>| names.iter().cloned().map(Name).collect();
@@ -117,7 +119,7 @@ impl Taken {
         } else if kind.is_fifo() {
             Some(What::Pipe)
         } else if kind.is_file() {
-            Some(self.file(found)?)
+            Some(self.file(found, given_up)?)
         } else {
             tracing::debug!(
                 "{} is a {} and stays behind",
@@ -128,13 +130,13 @@ impl Taken {
         })
     }
 
-    fn file(&mut self, found: &Found) -> io::Result<What> {
+    fn file(&mut self, found: &Found, given_up: &dyn Fn() -> bool) -> io::Result<What> {
         let key = (found.meta.dev(), found.meta.ino());
         let other = self.names.get(&key).filter(|other| self.is_in_reach(found, other));
         if let Some(other) = other {
             return Ok(What::HardLink(other.clone()));
         }
-        let contents = self.contents(&found.path)?;
+        let contents = self.contents(&found.path, given_up)?;
         self.names.insert(key, found.path.clone());
         Ok(What::File(contents))
     }
@@ -144,14 +146,15 @@ impl Taken {
         other.starts_with(&self.places[found.place].path)
     }
 
-    fn contents(&mut self, path: &Path) -> io::Result<Contents> {
+    fn contents(&mut self, path: &Path, given_up: &dyn Fn() -> bool) -> io::Result<Contents> {
         let mut file =
             OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
         let mut contents = Contents { size: file.metadata()?.len(), start: self.end, extents: Vec::new() };
         let mut at = 0;
         while let Some((offset, end)) = extent(&file, at, contents.size)? {
             file.seek(SeekFrom::Start(offset))?;
-            let copied = io::copy(&mut (&file).take(end - offset), &mut self.output.data.1)?;
+            let copied =
+                self.pace.copy(&mut (&file).take(end - offset), &mut self.output.data.1, given_up)?;
             self.end += copied;
             if copied > 0 {
                 contents.extents.push((offset, copied));
@@ -165,11 +168,11 @@ impl Taken {
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn finish(self) -> Result<Summary, CarryError> {
+    pub fn finish(mut self, given_up: impl Fn() -> bool) -> Result<Summary, CarryError> {
         let summary = self.summary();
         let (path, mut file) = self.output.list;
         let json = List::new(self.places, self.entries).to_json().map_err(taking(&path))?;
-        file.write_all(&json).map_err(taking(&path))?;
+        self.pace.copy(&mut &*json, &mut file, &given_up).map_err(taking(&path))?;
         Ok(summary)
     }
 
