@@ -305,3 +305,23 @@ pub const LARGEST_PIECE_BYTES: usize = 1 << 20;
 
 /// A piece that takes less than this may be followed by a larger one.
 pub const PIECE_AT_ONCE: Duration = Duration::from_millis(20);
+
+/// Directories for the page of the clock library, in order of preference. It is written to whenever a thread waits, and where a file lies on a disk, a
+/// write may have to wait for that.
+pub const CLOCK_PAGE_DIRECTORIES: [&str; 1] = ["/dev/shm"];
+
+/// How the names of the clock library and of its page begin. What of them belongs to other containers of the pod, which share its
+/// `/dev/shm`, is theirs.
+pub const CLOCK_FILE_NAME: &str = "crik-clocks-";
+
+/// A name that no other has (random(4)).
+pub const RANDOM_UUID: &str = "/proc/sys/kernel/random/uuid";
+
+/// The vDSO has two pages on all kernels in use; more than this is none.
+pub const VDSO_MAX_BYTES: usize = 1 << 20;
+
+/// How many instructions a thread may take to leave the vDSO. Its longest function, which makes random numbers, takes hundreds.
+pub const VDSO_STEPS_MAX: usize = 100_000;
+
+/// The coarse clocks say the time of the last tick, of which there are at least 100 a second.
+pub const COARSE_CLOCK_TICK: Duration = Duration::from_millis(10);

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
-use super::limits::{NAME, PAGE_DIRECTORIES, RANDOM_NAME};
 use super::machine::Clocks;
 use super::page::{self, PageError};
+use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
 
 /// The library, built from `preload/clocks.rs`.
@@ -66,7 +66,7 @@ impl Installed {
     /// No directory can be written and executed from.
     pub fn fresh(image_dir: Option<&Path>) -> Result<Self, NoPlace> {
         let directories = INIT_DIRECTORIES.iter().map(Path::new).chain(image_dir);
-        Self::fresh_in(directories, &PAGE_DIRECTORIES.map(Path::new))
+        Self::fresh_in(directories, &limits::CLOCK_PAGE_DIRECTORIES.map(Path::new))
     }
 
     /// The same in the first of these directories that will do; the page beside the library if in none of its own.
@@ -89,7 +89,8 @@ impl Installed {
 
     fn fresh_at(directory: &Path, for_page: &[&Path]) -> io::Result<Self> {
         check(directory)?;
-        let name = format!("{NAME}{}.so", fs::read_to_string(RANDOM_NAME)?.trim());
+        let unique = fs::read_to_string(limits::RANDOM_UUID)?;
+        let name = format!("{}{}.so", limits::CLOCK_FILE_NAME, unique.trim());
         let library = directory.join(&name);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for directory in for_page.iter().copied().chain([directory]) {

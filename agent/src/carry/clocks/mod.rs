@@ -8,7 +8,6 @@ pub mod coverage;
 pub mod facts;
 pub mod go_on;
 pub mod install;
-pub mod limits;
 pub mod machine;
 pub mod page;
 pub mod step_out;

@@ -16,8 +16,8 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use super::layout::{BOOTTIME, MONOTONIC, MONOTONIC_RAW, NANOSECONDS, Time};
-use super::limits::{COARSE, STEPS_MAX};
 use super::machine::Clocks;
+use crate::base::limits;
 
 /// Steps each thread on until it is outside of `range`, and sets what it read there on by `offsets`; but not one that is just `about`
 /// to read. The process stays stopped. Returns how many were corrected.
@@ -64,7 +64,7 @@ fn leave(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> 
 /// All that its registers had on the way.
 fn step_until_out(thread: Pid, range: &Range<u64>) -> io::Result<BTreeSet<u64>> {
     let mut seen = BTreeSet::new();
-    for _ in 0..STEPS_MAX {
+    for _ in 0..limits::VDSO_STEPS_MAX {
         let (at, registers) = registers(thread)?;
         if !range.contains(&at) {
             return Ok(seen);
@@ -110,7 +110,9 @@ fn said_between(told: Time, clock: i32, began: Clocks, now: Clocks) -> bool {
         told.seconds.checked_mul(NANOSECONDS).and_then(|seconds| seconds.checked_add(told.nanoseconds));
     let of = |clocks: Clocks| clocks.of(clock).map(|time| time.seconds * NANOSECONDS + time.nanoseconds);
     match (nanoseconds, of(began), of(now)) {
-        (Some(told), Some(began), Some(now)) => (began - COARSE.as_nanos() as i64..=now).contains(&told),
+        (Some(told), Some(began), Some(now)) => {
+            (began - limits::COARSE_CLOCK_TICK.as_nanos() as i64..=now).contains(&told)
+        }
         _ => false,
     }
 }

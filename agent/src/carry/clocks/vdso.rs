@@ -8,8 +8,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use super::limits::VDSO_MAX_BYTES;
 use super::stub_code;
+use crate::base::limits;
 
 #[cfg(target_arch = "x86_64")]
 const FUNCTION: &str = "__vdso_clock_gettime";
@@ -46,7 +46,7 @@ impl Vdso {
         };
         let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
         let Some(range) = mapping_at(&maps, start) else { return Ok(None) };
-        let length = usize::try_from(range.end - start).unwrap_or(usize::MAX).min(VDSO_MAX_BYTES);
+        let length = usize::try_from(range.end - start).unwrap_or(usize::MAX).min(limits::VDSO_MAX_BYTES);
         let mut bytes = vec![0; length];
         File::open(format!("/proc/{pid}/mem"))?.read_exact_at(&mut bytes, start)?;
         Ok(Some(Self { start, bytes }))

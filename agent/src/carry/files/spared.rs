@@ -7,7 +7,6 @@ use globset::GlobSet;
 
 use super::mounts::Mounts;
 use crate::base::limits;
-use crate::carry::clocks;
 use crate::config::Config;
 
 /// Paths that are left alone.
@@ -58,5 +57,5 @@ impl Spared {
 /// files back at the same time.
 fn is_of_another(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    [clocks::limits::NAME, limits::ASIDE].iter().any(|own| name.starts_with(own.as_bytes()))
+    [limits::CLOCK_FILE_NAME, limits::ASIDE].iter().any(|own| name.starts_with(own.as_bytes()))
 }
