@@ -40,7 +40,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
     /// Its number, or `newest`.
-    #[arg(value_name = "GEN")]
+    #[arg(value_name = "GEN", default_value = "newest")]
     pub generation: Wanted,
     /// Where it is.
     #[command(flatten)]

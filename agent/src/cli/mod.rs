@@ -15,6 +15,7 @@ mod verify;
 use clap::Parser as _;
 
 use crate::base::exit_codes;
+use crate::base::whole_story::whole_story;
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
 use args::{Cli, Command};
@@ -33,7 +34,7 @@ pub fn main() -> i32 {
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("crik: {error:#}");
+        eprintln!("crik: {}", whole_story(&error));
         let held = matches!(error.downcast_ref(), Some(HoldError::Held(_)));
         if held { exit_codes::NOT_RESUMED } else { exit_codes::FAILURE }
     })
