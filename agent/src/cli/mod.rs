@@ -12,20 +12,18 @@ mod run;
 mod table;
 mod verify;
 
-use clap::Parser as _;
-
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
-use args::{Cli, Command};
+use args::Command;
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {
     if let Some(code) = criu::become_criu() {
         return code;
     }
-    let done = match &Cli::parse().command {
+    let done = match &args::parse().command {
         Command::Run(args) => return run::run(args),
         Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),
         Command::List(place) => list::list(place).map(|()| 0),

@@ -190,7 +190,7 @@ impl Life {
             tracing::error!(
                 step = "checkpoint",
                 "no checkpoint; the application goes on: {}",
-                whole_story(&error)
+                whole_story(error)
             );
             drop(self.checkpointer.clean_up());
         }
