@@ -64,8 +64,12 @@ fn a_directory_that_is_used_for_something_else_is_refused_and_left_as_it_is() ->
     let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /checkpoints/data");
     let mut running = started(&pod)?;
     starts_fresh(&running)?;
-    running.stderr.wait_for("imageDir /checkpoints/data has something in it that is not crik's (model.bin)")?;
-    running.stderr.wait_for("give crik a directory of its own, such as /checkpoints/data/crik-${POD_NAME}")?;
+    running
+        .stderr
+        .wait_for("imageDir /checkpoints/data has something in it that is not crik's (model.bin)")?;
+    running
+        .stderr
+        .wait_for("give crik a directory of its own, such as /checkpoints/data/crik-${POD_NAME}")?;
     stops_in_order(&mut running, 0)?;
     for name in theirs {
         ensure!(fs::read_to_string(volume.path().join("data").join(name))? == name, "{name}");

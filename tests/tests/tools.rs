@@ -58,7 +58,7 @@ fn state(directory: &Path) -> Result<Vec<String>> {
 fn the_list_says_what_the_next_start_does_with_each() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 9");
-    ensure!(crik(&volume, &["list"])?.err.contains("cannot read"), "an image directory that is not there");
+    ensure!(crik(&volume, &["list"])?.err.contains("there is no image directory"), "one that is not there");
     for _ in 0..2 {
         checkpointed(&pod)?;
     }

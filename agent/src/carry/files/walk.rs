@@ -16,10 +16,10 @@ use std::thread;
 
 use super::beginning::{self, ChangeTime, changed_at};
 use super::error::{CarryError, taking};
+use super::holes::extent;
 use super::largest::largest;
 use super::places::{Place, PlaceKind};
 use super::spared::Spared;
-use super::take::extent;
 use crate::base::limits;
 use crate::base::panics::locked;
 

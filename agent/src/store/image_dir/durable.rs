@@ -42,7 +42,9 @@ pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
 /// The volume cannot be written.
 pub fn sync_names(path: &Path) -> io::Result<()> {
     let unknown = |error: &io::Error| {
-        [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS].iter().any(|errno| error.raw_os_error() == Some(*errno))
+        [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(*errno))
     };
     match File::open(path)?.sync_all() {
         Err(error) if unknown(&error) => Ok(()),

@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
 pub use error::{ImageDirError, io_at};
+use strangers::CUT;
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,9 +60,6 @@ impl std::fmt::Display for Generation {
         write!(f, "{:08}", self.0)
     }
 }
-
-/// The directory of what was cut from files of the application.
-const CUT: &str = "cut";
 
 /// An image directory that exists.
 #[derive(Debug, Clone)]
@@ -95,7 +93,10 @@ impl ImageDir {
     /// It is no image directory.
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
         let dir = Self { root: root.into() };
-        fs::read_dir(root).map_err(io_at("read", root))?;
+        fs::read_dir(root).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ImageDirError::Absent(root.into()),
+            _ => io_at("read", root)(error),
+        })?;
         if !dir.generations().is_dir() {
             return Err(ImageDirError::Foreign(root.into()));
         }
@@ -275,7 +276,8 @@ mod tests {
     fn what_was_cut_goes_with_its_generation_and_nothing_else_is_touched() {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        let theirs = ["staging/criu", "staging-mine/x", "removing-00000003/criu", "new-idea", "cut/00000003x"];
+        let theirs =
+            ["staging/criu", "staging-mine/x", "removing-00000003/criu", "new-idea", "cut/00000003x"];
         for name in theirs.iter().chain(&["cut/00000003", "cut/00000004", "generations/00000004"]) {
             fs::create_dir_all(dir.root().join(name)).unwrap();
         }

@@ -5,8 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::CUT;
 use crate::base::limits::CLOCK_FILE_NAME as CLOCKS;
+
+/// The directory of what was cut from files of the application.
+pub const CUT: &str = "cut";
 
 /// What crik makes directly in an image directory, by the beginning of its name: the init and the library of the clocks too, where
 /// a container has no other place for them.
