@@ -87,6 +87,20 @@ fn the_list_says_what_the_next_start_does_with_each() -> Result<()> {
 }
 
 #[test]
+fn the_list_says_why_a_checkpoint_could_not_be_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    checkpointed(&pod)?;
+    let next = started(&pod.config("hooks: {postRestore: {command: [/bin/false], onFailure: fail}}"))?;
+    next.stderr.wait_for("resuming generation 00000001: ")?;
+    next.stderr.wait_for("the application starts fresh")?;
+    let list = json(&volume, &["list"])?;
+    let state = list["generations"][0]["state"].as_str().context("no state")?;
+    ensure!(state.starts_with("next; failed the last time: ") && state.contains("postRestore"), "{list}");
+    Ok(())
+}
+
+#[test]
 fn a_checkpoint_can_be_looked_into() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/showcase.py", "/checkpoints/open-file"]);
