@@ -6,6 +6,7 @@ mod beside_dump;
 pub mod earlier;
 mod error;
 mod first_look;
+mod holes;
 mod largest;
 mod list;
 pub mod mounts;
