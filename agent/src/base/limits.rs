@@ -251,6 +251,9 @@ pub const PEER_POLL: Duration = Duration::from_millis(100);
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
 
+/// For how long a volume is measured again that would be too slow by what is known of it.
+pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
+
 /// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
 /// measured earlier and with less data, and a dump that proves too slow is given up on the way.
 pub const HOPELESS_FACTOR: f64 = 3.0;
@@ -267,6 +270,10 @@ pub const PACE_POLL: Duration = Duration::from_millis(200);
 
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+
+/// A checkpoint is refused for want of room only when it needs this many times what can be had: how much it needs is an estimate,
+/// and a volume may compress.
+pub const ROOM_FACTOR: u64 = 2;
 
 /// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
 pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;

@@ -122,16 +122,54 @@ impl Checkpointer {
     ///
     /// # Errors
     /// The failure, if it is not.
-    async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
+    async fn before_another(
+        self: &Arc<Self>,
+        retries: &mut Retries,
+        error: Error,
+        deadline: Instant,
+    ) -> Result<()> {
+        if self.made_room_after(&error, deadline).await {
+            return Ok(());
+        }
         let pause = retries.pause(outlook(&error), &whole_story(&error));
         let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
         let Some(pause) = pause else { return Err(error) };
-        // Its place on the volume is needed again.
+        self.make_way(deadline).await;
+        sleep(pause).await;
+        Ok(())
+    }
+
+    /// The place of a checkpoint that failed is needed again.
+    async fn make_way(&self, deadline: Instant) {
         if let Some(cleaned) = self.clean_up() {
             let _ = timeout_at(deadline, cleaned).await;
         }
-        sleep(pause).await;
-        Ok(())
+    }
+
+    /// Whether a generation was given up because the volume has said that it is full. What it says counts, and not what it says
+    /// to be free: quotas are not among that.
+    async fn made_room_after(self: &Arc<Self>, error: &Error, deadline: Instant) -> bool {
+        if outlook(error) != Outlook::NoRoom {
+            return false;
+        }
+        self.make_way(deadline).await;
+        let Some(hold) = self.hold() else { return false };
+        let past = self.past();
+        let step = spawn_blocking(move || {
+            // Who waited for the volume may come too late.
+            if Instant::now() < deadline { retention::give_up_oldest(&hold, past) } else { Ok(None) }
+        });
+        match timeout_at(deadline, step).await {
+            Ok(Ok(Ok(Some(_)))) => {
+                tracing::warn!("trying again: {}", whole_story(&error));
+                true
+            }
+            Ok(Ok(Err(error))) => {
+                tracing::warn!("no older generation can be given up: {error}");
+                false
+            }
+            _ => false,
+        }
     }
 
     /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop
@@ -140,10 +178,15 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
-        let frozen = Instant::now() + self.patience();
-        let (_, committed) =
-            self.take(Purpose::Interval, &Deadlines { frozen, durable: None, hurry }).await?;
-        Ok(committed)
+        loop {
+            let frozen = Instant::now() + self.patience();
+            let deadlines = Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) };
+            match self.take(Purpose::Interval, &deadlines).await {
+                Ok((_, committed)) => return Ok(committed),
+                Err(error) if self.made_room_after(&error, frozen).await => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
@@ -173,10 +216,10 @@ impl Checkpointer {
             let hold = this.take_hold()?;
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
-            let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
-            retention::make_room(&hold, bytes, this.running.resumed)?;
+            let bytes = Snapshot::take().tree(this.running.root).bytes_to_dump().saturating_add(carried);
+            retention::make_room(&hold, bytes, this.past())?;
             reach(Point::RoomMade);
-            this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
+            this.has_a_chance(&hold, bytes, deadline)?;
             Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
         until(step, deadlines.until_frozen(), call).await
@@ -195,12 +238,19 @@ impl Checkpointer {
         Ok(hold)
     }
 
-    fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
+    /// What is known of the volume's speed may be old, and of a moment when many pods started: if it is too slow by that, it is
+    /// measured again.
+    fn has_a_chance(&self, hold: &Hold, bytes: u64, deadline: Instant) -> Result<()> {
         let known = *locked(&self.speed);
-        let Some(speed) = known else { return Ok(()) };
-        match forecast::hopeless_from_the_start(bytes, speed, left) {
+        let Some(speed) = known.filter(|speed| is_hopeless(bytes, *speed, deadline).is_some()) else {
+            return Ok(());
+        };
+        // A volume that cannot be measured may take it all the same.
+        let Ok(speed) = volume_speed::measure_again(hold.path(), speed) else { return Ok(()) };
+        self.learn_speed(Some(speed));
+        match is_hopeless(bytes, speed, deadline) {
             None => Ok(()),
-            Some(needed) => Err(anyhow!(
+            Some((needed, left)) => Err(anyhow!(
                 "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
                 units::bytes(bytes),
                 units::bytes(speed as u64)
@@ -298,6 +348,12 @@ impl Checkpointer {
             }
         }))
     }
+}
+
+/// How long it would take and how long there is, if that is far too little.
+fn is_hopeless(bytes: u64, speed: f64, deadline: Instant) -> Option<(Duration, Duration)> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Some((forecast::hopeless_from_the_start(bytes, speed, left)?, left))
 }
 
 /// What is known before the freeze.

@@ -1,7 +1,9 @@
 //! Which generations are given up. There are three rules: what later commits have made superfluous, what has to go when there is
 //! too little room, and what a person may remove.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::{fs, io};
 
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
@@ -17,7 +19,8 @@ use crate::store::image_dir::{Generation, ImageDir, resumable};
 pub enum RoomError {
     /// Too little is free, also without older generations.
     #[error(
-        "the volume has {} free and the checkpoint needs about {}; make the volume larger or lower keepGenerations",
+        "the volume has {} free and the checkpoint needs about {}; make the volume larger, lower keepGenerations, or \
+         remove what nobody needs any more (crik gc)",
         units::bytes(*.free),
         units::bytes(*.needed)
     )]
@@ -42,29 +45,100 @@ impl HasOutlook for RoomError {
 }
 
 /// Makes room for an image of about `image` bytes. If there is too little, older generations are given up, oldest first, but
-/// never the newest that can be resumed, nor the one from which the tree was resumed (`proven`).
+/// none that [`retain`] spares, nor the newest that can be resumed; and none if all of them were not enough.
 ///
 /// # Errors
-/// There is too little room, or the volume fails.
-pub fn make_room(hold: &Hold, image: u64, proven: Option<Generation>) -> Result<(), RoomError> {
+/// There is far too little room, or the volume fails. What is only a little more than is free may be tried: it is an estimate, and
+/// a volume may compress.
+pub fn make_room(hold: &Hold, image: u64, past: Past) -> Result<(), RoomError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
-    let mut dispensable = dispensable(hold, proven)?;
-    loop {
-        let free = free(hold.dir().root())?;
-        if free >= needed {
-            return Ok(());
-        }
-        let Some(oldest) = dispensable.pop() else { return Err(RoomError::TooLittle { free, needed }) };
-        tracing::warn!(step = "freeze", "generation {oldest} is given up, since the volume is nearly full");
-        hold.remove(oldest)?;
+    let mut volume = FreeSpace::new(free(hold.dir().root())?);
+    if volume.bytes() >= needed {
+        return Ok(());
+    }
+    let mut dispensable = sized(hold, dispensable(hold, past)?)?;
+    let most = dispensable.iter().fold(volume.bytes(), |sum, (_, bytes)| sum.saturating_add(*bytes));
+    if needed / limits::ROOM_FACTOR > most {
+        return Err(RoomError::TooLittle { free: volume.bytes(), needed });
+    }
+    while volume.bytes() < needed {
+        let Some((oldest, bytes)) = dispensable.pop() else {
+            tracing::warn!(
+                step = "freeze",
+                "the volume may be too small; it is tried: {}",
+                RoomError::TooLittle { free: volume.bytes(), needed }
+            );
+            break;
+        };
+        give_up(hold, oldest)?;
+        volume.gave_up(bytes, free(hold.dir().root())?);
+    }
+    Ok(())
+}
+
+/// What is free, where some of what was removed may not be free yet: there are volumes that do it later (CephFS, thin volumes).
+#[derive(Debug, Clone, Copy)]
+struct FreeSpace {
+    before: u64,
+    removed: u64,
+    now: u64,
+}
+
+impl FreeSpace {
+    fn new(free: u64) -> Self {
+        Self { before: free, removed: 0, now: free }
+    }
+
+    fn gave_up(&mut self, bytes: u64, now: u64) {
+        self.removed = self.removed.saturating_add(bytes);
+        self.now = now;
+    }
+
+    fn bytes(self) -> u64 {
+        self.now.max(self.before.saturating_add(self.removed))
     }
 }
 
+/// Gives up the oldest generation that can be, since the volume has said that it has no room. Returns which.
+///
+/// # Errors
+/// The volume fails.
+pub fn give_up_oldest(hold: &Hold, past: Past) -> Result<Option<Generation>, ImageDirError> {
+    let Some(oldest) = dispensable(hold, past)?.pop() else { return Ok(None) };
+    give_up(hold, oldest)?;
+    Ok(Some(oldest))
+}
+
+fn give_up(hold: &Hold, oldest: Generation) -> Result<(), ImageDirError> {
+    tracing::warn!(step = "freeze", "generation {oldest} is given up, since the volume is nearly full");
+    hold.remove(oldest)
+}
+
 /// What can be given up when there is too little room, newest first.
-fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation>, ImageDirError> {
-    let open = resumable::resumable(hold.dir())?;
-    let kept = [open.first().copied(), proven.filter(|proven| open.contains(proven))];
-    Ok(hold.dir().list()?.into_iter().filter(|generation| !kept.contains(&Some(*generation))).collect())
+fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError> {
+    let newest = resumable::resumable(hold.dir())?.first().copied();
+    let spared = Spared::of(hold, past)?;
+    let all = hold.dir().list()?.into_iter();
+    Ok(all.filter(|generation| Some(*generation) != newest && !spared.has(*generation)).collect())
+}
+
+fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
+    let sized = |generation| {
+        let path = hold.dir().generation(generation);
+        Ok((generation, stored(&path).map_err(io_at("read", &path))?))
+    };
+    generations.into_iter().map(sized).collect()
+}
+
+/// Bytes that what is at `path` takes on the volume. A block of stat(2) has 512.
+fn stored(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { stored(&entry.path())? } else { meta.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// Free bytes. A file system that does not tell its size does not tell what is free either.
@@ -93,15 +167,30 @@ pub enum Past {
 /// # Errors
 /// The volume fails. What was committed is not touched by that.
 pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
-    let ended = hold.dir().ended()?.map(|ended| ended.newest);
-    let is_spared = |generation: Generation| match past {
-        Past::Resumed(proven) => generation == proven,
-        Past::Fresh(first) => {
-            first.is_none_or(|first| generation < first) && ended.is_none_or(|ended| generation > ended)
-        }
-    };
+    let spared = Spared::of(hold, past)?;
     let old = hold.dir().list()?.into_iter().skip(keep as usize);
-    old.filter(|generation| !is_spared(*generation)).try_for_each(|generation| hold.remove(generation))
+    old.filter(|generation| !spared.has(*generation)).try_for_each(|generation| hold.remove(generation))
+}
+
+/// Which generations a tree must not give up, whatever else is there.
+struct Spared {
+    past: Past,
+    /// The newest that an end has closed.
+    ended: Option<Generation>,
+}
+
+impl Spared {
+    fn of(hold: &Hold, past: Past) -> Result<Self, ImageDirError> {
+        Ok(Self { past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
+    }
+
+    fn has(&self, generation: Generation) -> bool {
+        let is_open = self.ended.is_none_or(|ended| generation > ended);
+        match self.past {
+            Past::Resumed(proven) => generation == proven,
+            Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
+        }
+    }
 }
 
 /// Why a person may remove a generation.
@@ -131,14 +220,18 @@ mod tests {
     use super::*;
     use crate::store::image_dir::hold::fixture::{commit, held};
 
+    /// All that is given up, one after the other.
+    fn all_given_up(hold: &Hold, past: Past) -> Vec<u64> {
+        std::iter::from_fn(|| give_up_oldest(hold, past).unwrap()).map(|generation| generation.0).collect()
+    }
+
     #[test]
     fn the_newest_and_the_proven_are_never_given_up() {
         let (_volume, hold) = held();
         for _ in 0..4 {
             commit(&hold);
         }
-        let error = make_room(&hold, u64::MAX / 2, Some(Generation(2))).unwrap_err().to_string();
-        assert!(error.contains(" free and the checkpoint needs about "), "{error}");
+        assert_eq!(all_given_up(&hold, Past::Resumed(Generation(2))), [1, 3]);
         assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
     }
 
@@ -147,10 +240,40 @@ mod tests {
         let (_volume, hold) = held();
         commit(&hold);
         hold.mark_ended("exit status 0").unwrap();
-        make_room(&hold, 0, None).unwrap();
+        make_room(&hold, 0, Past::Fresh(None)).unwrap();
         assert_eq!(hold.dir().list().unwrap().len(), 1);
-        assert!(make_room(&hold, u64::MAX / 2, None).is_err());
-        assert!(hold.dir().list().unwrap().is_empty());
+        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [1]);
+    }
+
+    #[test]
+    fn a_fresh_start_gives_up_nothing_that_may_work_elsewhere() {
+        let (_volume, hold) = held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [0; 0]);
+        assert_eq!(all_given_up(&hold, Past::Fresh(Some(Generation(4)))), [4]);
+    }
+
+    #[test]
+    fn nothing_is_given_up_where_all_of_it_would_not_be_enough() {
+        let (_volume, hold) = held();
+        for _ in 0..3 {
+            commit(&hold);
+        }
+        let error = make_room(&hold, u64::MAX / 2, Past::Resumed(Generation(3))).unwrap_err().to_string();
+        assert!(error.contains(" free and the checkpoint needs about "), "{error}");
+        assert_eq!(hold.dir().list().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_free_yet_counts_as_free() {
+        let mut volume = FreeSpace::new(10);
+        volume.gave_up(30, 10);
+        assert_eq!(volume.bytes(), 40);
+        // Others may have removed something too.
+        volume.gave_up(5, 100);
+        assert_eq!(volume.bytes(), 100);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod capabilities;
 pub mod hooks;
+mod memory;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
