@@ -218,6 +218,14 @@ pub const KEY_MAX_BYTES: u64 = 64 << 10;
 /// memory.
 pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// After so long a tree that was resumed has shown that its generation works, and what ends it then is something else: a program
+/// that crashes because of how it was restored does so at once.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How many attempts to resume, one after the other, a SIGTERM may cut off before the next ones count: a drain may meet a restore,
+/// but what does it again and again is a liveness probe, and the pod would never run.
+pub const INTERRUPTIONS_FREE: usize = 5;
+
 /// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
 pub const RENEWALS_PER_EXPIRY: u32 = 4;
 

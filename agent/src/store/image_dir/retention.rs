@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
+use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, ImageDir, resumable};
@@ -118,8 +119,13 @@ fn give_up(hold: &Hold, oldest: Generation) -> Result<(), ImageDirError> {
 fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError> {
     let newest = resumable::resumable(hold.dir())?.first().copied();
     let spared = Spared::of(hold, past)?;
-    let all = hold.dir().list()?.into_iter();
-    Ok(all.filter(|generation| Some(*generation) != newest && !spared.has(*generation)).collect())
+    let mut found = Vec::new();
+    for generation in hold.dir().list()? {
+        if Some(generation) != newest && !spared.has(generation)? {
+            found.push(generation);
+        }
+    }
+    Ok(found)
 }
 
 fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
@@ -168,28 +174,35 @@ pub enum Past {
 /// The volume fails. What was committed is not touched by that.
 pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
     let spared = Spared::of(hold, past)?;
-    let old = hold.dir().list()?.into_iter().skip(keep as usize);
-    old.filter(|generation| !spared.has(*generation)).try_for_each(|generation| hold.remove(generation))
+    for generation in hold.dir().list()?.into_iter().skip(keep as usize) {
+        if !spared.has(generation)? {
+            hold.remove(generation)?;
+        }
+    }
+    Ok(())
 }
 
 /// Which generations a tree must not give up, whatever else is there.
-struct Spared {
+struct Spared<'a> {
+    dir: &'a ImageDir,
     past: Past,
     /// The newest that an end has closed.
     ended: Option<Generation>,
 }
 
-impl Spared {
-    fn of(hold: &Hold, past: Past) -> Result<Self, ImageDirError> {
-        Ok(Self { past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
+impl<'a> Spared<'a> {
+    fn of(hold: &'a Hold, past: Past) -> Result<Self, ImageDirError> {
+        Ok(Self { dir: hold.dir(), past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
     }
 
-    fn has(&self, generation: Generation) -> bool {
+    fn has(&self, generation: Generation) -> Result<bool, ImageDirError> {
         let is_open = self.ended.is_none_or(|ended| generation > ended);
-        match self.past {
+        let needed = match self.past {
             Past::Resumed(proven) => generation == proven,
             Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
-        }
+        };
+        // A restore that something always cut off says nothing about the generation.
+        Ok(needed || is_open && Attempts::read(&self.dir.attempts(generation))?.always_interrupted())
     }
 }
 
@@ -198,27 +211,45 @@ impl Spared {
 pub enum Superfluous {
     /// The work has ended since.
     Ended,
-    /// There are as many newer ones as are kept.
+    /// There are as many newer ones that are whole as are kept.
     Older,
 }
 
-/// The generations that an end has closed, and those that are older than the newest `keep`; newest first.
+/// The generations that an end has closed, and those that are older than `keep` that `is_good` tells to be; newest first. What was
+/// resumed last is not among them: newer ones may be whole and not work, and that one has.
 ///
 /// # Errors
 /// The volume cannot be read.
-pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
+pub fn superfluous(
+    dir: &ImageDir,
+    keep: usize,
+    is_good: impl Fn(Generation) -> Result<bool, ImageDirError>,
+) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
     let open = resumable::resumable(dir)?;
-    let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
-        None => Some(Superfluous::Ended),
-        Some(place) => (place >= keep).then_some(Superfluous::Older),
-    };
-    Ok(dir.list()?.into_iter().filter_map(|generation| Some((generation, why(&generation)?))).collect())
+    let (mut good, mut has_proven, mut found) = (0, false, Vec::new());
+    for generation in dir.list()? {
+        let proves = || Ok::<_, ImageDirError>(Attempts::read(&dir.attempts(generation))?.proven());
+        if !open.contains(&generation) {
+            found.push((generation, Superfluous::Ended));
+        } else if !has_proven && proves()? {
+            (has_proven, good) = (true, good + 1);
+        } else if good >= keep {
+            found.push((generation, Superfluous::Older));
+        } else if is_good(generation)? {
+            good += 1;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
     use crate::store::image_dir::hold::fixture::{commit, held};
+    use crate::store::image_dir::pod::Pod;
 
     /// All that is given up, one after the other.
     fn all_given_up(hold: &Hold, past: Past) -> Vec<u64> {
@@ -274,6 +305,46 @@ mod tests {
         // Others may have removed something too.
         volume.gave_up(5, 100);
         assert_eq!(volume.bytes(), 100);
+    }
+
+    /// Lets a generation have this account of attempts.
+    fn attempted(hold: &Arc<Hold>, generation: u64, outcomes: &[AttemptOutcome]) {
+        for outcome in outcomes {
+            let attempt = OpenAttempt::begin(hold, Generation(generation), &Pod::default(), 99).unwrap();
+            attempt.record(outcome).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_only_interrupted_is_never_given_up() {
+        let (_volume, hold) = held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        attempted(&hold, 2, &[AttemptOutcome::Interrupted, AttemptOutcome::Interrupted]);
+        attempted(&hold, 3, &[AttemptOutcome::Interrupted, AttemptOutcome::Failed("no luck".to_owned())]);
+        retain(&hold, Past::Resumed(Generation(1)), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [5, 2, 1].map(Generation));
+    }
+
+    fn found(hold: &Hold, keep: usize, good: &[u64]) -> Vec<u64> {
+        let found = superfluous(hold.dir(), keep, |generation| Ok(good.contains(&generation.0))).unwrap();
+        found.into_iter().map(|(generation, _)| generation.0).collect()
+    }
+
+    #[test]
+    fn a_person_removes_only_what_is_older_than_enough_good_ones() {
+        let (_volume, hold) = held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 2, 1]);
+        assert_eq!(found(&hold, 2, &[5, 3, 2]), [2, 1]);
+        assert_eq!(found(&hold, 2, &[1]), [0; 0]);
+        attempted(&hold, 2, &[AttemptOutcome::Resumed]);
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 1]);
+        hold.mark_ended("exit status 0").unwrap();
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [5, 4, 3, 2, 1]);
     }
 
     #[test]
