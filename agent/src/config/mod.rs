@@ -78,6 +78,8 @@ pub struct Config {
     pub on_restore_failure: OnRestoreFailure,
     /// Whether the program is preloaded with the library that keeps its clocks going.
     pub clock_library: bool,
+    /// Whether Go programs may listen by MPTCP, which cannot be frozen.
+    pub multipath_tcp: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
@@ -103,6 +105,9 @@ pub struct Config {
     pub hooks: Hooks,
     /// Exit codes that can be chosen.
     pub exit_code: ExitCode,
+    /// Where the file should have been, if there is none.
+    #[serde(skip)]
+    pub missing: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -132,6 +137,7 @@ impl Default for Config {
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
+            multipath_tcp: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
@@ -142,6 +148,7 @@ impl Default for Config {
             interval: None,
             hooks: Hooks::default(),
             exit_code: ExitCode::default(),
+            missing: None,
         }
     }
 }
@@ -163,7 +170,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { missing: Some(path.into()), ..Self::default() });
+            }
             Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
         };
         Self::parse(&text, |name| env::var(name).ok()).map_err(|problem| problem.at(path))

@@ -5,6 +5,7 @@ mod background_checkpoints;
 mod clocks;
 pub mod control_socket;
 mod during_checkpoint;
+mod environment;
 mod housekeeping;
 pub mod lifecycle;
 mod next_start;
