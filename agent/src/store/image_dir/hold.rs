@@ -181,9 +181,9 @@ impl Hold {
         match fs::rename(&path, &trash) {
             // Somebody else of this pod removes it too, or an answer was lost and it was done twice (NFS).
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match self.explain("remove", &path, error) {
-                    lost @ ImageDirError::Lost(_) => return Err(lost),
-                    _ => {}
+                let why = self.explain("remove", &path, error);
+                if matches!(why, ImageDirError::Lost(_)) {
+                    return Err(why);
                 }
             }
             other => other.map_err(|error| self.explain("remove", &path, error))?,
