@@ -4,7 +4,6 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
-use crik_tests::faulty::Manners;
 use crik_tests::pod::Pod;
 use crik_tests::story::{SINGLE, STEPS, checkpointed, resumes, started, starts_fresh, stops_in_order};
 use crik_tests::table::Table;
@@ -41,21 +40,6 @@ fn everything_that_can_be_in_a_file_system_comes_back_as_it_was() -> Result<()> 
     let pod = made(&volume);
     let outputs: Vec<String> = (0..3).map(|_| checkpointed(&pod)).collect::<Result<_>>()?;
     chain::verify(&outputs).map(drop)
-}
-
-#[test]
-fn owners_and_modes_need_not_be_kept_by_the_volume() -> Result<()> {
-    let mut table = Table::new("volumes that keep less");
-    for (name, manners) in [("one owner", Manners::OneOwner), ("no modes", Manners::NoModes)] {
-        table.case(name, || {
-            let volume = Volume::new()?.faulty_copy()?;
-            volume.faulty.faults.behave(manners);
-            let pod = made(&volume.volume);
-            let outputs = [checkpointed(&pod)?, checkpointed(&pod)?];
-            Ok(format!("{} steps", chain::verify(&outputs)?))
-        });
-    }
-    table.finish()
 }
 
 #[test]

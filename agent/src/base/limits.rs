@@ -72,6 +72,9 @@ pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
 /// application.
 pub const OWN_DIRECTORY: &str = "/run/crik";
 
+/// A file that is larger than a page and has no block on the disk is one hole: no file system keeps as much in an inode.
+pub const IN_NO_BLOCK_BYTES: u64 = 4096;
+
 /// How the directories are called in which what was replaced lies until a tree runs.
 pub const ASIDE: &str = ".crik-aside-";
 

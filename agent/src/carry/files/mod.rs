@@ -4,6 +4,7 @@ pub mod beginning;
 mod beside_dump;
 pub mod earlier;
 mod error;
+mod holes;
 mod largest;
 mod list;
 pub mod mounts;

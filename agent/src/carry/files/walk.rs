@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -16,6 +16,7 @@ use std::thread;
 
 use super::beginning::{self, ChangeTime, changed_at};
 use super::error::{CarryError, taking};
+use super::holes::extent;
 use super::largest::largest;
 use super::places::{Place, PlaceKind};
 use super::spared::Spared;
@@ -274,13 +275,26 @@ fn files<'a>(found: impl Iterator<Item = &'a Found>) -> impl Iterator<Item = (&'
     let files = found.filter(|found| found.meta.is_file());
     let once =
         files.filter(move |Found { meta, .. }| meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino())));
-    once.map(|found| (found.path.as_path(), stored_of(&found.meta)))
+    once.map(|found| (found.path.as_path(), stored_of(&found.path, &found.meta)))
 }
 
-/// A block of stat(2) has 512 bytes. Some file systems keep small files in no block at all.
-fn stored_of(meta: &Metadata) -> u64 {
-    let blocks = meta.blocks().saturating_mul(512);
-    if blocks == 0 { meta.len() } else { meta.len().min(blocks) }
+/// A block of stat(2) has 512 bytes. Some file systems keep small files in no block at all, and a file that is one hole has none.
+fn stored_of(path: &Path, meta: &Metadata) -> u64 {
+    match meta.blocks().saturating_mul(512) {
+        0 if meta.len() <= limits::IN_NO_BLOCK_BYTES => meta.len(),
+        0 => without_holes(path, meta.len()).unwrap_or(meta.len()),
+        blocks => meta.len().min(blocks),
+    }
+}
+
+fn without_holes(path: &Path, size: u64) -> io::Result<u64> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let (mut at, mut bytes) = (0, 0);
+    while let Some((offset, end)) = extent(&file, at, size)? {
+        (at, bytes) = (end, bytes + (end - offset));
+    }
+    Ok(bytes)
 }
 
 /// Refuses more than may go along. What the user names does not count: that is wanted.

@@ -18,6 +18,7 @@ use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::store::generation::digest::{self, Effort, FileDigest, Files};
+use crate::store::image_dir::durable::sync_names;
 use crate::store::image_dir::layout;
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it. Ends soon after it
@@ -35,7 +36,7 @@ pub fn seal(dir: &Path, headway: &Headway) -> io::Result<Files> {
     let files = sealed.outcome.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     for directory in &found.directories {
         headway.go_on(0)?;
-        File::open(directory)?.sync_all()?;
+        sync_names(directory)?;
     }
     Ok(files)
 }
