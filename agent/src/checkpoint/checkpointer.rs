@@ -5,32 +5,31 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
-use crate::base::point_of_no_return::PointOfNoReturn;
-use crate::base::retry::{HasOutlook, Outlook, Retries};
+use crate::base::retry::Retries;
 use crate::base::units;
-use crate::base::whole_story::whole_story;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
-use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
+use crate::checkpoint::freeze::{self, Staged, Stopped};
 use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
 use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::{forecast, volume_speed};
 use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::commit::{self, CommitError};
+use crate::store::generation::commit;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::hold::{Hold, HoldError, Wish};
-use crate::store::image_dir::retention::{self, Past, RoomError};
+use crate::store::image_dir::hold::{Hold, Wish};
+use crate::store::image_dir::retention::{self, Past};
 use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
+use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
@@ -110,65 +109,12 @@ impl Checkpointer {
     async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
         let deadlines = Deadlines { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
+        self.let_prepare(&deadlines).await?;
         loop {
             match self.take(Purpose::Stop, &deadlines).await {
                 Ok(taken) => return Ok(taken),
                 Err(error) => self.before_another(&mut retries, error, deadline).await?,
             }
-        }
-    }
-
-    /// Waits a moment after a failure, if it is worth while to try again.
-    ///
-    /// # Errors
-    /// The failure, if it is not.
-    async fn before_another(
-        self: &Arc<Self>,
-        retries: &mut Retries,
-        error: Error,
-        deadline: Instant,
-    ) -> Result<()> {
-        if self.made_room_after(&error, deadline).await {
-            return Ok(());
-        }
-        let pause = retries.pause(outlook(&error), &whole_story(&error));
-        let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
-        let Some(pause) = pause else { return Err(error) };
-        self.make_way(deadline).await;
-        sleep(pause).await;
-        Ok(())
-    }
-
-    /// The place of a checkpoint that failed is needed again.
-    async fn make_way(&self, deadline: Instant) {
-        if let Some(cleaned) = self.clean_up() {
-            let _ = timeout_at(deadline, cleaned).await;
-        }
-    }
-
-    /// Whether a generation was given up because the volume has said that it is full. What it says counts, and not what it says
-    /// to be free: quotas are not among that.
-    async fn made_room_after(self: &Arc<Self>, error: &Error, deadline: Instant) -> bool {
-        if outlook(error) != Outlook::NoRoom {
-            return false;
-        }
-        self.make_way(deadline).await;
-        let Some(hold) = self.hold() else { return false };
-        let past = self.past();
-        let step = spawn_blocking(move || {
-            // Who waited for the volume may come too late.
-            if Instant::now() < deadline { retention::give_up_oldest(&hold, past) } else { Ok(None) }
-        });
-        match timeout_at(deadline, step).await {
-            Ok(Ok(Ok(Some(_)))) => {
-                tracing::warn!("trying again: {}", whole_story(&error));
-                true
-            }
-            Ok(Ok(Err(error))) => {
-                tracing::warn!("no older generation can be given up: {error}");
-                false
-            }
-            _ => false,
         }
     }
 
@@ -178,51 +124,62 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
+        let mut frozen = Instant::now() + self.patience();
+        self.let_prepare(&Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) }).await?;
         loop {
-            let frozen = Instant::now() + self.patience();
             let deadlines = Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) };
             match self.take(Purpose::Interval, &deadlines).await {
                 Ok((_, committed)) => return Ok(committed),
-                Err(error) if self.made_room_after(&error, frozen).await => {}
+                Err(error) if self.made_room_after(&error, Instant::now() + self.patience()).await => {}
                 Err(error) => return Err(error),
             }
+            frozen = Instant::now() + self.patience();
         }
     }
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
-        let call = Arc::new(PointOfNoReturn::default());
-        let prepared = self.prepare(purpose, deadlines, &call).await?;
+        let headway = Arc::new(Headway::default());
+        let prepared = self.prepare(purpose, deadlines, &headway).await?;
         let staging = prepared.staging.clone();
         *locked(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(prepared, deadlines, &call).await?;
-        let committed = self.commit(&staging, staged, deadlines, &call).await?;
+        let (stopped, staged) = self.freeze(prepared, deadlines, &headway).await?;
+        let committed = self.commit(&staging, staged, deadlines, &headway).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
     }
 
-    /// Lets the application prepare, and makes sure that there is an image directory, room, and a chance.
+    /// Lets the application prepare: once, however often the checkpoint is tried.
+    async fn let_prepare(self: &Arc<Self>, deadlines: &Deadlines) -> Result<()> {
+        let (this, deadline, headway) = (Arc::clone(self), deadlines.frozen, Arc::<Headway>::default());
+        let asked = Arc::clone(&headway);
+        let step = spawn_blocking(move || {
+            // A hook may quiesce the application, which nothing then follows.
+            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
+            Ok(hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)
+        });
+        until(step, deadlines.until_frozen(), &headway).await
+    }
+
+    /// Makes sure that there is an image directory, room, and a chance.
     async fn prepare(
         self: &Arc<Self>,
         purpose: Purpose,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> Result<Prepared> {
-        let (this, deadline) = (Arc::clone(self), deadlines.frozen);
+        let (this, deadline, asked) = (Arc::clone(self), deadlines.frozen, Arc::clone(headway));
         let step = spawn_blocking(move || {
-            // A hook may quiesce the application, which nothing then follows.
-            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
-            hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
             let bytes = Snapshot::take().tree(this.running.root).bytes_to_dump().saturating_add(carried);
-            retention::make_room(&hold, bytes, this.past())?;
+            retention::make_room(&hold, bytes, this.past(), &asked)?;
             reach(Point::RoomMade);
             this.has_a_chance(&hold, bytes, deadline)?;
             Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
-        until(step, deadlines.until_frozen(), call).await
+        until(step, deadlines.until_frozen(), headway).await
     }
 
     /// A start may have failed to take the image directory for a reason that has passed.
@@ -262,12 +219,12 @@ impl Checkpointer {
         self: &Arc<Self>,
         prepared: Prepared,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
         let Prepared { staging, bytes: expected, carrying } = prepared;
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, carrying, call));
+        let (place, request) = (staging.clone(), self.request(leave, carrying, headway));
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
@@ -278,7 +235,7 @@ impl Checkpointer {
                 reason = deadlines.until_hurry() => reason,
             }
         };
-        let frozen = until(step, hopeless, call).await?;
+        let frozen = until(step, hopeless, headway).await?;
         tell_frozen(&frozen.1, clock.elapsed());
         tell_helpless(&frozen.1.clocks);
         Ok(frozen)
@@ -288,7 +245,7 @@ impl Checkpointer {
         &self,
         leave: Leave,
         carrying: Arc<Carrying>,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> freeze::FreezeRequest {
         freeze::FreezeRequest {
             root: self.running.root,
@@ -298,7 +255,7 @@ impl Checkpointer {
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying,
             leave,
-            point_of_no_return: Arc::clone(call),
+            headway: Arc::clone(headway),
         }
     }
 
@@ -318,17 +275,17 @@ impl Checkpointer {
         staging: &Staging,
         staged: Staged,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> Result<Manifest> {
         let clock = Instant::now();
-        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
+        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(headway));
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
             let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
             let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
             Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
         });
-        let committed = until(step, deadlines.until_durable(), call).await?;
+        let committed = until(step, deadlines.until_durable(), headway).await?;
         tell_committed(&committed, clock.elapsed());
         Ok(committed)
     }
@@ -363,15 +320,6 @@ struct Prepared {
     bytes: u64,
     /// What goes along of the container's files, as far as it was seen.
     carrying: Arc<Carrying>,
-}
-
-/// What another try would bring. Each step has an error type of its own.
-fn outlook(error: &Error) -> Outlook {
-    fn of<E: HasOutlook + std::error::Error + Send + Sync + 'static>(error: &Error) -> Option<Outlook> {
-        error.downcast_ref::<E>().map(HasOutlook::outlook)
-    }
-    let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
-    steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
 }
 
 #[cfg(test)]

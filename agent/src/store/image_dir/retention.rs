@@ -8,6 +8,7 @@ use std::{fs, io};
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::attempts::Attempts;
@@ -31,6 +32,9 @@ pub enum RoomError {
         /// Bytes that the checkpoint needs.
         needed: u64,
     },
+    /// Nobody waits for the checkpoint any more.
+    #[error("it was given up before room was made")]
+    GivenUp,
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
@@ -40,7 +44,7 @@ impl HasOutlook for RoomError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::TooLittle { .. } => Outlook::Lasting,
+            Self::TooLittle { .. } | Self::GivenUp => Outlook::Lasting,
         }
     }
 }
@@ -50,8 +54,8 @@ impl HasOutlook for RoomError {
 ///
 /// # Errors
 /// There is far too little room, or the volume fails. What is only a little more than is free may be tried: it is an estimate, and
-/// a volume may compress.
-pub fn make_room(hold: &Hold, image: u64, past: Past) -> Result<(), RoomError> {
+/// a volume may compress. Once it was given up nothing is removed.
+pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Result<(), RoomError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
     let mut volume = FreeSpace::new(free(hold.dir().root())?);
     if volume.bytes() >= needed {
@@ -71,6 +75,9 @@ pub fn make_room(hold: &Hold, image: u64, past: Past) -> Result<(), RoomError> {
             );
             break;
         };
+        if headway.is_given_up() {
+            return Err(RoomError::GivenUp);
+        }
         give_up(hold, oldest)?;
         volume.gave_up(bytes, free(hold.dir().root())?);
     }
@@ -243,143 +250,4 @@ pub fn superfluous(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
-    use crate::store::image_dir::hold::fixture::{commit, held};
-    use crate::store::image_dir::pod::Pod;
-
-    /// All that is given up, one after the other.
-    fn all_given_up(hold: &Hold, past: Past) -> Vec<u64> {
-        std::iter::from_fn(|| give_up_oldest(hold, past).unwrap()).map(|generation| generation.0).collect()
-    }
-
-    #[test]
-    fn the_newest_and_the_proven_are_never_given_up() {
-        let (_volume, hold) = held();
-        for _ in 0..4 {
-            commit(&hold);
-        }
-        assert_eq!(all_given_up(&hold, Past::Resumed(Generation(2))), [1, 3]);
-        assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
-    }
-
-    #[test]
-    fn what_an_end_has_closed_is_given_up_whole() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        make_room(&hold, 0, Past::Fresh(None)).unwrap();
-        assert_eq!(hold.dir().list().unwrap().len(), 1);
-        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [1]);
-    }
-
-    #[test]
-    fn a_fresh_start_gives_up_nothing_that_may_work_elsewhere() {
-        let (_volume, hold) = held();
-        for _ in 0..5 {
-            commit(&hold);
-        }
-        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [0; 0]);
-        assert_eq!(all_given_up(&hold, Past::Fresh(Some(Generation(4)))), [4]);
-    }
-
-    #[test]
-    fn nothing_is_given_up_where_all_of_it_would_not_be_enough() {
-        let (_volume, hold) = held();
-        for _ in 0..3 {
-            commit(&hold);
-        }
-        let error = make_room(&hold, u64::MAX / 2, Past::Resumed(Generation(3))).unwrap_err().to_string();
-        assert!(error.contains(" free and the checkpoint needs about "), "{error}");
-        assert_eq!(hold.dir().list().unwrap().len(), 3);
-    }
-
-    #[test]
-    fn what_is_not_free_yet_counts_as_free() {
-        let mut volume = FreeSpace::new(10);
-        volume.gave_up(30, 10);
-        assert_eq!(volume.bytes(), 40);
-        // Others may have removed something too.
-        volume.gave_up(5, 100);
-        assert_eq!(volume.bytes(), 100);
-    }
-
-    /// Lets a generation have this account of attempts.
-    fn attempted(hold: &Arc<Hold>, generation: u64, outcomes: &[AttemptOutcome]) {
-        for outcome in outcomes {
-            let attempt = OpenAttempt::begin(hold, Generation(generation), &Pod::default(), 99).unwrap();
-            attempt.record(outcome).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_was_only_interrupted_is_never_given_up() {
-        let (_volume, hold) = held();
-        for _ in 0..5 {
-            commit(&hold);
-        }
-        attempted(&hold, 2, &[AttemptOutcome::Interrupted, AttemptOutcome::Interrupted]);
-        attempted(&hold, 3, &[AttemptOutcome::Interrupted, AttemptOutcome::Failed("no luck".to_owned())]);
-        retain(&hold, Past::Resumed(Generation(1)), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [5, 2, 1].map(Generation));
-    }
-
-    fn found(hold: &Hold, keep: usize, good: &[u64]) -> Vec<u64> {
-        let found = superfluous(hold.dir(), keep, |generation| Ok(good.contains(&generation.0))).unwrap();
-        found.into_iter().map(|(generation, _)| generation.0).collect()
-    }
-
-    #[test]
-    fn a_person_removes_only_what_is_older_than_enough_good_ones() {
-        let (_volume, hold) = held();
-        for _ in 0..5 {
-            commit(&hold);
-        }
-        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 2, 1]);
-        assert_eq!(found(&hold, 2, &[5, 3, 2]), [2, 1]);
-        assert_eq!(found(&hold, 2, &[1]), [0; 0]);
-        attempted(&hold, 2, &[AttemptOutcome::Resumed]);
-        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 1]);
-        hold.mark_ended("exit status 0").unwrap();
-        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [5, 4, 3, 2, 1]);
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_the_one_that_works() {
-        let (_volume, hold) = held();
-        for _ in 0..5 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Resumed(Generation(3)), 2).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [5, 4, 3].map(Generation));
-        retain(&hold, Past::Resumed(Generation(5)), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [Generation(5)]);
-    }
-
-    #[test]
-    fn a_fresh_start_proves_nothing_against_what_was_there_before() {
-        let (_volume, hold) = held();
-        for _ in 0..6 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Fresh(None), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap().len(), 6);
-        retain(&hold, Past::Fresh(Some(Generation(4))), 2).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [6, 5, 3, 2, 1].map(Generation));
-    }
-
-    #[test]
-    fn what_an_end_has_closed_is_superfluous_after_a_fresh_start() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        for _ in 0..3 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
-    }
-}
+mod tests;

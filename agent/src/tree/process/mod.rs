@@ -6,4 +6,5 @@ mod memory;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
+pub mod traffic;
 pub mod which;
