@@ -12,3 +12,4 @@ pub(crate) mod replace_file;
 pub(crate) mod retry;
 pub(crate) mod signals;
 pub(crate) mod units;
+pub(crate) mod whole_story;

@@ -16,6 +16,7 @@ use crate::base::panics::{contained, contained_now, locked};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units;
+use crate::base::whole_story::whole_story;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
@@ -122,7 +123,7 @@ impl Checkpointer {
     /// # Errors
     /// The failure, if it is not.
     async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
-        let pause = retries.pause(outlook(&error), &format!("{error:#}"));
+        let pause = retries.pause(outlook(&error), &whole_story(&error));
         let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
         let Some(pause) = pause else { return Err(error) };
         // Its place on the volume is needed again.

@@ -103,6 +103,9 @@ pub struct Config {
     pub hooks: Hooks,
     /// Exit codes that can be chosen.
     pub exit_code: ExitCode,
+    /// Where the file should have been, if there is none.
+    #[serde(skip)]
+    pub missing: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -142,6 +145,7 @@ impl Default for Config {
             interval: None,
             hooks: Hooks::default(),
             exit_code: ExitCode::default(),
+            missing: None,
         }
     }
 }
@@ -163,7 +167,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { missing: Some(path.into()), ..Self::default() });
+            }
             Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
         };
         Self::parse(&text, |name| env::var(name).ok()).map_err(|problem| problem.at(path))

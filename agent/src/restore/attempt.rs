@@ -10,7 +10,7 @@ use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
 use crate::base::fault_points::{Point, reach};
 use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::signals::Signals;
-use crate::base::units::whole_ms;
+use crate::base::units::{self, whole_ms};
 use crate::carry::own_values;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
@@ -45,6 +45,7 @@ pub async fn resume(
         .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let attempt = begin(workload, &mut steps, hold, generation).await?;
+    tell_tried(&manifest);
     let outcome = steps.retry(async || bring_back(workload, signals, hold, &manifest).await).await;
     let outcome = outcome.map_err(Failure::from);
     reach(Point::Resumed);
@@ -178,6 +179,18 @@ fn strays(root: i32) -> Vec<i32> {
         );
     }
     strays
+}
+
+/// Said before, since a large one takes its time, and a log that says nothing meanwhile looks like one of a program that hangs.
+fn tell_tried(manifest: &Manifest) {
+    tracing::info!(
+        step = "restore",
+        "resuming generation {}: {}, taken {} ago by {}",
+        manifest.generation,
+        units::bytes(manifest.total_bytes()),
+        units::ago(manifest.created_at),
+        manifest.identity.host
+    );
 }
 
 fn tell_restored(manifest: &Manifest, began: Instant) {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use crate::base::limits;
 use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
+use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
@@ -153,7 +154,7 @@ impl Life {
         match outcome {
             Ok(committed) => Ok(Some(self.leave_after(reply, &committed).await)),
             Err(error) => {
-                reply.send(Answer::failed(&format!("{error:#}")));
+                reply.send(Answer::failed(&whole_story(&error)));
                 self.catch_up(meanwhile).await
             }
         }
@@ -186,7 +187,11 @@ impl Life {
         };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
         if let Err(error) = &outcome {
-            tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+            tracing::error!(
+                step = "checkpoint",
+                "no checkpoint; the application goes on: {}",
+                whole_story(error)
+            );
             drop(self.checkpointer.clean_up());
         }
         Ok((outcome, meanwhile))

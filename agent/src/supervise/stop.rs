@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::contained;
 use crate::base::units::whole_ms;
+use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Policy};
@@ -62,7 +63,7 @@ pub async fn stop(
     };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(libc::SIGTERM);
-    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}");
+    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {}", whole_story(&error));
     Ok(StopOutcome::Passed(Phase::CheckpointFailed, checkpointer.clean_up()))
 }
 

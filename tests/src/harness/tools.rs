@@ -33,7 +33,11 @@ pub fn runc(args: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-fn directory() -> Result<PathBuf> {
+/// Where all of them are.
+///
+/// # Errors
+/// They cannot be built.
+pub fn directory() -> Result<PathBuf> {
     static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
     found_by("tests/tools/build.sh", &FOUND).context("cannot build the programs of a cluster")
 }

@@ -23,6 +23,11 @@ pub enum ImageDirError {
     /// A part of it leads elsewhere.
     #[error("{0} is a symbolic link, and crik follows none there; remove it")]
     Link(PathBuf),
+    /// A person looks for one that is not there.
+    #[error(
+        "there is no image directory {0}: no pod has run with it yet, or the volume is not mounted here; see --image-dir"
+    )]
+    Absent(PathBuf),
     /// It is there, but nothing of crik's is in it.
     #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
     Foreign(PathBuf),

@@ -97,7 +97,10 @@ impl ImageDir {
     /// It is no image directory.
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
         let dir = Self { root: root.into() };
-        fs::read_dir(root).map_err(io_at("read", root))?;
+        fs::read_dir(root).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ImageDirError::Absent(root.into()),
+            _ => io_at("read", root)(error),
+        })?;
         if !dir.generations().is_dir() {
             return Err(ImageDirError::Foreign(root.into()));
         }
