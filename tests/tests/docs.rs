@@ -109,8 +109,10 @@ fn the_example_pod_has_what_the_agent_asks_for() -> Result<()> {
 fn the_controllers_manifest_asks_for_no_more_than_it_needs() -> Result<()> {
     let manifest = objects("deploy/controller.yaml")?;
     let role = manifest.iter().find(|object| object["kind"] == "ClusterRole").context("no ClusterRole")?;
-    let expected: Value =
-        serde_yaml::from_str("[{apiGroups: [''], resources: [nodes], verbs: [get, list, watch]}]")?;
+    let expected: Value = serde_yaml::from_str(
+        "[{apiGroups: [''], resources: [nodes], verbs: [get, list, watch]},
+          {apiGroups: [''], resources: [pods], verbs: [get]}]",
+    )?;
     ensure!(role["rules"] == expected, "{role:?}");
     Ok(())
 }
