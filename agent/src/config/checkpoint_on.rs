@@ -35,7 +35,10 @@ impl<'de> Deserialize<'de> for CheckpointOn {
         let disrupted = PodState::Disrupted.as_str();
         let of_nodes = words.iter().filter(|word| *word != disrupted);
         let nodes = of_nodes.map(|word| word.parse().map_err(|_| D::Error::custom(no_state(word))));
-        Ok(Self { nodes: nodes.collect::<Result<_, _>>()?, disrupted: words.iter().any(|word| word == disrupted) })
+        Ok(Self {
+            nodes: nodes.collect::<Result<_, _>>()?,
+            disrupted: words.iter().any(|word| word == disrupted),
+        })
     }
 }
 
