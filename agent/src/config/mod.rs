@@ -75,6 +75,8 @@ pub struct Config {
     pub on_restore_failure: OnRestoreFailure,
     /// Whether the program is preloaded with the library that keeps its clocks going.
     pub clock_library: bool,
+    /// Whether Go programs may listen by MPTCP, which cannot be frozen.
+    pub multipath_tcp: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
@@ -127,6 +129,7 @@ impl Default for Config {
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
+            multipath_tcp: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),

@@ -6,6 +6,7 @@ mod clocks;
 pub mod control_socket;
 mod decision;
 mod during_checkpoint;
+mod environment;
 mod housekeeping;
 pub mod lifecycle;
 mod next_start;

@@ -64,14 +64,17 @@ pub enum Fault {
     Hang,
 }
 
-/// How a file system is about owners and modes.
+/// What a file system is like that is not a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manners {
     /// Everything is one user's, and nobody may give it away: an access point of EFS, and an NFS export with root_squash whose
     /// files are all that user's.
     OneOwner,
-    /// Everybody may do everything with everything, and to say otherwise has no effect: SMB as AKS mounts it.
-    NoModes,
+    /// Everybody may do everything with everything, and to say otherwise has no effect; there are no links, a name is the same
+    /// in capitals, and nobody can fsync a directory: SMB as AKS mounts it, and worse.
+    Smb,
+    /// A directory cannot be renamed: buckets that are mounted by FUSE.
+    Bucket,
 }
 
 /// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.
@@ -128,7 +131,7 @@ impl Faults {
         self.state().bandwidth = Some(bytes_per_second);
     }
 
-    /// Lets the file system be one that keeps no owners or no modes.
+    /// Lets the file system be another one than a disk's.
     pub fn behave(&self, manners: Manners) {
         *self.manners.lock().unwrap_or_else(PoisonError::into_inner) = Some(manners);
     }

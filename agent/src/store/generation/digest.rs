@@ -14,6 +14,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
+use crate::store::image_dir::durable::sync_names;
 use crate::store::image_dir::layout;
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it.
@@ -30,16 +31,16 @@ pub fn seal(dir: &Path) -> io::Result<Files> {
         (syncing.join().unwrap_or_else(|_| Err(io::Error::other("the thread that syncs panicked"))), hashed)
     });
     synced?;
-    directories.iter().try_for_each(|directory| File::open(directory)?.sync_all())?;
+    directories.iter().try_for_each(|directory| sync_names(directory))?;
     hashed
 }
 
-/// CRIU makes its files readable for all; what an image holds is nobody's but the application's. Additional files keep the
-/// modes with which they are put back.
+/// CRIU makes its files readable for all; what an image holds is nobody's but the application's. A volume that keeps no modes has
+/// its own way to tell who may read it.
 fn sync(dir: &Path, path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     if path.starts_with(dir.join(layout::IMAGES)) {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
     }
     file.sync_all()
 }

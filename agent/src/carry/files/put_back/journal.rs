@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::attributes::apply;
 use crate::base::limits;
+use crate::carry::files::holes::extent;
 use crate::carry::files::list::Attributes;
 use crate::carry::files::mounts::Mounts;
-use crate::carry::files::take::extent;
 use crate::store::image_dir::durable::ignore_missing;
 
 /// One thing that was done.

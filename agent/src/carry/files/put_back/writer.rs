@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::attributes::apply;
+use super::attributes::{apply, apply_on_volume};
 use super::journal::Journal;
 use crate::carry::files::error::{PutBackError, putting};
 use crate::carry::files::list::{Attributes, Contents, Entry, Name, What};
-use crate::carry::files::places::PlaceKind;
+use crate::carry::files::places::{PlaceKind, kind};
 use crate::carry::files::spared::Spared;
 use crate::store::image_dir::no_links;
 
@@ -87,7 +87,7 @@ impl<'a> Writer<'a> {
         self.put += 1;
         self.note_another_image(here, &spot, kind);
         if self.spared.mounts().at(here).is_some() {
-            return self.in_place(&spot, entry);
+            return self.in_place(here, &spot, entry);
         }
         self.make_free(here, &spot)?;
         match &entry.what {
@@ -99,7 +99,15 @@ impl<'a> Writer<'a> {
         }
         self.journal.made(here);
         self.files.insert(here.to_owned());
-        apply(&spot.path(), &entry.attributes)
+        self.apply(here, &spot, &entry.attributes)
+    }
+
+    fn apply(&self, here: &Path, spot: &Spot, wanted: &Attributes) -> io::Result<()> {
+        let mounts = self.spared.mounts();
+        let point = mounts.of(here);
+        let is_volume =
+            point != Path::new("/") && mounts.at(point).is_some_and(|mount| kind(point, mount).is_none());
+        if is_volume { apply_on_volume(&spot.path(), wanted) } else { apply(&spot.path(), wanted) }
     }
 
     fn hard_link(&mut self, to: &Path, here: &Path, spot: &Spot) -> io::Result<()> {
@@ -200,12 +208,12 @@ impl<'a> Writer<'a> {
     }
 
     /// A file that is itself a mount cannot be replaced by name.
-    fn in_place(&mut self, spot: &Spot, entry: &Entry) -> io::Result<()> {
+    fn in_place(&mut self, here: &Path, spot: &Spot, entry: &Entry) -> io::Result<()> {
         let What::File(contents) = &entry.what else { return Err(io::ErrorKind::ResourceBusy.into()) };
         let file =
             OpenOptions::new().write(true).truncate(true).custom_flags(libc::O_NOFOLLOW).open(spot.path())?;
         self.copy(contents, file)?;
-        apply(&spot.path(), &entry.attributes)
+        self.apply(here, spot, &entry.attributes)
     }
 
     fn file(&mut self, path: &Path, contents: &Contents) -> io::Result<()> {
@@ -236,7 +244,7 @@ impl<'a> Writer<'a> {
     /// The file system cannot be written.
     pub fn finish(&mut self) -> Result<(), PutBackError> {
         while let Some((path, attributes)) = self.directories.pop() {
-            Spot::of(&path).and_then(|spot| apply(&spot.path(), &attributes)).map_err(putting(&path))?;
+            Spot::of(&path).and_then(|spot| self.apply(&path, &spot, &attributes)).map_err(putting(&path))?;
         }
         Ok(())
     }
