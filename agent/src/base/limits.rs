@@ -50,8 +50,20 @@ pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
 pub const CRIU_LOG_LEVEL: i32 = 4;
 /// File name of CRIU's log of a dump.
 pub const DUMP_LOG: &str = "dump.log";
+/// Where CRIU may write what it has measured of a restore, and cannot: nobody reads it, and the tree runs already by then, so that
+/// a write that hangs would keep the agent from watching over it.
+pub const RESTORE_WORK: &str = "/proc";
 /// File name of CRIU's log of a restore.
 pub const RESTORE_LOG: &str = "restore.log";
+
+/// How much of the beginning and of the end of CRIU's log is kept. It has a line for each run of pages and for each descriptor, a
+/// hundred MiB where there are many, in the memory of a container that may be at its limit.
+pub const LOG_HEAD_BYTES: u64 = 2 << 20;
+/// The same of its end, which has the errors.
+pub const LOG_TAIL_BYTES: u64 = 6 << 20;
+
+/// How often a call of CRIU that waits for another one to end looks whether it is still wanted.
+pub const TURN_POLL: Duration = Duration::from_millis(5);
 
 /// Files that are open but deleted are carried in the image up to this size. CRIU's own limit of 1 MiB is below what
 /// databases keep in their temporary files.
@@ -133,6 +145,20 @@ pub const HASH_CHUNK_BYTES: usize = 1 << 20;
 
 /// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
 pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
+
+/// The same for each of many threads, which share the memory that a frozen program leaves.
+pub const SHARED_HASH_CHUNK_BYTES: usize = 128 << 10;
+
+/// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
+/// program with many threads has thousands.
+pub const SEALERS_MAX: usize = 32;
+
+/// A file from this size on is hashed by all processors, one after the other; for smaller ones the round trips are most of the work.
+pub const LARGE_FILE_BYTES: u64 = 8 << 20;
+
+/// How much of a large file is on its way to the volume while the next part of it is hashed: enough to keep a fast disk busy, and
+/// little enough that a slow one is waited for some seconds at most when it is given up.
+pub const WRITE_BACK_BYTES: u64 = 64 << 20;
 
 /// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
 /// balancers and proxies that may stand between (60 s is the most common).
@@ -261,6 +287,12 @@ pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
 
+/// How often it is looked at whether a restore moves.
+pub const STALL_POLL: Duration = Duration::from_secs(1);
+
+/// How long a CRIU that has let the tree go may take to end, which is at once unless the volume holds it.
+pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
@@ -280,6 +312,9 @@ pub const PACE_WINDOW: Duration = Duration::from_secs(2);
 
 /// How often the pace is looked at.
 pub const PACE_POLL: Duration = Duration::from_millis(200);
+
+/// How many times longer than it takes to look the volume is left alone afterwards.
+pub const PACE_POLL_SHARE: u32 = 10;
 
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);

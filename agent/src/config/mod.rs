@@ -81,7 +81,7 @@ pub struct Config {
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
     pub changed_files: ChangedFiles,
-    /// How long a restore may take.
+    /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
     /// How long the volume may take to answer at a start.
