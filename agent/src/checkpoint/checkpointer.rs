@@ -32,8 +32,8 @@ use crate::store::image_dir::retention::{self, Past, RoomError};
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
-use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::{beside, hooks};
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -168,6 +168,7 @@ impl Checkpointer {
         let step = spawn_blocking(move || {
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
+            beside::give_up();
             hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
             let carried = this.carrying()?.bytes()?;
