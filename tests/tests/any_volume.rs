@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
-use crik_tests::command::run;
 use crik_tests::faulty::Manners;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::spec::bind;
@@ -131,15 +129,12 @@ fn what_is_well_is_tried_in_silence_and_nothing_of_the_trial_stays() -> Result<(
 #[test]
 fn what_criu_cannot_do_here_is_said_at_the_start() -> Result<()> {
     let volume = Volume::new()?;
-    // The real CRIU, where the pod may write no files of more than two KiB.
+    // The real CRIU, where it may write no files of more than two KiB.
     let script = volume.path().join("criu");
-    fs::write(&script, "#!/bin/sh\nulimit -f 4\nexec /opt/criu \"$@\"\n")?;
+    fs::write(&script, "#!/bin/sh\nulimit -f 4\nexec /usr/sbin/criu \"$@\"\n")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-    let real = run("sh", &["-c", "command -v criu"])?;
-    let pod = Pod::new(&volume, "node-a", &SINGLE).with(|spec| {
-        spec.mounts.push(bind(&script, "/usr/sbin/criu", "ro"));
-        spec.mounts.push(bind(Path::new(real.trim()), "/opt/criu", "ro"));
-    });
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .with(|spec| spec.mounts.push(bind(&script, "/usr/local/sbin/criu", "ro")));
     let mut running = settled(&pod)?;
     running.stderr.wait_for("a trial dump of two small processes failed: criu failed: ")?;
     ensure!(running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());

@@ -240,6 +240,12 @@ pub const BESIDE_POLL: Duration = Duration::from_millis(10);
 /// and tells nothing then.
 pub const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much of a program's or an option's name goes into the log.
+pub const ARGUMENT_TOLD_CHARS: usize = 100;
+
+/// How many ask for checkpoints at a time.
+pub const CONTROL_PEERS_MAX: usize = 8;
+
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
 

@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use crate::base::limits;
 use crate::base::panics::locked;
+use crate::tree::process::hooks::close_on_exec;
 use crate::tree::process::reap::Elsewhere;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -65,6 +66,7 @@ fn begin(command: &mut Command) -> io::Result<Option<Child>> {
     unsafe {
         // The agent blocks all signals.
         command.pre_exec(|| Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?));
+        command.pre_exec(close_on_exec);
     }
     let child = command.spawn()?;
     beside.pid = Some(child.id().cast_signed());
