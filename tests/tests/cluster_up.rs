@@ -52,8 +52,11 @@ fn run_a_pod() -> Result<()> {
 fn its_lines_are_all_that_a_shell_needs(printed: &str) -> Result<()> {
     let lines: Vec<&str> = printed.lines().filter(|line| line.starts_with("export ")).collect();
     let pasted = format!("{}; kubectl get nodes && helm list --all-namespaces", lines.join("; "));
-    let output =
-        Command::new("/bin/sh").args(["-ec", &pasted]).env_clear().env("PATH", "/usr/bin:/bin").output()?;
+    // Where kubectl and helm keep what they have learnt.
+    let home = tempfile::tempdir()?;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-ec", &pasted]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path());
+    let output = shell.output()?;
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     ensure!(

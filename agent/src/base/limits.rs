@@ -73,6 +73,21 @@ pub const FROZEN_POLL: Duration = Duration::from_millis(1);
 /// nothing, and CRIU needs a processor.
 pub const WALKERS_MAX: usize = 4;
 
+/// How many directories one user may watch (inotify(7)).
+pub const WATCHES_MAX: &str = "/proc/sys/fs/inotify/max_user_watches";
+
+/// One part in this many of them is watched at most while a checkpoint begins, since the kubelet and other pods' programs may be
+/// the same user to the kernel.
+pub const WATCHES_SHARE: usize = 2;
+
+/// More names than this, changed between the first look at the files and the freeze, are not remembered one by one, which would
+/// take the container's memory: everything is looked at again.
+pub const TOUCHED_MAX: usize = 100_000;
+
+/// How often it is read meanwhile what has changed: the kernel keeps 16,384 events (`fs.inotify.max_queued_events`), which a
+/// program makes in some tens of milliseconds.
+pub const WATCHES_POLL: Duration = Duration::from_millis(5);
+
 /// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
 pub const HOST_IPC: &str = "ipc:[4026531839]";
 

@@ -148,9 +148,10 @@ impl Checkpointer {
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
         let call = Arc::new(PointOfNoReturn::default());
-        let (staging, expected) = self.prepare(purpose, deadlines, &call).await?;
+        let prepared = self.prepare(purpose, deadlines, &call).await?;
+        let staging = prepared.staging.clone();
         *locked(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, expected, deadlines, &call).await?;
+        let (stopped, staged) = self.freeze(prepared, deadlines, &call).await?;
         let committed = self.commit(&staging, staged, deadlines, &call).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
@@ -163,7 +164,7 @@ impl Checkpointer {
         purpose: Purpose,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
-    ) -> Result<(Staging, u64)> {
+    ) -> Result<Prepared> {
         let (this, deadline) = (Arc::clone(self), deadlines.frozen);
         let step = spawn_blocking(move || {
             // A hook may quiesce the application, which nothing then follows.
@@ -171,12 +172,13 @@ impl Checkpointer {
             beside::give_up();
             hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
-            let carried = this.carrying()?.bytes()?;
+            let carrying = Arc::new(this.carrying()?);
+            let carried = carrying.look()?;
             let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
             retention::make_room(&hold, bytes, this.running.resumed)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
-            Ok((Staging::new(&hold, purpose), bytes))
+            Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
         until(step, deadlines.until_frozen(), call).await
     }
@@ -209,14 +211,14 @@ impl Checkpointer {
 
     async fn freeze(
         self: &Arc<Self>,
-        staging: &Staging,
-        expected: u64,
+        prepared: Prepared,
         deadlines: &Deadlines,
         call: &Arc<PointOfNoReturn>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
+        let Prepared { staging, bytes: expected, carrying } = prepared;
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, call)?);
+        let (place, request) = (staging.clone(), self.request(leave, carrying, call));
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
@@ -233,17 +235,22 @@ impl Checkpointer {
         Ok(frozen)
     }
 
-    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> Result<freeze::FreezeRequest> {
-        Ok(freeze::FreezeRequest {
+    fn request(
+        &self,
+        leave: Leave,
+        carrying: Arc<Carrying>,
+        call: &Arc<PointOfNoReturn>,
+    ) -> freeze::FreezeRequest {
+        freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
-            carrying: Arc::new(self.carrying()?),
+            carrying,
             leave,
             point_of_no_return: Arc::clone(call),
-        })
+        }
     }
 
     /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
@@ -292,6 +299,15 @@ impl Checkpointer {
             }
         }))
     }
+}
+
+/// What is known before the freeze.
+struct Prepared {
+    staging: Staging,
+    /// About how many the image will have.
+    bytes: u64,
+    /// What goes along of the container's files, as far as it was seen.
+    carrying: Arc<Carrying>,
 }
 
 /// What another try would bring. Each step has an error type of its own.
