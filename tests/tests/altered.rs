@@ -287,19 +287,20 @@ fn with_a_key_only_what_was_signed_for_here_is_resumed() -> Result<()> {
         edit_manifest(&volume, |manifest| manifest["files"]["criu/pages-1.img"]["blake3"] = json!(hash))?;
         next_is(&volume, true, Some(1), "its signature does not match")
     });
-    table.case("of before the key was rotated", || {
+    let rotated = || -> Result<Volume> {
         let volume = signed.copy()?;
         fs::rename(volume.path().join("key"), volume.path().join("old-key"))?;
         fs::write(volume.path().join("key"), SECRET.to_uppercase())?;
-        let rotated = pod(&volume, true);
-        let running = started(&rotated)?;
-        starts_fresh(&running)?;
-        running.stderr.wait_for("after a rotation put the old one into acceptedKeyFiles")?;
-        drop(running);
-        let accepting = rotated.config("acceptedKeyFiles: [/checkpoints/old-key]");
-        resumes(&started(&accepting)?, 2)?;
-        // What it commits is signed with the new key.
+        Ok(volume)
+    };
+    table.case("signed before the key was rotated", || {
+        next_is(&rotated()?, true, None, "after a rotation put the old one into acceptedKeyFiles")
+    });
+    table.case("signed before the key was rotated, and the old one is accepted", || {
+        let volume = rotated()?;
+        let accepting = pod(&volume, true).config("acceptedKeyFiles: [/checkpoints/old-key]");
         checkpointed(&accepting)?;
+        // Which went on from the second, or would have none to add to, and signed with the new key.
         next_is(&volume, true, Some(3), "restored generation 00000003")
     });
     table.case("the signature of another generation", || {

@@ -1,7 +1,6 @@
 //! Whatever a program waits for, it goes on waiting for that on a node that was booted at another time, and by its own clocks
 //! nothing has happened but that a moment has passed. One that cannot go on so is not resumed in silence.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

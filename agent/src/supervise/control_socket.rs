@@ -143,7 +143,8 @@ async fn accept(
     progress: watch::Sender<Progress>,
 ) {
     let (mut failing, places) = (false, Arc::new(Semaphore::new(limits::CONTROL_PEERS_MAX)));
-    loop {
+    // Who only holds connections open uses up no descriptors: others wait in the kernel until one of them is given up.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -156,8 +157,6 @@ async fn accept(
             }
         };
         failing = false;
-        // More than a person asks at a time: those that only hold connections open must not use up descriptors.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         if is_allowed(&stream) {
             let served = serve(stream, tell.clone(), progress.subscribe());
             tokio::spawn(async move {

@@ -104,7 +104,7 @@ impl Keys {
         let mut words = text.split_ascii_whitespace();
         let claimed = words.next().and_then(|hex| blake3::Hash::from_hex(hex).ok());
         let is_by = |key: &Key| claimed.is_some_and(|claimed| claimed == key.hash(manifest));
-        if self.all().fold(false, |found, key| is_by(key) || found) {
+        if self.all().any(is_by) {
             return Ok(());
         }
         match words.next().filter(|name| is_name(name) && self.all().all(|key| key.name != **name)) {
