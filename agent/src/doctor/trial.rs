@@ -5,14 +5,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use nix::sys::wait::wait;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
-use crate::tree::criu::{self, CriuError, Leave, Restore, TimeNamespace};
+use crate::tree::criu::{self, CriuError, Dump, Leave, Restore, TimeNamespace};
 use crate::tree::process::beside;
 use crate::tree::process::snapshot::Snapshot;
 use nix::sys::signal::Signal;
@@ -84,9 +86,17 @@ fn prepare(directory: &Path) -> io::Result<()> {
 fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
     let [images, work] = ["criu", "work"].map(|name| directory.join(name));
     let root = start(init).map_err(TrialError::Start)?;
-    criu::dump(root, &images, Leave::Stopped, Box::new(|_| Ok(()))).map_err(TrialError::Dump)?;
+    let headway = Arc::new(Headway::default());
+    let what = Dump { root, images: &images, leave: Leave::Stopped, headway: &headway };
+    criu::dump(&what, Box::new(|_| Ok(()))).map_err(TrialError::Dump)?;
     end_children();
-    let what = Restore { images: &images, work: &work, inherited: &[], namespace: TimeNamespace::Own };
+    let what = Restore {
+        images: &images,
+        work: &work,
+        inherited: &[],
+        namespace: TimeNamespace::Own,
+        headway: &headway,
+    };
     criu::restore(&what, Box::new(|_| Ok(()))).map_err(TrialError::Restore)
 }
 

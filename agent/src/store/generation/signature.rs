@@ -84,10 +84,18 @@ impl Keys {
     /// # Errors
     /// One cannot be read, or is too short.
     pub fn of(config: &Config) -> Result<Option<Self>, KeyError> {
-        let Some(own) = &config.signing_key_file else { return Ok(None) };
+        let own = config.signing_key_file.as_deref();
+        own.map(|own| Self::read(own, &config.accepted_key_files)).transpose()
+    }
+
+    /// Reads the key that signs, and those that are accepted besides.
+    ///
+    /// # Errors
+    /// One cannot be read, or is too short.
+    pub fn read(own: &Path, accepted: &[PathBuf]) -> Result<Self, KeyError> {
         let own = Key::read("signingKeyFile", own)?;
-        let accepted = config.accepted_key_files.iter().map(|path| Key::read("acceptedKeyFiles", path));
-        Ok(Some(Self { own, accepted: accepted.collect::<Result<_, _>>()? }))
+        let accepted = accepted.iter().map(|path| Key::read("acceptedKeyFiles", path));
+        Ok(Self { own, accepted: accepted.collect::<Result<_, _>>()? })
     }
 
     /// The signature of a manifest's bytes, as the file holds it: with the name of the key.
@@ -169,13 +177,9 @@ mod tests {
             fs::write(&path, secret).unwrap();
             path
         };
-        let accepted = accepted.iter().enumerate().map(|(n, secret)| file(n.to_string(), secret)).collect();
-        let config = Config {
-            signing_key_file: Some(file("own".to_owned(), own)),
-            accepted_key_files: accepted,
-            ..Config::default()
-        };
-        Keys::of(&config).map(Option::unwrap)
+        let others: Vec<PathBuf> =
+            accepted.iter().enumerate().map(|(n, secret)| file(n.to_string(), secret)).collect();
+        Keys::read(&file("own".to_owned(), own), &others)
     }
 
     #[test]
