@@ -22,6 +22,7 @@ pub mod holder;
 pub(crate) mod layout;
 pub(crate) mod no_links;
 pub mod pod;
+pub mod probe;
 pub(crate) mod resumable;
 pub(crate) mod retention;
 pub(crate) mod staging;
