@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use nix::fcntl::{AtFlags, readlinkat};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -149,7 +149,11 @@ impl Mirror {
         ok: impl FnOnce(R, T),
         error: impl FnOnce(R, fuser::Errno),
     ) {
-        match self.faults.before(op, ino.0).and_then(|()| work()) {
+        let in_flight = self.faults.in_flight();
+        let done = self.faults.before(op, ino.0).and_then(|()| work());
+        let done = done.and_then(|done| self.faults.answered(op, ino.0).map(|()| done));
+        drop(in_flight);
+        match done {
             Ok(done) => ok(reply, done),
             Err(failed) => error(reply, failed.into()),
         }
@@ -243,6 +247,13 @@ fn attributes(meta: &Metadata, ino: INodeNo, manners: Option<Manners>) -> FileAt
 }
 
 impl Filesystem for Mirror {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // As NFS does; otherwise the kernel asks for one name of a directory after the other.
+        config
+            .add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS)
+            .map_err(|_| io::Error::other("the kernel is too old"))
+    }
+
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.entry((Op::Lookup, parent), reply, || self.known(&self.child(parent, name)?));
     }
@@ -420,6 +431,7 @@ impl Filesystem for Mirror {
                 }
             }
             buffer.truncate(filled);
+            self.faults.read(filled);
             Ok(buffer)
         };
         self.serve((Op::Read, ino), reply, work, |reply, data| reply.data(&data), ReplyData::error);

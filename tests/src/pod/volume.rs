@@ -109,6 +109,17 @@ impl Volume {
         Ok(FaultyVolume { faulty, volume, backing })
     }
 
+    /// Another one with the same contents, whose server is far away and does many things at the same time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn far_copy(&self) -> Result<FaultyVolume> {
+        let backing = self.copy()?;
+        let volume = Self { pods: backing.pods(), ..Self::new()? };
+        let faulty = Faulty::mount_wide(backing.path(), volume.path())?;
+        Ok(FaultyVolume { faulty, volume, backing })
+    }
+
     /// Another one with the same contents.
     ///
     /// # Errors

@@ -184,7 +184,16 @@ impl Hold {
         let path = self.dir.generation(generation);
         let trash = self.path.join(format!("removing-{generation}"));
         remove_tree(&trash)?;
-        fs::rename(&path, &trash).map_err(|error| self.explain("remove", &path, error))?;
+        match fs::rename(&path, &trash) {
+            // Somebody else of this pod removes it too, or an answer was lost and it was done twice (NFS).
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let why = self.explain("remove", &path, error);
+                if matches!(why, ImageDirError::Lost(_)) {
+                    return Err(why);
+                }
+            }
+            other => other.map_err(|error| self.explain("remove", &path, error))?,
+        }
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);

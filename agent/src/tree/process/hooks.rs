@@ -11,6 +11,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::config::{Hook, OnFailure};
 use crate::tree::process::reap::Elsewhere;
@@ -44,16 +45,28 @@ pub enum HookError {
         /// What it was given.
         timeout: Duration,
     },
+    /// Nobody waits for it any more, and it was killed.
+    #[error("hook {0}: it was given up and killed")]
+    GivenUp(&'static str),
 }
 
 /// Runs `hook`, if there is one, with `variables` in its environment, and waits for it. Blocks. A failure that is to be
 /// ignored is told in the log.
 ///
 /// # Errors
-/// It failed, and its policy is `fail`.
-pub fn run(name: &'static str, hook: Option<&Hook>, variables: &[(&str, String)]) -> Result<(), HookError> {
+/// It failed, and its policy is `fail`; or it was given up, before it was run or while it ran.
+pub fn run(
+    name: &'static str,
+    hook: Option<&Hook>,
+    variables: &[(&str, String)],
+    headway: &Headway,
+) -> Result<(), HookError> {
     let Some(hook) = hook else { return Ok(()) };
-    match attempt(name, hook, variables) {
+    if headway.is_given_up() {
+        return Err(HookError::GivenUp(name));
+    }
+    match attempt(name, hook, variables, headway) {
+        Err(given_up @ HookError::GivenUp(_)) => Err(given_up),
         Err(error) if hook.on_failure == OnFailure::Ignore => {
             tracing::warn!(step = "hook", "{error}; ignored, see hooks.{name}.onFailure");
             Ok(())
@@ -62,12 +75,17 @@ pub fn run(name: &'static str, hook: Option<&Hook>, variables: &[(&str, String)]
     }
 }
 
-fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Result<(), HookError> {
+fn attempt(
+    name: &'static str,
+    hook: &Hook,
+    variables: &[(&str, String)],
+    headway: &Headway,
+) -> Result<(), HookError> {
     let program = hook.command.first().cloned().unwrap_or_default();
     let spawn = |source| HookError::Spawn { name, program: program.clone(), source };
     let _waits = Elsewhere::begin();
     let mut child = command(hook, variables).spawn().map_err(spawn)?;
-    let status = wait(&mut child, hook.timeout).map_err(spawn)?;
+    let status = wait(&mut child, hook.timeout, headway).map_err(spawn)?;
     // What it started and left behind would hold process ids, and be taken for a part of the application.
     let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
     match status {
@@ -75,6 +93,9 @@ fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Res
         Some(status) => Err(HookError::Failed { name, status }),
         None => {
             child.wait().map_err(spawn)?;
+            if headway.is_given_up() {
+                return Err(HookError::GivenUp(name));
+            }
             Err(HookError::TimedOut { name, timeout: hook.timeout })
         }
     }
@@ -99,14 +120,14 @@ fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// None if it is not done in time.
-fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+/// None if it is not done in time, or given up.
+fn wait(child: &mut Child, timeout: Duration, headway: &Headway) -> io::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline || headway.is_given_up() {
             return Ok(None);
         }
         thread::sleep(limits::HOOK_POLL);
@@ -123,13 +144,16 @@ mod tests {
     }
 
     fn told(script: &str) -> String {
-        run("preCheckpoint", Some(&hook(script, OnFailure::Fail)), &[]).unwrap_err().to_string()
+        run("preCheckpoint", Some(&hook(script, OnFailure::Fail)), &[], &Headway::default())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn a_hook_sees_its_variables() {
         let wanted = hook("test \"$CRIK_GENERATION\" = 7", OnFailure::Fail);
-        run("postRestore", Some(&wanted), &[("CRIK_GENERATION", "7".to_owned())]).unwrap();
+        run("postRestore", Some(&wanted), &[("CRIK_GENERATION", "7".to_owned())], &Headway::default())
+            .unwrap();
     }
 
     #[test]
@@ -137,22 +161,42 @@ mod tests {
         assert!(told("exit 3").contains("exit status: 3"));
         assert!(told("sleep 100").contains("not done within 300ms (hooks.preCheckpoint.timeout)"));
         let missing = Hook { command: vec!["no-such".to_owned()], ..hook("", OnFailure::Fail) };
-        let error = run("preCheckpoint", Some(&missing), &[]).unwrap_err().to_string();
+        let error = run("preCheckpoint", Some(&missing), &[], &Headway::default()).unwrap_err().to_string();
         assert!(error.contains("cannot run no-such"), "{error}");
     }
 
     #[test]
     fn a_failure_may_be_ignored() {
-        run("preCheckpoint", Some(&hook("exit 3", OnFailure::Ignore)), &[]).unwrap();
-        run("preCheckpoint", None, &[]).unwrap();
+        run("preCheckpoint", Some(&hook("exit 3", OnFailure::Ignore)), &[], &Headway::default()).unwrap();
+        run("preCheckpoint", None, &[], &Headway::default()).unwrap();
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_run_or_no_longer() {
+        let headway = Headway::default();
+        let slow = Hook { timeout: Duration::from_secs(60), ..hook("sleep 60", OnFailure::Ignore) };
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run("preCheckpoint", Some(&slow), &[], &headway));
+            headway.give_up();
+            assert!(matches!(running.join().unwrap(), Err(HookError::GivenUp(_))));
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let ran = dir.path().join("ran");
+        let late = hook(&format!("touch {}", ran.display()), OnFailure::Ignore);
+        assert!(run("preCheckpoint", Some(&late), &[], &headway).is_err() && !ran.exists());
     }
 
     #[test]
     fn nothing_is_left_behind() {
         let marker = tempfile::NamedTempFile::new().unwrap();
         let path = marker.path().display();
-        run("preCheckpoint", Some(&hook(&format!("sleep 60 & echo $! > {path}"), OnFailure::Fail)), &[])
-            .unwrap();
+        run(
+            "preCheckpoint",
+            Some(&hook(&format!("sleep 60 & echo $! > {path}"), OnFailure::Fail)),
+            &[],
+            &Headway::default(),
+        )
+        .unwrap();
         let pid = std::fs::read_to_string(marker.path()).unwrap();
         let gone = || {
             let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();

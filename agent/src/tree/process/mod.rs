@@ -5,4 +5,5 @@ pub mod hooks;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
+pub mod traffic;
 pub mod which;

@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::attributes::{apply, apply_on_volume};
 use super::journal::Journal;
+use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::carry::files::error::{PutBackError, putting};
 use crate::carry::files::list::{Attributes, Contents, Entry, Name, What};
 use crate::carry::files::places::{PlaceKind, kind};
@@ -23,6 +26,7 @@ use crate::store::image_dir::no_links;
 pub struct Writer<'a> {
     data: File,
     spared: &'a Spared,
+    headway: &'a Arc<Headway>,
     journal: Journal,
     /// The attributes that directories get at the end: what comes into them changes their times.
     directories: Vec<(PathBuf, Attributes)>,
@@ -39,11 +43,22 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// With the contents in `data`.
-    pub fn new(data: File, spared: &'a Spared) -> Self {
+    /// With the contents in `data`, until it is given up.
+    pub fn new(data: File, spared: &'a Spared, headway: &'a Arc<Headway>) -> Self {
         let (directories, removed, of_another_image) = (Vec::new(), Vec::new(), Vec::new());
-        let (journal, changed, files) = (Journal::default(), BTreeSet::new(), BTreeSet::new());
-        Self { data, spared, journal, directories, changed, files, put: 0, removed, of_another_image }
+        let (journal, changed, files) = (Journal::of(headway), BTreeSet::new(), BTreeSet::new());
+        Self {
+            data,
+            spared,
+            headway,
+            journal,
+            directories,
+            changed,
+            files,
+            put: 0,
+            removed,
+            of_another_image,
+        }
     }
 
     /// What is left alone.
@@ -80,6 +95,7 @@ impl<'a> Writer<'a> {
         kind: PlaceKind,
         map: &dyn Fn(&Path) -> PathBuf,
     ) -> io::Result<()> {
+        self.headway.go_on(0)?;
         let spot = Spot::of(here)?;
         if let What::Directory(names) = &entry.what {
             return self.directory(here, &spot, names.as_deref(), kind, &entry.attributes);
@@ -230,12 +246,24 @@ impl<'a> Writer<'a> {
         self.data.seek(SeekFrom::Start(contents.start))?;
         for (offset, length) in &contents.extents {
             file.seek(SeekFrom::Start(*offset))?;
-            let copied = io::copy(&mut (&self.data).take(*length), &mut file)?;
-            if copied != *length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            self.copy_part(*length, &mut file)?;
         }
         file.set_len(contents.size)
+    }
+
+    /// A piece at a time: whoever was given up writes no more.
+    fn copy_part(&self, length: u64, file: &mut File) -> io::Result<()> {
+        let mut piece =
+            vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(limits::LARGEST_PIECE_BYTES)];
+        let mut left = length;
+        while left > 0 {
+            let part = left.min(piece.len() as u64) as usize;
+            (&self.data).read_exact(&mut piece[..part])?;
+            self.headway.go_on(part as u64)?;
+            file.write_all(&piece[..part])?;
+            left -= part as u64;
+        }
+        Ok(())
     }
 
     /// Gives the directories what they had, the innermost first.
