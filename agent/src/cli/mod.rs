@@ -2,6 +2,7 @@
 
 mod args;
 mod checkpoint;
+mod choose;
 mod gc;
 mod inspect;
 mod list;
@@ -32,6 +33,7 @@ pub fn main() -> i32 {
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args),
         Command::Trial { directory, init } => Ok(trial::main(directory, init)),
+        Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {

@@ -83,6 +83,6 @@ mod tests {
         ImageDir::open(volume.path()).unwrap();
         std::fs::write(volume.path().join("ended.json"), "{").unwrap();
         let told = try_out(volume.path(), false).obstacles.join("\n");
-        assert!(told.contains("ended.json") && told.contains("remove it to allow a resume"), "{told}");
+        assert!(told.contains("ended.json") && told.contains("damaged"), "{told}");
     }
 }

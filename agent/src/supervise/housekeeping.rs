@@ -31,6 +31,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
     spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
         let Some(hold) = checkpointer.hold() else { return };
+        if let Err(error) = hold.remove_left_overs() {
+            tracing::warn!("what a former pod left half done cannot be removed: {error}");
+        }
         retain(&checkpointer, &hold);
         learn_speed(&checkpointer, &hold);
     });
