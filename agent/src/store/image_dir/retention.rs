@@ -124,11 +124,13 @@ fn give_up(hold: &Hold, oldest: Generation) -> Result<(), ImageDirError> {
 
 /// What can be given up when there is too little room, newest first.
 fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError> {
-    let newest = resumable::resumable(hold.dir())?.first().copied();
+    let (own, given_up) = (hold.own_generations()?, hold.dir().lines()?.given_up);
     let spared = Spared::of(hold, past)?;
+    let newest = own.iter().copied().find(|generation| spared.is_open(*generation));
     let mut found = Vec::new();
     for generation in hold.dir().list()? {
-        if Some(generation) != newest && !spared.has(generation)? {
+        let is_ours = own.contains(&generation) && Some(generation) != newest;
+        if given_up.contains(&generation) || is_ours && !spared.has(generation)? {
             found.push(generation);
         }
     }
@@ -181,7 +183,7 @@ pub enum Past {
 /// The volume fails. What was committed is not touched by that.
 pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
     let spared = Spared::of(hold, past)?;
-    for generation in hold.dir().list()?.into_iter().skip(keep as usize) {
+    for generation in hold.own_generations()?.into_iter().skip(keep as usize) {
         if !spared.has(generation)? {
             hold.remove(generation)?;
         }
@@ -202,8 +204,13 @@ impl<'a> Spared<'a> {
         Ok(Self { dir: hold.dir(), past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
     }
 
+    /// Whether no end has closed it.
+    fn is_open(&self, generation: Generation) -> bool {
+        self.ended.is_none_or(|ended| generation > ended)
+    }
+
     fn has(&self, generation: Generation) -> Result<bool, ImageDirError> {
-        let is_open = self.ended.is_none_or(|ended| generation > ended);
+        let is_open = self.is_open(generation);
         let needed = match self.past {
             Past::Resumed(proven) => generation == proven,
             Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
@@ -218,6 +225,8 @@ impl<'a> Spared<'a> {
 pub enum Superfluous {
     /// The work has ended since.
     Ended,
+    /// A person has decided for another line of descent, or its work has ended.
+    GivenUp,
     /// There are as many newer ones that are whole as are kept.
     Older,
 }
@@ -232,11 +241,15 @@ pub fn superfluous(
     keep: usize,
     is_good: impl Fn(Generation) -> Result<bool, ImageDirError>,
 ) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
-    let open = resumable::resumable(dir)?;
+    let (open, lines) = (resumable::resumable(dir)?, dir.lines()?);
     let (mut good, mut has_proven, mut found) = (0, false, Vec::new());
     for generation in dir.list()? {
         let proves = || Ok::<_, ImageDirError>(Attempts::read(&dir.attempts(generation))?.proven());
-        if !open.contains(&generation) {
+        if lines.of(generation).is_some() {
+            // A person has yet to decide.
+        } else if lines.given_up.contains(&generation) {
+            found.push((generation, Superfluous::GivenUp));
+        } else if !open.contains(&generation) {
             found.push((generation, Superfluous::Ended));
         } else if !has_proven && proves()? {
             (has_proven, good) = (true, good + 1);
