@@ -126,11 +126,11 @@ fn give_up(hold: &Hold, oldest: Generation) -> Result<(), ImageDirError> {
 fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError> {
     let (own, given_up) = (hold.own_generations()?, hold.dir().lines()?.given_up);
     let spared = Spared::of(hold, past)?;
-    let newest = own.iter().find(|generation| spared.is_open(**generation)).copied();
+    let newest = own.iter().copied().find(|generation| spared.is_open(*generation));
     let mut found = Vec::new();
     for generation in hold.dir().list()? {
-        let is_old = own.contains(&generation) && Some(generation) != newest && !spared.has(generation)?;
-        if is_old || given_up.contains(&generation) {
+        let is_ours = own.contains(&generation) && Some(generation) != newest;
+        if given_up.contains(&generation) || is_ours && !spared.has(generation)? {
             found.push(generation);
         }
     }
@@ -204,6 +204,7 @@ impl<'a> Spared<'a> {
         Ok(Self { dir: hold.dir(), past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
     }
 
+    /// Whether no end has closed it.
     fn is_open(&self, generation: Generation) -> bool {
         self.ended.is_none_or(|ended| generation > ended)
     }
@@ -242,9 +243,11 @@ pub fn superfluous(
 ) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
     let (open, lines) = (resumable::resumable(dir)?, dir.lines()?);
     let (mut good, mut has_proven, mut found) = (0, false, Vec::new());
-    for generation in dir.list()?.into_iter().filter(|generation| lines.of(*generation).is_none()) {
+    for generation in dir.list()? {
         let proves = || Ok::<_, ImageDirError>(Attempts::read(&dir.attempts(generation))?.proven());
-        if lines.given_up.contains(&generation) {
+        if lines.of(generation).is_some() {
+            // A person has yet to decide.
+        } else if lines.given_up.contains(&generation) {
             found.push((generation, Superfluous::GivenUp));
         } else if !open.contains(&generation) {
             found.push((generation, Superfluous::Ended));
