@@ -262,6 +262,15 @@ pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
+/// How long the application may stand still for a checkpoint after which it goes on, if `maxPause` is not given. A liveness probe with
+/// Kubernetes' defaults (periodSeconds 10, failureThreshold 3) ends a container whose program does not answer for 20 s at the
+/// soonest; what it takes to give a dump up comes on top.
+pub const MAX_PAUSE: Duration = Duration::from_secs(15);
+
+/// By how much more the program is believed to be dumped in a second each time when a checkpoint is not taken because of `maxPause`: a
+/// volume that was slow is not slow for ever, so it is tried again, the sooner the less is missing.
+pub const PAUSE_HOPE: f64 = 1.25;
+
 /// The longest pause before something on the volume is tried again.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
 

@@ -20,6 +20,7 @@ use crate::base::units::whole_ms;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
@@ -106,12 +107,15 @@ pub struct Stopped {
     tree: Tree,
     /// Those that were stopped before the dump, and stay so.
     before: BTreeSet<i32>,
+    /// What they find again when they go on.
+    removed: RemovedPaths,
 }
 
 impl Stopped {
     /// Ends the tree: its image is durable, and from now on only the image may go on.
     pub fn kill(mut self) {
         std::mem::take(&mut self.tree).signal(Signal::SIGKILL);
+        std::mem::take(&mut self.removed).forget();
     }
 }
 
@@ -160,9 +164,10 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
-    if request.leave == Leave::Stopped {
-        remove_all(&request.inotify_incompatible_paths)?;
-    }
+    let removed = match request.leave {
+        Leave::Stopped => RemovedPaths::remove(&request.inotify_incompatible_paths)?,
+        Leave::Running => RemovedPaths::default(),
+    };
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let staged = (staging.to_owned(), output);
@@ -172,8 +177,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
-        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before },
-        _ => Stopped { tree: Snapshot::take().tree(request.root), before },
+        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
+        _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
     outcome?;
     reach(Point::Frozen);
@@ -288,19 +293,6 @@ fn facts(tree: &Tree, request: &FreezeRequest) -> Result<TreeFacts, FreezeError>
     })
 }
 
-fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
-    for path in paths {
-        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_at("remove", path)(error).into());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
     DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
     Ok(path.to_owned())
@@ -328,7 +320,11 @@ mod tests {
     fn what_stops_only_after_the_look_at_it_goes_on_too() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let root = child.id().cast_signed();
-        let stopped = Stopped { tree: Snapshot::take().tree(root), before: BTreeSet::new() };
+        let stopped = Stopped {
+            tree: Snapshot::take().tree(root),
+            before: BTreeSet::new(),
+            removed: RemovedPaths::default(),
+        };
         kill(Pid::from_raw(root), Signal::SIGSTOP).unwrap();
         wait_for_state(root, |state| state == 'T');
         drop(stopped);

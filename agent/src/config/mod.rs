@@ -18,6 +18,8 @@ use std::{env, fs, io};
 use crik_api::NodeState;
 use serde::Deserialize;
 
+use crate::base::limits;
+
 pub use access::{Access, parse_url};
 pub use carry::Carry;
 use node_states::node_states;
@@ -101,6 +103,9 @@ pub struct Config {
     /// How often a checkpoint is taken while the application goes on.
     #[serde(deserialize_with = "some_duration")]
     pub interval: Option<Duration>,
+    /// How long the application may stand still for a checkpoint after which it goes on.
+    #[serde(deserialize_with = "duration")]
+    pub max_pause: Duration,
     /// Commands to run beside a checkpoint and a restore.
     pub hooks: Hooks,
     /// Exit codes that can be chosen.
@@ -146,6 +151,7 @@ impl Default for Config {
             claim_timeout: Duration::from_secs(300),
             claim_expiry: Duration::from_secs(60),
             interval: None,
+            max_pause: limits::MAX_PAUSE,
             hooks: Hooks::default(),
             exit_code: ExitCode::default(),
             missing: None,
@@ -215,7 +221,8 @@ mod tests {
               checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
-              hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
+              maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
+              postCheckpoint: {command: [/p]}},
               exitCode: {checkpointed: 75}}",
         )
         .unwrap();
@@ -226,6 +233,8 @@ mod tests {
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
+        assert_eq!(config.max_pause, Duration::from_secs(20));
+        assert_eq!(config.hooks.post_checkpoint.unwrap().command, ["/p"]);
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
@@ -291,6 +300,9 @@ mod tests {
             ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
             ("interval: 0s", "interval: must be at least 1s"),
             ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("maxPause: 0s", "maxPause: must be longer than 0s"),
+            ("hooks: {postCheckpoint: {command: []}}", "command must have at least the program"),
+            ("hooks: {postCheckpoint: {command: [a], onFailure: fail}}", "nothing is left that could fail"),
             ("hooks: {preCheckpoint: {command: []}}", "command must have at least the program"),
             ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),

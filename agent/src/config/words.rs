@@ -87,6 +87,8 @@ pub enum ChangedFiles {
 pub struct Hooks {
     /// Before the tree is frozen.
     pub pre_checkpoint: Option<Hook>,
+    /// After a checkpoint, or the attempt at one, when the application goes on.
+    pub post_checkpoint: Option<Hook>,
     /// When the tree is restored, before its first instruction.
     pub post_restore: Option<Hook>,
 }

@@ -182,7 +182,7 @@ impl Life {
         let (background, checkpointer) = (&mut self.background, &self.checkpointer);
         // The volume may hold up both, and signals come all the same.
         let checkpoint = async {
-            background.give_up(deadline).await;
+            background.make_way(deadline).await;
             checkpointer.checkpoint(deadline).await
         };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;

@@ -57,7 +57,7 @@ pub async fn stop(
         background.give_up(deadline).await;
         return Ok(StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
     }
-    background.give_up(deadline).await;
+    background.make_way(deadline).await;
     let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
         return Ok(StopOutcome::Checkpointed);
     };
