@@ -76,7 +76,7 @@ fn told(volume: &Volume) -> String {
 /// A pod whose program is asked to prepare, and told when it may go on.
 fn quieted(volume: &Volume, command: &[&str]) -> Pod {
     let hook = |word: &str| format!("{{command: [/bin/sh, -c, 'echo {word} >> /checkpoints/hooks']}}");
-    let hooks = format!("hooks: {{preCheckpoint: {}, postCheckpoint: {}}}", hook("("), hook(")"));
+    let hooks = format!("hooks: {{preCheckpoint: {}, postCheckpoint: {}}}", hook("quiet"), hook("on"));
     Pod::new(volume, "node-a", command).config(&hooks)
 }
 
@@ -87,11 +87,11 @@ fn the_application_is_told_when_it_goes_on_after_a_checkpoint() -> Result<()> {
     for asked in 1..=2 {
         let (code, _, err) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
         ensure!(code == Some(0), "{err}");
-        wait_for("the hook", || (told(&volume) == "()".repeat(asked)).then_some(()))?;
+        wait_for("the hook", || (told(&volume) == "quieton".repeat(asked)).then_some(()))?;
     }
     // It does not go on here.
     ends_with(&mut running, 143)?;
-    ensure!(told(&volume) == "()()(", "{}", told(&volume));
+    ensure!(told(&volume) == "quietonquietonquiet", "{}", told(&volume));
     Ok(())
 }
 
@@ -107,13 +107,13 @@ fn the_application_is_told_when_it_goes_on_without_a_checkpoint_and_finds_its_fi
     running.stdout.wait_for("attached")?;
     let (code, _, _) = running.exec(&["crik", "checkpoint"])?;
     ensure!(code == Some(1), "there was a checkpoint");
-    wait_for("the hook", || (told(&volume) == "()").then_some(()))?;
+    wait_for("the hook", || (told(&volume) == "quieton").then_some(()))?;
     let (_, watched, _) = running.exec(&["cat", "/tmp/watched"])?;
     ensure!(watched == "old\n", "{watched}");
     // Once for a stop, however often that tries.
     stops_in_order(&mut running, 0)?;
-    ensure!(told(&volume).starts_with("()("), "{}", told(&volume));
-    ensure!(told(&volume).matches('(').count() == 2, "{}", told(&volume));
+    ensure!(told(&volume).starts_with("quietonquiet"), "{}", told(&volume));
+    ensure!(told(&volume).matches("quiet").count() == 2, "{}", told(&volume));
     Ok(())
 }
 

@@ -11,6 +11,14 @@ pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
 pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
 
+/// Name the pod and its namespace, set by the downward API; who shows the controller a token need not set them.
+pub const POD_NAME_VARIABLE: &str = "POD_NAME";
+/// See [`POD_NAME_VARIABLE`].
+pub const POD_NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
+
+/// Where the kubelet writes the pod's namespace beside the token for the API server.
+pub const POD_NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
 /// Where the kubelet puts the token for the API server, in both spellings: `/var/run` is a link to `/run` in most containers.
 /// Anybody else who is shown it could act in the pod's name.
 pub const API_SERVER_TOKEN: [&str; 2] =
@@ -141,6 +149,10 @@ pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
 /// The same for each of many threads, which share the memory that a frozen program leaves.
 pub const SHARED_HASH_CHUNK_BYTES: usize = 128 << 10;
 
+/// How much is read of an image at once before it is looked at whether that is still wanted: a volume that gives a megabyte a second,
+/// of which nothing can be expected, takes a quarter of one for it.
+pub const READ_PIECE_BYTES: usize = 256 << 10;
+
 /// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
 /// program with many threads has thousands.
 pub const SEALERS_MAX: usize = 32;
@@ -187,6 +199,14 @@ pub const SAID_MAX_CHARS: usize = 300;
 
 /// A long poll that ends before this without news was not a long one.
 pub const POLL_EARLY: Duration = Duration::from_secs(1);
+
+/// How soon the controller is asked again who ends the pod, as long as nobody does: a kubelet that evicts a pod writes that down
+/// at about the moment at which it sends the SIGTERM.
+pub const POD_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a stop that is decided waits to learn who ends the pod, and how long that gives it: the answer takes one read of the
+/// API server's, some milliseconds, and the shortest grace period that leaves time for anything is some seconds.
+pub const POD_ANSWER: Duration = Duration::from_millis(250);
 
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.

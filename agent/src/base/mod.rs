@@ -7,6 +7,7 @@ pub mod fault_points;
 pub mod headway;
 pub(crate) mod limits;
 pub(crate) mod logging;
+pub(crate) mod memory;
 pub(crate) mod panics;
 pub(crate) mod point_of_no_return;
 pub(crate) mod replace_file;

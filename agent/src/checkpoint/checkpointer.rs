@@ -91,7 +91,14 @@ impl Checkpointer {
 
     /// How long a stop may take before the application must be told to stop.
     pub fn patience(&self) -> Duration {
-        let all = self.workload.config.grace_period.saturating_sub(self.workload.config.reserve);
+        self.patience_within(None)
+    }
+
+    /// The same where the pod has only that `grace`, of which the application keeps the share that it has of the usual one.
+    pub fn patience_within(&self, grace: Option<Duration>) -> Duration {
+        let (usual, reserve) = (self.workload.config.grace_period, self.workload.config.reserve);
+        let grace = grace.map_or(usual, |grace| grace.min(usual));
+        let all = grace.saturating_sub(reserve.mul_f64(grace.as_secs_f64() / usual.as_secs_f64()));
         // The reserve is the application's, so what it takes to give a dump up comes before it.
         all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
     }

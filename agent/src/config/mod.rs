@@ -6,7 +6,7 @@
 mod access;
 mod carry;
 mod check;
-mod node_states;
+mod checkpoint_on;
 mod problem;
 mod values;
 mod words;
@@ -15,15 +15,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-use crik_api::NodeState;
 use serde::Deserialize;
 
 use crate::base::limits;
 
 pub use access::{Access, parse_url};
 pub use carry::Carry;
-use node_states::node_states;
-pub use node_states::notice_states;
+pub use checkpoint_on::CheckpointOn;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
@@ -54,9 +52,8 @@ pub struct Config {
     pub carry: Carry,
     /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// The node states that mean a checkpoint.
-    #[serde(deserialize_with = "node_states")]
-    pub checkpoint_on: Vec<NodeState>,
+    /// The states of the node and of the pod that mean a checkpoint.
+    pub checkpoint_on: CheckpointOn,
     /// What to do when the node's state cannot be learned.
     pub on_unknown: OnUnknown,
     /// How long after a SIGTERM a node's state may still turn.
@@ -126,12 +123,7 @@ impl Default for Config {
             additional_paths: Vec::new(),
             carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
-            checkpoint_on: vec![
-                NodeState::Cordoned,
-                NodeState::Draining,
-                NodeState::ShuttingDown,
-                NodeState::Gone,
-            ],
+            checkpoint_on: CheckpointOn::default(),
             on_unknown: OnUnknown::Checkpoint,
             decision_timeout: Duration::from_secs(2),
             grace_period: Duration::from_secs(30),
@@ -199,6 +191,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use crik_api::NodeState;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -218,7 +212,7 @@ mod tests {
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
-              checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
+              checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
@@ -227,7 +221,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.grace_period, Duration::from_secs(120));
-        assert_eq!(config.checkpoint_on, [NodeState::Draining]);
+        assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         let access = config.access().unwrap();

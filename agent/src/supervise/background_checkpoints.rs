@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use crate::base::limits;
 use crate::base::whole_story::whole_story;
+use crate::base::{limits, memory};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
@@ -131,6 +131,7 @@ impl Background {
         let checkpointer = Arc::clone(&self.checkpointer);
         spawn_blocking(move || {
             checkpointer.hold().iter().for_each(|hold| housekeeping::retain(&checkpointer, hold));
+            memory::give_back();
         });
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use crate::base::units;
+use crate::base::{memory, units};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::checks;
@@ -20,11 +20,12 @@ use crate::workload::RunningTree;
 /// the volume is.
 pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
-        return tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        return memory::give_back();
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
-    spawn_blocking(move || tell_clocks(&told.running));
-    spawn_blocking(move || {
+    let clocks = spawn_blocking(move || tell_clocks(&told.running));
+    let checks = spawn_blocking(move || {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
@@ -36,6 +37,10 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         let speed = speed(&checkpointer, &hold);
         checkpointer.learn_speed(speed);
         tell(speed);
+    });
+    tokio::spawn(async move {
+        let _ = tokio::join!(clocks, checks);
+        memory::give_back();
     });
 }
 

@@ -16,8 +16,11 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
+use crate::cluster::pod::PodName;
+use crate::config::Access;
 use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::pod::Pod;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
 use crate::supervise::during_checkpoint::Meanwhile;
@@ -34,7 +37,7 @@ use crate::workload::Workload;
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
-    let node = workload.config.access().map(|access| Node::follow(access, workload.pod.node.as_deref()));
+    let node = workload.config.access().map(|access| follow(access, &workload.pod));
     let signals = Signals::new(signals)?;
     let started = start(workload, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
@@ -55,6 +58,14 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     let code = life.go_on().await;
     remove(library).await;
     code
+}
+
+fn follow(access: Access, pod: &Pod) -> Node {
+    let own = PodName::learn(access.token_file.as_deref(), &pod.host, pod.uid());
+    if let Err(unknown) = &own {
+        tracing::warn!(step = "check", "each stop on a node that is well counts as wanted: {unknown}");
+    }
+    Node::follow(access, pod.node.as_deref(), own)
 }
 
 /// Nobody else needs the library, and `/dev/shm` is the whole pod's.
@@ -226,8 +237,13 @@ impl Life {
             let _ = timeout(limits::CLEAN_UP_PATIENCE, rest).await;
         }
         let fresh = next_start(self.phase, status) == NextStart::Fresh;
-        // What is committed after the mark would be resumed.
-        self.background.give_up(Instant::now() + limits::END_PATIENCE).await;
+        let deadline = Instant::now() + limits::END_PATIENCE;
+        if fresh {
+            // What is committed after the mark would be resumed.
+            self.background.give_up(deadline).await;
+        } else {
+            self.background.make_way(deadline).await;
+        }
         self.give_back(fresh.then_some(status), limits::END_PATIENCE).await;
         status.exit_code()
     }

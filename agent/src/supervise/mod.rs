@@ -4,6 +4,7 @@ mod acquire;
 mod background_checkpoints;
 mod clocks;
 pub mod control_socket;
+mod decision;
 mod during_checkpoint;
 mod environment;
 mod housekeeping;
