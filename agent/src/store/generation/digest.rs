@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
+use crate::base::watchdog::moved;
 
 /// Hashes one file on one processor: at a restore CRIU needs the others.
 ///
@@ -75,6 +76,7 @@ fn fill(file: &mut &File, buffer: &mut [u8], done: &dyn Fn(u64) -> io::Result<()
             Ok(0) => break,
             Ok(read) => {
                 filled += read;
+                moved();
                 done(read as u64)?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
