@@ -11,7 +11,7 @@ use crate::base::headway::Headway;
 use crate::base::panics::locked;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::config::Hook;
-use crate::tree::process::hooks;
+use crate::tree::process::{beside, hooks};
 use crate::workload::Workload;
 
 /// Held while one of the two hooks runs: they never overlap.
@@ -36,6 +36,7 @@ impl Quiet {
         let (workload, turn, headway) = (Arc::clone(workload), Arc::clone(turn), Arc::<Headway>::default());
         let asked = Arc::clone(&headway);
         let step = spawn_blocking(move || {
+            beside::give_up();
             let _turn = locked(&turn);
             Ok(hooks::run("preCheckpoint", workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)
         });
