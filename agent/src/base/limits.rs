@@ -260,6 +260,14 @@ pub const KEY_MAX_BYTES: u64 = 64 << 10;
 /// memory.
 pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// After so long a tree that was resumed has shown that its generation works, and what ends it then is something else: a program
+/// that crashes because of how it was restored does so at once.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How many attempts to resume, one after the other, a SIGTERM may cut off before the next ones count: a drain may meet a restore,
+/// but what does it again and again is a liveness probe, and the pod would never run.
+pub const INTERRUPTIONS_FREE: usize = 5;
+
 /// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
 pub const RENEWALS_PER_EXPIRY: u32 = 4;
 
@@ -277,6 +285,17 @@ pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
 
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// How long a start waits for a volume before it exits with 75 (`onVolumeUnavailable: wait`): servers that fail over, and the grace
+/// period of those that have started (90 s), take minutes; and a mount that is stuck for good may be made anew for another container.
+pub const VOLUME_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// After so long without an answer of the volume the log says that it is waited for: before a liveness probe with Kubernetes'
+/// defaults (10 s, three times) ends the container.
+pub const SILENCE_TOLD: Duration = Duration::from_secs(3);
+
+/// How often the log says so again: doubled from the first to the last.
+pub const WAIT_TOLD: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 
 /// The longest pause before something on the volume is tried again.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
@@ -296,8 +315,24 @@ pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
+/// How often a process of crik's own beside the application is looked at.
+pub const BESIDE_POLL: Duration = Duration::from_millis(10);
+
+/// How long the trial of two small processes may take, which takes a third of a second: it may wait for a volume or a processor,
+/// and tells nothing then.
+pub const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a program's or an option's name goes into the log.
+pub const ARGUMENT_TOLD_CHARS: usize = 100;
+
+/// How many ask for checkpoints at a time.
+pub const CONTROL_PEERS_MAX: usize = 8;
+
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
+
+/// For how long a volume is measured again that would be too slow by what is known of it.
+pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 
 /// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
 /// measured earlier and with less data, and a dump that proves too slow is given up on the way.
@@ -318,6 +353,10 @@ pub const PACE_POLL_SHARE: u32 = 10;
 
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+
+/// A checkpoint is refused for want of room only when it needs this many times what can be had: how much it needs is an estimate,
+/// and a volume may compress.
+pub const ROOM_FACTOR: u64 = 2;
 
 /// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
 pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
@@ -394,3 +433,12 @@ pub const VDSO_STEPS_MAX: usize = 100_000;
 
 /// The coarse clocks say the time of the last tick, of which there are at least 100 a second.
 pub const COARSE_CLOCK_TICK: Duration = Duration::from_millis(10);
+
+/// Where the kubelet reads a container's last words, unless `terminationMessagePath` says otherwise.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// The kubelet shows 4,096 bytes at most, and the program may have something to say too.
+pub const TERMINATION_MESSAGE_MAX_CHARS: usize = 1000;
+
+/// How often a pod that waits for the image directory notes what it has seen: so much of the wait is lost with its container.
+pub const WAITED_NOTED: Duration = Duration::from_secs(1);

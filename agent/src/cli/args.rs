@@ -10,6 +10,7 @@ use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
+use crate::doctor::trial::SUBCOMMAND;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]
@@ -33,8 +34,18 @@ pub enum Command {
     Inspect(Inspect),
     /// Compare checkpoints with what was committed. Exits with 1 if one is not whole.
     Verify(Verify),
+    /// Decide with which line of descent the next start goes on, where `list` shows more than one.
+    Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
+    /// Dumps and restores two small processes; for `crik run`, which says what came of it.
+    #[command(name = SUBCOMMAND, hide = true)]
+    Trial {
+        /// Where the images are put.
+        directory: PathBuf,
+        /// The init's program.
+        init: PathBuf,
+    },
 }
 
 /// Arguments of `crik inspect`.
@@ -42,6 +53,17 @@ pub enum Command {
 pub struct Inspect {
     /// Its number, or `newest`.
     #[arg(value_name = "GEN", default_value = "newest")]
+    pub generation: Wanted,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik choose`.
+#[derive(Debug, clap::Args)]
+pub struct Choose {
+    /// A checkpoint of the line to go on with: its number, or `newest`.
+    #[arg(value_name = "GEN")]
     pub generation: Wanted,
     /// Where it is.
     #[command(flatten)]

@@ -17,6 +17,8 @@ use std::{env, fs, io};
 
 use serde::Deserialize;
 
+use crate::base::limits;
+
 pub use access::{Access, parse_url};
 pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
@@ -25,7 +27,7 @@ use problem::Problem;
 use values::{duration, expand, some_duration};
 pub use words::{
     ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
-    OnUnknown,
+    OnUnknown, OnVolumeUnavailable,
 };
 
 /// What `crik run` is told by its file.
@@ -69,6 +71,8 @@ pub struct Config {
     pub verify_hashes: bool,
     /// The file with the key that generations are signed with. Without one they are not.
     pub signing_key_file: Option<PathBuf>,
+    /// Files with keys that are accepted besides, such as the one before a rotation.
+    pub accepted_key_files: Vec<PathBuf>,
     /// How often one generation may be resumed.
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
@@ -84,9 +88,11 @@ pub struct Config {
     /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
-    /// How long the volume may take to answer at a start.
+    /// How long the volume may be silent or in trouble at a start.
     #[serde(deserialize_with = "duration")]
     pub volume_timeout: Duration,
+    /// What to do when it is so for longer.
+    pub on_volume_unavailable: OnVolumeUnavailable,
     /// What to do when another pod that lives holds the image directory.
     pub on_claimed: OnClaimed,
     /// How long to wait for such a pod.
@@ -126,6 +132,7 @@ impl Default for Config {
             keep_generations: 2,
             verify_hashes: true,
             signing_key_file: None,
+            accepted_key_files: Vec::new(),
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
@@ -134,6 +141,7 @@ impl Default for Config {
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
+            on_volume_unavailable: OnVolumeUnavailable::Wait,
             on_claimed: OnClaimed::Wait,
             claim_timeout: Duration::from_secs(300),
             claim_expiry: Duration::from_secs(60),
@@ -146,6 +154,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long a start waits for its volume.
+    pub fn volume_patience(&self) -> Duration {
+        match self.on_volume_unavailable {
+            OnVolumeUnavailable::Wait => limits::VOLUME_PATIENCE.max(self.volume_timeout),
+            OnVolumeUnavailable::Fail | OnVolumeUnavailable::Fresh => self.volume_timeout,
+        }
+    }
+
     /// How to reach the controller, if there is one.
     pub fn access(&self) -> Option<Access> {
         Some(Access {
@@ -207,8 +223,8 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
-              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
@@ -217,6 +233,8 @@ mod tests {
         assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
+        assert_eq!(config.on_volume_unavailable, OnVolumeUnavailable::Fail);
+        assert_eq!(config.volume_patience(), Duration::from_secs(9));
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
@@ -225,6 +243,7 @@ mod tests {
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
+        assert_eq!(config.accepted_key_files, [Path::new("/old")]);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -279,6 +298,15 @@ mod tests {
             ("keepGenerations: 0", "must be at least 1"),
             ("maxRestores: 0", "must be at least 1"),
             ("signingKeyFile: key", "signingKeyFile: must be an absolute path"),
+            ("acceptedKeyFiles: [/old]", "acceptedKeyFiles: must not be set without signingKeyFile"),
+            (
+                "{signingKeyFile: /k, acceptedKeyFiles: [old]}",
+                "acceptedKeyFiles: every path must be absolute",
+            ),
+            ("{imageDir: /c/x, additionalPaths: [/c/x/y]}", "must not lie in imageDir"),
+            ("{imageDir: /c/./x, additionalPaths: [/c//x]}", "must not hold imageDir"),
+            ("imageDir: /c/../x", "imageDir: must not be / nor have .. in it"),
+            ("imageDir: /", "imageDir: must not be / nor have .. in it"),
             ("{signingKeyFile: /k, verifyHashes: false}", "a signature vouches for hashes"),
             ("checkpointOn: [unknown]", "see onUnknown"),
             ("gracePeriod: 9999years", "must be at most a day"),
@@ -292,6 +320,7 @@ mod tests {
             ("onClockBack: wait", "unknown variant `wait`"),
             ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
+            ("onVolumeUnavailable: hope", "unknown variant `hope`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),
         ] {

@@ -8,11 +8,15 @@ use thiserror::Error;
 
 use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::signals::Signals;
+use crate::base::units::{roughly, whole_ms};
 use crate::config::{Config, OnClaimed};
 use crate::store::image_dir::hold::{Hold, HoldError, Wish};
 use crate::store::image_dir::holder::{Seen, Silence};
 use crate::store::image_dir::pod::Pod;
+use crate::store::image_dir::resumable::resumable;
+use crate::store::image_dir::waiting::Waited;
 use crate::store::image_dir::{ImageDir, ImageDirError};
 
 /// Why this pod does not hold the image directory.
@@ -35,6 +39,20 @@ pub enum AcquireError {
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+    /// The volume fails, and is known to have nothing to resume.
+    #[error("{0}; nothing is there to resume")]
+    Empty(ImageDirError),
+}
+
+impl AcquireError {
+    /// Whether it is not known what there is to resume.
+    pub fn is_unread(&self) -> bool {
+        match self {
+            Self::Abandoned(abandoned) => matches!(abandoned, Abandoned::NoAnswer(_)),
+            Self::Volume(error) => error.is_of_the_volume(),
+            Self::Held { .. } | Self::Empty(_) => false,
+        }
+    }
 }
 
 /// Takes the image directory at `path`. While another pod holds it that may be gone, waits until that is known; while one
@@ -50,50 +68,148 @@ pub async fn acquire(
     signals: &Signals,
 ) -> Result<Arc<Hold>, AcquireError> {
     let mut wish = Wish { pod: pod.clone(), expiry: config.claim_expiry, expired: None };
-    let mut other = Other::default();
-    let mut steps = BoundedSteps::new(signals, config.volume_timeout);
+    let mut other: Option<Other> = None;
+    let mut steps = BoundedSteps::new(signals, config.volume_timeout).waiting(config.volume_patience());
+    let settled = Instant::now() + config.volume_timeout;
     loop {
+        let waited = other.as_mut().and_then(Other::note_due);
         let take = || {
-            let (path, wish) = (path.to_owned(), wish.clone());
-            move || ImageDir::open(&path).map_err(HoldError::from).and_then(|dir| Hold::take(&dir, &wish))
+            let (path, wish, waited) = (path.to_owned(), wish.clone(), waited.clone());
+            move || take(&path, &wish, waited.as_ref()).map_err(|error| or_empty(error, &path, settled))
         };
         match steps.run(take).await {
             Ok(hold) => return Ok(hold),
-            Err(StepError::Failed(HoldError::Held(seen))) => wish.expired = other.observe(&seen, config)?,
+            Err(StepError::Failed(HoldError::Held(seen))) if other.is_none() => {
+                let (path, pod) = (path.to_owned(), pod.clone());
+                let before = steps.once(move || ImageDir::look(&path).ok()?.waited(&pod)).await?;
+                other = Some(Other::met(*seen, before, config));
+                continue;
+            }
+            Err(StepError::Failed(HoldError::Held(seen))) => {
+                wish.expired = other.as_mut().map_or(Ok(None), |other| other.observe(&seen, config))?;
+            }
             // The next look will find one of them.
             Err(StepError::Failed(HoldError::Contended)) => {}
             Err(StepError::Failed(HoldError::Volume(error))) => return Err(error.into()),
+            Err(StepError::Failed(HoldError::Empty(error))) => return Err(AcquireError::Empty(error)),
             Err(StepError::Abandoned(abandoned)) => return Err(abandoned.into()),
         }
         steps.pause(limits::HOLD_POLL).await?;
     }
 }
 
+fn take(path: &Path, wish: &Wish, waited: Option<&Waited>) -> Result<Arc<Hold>, HoldError> {
+    let dir = ImageDir::open(path)?;
+    if let Some(Err(error)) = waited.map(|waited| dir.note_waited(&wish.pod, waited)) {
+        tracing::debug!("the wait will begin anew in another container: {error}");
+    }
+    Hold::take(&dir, wish)
+}
+
+/// To look needs less of the volume than to hold: where nothing is, there is nothing to wait for. What may pass is given its time.
+fn or_empty(error: HoldError, path: &Path, settled: Instant) -> HoldError {
+    let HoldError::Volume(cause) = error else { return error };
+    let is_final = cause.outlook() == Outlook::Lasting || Instant::now() >= settled;
+    let is_empty =
+        || ImageDir::look(path).and_then(|dir| resumable(&dir)).is_ok_and(|found| found.is_empty());
+    if cause.is_of_the_volume() && is_final && is_empty() { HoldError::Empty(cause) } else { cause.into() }
+}
+
 /// What was seen of the pod that holds the image directory.
-#[derive(Default)]
 struct Other {
-    first: Option<(Seen, Instant)>,
+    /// As it was first seen, perhaps by an earlier container of this pod.
+    first: Seen,
+    last: Seen,
+    since: Instant,
+    /// For how long earlier containers have waited.
+    before: Duration,
     silence: Silence,
+    silent: Duration,
+    noted: Option<Instant>,
 }
 
 impl Other {
+    /// Sees it for the first time in this container, of whose pod an earlier one may have seen it `before`.
+    fn met(seen: Seen, before: Option<Waited>, config: &Config) -> Self {
+        let now = Instant::now();
+        let of_it = before.filter(|before| before.number == seen.number);
+        let first = of_it
+            .as_ref()
+            .map_or_else(|| seen.clone(), |before| Seen { renewed: before.renewed.clone(), ..seen.clone() });
+        let unchanged = of_it.as_ref().filter(|_| first == seen);
+        let silent = Duration::from_millis(unchanged.map_or(0, |before| before.silent_ms));
+        let waited = Duration::from_millis(of_it.as_ref().map_or(0, |before| before.waited_ms));
+        let other = Self {
+            silence: Silence::after(&seen, silent, now),
+            last: seen,
+            first,
+            since: now,
+            before: waited,
+            silent,
+            noted: None,
+        };
+        other.tell(config);
+        other
+    }
+
+    fn tell(&self, config: &Config) {
+        let expiry = self.last.expiry(config.claim_expiry).saturating_sub(self.silent);
+        let lives = match config.on_claimed {
+            OnClaimed::Wait => format!(
+                "{} at most if it lives (claimTimeout)",
+                whole(config.claim_timeout.saturating_sub(self.before))
+            ),
+            OnClaimed::Fresh | OnClaimed::Fail => "no longer if it lives (onClaimed)".to_owned(),
+        };
+        let before = if self.before.is_zero() {
+            String::new()
+        } else {
+            format!("; this pod has waited {} before", whole(self.before))
+        };
+        tracing::info!(
+            step = "hold",
+            "the image directory is held by {}; waiting for it: {} if it gives no sign of life (claimExpiry), {lives}{before}",
+            self.last.name(),
+            whole(expiry)
+        );
+    }
+
     /// The number of the hold if it has expired. An error if it is time to follow `onClaimed`.
     fn observe(&mut self, seen: &Seen, config: &Config) -> Result<Option<u64>, AcquireError> {
-        let (first, since) = self.first.get_or_insert_with(|| {
-            tracing::info!(step = "hold", "the image directory is held by {}; waiting for it", seen.name());
-            (seen.clone(), Instant::now())
-        });
         // Another number is a pod that has taken it just now.
-        let alive = first != seen;
-        let waited = since.elapsed();
+        let alive = self.first != *seen;
+        let waited = self.waited();
         if alive && (config.on_claimed != OnClaimed::Wait || waited >= config.claim_timeout) {
             return Err(AcquireError::Held { holder: seen.name(), waited: told(waited) });
         }
-        let silent = self.silence.observe(seen, Instant::now());
-        Ok((silent >= seen.expiry(config.claim_expiry)).then_some(seen.number))
+        self.silent = self.silence.observe(seen, Instant::now());
+        self.last = seen.clone();
+        Ok((self.silent >= seen.expiry(config.claim_expiry)).then_some(seen.number))
+    }
+
+    fn waited(&self) -> Duration {
+        self.before + self.since.elapsed()
+    }
+
+    /// What the next container of this pod is to know, once it is worth noting.
+    fn note_due(&mut self) -> Option<Waited> {
+        let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= limits::WAITED_NOTED);
+        is_due.then(|| {
+            self.noted = Some(Instant::now());
+            Waited {
+                number: self.last.number,
+                renewed: self.last.renewed.clone(),
+                silent_ms: whole_ms(self.silent),
+                waited_ms: whole_ms(self.waited()),
+            }
+        })
     }
 }
 
 fn told(waited: Duration) -> String {
     format!(" (waited {} s)", waited.as_secs())
+}
+
+fn whole(duration: Duration) -> String {
+    roughly(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
 }

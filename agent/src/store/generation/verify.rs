@@ -8,12 +8,13 @@ use thiserror::Error;
 
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::watchdog::moved;
 use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
 use crate::store::generation::open_files::Kept;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
@@ -70,12 +71,20 @@ impl HasOutlook for VerifyError {
             _ => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        match self {
+            Self::Manifest(error) => error.is_of_the_volume(),
+            Self::Read { source, .. } => source.is_of_the_volume(),
+            _ => false,
+        }
+    }
 }
 
 /// What a generation is measured by.
 pub struct Trust<'a> {
     /// The key that it must be signed with, if there is one.
-    pub key: Option<&'a Key>,
+    pub key: Option<&'a Keys>,
     /// The image directory in which it is.
     pub image_dir: &'a Path,
 }
@@ -108,6 +117,7 @@ fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
         return Err(VerifyError::Stranger(name));
     }
     for (name, expected) in &manifest.files {
+        moved();
         let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
         if found != expected.size {
             return Err(VerifyError::Size { name: name.clone(), found, expected: expected.size });
@@ -182,7 +192,8 @@ fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
         _ if is_extra(name) => is_as_told(name, found, manifest),
         libc::S_IFREG if is_link(name, manifest) => true,
         libc::S_IFREG => {
-            manifest.files.contains_key(name) || [layout::MANIFEST, layout::SIGNATURE].contains(&name)
+            manifest.files.contains_key(name)
+                || [layout::MANIFEST, layout::DIGEST, layout::SIGNATURE].contains(&name)
         }
         libc::S_IFDIR => [layout::IMAGES, layout::FILES, layout::UNNAMED, layout::LINKS].contains(&name),
         _ => false,

@@ -43,6 +43,22 @@ pub enum ImageDirError {
     /// It is there, but nothing of crik's is in it.
     #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
     Foreign(PathBuf),
+    /// It is not there, and cannot be made.
+    #[error("cannot create {path}: {source}")]
+    Unmade {
+        /// The image directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of crik's is not what crik writes.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// An operation on the volume failed.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -58,9 +74,13 @@ pub enum ImageDirError {
 impl HasOutlook for ImageDirError {
     fn outlook(&self) -> Outlook {
         match self {
-            Self::Io { source, .. } => source.outlook(),
+            Self::Io { source, .. } | Self::Unmade { source, .. } => source.outlook(),
             _ => Outlook::Lasting,
         }
+    }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.is_of_the_volume())
     }
 }
 

@@ -3,9 +3,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::base::panics::locked;
 use crate::store::image_dir::holder;
 
 /// Renews a hold until it is dropped. It has a thread of its own, so that neither a long restore nor a volume that hangs
@@ -14,27 +16,36 @@ use crate::store::image_dir::holder;
 pub struct Heartbeat {
     /// The thread ends when this is dropped.
     _alive: Option<Sender<()>>,
+    /// True once nothing more is to be written.
+    stopped: Arc<Mutex<bool>>,
 }
 
 impl Heartbeat {
     /// Renews the hold in `path` every `interval`.
     pub fn start(path: &Path, interval: Duration) -> Self {
         let (alive, dropped) = channel::<()>();
-        let path = path.to_owned();
+        let (path, stopped) = (path.to_owned(), Arc::<Mutex<bool>>::default());
+        let asked = Arc::clone(&stopped);
         let spawned = thread::Builder::new().name("crik-renew".to_owned()).spawn(move || {
             let mut count = 0;
             while dropped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
-                if !renewed(&path, count) {
+                let stopped = locked(&asked);
+                if *stopped || !renewed(&path, count) {
                     return;
                 }
             }
         });
         if let Err(error) = spawned {
             tracing::warn!("the hold on the image directory is not renewed and will expire: {error}");
-            return Self { _alive: None };
+            return Self { _alive: None, stopped };
         }
-        Self { _alive: Some(alive) }
+        Self { _alive: Some(alive), stopped }
+    }
+
+    /// Writes nothing more. Waits for what is being written, which a volume that hangs may hold up.
+    pub fn stop(&self) {
+        *locked(&self.stopped) = true;
     }
 }
 
