@@ -14,6 +14,7 @@ use crate::base::limits;
 use crate::base::signals::Signals;
 use crate::base::units::{self, whole_ms};
 use crate::carry::own_values;
+use crate::carry::pod_facts;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
@@ -21,7 +22,7 @@ use crate::restore::stall::stalled;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::{self, Trust};
+use crate::store::generation::verify::{self, Trust, VerifyError};
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
 use crate::store::image_dir::hold::Hold;
@@ -95,8 +96,11 @@ async fn check(
             let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref())
                 .with_own(own_values::of(&workload.pod));
             let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
-            verify::facts(&hold.dir().generation(generation), generation, &here, &trust)
-                .inspect(|manifest| own_values::tell_kept(&manifest.identity, &here))
+            let manifest = verify::facts(&hold.dir().generation(generation), generation, &here, &trust)?;
+            let programs = &manifest.identity.programs;
+            pod_facts::compare(programs, &workload.config, &workload.command, &here.own)?;
+            own_values::tell_kept(&manifest.identity, &here);
+            Ok::<_, VerifyError>(manifest)
         }
     };
     Ok(steps.run(check).await?)
