@@ -73,8 +73,9 @@ const ANOTHER_POD: &str = "the pod is another one than when the program was star
 
 /// A pod with this value of a variable, whose program is a script of a ConfigMap.
 fn configured(volume: &Volume, mode: &str, comment: &str) -> Pod {
-    let script =
-        format!("# {comment}\nimport runpy\nrunpy.run_path('/programs/single.py', run_name='__main__')\n");
+    let script = format!(
+        "# {comment}\nimport runpy, sys\nsys.path.insert(0, '/programs')\nrunpy.run_path('/programs/single.py', run_name='__main__')\n"
+    );
     let pod = Pod::new(volume, "node-a", &["python3", "/scripts/job.py"])
         .config_map("/scripts", &[("job.py", &script)]);
     pod.with(|spec| spec.env("MODE", mode))
