@@ -57,7 +57,8 @@ pub async fn resume(
     let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
     reach(Point::Resumed);
     // The tree may run, and must not be left alone for as long as a volume is waited for.
-    record(attempt, &outcome, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
+    let waited = steps.is_waiting();
+    record(attempt, &outcome, waited, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
     outcome?;
     tell_restored(&manifest, began);
     let stayed = stayed(&manifest, workload.pod.node.as_deref());
@@ -120,11 +121,21 @@ async fn begin(
     Ok(steps.run(begin).await?)
 }
 
-async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &mut BoundedSteps<'_>) {
+/// Writes down what came of it. If the pod was told to stop while the volume was `waited` for, that is no word on the generation either.
+async fn record(
+    attempt: OpenAttempt,
+    outcome: &Result<(), Failure>,
+    waited: bool,
+    steps: &mut BoundedSteps<'_>,
+) {
     let outcome = match outcome {
         Ok(()) => AttemptOutcome::Resumed,
+        Err(Failure::Stopped(_)) if waited => {
+            AttemptOutcome::Unread("a SIGTERM came while the volume was waited for".to_owned())
+        }
         Err(Failure::Stopped(_)) => AttemptOutcome::Interrupted,
-        Err(Failure::Skip(reason) | Failure::Unread(reason)) => AttemptOutcome::Failed(reason.clone()),
+        Err(Failure::Unread(reason)) => AttemptOutcome::Unread(reason.clone()),
+        Err(Failure::Skip(reason)) => AttemptOutcome::Failed(reason.clone()),
     };
     match steps.once(move || attempt.record(&outcome)).await {
         Ok(Ok(())) => {}
