@@ -11,6 +11,7 @@ pub mod kubelet_files;
 pub mod open_files;
 pub mod orphans;
 pub mod own_values;
+pub mod pod_facts;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;
