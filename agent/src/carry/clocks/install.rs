@@ -18,6 +18,7 @@ use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
+use crate::carry::left_overs;
 
 /// The library, built from `preload/clocks.rs`.
 pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
@@ -109,7 +110,7 @@ impl Installed {
     /// # Errors
     /// One of them cannot be written.
     pub fn put_back(&self, library: &[u8], page: &[u8]) -> io::Result<()> {
-        write(&self.page, page, PAGE_MODE)?;
+        left_overs::hold(&self.page, write(&self.page, page, PAGE_MODE)?);
         write(&self.library, library, LIBRARY_MODE)?;
         let link = self.link();
         match fs::remove_file(&link) {
@@ -158,6 +159,7 @@ impl Installed {
         for path in [&self.page, &self.link(), &self.library] {
             let _ = fs::remove_file(path);
         }
+        left_overs::let_go(&self.page);
     }
 
     /// As the library makes it from its own path.
@@ -181,14 +183,15 @@ fn check(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The mode is in the image, and CRIU compares it.
-fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+/// Returns the file, which is locked before it has a name. The mode is in the image, and CRIU compares it.
+fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> {
     let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
+    let mut file = left_overs::create(&partial)?;
     file.write_all(without_end(contents))?;
     file.set_len(contents.len() as u64)?;
     file.set_permissions(Permissions::from_mode(mode))?;
-    fs::rename(&partial, path)
+    fs::rename(&partial, path)?;
+    Ok(file)
 }
 
 /// The zeros at a page's end are a hole, and take no memory.
