@@ -8,6 +8,7 @@ pub mod datagram_peers;
 pub mod files;
 pub mod install_init;
 pub mod kubelet_files;
+pub mod left_overs;
 pub mod open_files;
 pub mod orphans;
 pub mod own_values;
