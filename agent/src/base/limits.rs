@@ -307,6 +307,19 @@ pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
+/// How often a process of crik's own beside the application is looked at.
+pub const BESIDE_POLL: Duration = Duration::from_millis(10);
+
+/// How long the trial of two small processes may take, which takes a third of a second: it may wait for a volume or a processor,
+/// and tells nothing then.
+pub const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a program's or an option's name goes into the log.
+pub const ARGUMENT_TOLD_CHARS: usize = 100;
+
+/// How many ask for checkpoints at a time.
+pub const CONTROL_PEERS_MAX: usize = 8;
+
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
 
