@@ -32,8 +32,8 @@ use crate::store::image_dir::retention::{self, Past, RoomError};
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
 use crate::tree::criu::{self, Leave};
-use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::{beside, hooks};
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -172,6 +172,7 @@ impl Checkpointer {
         let (this, deadline, headway) = (Arc::clone(self), deadlines.frozen, Arc::<Headway>::default());
         let asked = Arc::clone(&headway);
         let step = spawn_blocking(move || {
+            beside::give_up();
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
             Ok(hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)

@@ -1,5 +1,6 @@
 //! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
 
+pub mod beside;
 pub mod capabilities;
 pub mod hooks;
 pub mod reap;
