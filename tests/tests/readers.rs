@@ -117,6 +117,7 @@ fn a_claim_is_read_as_it_was_written() -> Result<()> {
         at,
         outcome,
         interrupted,
+        settled: !interrupted && at % 2 == 0,
     });
     run(&vec(attempt, 0..5), |attempts| {
         let written = Attempts { attempts };
@@ -130,7 +131,14 @@ fn a_claim_is_read_as_it_was_written() -> Result<()> {
 fn no_bytes_make_a_reader_panic() -> Result<()> {
     let holder = Holder { pod: Pod::here(None), nonce: "n".to_owned(), since: 1, expiry_ms: 1 };
     let account = Attempts {
-        attempts: vec![Attempt { host: "h".into(), node: None, at: 1, outcome: None, interrupted: false }],
+        attempts: vec![Attempt {
+            host: "h".into(),
+            node: None,
+            at: 1,
+            outcome: None,
+            interrupted: false,
+            settled: false,
+        }],
     };
     let jsons = [
         serde_json::to_vec(&holder)?,

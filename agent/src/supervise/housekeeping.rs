@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::base::{limits, units};
 use crate::checkpoint::checkpointer::Checkpointer;
@@ -15,6 +16,7 @@ use crate::doctor::{checks, trial, volume};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
+use crate::store::image_dir::{Generation, attempts};
 use crate::workload::RunningTree;
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
@@ -24,6 +26,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         return tell_nowhere(checkpointer.workload.config.missing.as_deref());
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
+    settle_later(&checkpointer);
     spawn_blocking(move || tell_clocks(&told.running));
     spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
@@ -71,6 +74,26 @@ fn tell_nowhere(missing: Option<&Path>) {
             "no checkpoint can be taken here: there is no configuration {}; mount the ConfigMap there",
             path.display()
         ),
+    }
+}
+
+/// Notes on the volume that the tree runs for long enough since it was resumed, so that what ends it later does not count against
+/// its generation.
+fn settle_later(checkpointer: &Arc<Checkpointer>) {
+    let Some(generation) = checkpointer.running.resumed else { return };
+    let checkpointer = Arc::clone(checkpointer);
+    tokio::spawn(async move {
+        sleep(limits::SETTLED_AFTER).await;
+        let _ = spawn_blocking(move || settle(&checkpointer, generation)).await;
+    });
+}
+
+fn settle(checkpointer: &Checkpointer, generation: Generation) {
+    let Some(hold) = checkpointer.hold() else { return };
+    if let Err(error) = attempts::settle(&hold, generation) {
+        tracing::warn!(
+            "it cannot be noted that generation {generation} works, so its resume counts: {error}"
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod beside;
 pub mod capabilities;
 pub mod hooks;
+mod memory;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
