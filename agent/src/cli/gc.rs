@@ -11,7 +11,7 @@ use super::table::table;
 use crate::base::units;
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::generation::verify;
 use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::hold::{Hold, Wish};
@@ -40,7 +40,7 @@ struct Row {
 /// A pod holds it that may be alive, or the volume fails.
 pub fn gc(args: &Gc) -> Result<()> {
     let (dir, config) = args.place.look()?;
-    let key = config.signing_key_file.as_deref().map(Key::read).transpose()?;
+    let key = Keys::of(&config)?;
     let keep = Keep {
         newest: args.keep.unwrap_or(config.keep_generations) as usize,
         key,
@@ -71,7 +71,7 @@ pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
 /// What is kept: the newest that a start would resume.
 struct Keep {
     newest: usize,
-    key: Option<Key>,
+    key: Option<Keys>,
     max_restores: usize,
 }
 
