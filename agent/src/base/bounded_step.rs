@@ -2,16 +2,14 @@
 //! pass.
 
 use std::fmt::Display;
-use std::thread;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
 use thiserror::Error;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::base::retry::{HasOutlook, Retries};
 use crate::base::signals::Signals;
+use crate::base::step_thread;
 
 /// Why a step's outcome is not known. It may go on in a thread of its own for as long as the volume likes.
 #[derive(Debug, Error)]
@@ -113,14 +111,13 @@ impl<'a> BoundedSteps<'a> {
     }
 }
 
-/// The step has a thread and a table of descriptors of its own, and must not give any of them away.
 async fn once<T: Send + 'static>(
     signals: &Signals,
     limit: Duration,
     step: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Abandoned> {
     tokio::select! {
-        done = in_a_thread(step) => done.map_err(|error| Abandoned::Broken(error.to_string())),
+        done = step_thread::run(step) => done.map_err(|error| Abandoned::Broken(error.to_string())),
         () = sleep(limit) => Err(Abandoned::NoAnswer(limit)),
         abandoned = told_to_stop(signals) => Err(abandoned),
     }
@@ -128,18 +125,4 @@ async fn once<T: Send + 'static>(
 
 async fn told_to_stop(signals: &Signals) -> Abandoned {
     signals.to_end().await.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal)
-}
-
-/// A step that hangs may have a file of the volume open. If the application's process inherited it, its exec would close it,
-/// and to close a file asks the volume again on some file systems (FUSE_FLUSH): the application would hang too.
-fn in_a_thread<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
-    let (tell, done) = oneshot::channel();
-    // Without a thread the sender is dropped, which is an outcome too.
-    let _ = thread::Builder::new().name("crik-step".to_owned()).spawn(move || {
-        // An error means that the kernel lacks memory; then the step is done as it is.
-        let _ = unshare(CloneFlags::CLONE_FILES);
-        // Nobody may be left to hear it.
-        let _ = tell.send(step());
-    });
-    done
 }

@@ -15,6 +15,7 @@ use crate::carry::own_values;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
+use crate::restore::free_ids;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -45,7 +46,11 @@ pub async fn resume(
         .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let attempt = begin(workload, &mut steps, hold, generation).await?;
-    let outcome = steps.retry(async || bring_back(workload, signals, hold, &manifest).await).await;
+    let bring_back = async || {
+        free_ids::make_way(workload, signals, hold).await?;
+        bring_back(workload, signals, hold, &manifest).await
+    };
+    let outcome = steps.retry(bring_back).await;
     let outcome = outcome.map_err(Failure::from);
     reach(Point::Resumed);
     record(attempt, &outcome, &steps).await;

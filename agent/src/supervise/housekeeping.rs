@@ -28,6 +28,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         for obstacle in checks::obstacles(&image_dir) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
         }
+        if let Some(doubt) = checks::doubts() {
+            tracing::warn!(step = "check", "a checkpoint taken here may not be resumed: {doubt}");
+        }
         if let Err(error) = checkpointer.carrying().and_then(|carrying| carrying.check()) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {error}");
         }

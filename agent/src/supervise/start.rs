@@ -64,10 +64,12 @@ async fn hold(workload: &Arc<Workload>, signals: &Signals) -> Result<Option<Arc<
     match acquire(path, config, &workload.pod, signals).await {
         Ok(hold) => Ok(Some(hold)),
         Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
-        Err(held @ AcquireError::Held { .. }) if config.on_claimed != OnClaimed::Fresh => {
+        Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. }))
+            if config.on_claimed != OnClaimed::Fresh =>
+        {
             Err(StartError::Held(held))
         }
-        Err(held @ AcquireError::Held { .. }) => {
+        Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. })) => {
             tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
             Ok(None)
         }
@@ -92,7 +94,7 @@ async fn start_with(
     if let Some(hold) = &hold {
         match resume(workload, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => return fresh(workload, Some(Arc::clone(hold)), false),
+            Ok(None) => return fresh(workload, signals, Some(Arc::clone(hold)), false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
             Err(Unresumed::Failed) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
                 return Err(StartError::NotResumed);
@@ -104,7 +106,7 @@ async fn start_with(
     }
     // Nobody knows what could be resumed where the volume was not read, so that is no different.
     let passed_over = workload.config.image_dir.is_some();
-    fresh(workload, hold, passed_over)
+    fresh(workload, signals, hold, passed_over)
 }
 
 async fn resume(
@@ -121,8 +123,14 @@ async fn resume(
 
 /// Starts the application from nothing. If there may be work that was `passed_over`, a checkpoint of the first moments would
 /// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
-fn fresh(workload: &Workload, hold: Option<Arc<Hold>>, passed_over: bool) -> Result<RunningTree, StartError> {
+fn fresh(
+    workload: &Workload,
+    signals: &Signals,
+    hold: Option<Arc<Hold>>,
+    passed_over: bool,
+) -> Result<RunningTree, StartError> {
     let began = Instant::now();
+    signals.forget_early();
     restored_json::forget();
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);

@@ -34,7 +34,7 @@ use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
 use crate::store::image_dir::holder::{self, Holder, Seen};
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDir};
+use crate::store::image_dir::{Generation, ImageDir, following};
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]
@@ -92,7 +92,8 @@ impl Hold {
             if let Some(seen) = &newest {
                 may_pass_over(seen, wish)?;
             }
-            let number = newest.map_or(0, |seen| seen.number) + 1;
+            let last = newest.map_or(0, |seen| seen.number);
+            let number = following(last).ok_or_else(|| ImageDirError::NoNumber(dir.holders()))?;
             if let Some(path) = rename_in(dir, number, wish)? {
                 return Ok(Arc::new(Self::begin(dir, path, number, wish)?));
             }

@@ -11,6 +11,8 @@ pub struct PsTree {
     pub pid: u32,
     #[prost(uint32, tag = "2")]
     pub parent: u32,
+    #[prost(uint32, tag = "3")]
+    pub group: u32,
     #[prost(uint32, tag = "4")]
     pub session: u32,
     #[prost(uint32, repeated, packed = "false", tag = "5")]

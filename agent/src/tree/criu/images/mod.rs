@@ -92,6 +92,17 @@ pub fn processes(directory: &Path) -> Result<Vec<ImageProcess>, ImageError> {
     tree.into_iter().map(|one| images.process(&one, &files)).collect()
 }
 
+/// All ids that must be free to restore the images in `directory`: of processes and threads, and of groups and sessions, for which CRIU
+/// makes a process if their leader is gone.
+///
+/// # Errors
+/// An image is missing or damaged.
+pub fn ids(directory: &Path) -> Result<BTreeSet<i32>, ImageError> {
+    let tree: Vec<PsTree> = Images(directory).all("pstree.img")?;
+    let ids = tree.into_iter().flat_map(|one| [vec![one.pid, one.group, one.session], one.threads].concat());
+    Ok(ids.filter_map(|id| i32::try_from(id).ok()).collect())
+}
+
 /// The image of all open files in `directory`.
 ///
 /// # Errors
