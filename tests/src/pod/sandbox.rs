@@ -80,6 +80,16 @@ impl Sandbox {
         self.deleted.load(Ordering::Relaxed)
     }
 
+    /// Updates the ConfigMap or Secret at `path`, which must have the same files.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be written.
+    pub fn update(&self, path: &str, files: &[(String, String)]) -> Result<()> {
+        let found = self.volumes.iter().find(|(_, at, _)| at == path);
+        let (made, ..) = found.with_context(|| format!("the pod has nothing at {path}"))?;
+        PodVolume::update(made, files)
+    }
+
     /// What is mounted into each of its containers, from where, to where, and how; `hosts` are further lines of its hosts(5).
     ///
     /// # Errors

@@ -58,8 +58,8 @@ const ADVICE: [(&str, &str); 20] = [
     ),
     (
         "without peer",
-        "a UNIX socket is connected to one of another pod: let the program connect for each datagram, or run the other side in a \
-         container of this pod",
+        "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run the other \
+         side in a container of this pod",
     ),
     (
         "Cannot assign requested address",

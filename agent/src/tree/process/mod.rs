@@ -1,8 +1,10 @@
 //! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
 
+pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
+pub mod unix_sockets;
 pub mod which;

@@ -102,6 +102,20 @@ pub struct FileEntry {
     pub pipe: Option<Numbered>,
 }
 
+/// `remap_file_path_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Remap {
+    /// The number of the file whose name leads nowhere.
+    #[prost(uint32, tag = "1")]
+    pub file: u32,
+    /// How it is found all the same.
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+}
+
+/// In `kind`: its contents are in the image (`GHOST`).
+pub const GHOST: u32 = 1;
+
 /// `reg_file_entry`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Regular {
