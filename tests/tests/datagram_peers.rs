@@ -60,6 +60,9 @@ impl Drop for Agent {
     }
 }
 
+/// What the program exits with when its SIGTERM comes.
+const TOLD_TO_STOP: i32 = 3;
+
 fn pod(volume: &Volume, config: &str) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/addresses.py", "agent"])
         .config("claimExpiry: 1s")
@@ -68,7 +71,7 @@ fn pod(volume: &Volume, config: &str) -> Pod {
 
 /// Expects that nothing that the program sent has failed.
 fn never_failed(said: &str) -> Result<()> {
-    ensure!(said.contains("agent sent") && !said.contains("agent E"), "{said}");
+    ensure!(!said.contains("agent E"), "{said}");
     Ok(())
 }
 
@@ -135,9 +138,10 @@ fn a_program_that_goes_on_after_its_checkpoint_never_notices() -> Result<()> {
 #[test]
 fn after_a_dump_that_failed_it_is_connected_again() -> Result<()> {
     let volume = Volume::new()?;
-    let (agent, _stream) = (Agent::on(&volume)?, UnixListener::bind(volume.path().join("stream.sock"))?);
+    let (agent, streams) = (Agent::on(&volume)?, UnixListener::bind(volume.path().join("stream.sock"))?);
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/addresses.py", "agent", "stream"]);
     let running = started(&pod)?;
+    let _accepted = streams.accept()?;
     let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
     ensure!(code != Some(0) && said.contains("connected to one of another pod"), "{said}");
     agent.hears(&running)
@@ -182,7 +186,7 @@ fn where_no_path_leads_to_it_there_is_no_checkpoint_and_the_program_is_told_to_s
     let (_agent, pod) = (Agent::on(&volume)?, pod(&volume, ""));
     let mut running = started(&pod)?;
     fs::rename(volume.path().join("agent.sock"), volume.path().join("another-name"))?;
-    ends_with(&mut running, 128 + 15)?;
+    ends_with(&mut running, TOLD_TO_STOP)?;
     running.stderr.wait_for("agent.sock, to which no path of this container leads")?;
     running.stderr.wait_for("no checkpoint; the application is told to stop")?;
     ensure!(volume.generations("job-0").is_empty());

@@ -219,7 +219,7 @@ fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Froze
                 let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
                 frozen.files = output.take().map(begin);
             }
-            Pause::Frozen => frozen.detached = Detached::from(&Snapshot::take().tree(request.root)),
+            Pause::Frozen => frozen.detached = Detached::of(&Snapshot::take().tree(request.root)),
             Pause::Dumped => {
                 reach(Point::Dumped);
                 // Connected again before anything of the tree runs, whatever comes of it.

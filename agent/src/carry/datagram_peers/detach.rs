@@ -24,7 +24,7 @@ pub struct Detached(Vec<(UnixDatagram, DatagramPeer)>);
 impl Detached {
     /// Dissolves the connections of `tree`, which is frozen, to datagram sockets of other pods. What cannot be is told, and is for CRIU
     /// to refuse.
-    pub fn from(tree: &Tree) -> Self {
+    pub fn of(tree: &Tree) -> Self {
         let mut detached = Self::default();
         if let Err(error) = detached.add_all(tree) {
             tracing::warn!("connections to sockets of other pods cannot be found: {error}");

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 20] = [
+const ADVICE: [(&str, &str); 21] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -56,11 +56,8 @@ const ADVICE: [(&str, &str); 20] = [
         "closed in-flight socket",
         "a UNIX socket of the program has a connection that was closed before it was accepted: let the program accept more often",
     ),
-    (
-        "without peer",
-        "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run the other \
-         side in a container of this pod",
-    ),
+    ("without peer", ELSEWHERE),
+    ("Dangling connection", ELSEWHERE),
     (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
@@ -77,6 +74,9 @@ const ADVICE: [(&str, &str); 20] = [
          mount that",
     ),
 ];
+
+const ELSEWHERE: &str = "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run \
+                         the other side in a container of this pod";
 
 const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
 
@@ -137,6 +137,7 @@ mod tests {
                 "listen on 0.0.0.0",
             ),
             ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
                 "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
