@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the demo, the tests and the benches run: debootstrap for the pods' root file system, iproute2 for their
-# networks, what runc is built with if Debian's is too old (tools/runtime/runc.sh), and wrk. Does nothing when all is there. With the word "go" it sees to Go instead, which builds the
+# networks, what runc is built with if Debian's is too old (tools/runtime/runc.sh), wrk, and QEMU for the suite with a real NFS. Does nothing when all is there. With the word "go" it sees to Go instead, which builds the
 # programs of a cluster (tools/go.mod) and has to be installed by hand, since Debian's is too old.
 set -eu
 
@@ -17,7 +17,8 @@ if [ "${1:-}" = go ]; then
 fi
 
 missing=
-for pair in debootstrap:debootstrap ip:iproute2 cc:gcc c++:g++ musl-gcc:musl-tools wrk:wrk; do
+for pair in debootstrap:debootstrap ip:iproute2 cc:gcc c++:g++ musl-gcc:musl-tools wrk:wrk \
+    qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
 # What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.

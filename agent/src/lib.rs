@@ -11,7 +11,7 @@
 //! the other. `tests/tests/layers.rs` reads the rule here:
 //!
 //!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, store, tree > config > base
-//!     inside a pillar: node > controller, generation > image_dir, criu > process
+//!     inside a pillar: node > pod > controller, generation > image_dir, criu > process
 
 pub mod base;
 pub mod carry;

@@ -28,6 +28,9 @@ pub struct Cli {
     /// Write a Kubernetes Event on a Node that begins to shut down or ends to.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, env = "CRIK_EVENTS")]
     pub events: bool,
+    /// Tell each pod why it is told to stop, for which the Pod is read when its agent asks. Only with --source kubernetes.
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, env = "CRIK_PODS")]
+    pub pods: bool,
     /// YAML file of more signals.
     #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
     pub signals_file: Option<PathBuf>,

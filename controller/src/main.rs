@@ -2,9 +2,9 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, node_events > source, index, connections > event > auth, tls, signals > base
+//!     run > cli > serve, node_events > source, index, connections > event > auth, tls, signals, pods > base
 //!
-//! What is seen of a node goes the way source → signals → event → index → serve.
+//! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks.
 
 mod auth;
 mod base;
@@ -13,6 +13,7 @@ mod connections;
 mod event;
 mod index;
 mod node_events;
+mod pods;
 mod run;
 mod serve;
 mod signals;

@@ -87,7 +87,17 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
         AuthKind::Token => Some(Client::try_from(api_server(cli).await?).context(NO_WAY)?),
         AuthKind::None => None,
     };
-    Ok(Service { index, options, client, tls })
+    Ok(Service { index, options, client, pods: pods(cli).await?, tls })
+}
+
+/// By which pods are looked at, if they are. What takes too long is asked again by the agent, and not here.
+async fn pods(cli: &Cli) -> Result<Option<Client>> {
+    if !cli.pods || cli.source != SourceKind::Kubernetes {
+        return Ok(None);
+    }
+    let mut config = api_server(cli).await?;
+    config.default_retry = false;
+    Ok(Some(Client::try_from(config).context(NO_WAY)?))
 }
 
 async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {

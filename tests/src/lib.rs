@@ -8,6 +8,7 @@ pub mod controller;
 pub mod faulty;
 pub mod fleet;
 pub mod harness;
+pub mod nfs;
 pub mod pod;
 
 // A test says what it uses, not in which folder that is.

@@ -293,11 +293,11 @@ fn rights(plane: &ControlPlane, namespace: &str) -> Result<Vec<String>> {
 fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let plane = PLANE.get(ControlPlane::start)?;
     let (nodes, events) = ("nodes [] [] [get list watch]", "events [] [] [create patch]");
-    let reviews = "tokenreviews.authentication.k8s.io [] [] [create]";
+    let (pods, reviews) = ("pods [] [] [get]", "tokenreviews.authentication.k8s.io [] [] [create]");
     for (namespace, json, expected) in [
-        ("rights", "{}", vec![events, nodes]),
-        ("rights-few", r#"{"events": {"enabled": false}}"#, vec![nodes]),
-        ("rights-all", r#"{"auth": {"enabled": true}}"#, vec![events, nodes, reviews]),
+        ("rights", "{}", vec![events, nodes, pods]),
+        ("rights-few", r#"{"events": {"enabled": false}, "pods": {"enabled": false}}"#, vec![nodes]),
+        ("rights-all", r#"{"auth": {"enabled": true}}"#, vec![events, nodes, pods, reviews]),
     ] {
         drop(apply(&plane, namespace, json)?);
         let rights = rights(&plane, namespace)?;
@@ -317,6 +317,9 @@ fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
     let token = plane.token(account, TokenRequest { audience: "crik", ..TokenRequest::default() })?;
     let answer = crik_tests::http::get_as(&token, &controller.url("/v1/nodes/enough-a"))?;
     ensure!(answer.status == 403, "{} {}", answer.status, answer.body);
+    let open = Controller::watching(&plane.kubeconfig_of(account)?, &[])?;
+    let answer = crik_tests::http::get(&open.url("/v1/pods/enough/none"))?;
+    ensure!(answer.status == 404 && answer.body.contains("there is no pod"), "{}", answer.body);
     drop(plane.shut_down("enough-a")?);
     let written = || {
         plane.kubectl(&[

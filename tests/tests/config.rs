@@ -45,7 +45,7 @@ fn a_missing_file_means_the_defaults() -> Result<()> {
         spec.command(&["crik", "run", "--config-path", "/no/such/file", "--debug", "--"], &SINGLE)
     });
     let mut running = started(&pod)?;
-    running.stderr.wait_for("no imageDir is configured, so no checkpoint will be taken")?;
+    running.stderr.wait_for("no checkpoint can be taken here: there is no configuration /no/such/file")?;
     stops_in_order(&mut running, 0)
 }
 

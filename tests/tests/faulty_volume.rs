@@ -285,6 +285,16 @@ fn a_volume_that_hangs_or_goes_away() -> Result<()> {
 }
 
 #[test]
+fn a_volume_that_hangs_at_the_end_of_a_start_makes_the_agent_deaf_to_nothing() -> Result<()> {
+    let _kept = before()?;
+    let mut table = Table::new("a volume that hangs for ever at one of the last operations of a start");
+    let places = START.places(Fault::Hang)?;
+    let last = &places[places.len().saturating_sub(9)..];
+    START.fail_at(&mut table, "hangs for ever", Fault::Hang, last, false);
+    table.finish()
+}
+
+#[test]
 fn short_writes_are_completed() -> Result<()> {
     let _kept = before()?;
     let mut table = Table::new("every write writes only half");

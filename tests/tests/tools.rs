@@ -58,7 +58,7 @@ fn state(directory: &Path) -> Result<Vec<String>> {
 fn the_list_says_what_the_next_start_does_with_each() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 9");
-    ensure!(crik(&volume, &["list"])?.err.contains("cannot read"), "an image directory that is not there");
+    ensure!(crik(&volume, &["list"])?.err.contains("there is no image directory"), "one that is not there");
     for _ in 0..2 {
         checkpointed(&pod)?;
     }
@@ -83,6 +83,20 @@ fn the_list_says_what_the_next_start_does_with_each() -> Result<()> {
         "{list}"
     );
     ensure!(list["generations"][1]["state"] == "ended" && list["ended"]["why"] == "exit status 0", "{list}");
+    Ok(())
+}
+
+#[test]
+fn the_list_says_why_a_checkpoint_could_not_be_resumed() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    checkpointed(&pod)?;
+    let next = started(&pod.config("hooks: {postRestore: {command: [/bin/false], onFailure: fail}}"))?;
+    next.stderr.wait_for("resuming generation 00000001: ")?;
+    next.stderr.wait_for("the application starts fresh")?;
+    let list = json(&volume, &["list"])?;
+    let state = list["generations"][0]["state"].as_str().context("no state")?;
+    ensure!(state.starts_with("next; failed the last time: ") && state.contains("postRestore"), "{list}");
     Ok(())
 }
 

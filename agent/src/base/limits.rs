@@ -11,6 +11,14 @@ pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Names the node on which the pod runs, set by the downward API; the Go program's name for it.
 pub const NODE_NAME_VARIABLE: &str = "KUBERNETES_NODE_NAME";
 
+/// Name the pod and its namespace, set by the downward API; who shows the controller a token need not set them.
+pub const POD_NAME_VARIABLE: &str = "POD_NAME";
+/// See [`POD_NAME_VARIABLE`].
+pub const POD_NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
+
+/// Where the kubelet writes the pod's namespace beside the token for the API server.
+pub const POD_NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
 /// Where the kubelet puts the token for the API server, in both spellings: `/var/run` is a link to `/run` in most containers.
 /// Anybody else who is shown it could act in the pod's name.
 pub const API_SERVER_TOKEN: [&str; 2] =
@@ -46,8 +54,20 @@ pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
 pub const CRIU_LOG_LEVEL: i32 = 4;
 /// File name of CRIU's log of a dump.
 pub const DUMP_LOG: &str = "dump.log";
+/// Where CRIU may write what it has measured of a restore, and cannot: nobody reads it, and the tree runs already by then, so that
+/// a write that hangs would keep the agent from watching over it.
+pub const RESTORE_WORK: &str = "/proc";
 /// File name of CRIU's log of a restore.
 pub const RESTORE_LOG: &str = "restore.log";
+
+/// How much of the beginning and of the end of CRIU's log is kept. It has a line for each run of pages and for each descriptor, a
+/// hundred MiB where there are many, in the memory of a container that may be at its limit.
+pub const LOG_HEAD_BYTES: u64 = 2 << 20;
+/// The same of its end, which has the errors.
+pub const LOG_TAIL_BYTES: u64 = 6 << 20;
+
+/// How often a call of CRIU that waits for another one to end looks whether it is still wanted.
+pub const TURN_POLL: Duration = Duration::from_millis(5);
 
 /// Files that are open but deleted are carried in the image up to this size. CRIU's own limit of 1 MiB is below what
 /// databases keep in their temporary files.
@@ -64,6 +84,9 @@ pub const CARRIED_LIST_MAX_BYTES: u64 = 256 << 20;
 /// application.
 pub const OWN_DIRECTORY: &str = "/run/crik";
 
+/// A file that is larger than a page and has no block on the disk is one hole: no file system keeps as much in an inode.
+pub const IN_NO_BLOCK_BYTES: u64 = 4096;
+
 /// How the directories are called in which what was replaced lies until a tree runs.
 pub const ASIDE: &str = ".crik-aside-";
 
@@ -73,6 +96,21 @@ pub const FROZEN_POLL: Duration = Duration::from_millis(1);
 /// How many threads walk the container's files beside the dump: they wait for the kernel's locks of directories, so more gain
 /// nothing, and CRIU needs a processor.
 pub const WALKERS_MAX: usize = 4;
+
+/// How many directories one user may watch (inotify(7)).
+pub const WATCHES_MAX: &str = "/proc/sys/fs/inotify/max_user_watches";
+
+/// One part in this many of them is watched at most while a checkpoint begins, since the kubelet and other pods' programs may be
+/// the same user to the kernel.
+pub const WATCHES_SHARE: usize = 2;
+
+/// More names than this, changed between the first look at the files and the freeze, are not remembered one by one, which would
+/// take the container's memory: everything is looked at again.
+pub const TOUCHED_MAX: usize = 100_000;
+
+/// How often it is read meanwhile what has changed: the kernel keeps 16,384 events (`fs.inotify.max_queued_events`), which a
+/// program makes in some tens of milliseconds.
+pub const WATCHES_POLL: Duration = Duration::from_millis(5);
 
 /// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
 pub const HOST_IPC: &str = "ipc:[4026531839]";
@@ -112,6 +150,20 @@ pub const HASH_CHUNK_BYTES: usize = 1 << 20;
 /// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
 pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
 
+/// The same for each of many threads, which share the memory that a frozen program leaves.
+pub const SHARED_HASH_CHUNK_BYTES: usize = 128 << 10;
+
+/// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
+/// program with many threads has thousands.
+pub const SEALERS_MAX: usize = 32;
+
+/// A file from this size on is hashed by all processors, one after the other; for smaller ones the round trips are most of the work.
+pub const LARGE_FILE_BYTES: u64 = 8 << 20;
+
+/// How much of a large file is on its way to the volume while the next part of it is hashed: enough to keep a fast disk busy, and
+/// little enough that a slow one is waited for some seconds at most when it is given up.
+pub const WRITE_BACK_BYTES: u64 = 64 << 20;
+
 /// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
 /// balancers and proxies that may stand between (60 s is the most common).
 pub const POLL_WAIT: Duration = Duration::from_secs(50);
@@ -147,6 +199,14 @@ pub const SAID_MAX_CHARS: usize = 300;
 
 /// A long poll that ends before this without news was not a long one.
 pub const POLL_EARLY: Duration = Duration::from_secs(1);
+
+/// How soon the controller is asked again who ends the pod, as long as nobody does: a kubelet that evicts a pod writes that down
+/// at about the moment at which it sends the SIGTERM.
+pub const POD_AGAIN: Duration = Duration::from_millis(500);
+
+/// How long a stop that is decided waits to learn who ends the pod, and how long that gives it: the answer takes one read of the
+/// API server's, some milliseconds, and the shortest grace period that leaves time for anything is some seconds.
+pub const POD_ANSWER: Duration = Duration::from_millis(250);
 
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.
@@ -252,6 +312,12 @@ pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
 
+/// How often it is looked at whether a restore moves.
+pub const STALL_POLL: Duration = Duration::from_secs(1);
+
+/// How long a CRIU that has let the tree go may take to end, which is at once unless the volume holds it.
+pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
@@ -271,6 +337,9 @@ pub const PACE_WINDOW: Duration = Duration::from_secs(2);
 
 /// How often the pace is looked at.
 pub const PACE_POLL: Duration = Duration::from_millis(200);
+
+/// How many times longer than it takes to look the volume is left alone afterwards.
+pub const PACE_POLL_SHARE: u32 = 10;
 
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);

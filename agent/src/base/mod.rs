@@ -4,6 +4,7 @@
 pub(crate) mod bounded_step;
 pub(crate) mod exit_codes;
 pub mod fault_points;
+pub mod headway;
 pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod panics;
@@ -13,3 +14,4 @@ pub(crate) mod retry;
 pub(crate) mod signals;
 pub(crate) mod step_thread;
 pub(crate) mod units;
+pub(crate) mod whole_story;

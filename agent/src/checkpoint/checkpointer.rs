@@ -11,11 +11,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
-use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::units;
+use crate::base::whole_story::whole_story;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
@@ -80,7 +81,14 @@ impl Checkpointer {
 
     /// How long a stop may take before the application must be told to stop.
     pub fn patience(&self) -> Duration {
-        let all = self.workload.config.grace_period.saturating_sub(self.workload.config.reserve);
+        self.patience_within(None)
+    }
+
+    /// The same where the pod has only that `grace`, of which the application keeps the share that it has of the usual one.
+    pub fn patience_within(&self, grace: Option<Duration>) -> Duration {
+        let (usual, reserve) = (self.workload.config.grace_period, self.workload.config.reserve);
+        let grace = grace.map_or(usual, |grace| grace.min(usual));
+        let all = grace.saturating_sub(reserve.mul_f64(grace.as_secs_f64() / usual.as_secs_f64()));
         // The reserve is the application's, so what it takes to give a dump up comes before it.
         all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
     }
@@ -109,6 +117,7 @@ impl Checkpointer {
     async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
         let deadlines = Deadlines { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
+        self.let_prepare(&deadlines).await?;
         loop {
             match self.take(Purpose::Stop, &deadlines).await {
                 Ok(taken) => return Ok(taken),
@@ -122,7 +131,7 @@ impl Checkpointer {
     /// # Errors
     /// The failure, if it is not.
     async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
-        let pause = retries.pause(outlook(&error), &format!("{error:#}"));
+        let pause = retries.pause(outlook(&error), &whole_story(&error));
         let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
         let Some(pause) = pause else { return Err(error) };
         // Its place on the volume is needed again.
@@ -140,43 +149,55 @@ impl Checkpointer {
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
         let frozen = Instant::now() + self.patience();
-        let (_, committed) =
-            self.take(Purpose::Interval, &Deadlines { frozen, durable: None, hurry }).await?;
+        let deadlines = Deadlines { frozen, durable: None, hurry };
+        self.let_prepare(&deadlines).await?;
+        let (_, committed) = self.take(Purpose::Interval, &deadlines).await?;
         Ok(committed)
     }
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
-        let call = Arc::new(PointOfNoReturn::default());
-        let (staging, expected) = self.prepare(purpose, deadlines, &call).await?;
+        let headway = Arc::new(Headway::default());
+        let prepared = self.prepare(purpose, deadlines, &headway).await?;
+        let staging = prepared.staging.clone();
         *locked(&self.staging) = Some(staging.clone());
-        let (stopped, staged) = self.freeze(&staging, expected, deadlines, &call).await?;
-        let committed = self.commit(&staging, staged, deadlines, &call).await?;
+        let (stopped, staged) = self.freeze(prepared, deadlines, &headway).await?;
+        let committed = self.commit(&staging, staged, deadlines, &headway).await?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
     }
 
-    /// Lets the application prepare, and makes sure that there is an image directory, room, and a chance.
+    /// Lets the application prepare: once, however often the checkpoint is tried.
+    async fn let_prepare(self: &Arc<Self>, deadlines: &Deadlines) -> Result<()> {
+        let (this, deadline, headway) = (Arc::clone(self), deadlines.frozen, Arc::<Headway>::default());
+        let asked = Arc::clone(&headway);
+        let step = spawn_blocking(move || {
+            // A hook may quiesce the application, which nothing then follows.
+            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
+            Ok(hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)
+        });
+        until(step, deadlines.until_frozen(), &headway).await
+    }
+
+    /// Makes sure that there is an image directory, room, and a chance.
     async fn prepare(
         self: &Arc<Self>,
         purpose: Purpose,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
-    ) -> Result<(Staging, u64)> {
-        let (this, deadline) = (Arc::clone(self), deadlines.frozen);
+        headway: &Arc<Headway>,
+    ) -> Result<Prepared> {
+        let (this, deadline, asked) = (Arc::clone(self), deadlines.frozen, Arc::clone(headway));
         let step = spawn_blocking(move || {
-            // A hook may quiesce the application, which nothing then follows.
-            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
-            hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[])?;
             let hold = this.take_hold()?;
-            let carried = this.carrying()?.bytes()?;
+            let carrying = Arc::new(this.carrying()?);
+            let carried = carrying.look()?;
             let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
-            retention::make_room(&hold, bytes, this.running.resumed)?;
+            retention::make_room(&hold, bytes, this.running.resumed, &asked)?;
             reach(Point::RoomMade);
             this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
-            Ok((Staging::new(&hold, purpose), bytes))
+            Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
-        until(step, deadlines.until_frozen(), call).await
+        until(step, deadlines.until_frozen(), headway).await
     }
 
     /// A start may have failed to take the image directory for a reason that has passed.
@@ -207,14 +228,14 @@ impl Checkpointer {
 
     async fn freeze(
         self: &Arc<Self>,
-        staging: &Staging,
-        expected: u64,
+        prepared: Prepared,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
+        let Prepared { staging, bytes: expected, carrying } = prepared;
         let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, call)?);
+        let (place, request) = (staging.clone(), self.request(leave, carrying, headway));
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
@@ -225,23 +246,28 @@ impl Checkpointer {
                 reason = deadlines.until_hurry() => reason,
             }
         };
-        let frozen = until(step, hopeless, call).await?;
+        let frozen = until(step, hopeless, headway).await?;
         tell_frozen(&frozen.1, clock.elapsed());
         tell_helpless(&frozen.1.clocks);
         Ok(frozen)
     }
 
-    fn request(&self, leave: Leave, call: &Arc<PointOfNoReturn>) -> Result<freeze::FreezeRequest> {
-        Ok(freeze::FreezeRequest {
+    fn request(
+        &self,
+        leave: Leave,
+        carrying: Arc<Carrying>,
+        headway: &Arc<Headway>,
+    ) -> freeze::FreezeRequest {
+        freeze::FreezeRequest {
             root: self.running.root,
             init: self.running.init.clone(),
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
-            carrying: Arc::new(self.carrying()?),
+            carrying,
             leave,
-            point_of_no_return: Arc::clone(call),
-        })
+            headway: Arc::clone(headway),
+        }
     }
 
     /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
@@ -260,17 +286,17 @@ impl Checkpointer {
         staging: &Staging,
         staged: Staged,
         deadlines: &Deadlines,
-        call: &Arc<PointOfNoReturn>,
+        headway: &Arc<Headway>,
     ) -> Result<Manifest> {
         let clock = Instant::now();
-        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(call));
+        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(headway));
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
             let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
             let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
             Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
         });
-        let committed = until(step, deadlines.until_durable(), call).await?;
+        let committed = until(step, deadlines.until_durable(), headway).await?;
         tell_committed(&committed, clock.elapsed());
         Ok(committed)
     }
@@ -290,6 +316,15 @@ impl Checkpointer {
             }
         }))
     }
+}
+
+/// What is known before the freeze.
+struct Prepared {
+    staging: Staging,
+    /// About how many the image will have.
+    bytes: u64,
+    /// What goes along of the container's files, as far as it was seen.
+    carrying: Arc<Carrying>,
 }
 
 /// What another try would bring. Each step has an error type of its own.

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::headway::Headway;
 use crate::tree::criu::give_up;
 
 /// Until when the steps of a checkpoint may go on.
@@ -59,15 +59,15 @@ impl Deadlines {
 pub async fn until<T>(
     mut step: JoinHandle<Result<T>>,
     reason: impl Future<Output = Error>,
-    call: &PointOfNoReturn,
+    headway: &Headway,
 ) -> Result<T> {
     let reason = tokio::select! {
         done = &mut step => return done?,
         reason = reason => reason,
     };
-    if !call.close() {
+    if !headway.give_up() {
         return step.await?;
     }
-    give_up(step).await;
+    drop(give_up(step).await);
     Err(reason)
 }

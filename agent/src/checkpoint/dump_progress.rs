@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::base::{limits, units};
 use crate::checkpoint::forecast::{self, Pace};
 use crate::store::image_dir::layout;
+use crate::tree::criu;
 
 /// How far a dump is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,23 +96,82 @@ impl Lately {
     }
 }
 
-/// Adds up the files in `staging` again and again, in a thread of its own since the volume may hang, until nobody wants to
+/// Adds up what is written into `staging` again and again, in a thread of its own since the volume may hang, until nobody wants to
 /// know any more.
 fn follow(staging: PathBuf) -> Arc<AtomicU64> {
     let written = Arc::new(AtomicU64::new(0));
     let wanted = Arc::downgrade(&written);
     spawn_blocking(move || {
+        let mut images = Images::default();
         while wanted.strong_count() > 0 {
-            let size = size(&staging.join(layout::IMAGES)) + size(&staging);
+            let began = Instant::now();
+            let size =
+                images.look(&staging.join(layout::IMAGES)) + length(&staging.join(layout::CARRIED_DATA));
             Weak::upgrade(&wanted).iter().for_each(|written| written.store(size, Ordering::Relaxed));
-            std::thread::sleep(limits::PACE_POLL);
+            criu::bound_log();
+            // A volume that takes long to list many files has other things to do.
+            std::thread::sleep(limits::PACE_POLL.max(began.elapsed() * limits::PACE_POLL_SHARE));
         }
     });
     written
 }
 
-fn size(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|meta| meta.is_file());
-    files.map(|file| file.len()).sum()
+/// The images that have nearly all bytes: those of pages. CRIU makes them one after the other, with rising numbers, so that only the
+/// last ones grow (criu/image.c, `page_ids`); to ask a volume for the length of thousands five times a second would slow CRIU down.
+#[derive(Default)]
+struct Images {
+    /// The lengths of those that are complete, added up.
+    complete: u64,
+    /// The highest number of which that is so.
+    last: u64,
+}
+
+impl Images {
+    /// How much they have by now.
+    fn look(&mut self, directory: &Path) -> u64 {
+        let names = fs::read_dir(directory).into_iter().flatten().flatten();
+        let numbers = names.filter_map(|entry| number(entry.file_name().to_str()?));
+        let mut growing: Vec<u64> = numbers.filter(|number| *number > self.last).collect();
+        growing.sort_unstable();
+        let newest = growing.pop();
+        for number in growing {
+            self.complete += length(&directory.join(name(number)));
+            self.last = number;
+        }
+        self.complete + newest.map_or(0, |newest| length(&directory.join(name(newest))))
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("pages-{number}.img")
+}
+
+fn number(name: &str) -> Option<u64> {
+    name.strip_prefix("pages-")?.strip_suffix(".img")?.parse().ok()
+}
+
+fn length(path: &Path) -> u64 {
+    path.symlink_metadata().map_or(0, |meta| meta.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_added_up_and_each_file_that_is_complete_is_looked_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: usize| fs::write(dir.path().join(name), vec![0; bytes]).unwrap();
+        let mut images = Images::default();
+        assert_eq!(images.look(dir.path()), 0);
+        (1..=11).for_each(|number| write(&name(number), 10));
+        write("pagemap-300.img", 1000);
+        assert_eq!(images.look(dir.path()), 110);
+        write(&name(11), 25);
+        assert_eq!(images.look(dir.path()), 125);
+        write(&name(12), 1);
+        // Not looked at again.
+        fs::remove_file(dir.path().join(name(3))).unwrap();
+        assert_eq!(images.look(dir.path()), 126);
+    }
 }

@@ -12,9 +12,9 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
-use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
@@ -29,7 +29,7 @@ use crate::store::generation::tree_facts::{
 };
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
-use crate::tree::criu::{self, CriuError, Hook, Leave, Pause};
+use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::snapshot::{Snapshot, Tree};
 
 /// What to freeze, and what goes with it.
@@ -49,8 +49,8 @@ pub struct FreezeRequest {
     pub carrying: Arc<Carrying>,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
-    /// Closed when the dump would come too late to be begun.
-    pub point_of_no_return: Arc<PointOfNoReturn>,
+    /// Given up when the dump would come too late.
+    pub headway: Arc<Headway>,
 }
 
 /// Why the tree could not be frozen. It runs on.
@@ -162,7 +162,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
     let output = Output::create(staging)?;
-    if request.point_of_no_return.is_closed() {
+    if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
     if request.leave == Leave::Stopped {
@@ -171,7 +171,9 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let staged = (staging.to_owned(), output);
-    let outcome = criu::dump(request.root, &images, request.leave, hook(request, staged, &frozen));
+    let headway = &request.headway;
+    let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
+    let outcome = criu::dump(&what, hook(request, staged, &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
@@ -228,7 +230,7 @@ fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Froze
                 let staged = stage(&request, &staging, &names, files);
                 frozen.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
             }
-            Pause::BeforeFork | Pause::BeforeResume => {}
+            Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}
         }
         Ok(())
     })
@@ -253,7 +255,7 @@ fn stage(
         kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES), &tree)
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
         datagram_peers: Vec::new(),
-        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.point_of_no_return.is_closed())?,
+        carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.headway.is_given_up())?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
         unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
             .map_err(io_at("keep open files without a name in", staging))?,

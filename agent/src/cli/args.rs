@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use super::output::Output;
@@ -40,7 +41,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Inspect {
     /// Its number, or `newest`.
-    #[arg(value_name = "GEN")]
+    #[arg(value_name = "GEN", default_value = "newest")]
     pub generation: Wanted,
     /// Where it is.
     #[command(flatten)]
@@ -98,4 +99,42 @@ pub struct Run {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// What stands on the command line. Ends the process if that is nothing that there is.
+pub fn parse() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| with_the_dashes(error).exit())
+}
+
+/// Who forgets the `--` before the program is told so, and not just that its name was not expected.
+fn with_the_dashes(mut error: clap::Error) -> clap::Error {
+    let program = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(name))) if !name.starts_with('-') => {
+            name.clone()
+        }
+        _ => return error,
+    };
+    let tip = format!("put -- before the program: crik run -- {program}");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: &[&str]) -> String {
+        with_the_dashes(Cli::try_parse_from(words).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn whoever_forgets_the_dashes_is_told_so() {
+        let said = said(&["crik", "run", "python3", "app.py"]);
+        assert!(said.contains("tip: put -- before the program: crik run -- python3"), "{said}");
+    }
+
+    #[test]
+    fn an_option_that_there_is_not_is_no_program() {
+        assert!(!said(&["crik", "run", "--imagedir", "x", "--", "python3"]).contains("put --"));
+    }
 }

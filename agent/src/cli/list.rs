@@ -78,7 +78,8 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<
     let mut next = "next";
     let mut rows = Vec::new();
     for generation in dir.list()? {
-        let attempts = Attempts::read(&dir.attempts(generation))?.counted();
+        let account = Attempts::read(&dir.attempts(generation))?;
+        let attempts = account.counted();
         let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let state = match &manifest {
             _ if ended.is_some_and(|ended| generation <= ended.newest) => "ended".to_owned(),
@@ -86,11 +87,16 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<
             Ok(_) if attempts >= config.max_restores as usize => {
                 format!("given up: resumed {attempts} times")
             }
-            Ok(_) => std::mem::replace(&mut next, "older").to_owned(),
+            Ok(_) => with_failure(std::mem::replace(&mut next, "older"), account.last_failure()),
         };
         rows.push(Row { generation: generation.0, state, attempts, facts: manifest.ok().map(facts) });
     }
     Ok(rows)
+}
+
+/// A checkpoint that did not work the last time is tried again, and a person wants to know before.
+fn with_failure(turn: &str, failure: Option<&str>) -> String {
+    failure.map_or_else(|| turn.to_owned(), |why| format!("{turn}; failed the last time: {why}"))
 }
 
 fn facts(manifest: Manifest) -> Facts {

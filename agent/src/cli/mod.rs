@@ -12,19 +12,18 @@ mod run;
 mod table;
 mod verify;
 
-use clap::Parser as _;
-
 use crate::base::exit_codes;
+use crate::base::whole_story::whole_story;
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
-use args::{Cli, Command};
+use args::Command;
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {
     if let Some(code) = criu::become_criu() {
         return code;
     }
-    let done = match &Cli::parse().command {
+    let done = match &args::parse().command {
         Command::Run(args) => return run::run(args),
         Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),
         Command::List(place) => list::list(place).map(|()| 0),
@@ -33,7 +32,7 @@ pub fn main() -> i32 {
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("crik: {error:#}");
+        eprintln!("crik: {}", whole_story(&error));
         let held = matches!(error.downcast_ref(), Some(HoldError::Held(_)));
         if held { exit_codes::NOT_RESUMED } else { exit_codes::FAILURE }
     })

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::args::Run;
 use crate::base::signals::block_signals;
+use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging};
 use crate::carry::files::beginning;
 use crate::config::Config;
@@ -35,7 +36,7 @@ pub fn run(args: &Run) -> i32 {
         }
     };
     supervise(args, config, key).unwrap_or_else(|error| {
-        tracing::error!("{error:#}");
+        tracing::error!("{}", whole_story(&error));
         exit_code(&error)
     })
 }

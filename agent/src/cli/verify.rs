@@ -7,6 +7,7 @@ use super::args::Verify;
 use super::output::print;
 use super::progress_bar::ProgressBar;
 use super::table::table;
+use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, units};
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::signature::Key;
@@ -53,7 +54,7 @@ fn judge(dir: &ImageDir, generation: Generation, key: Option<&Key>, progress: &P
     let verdict = manifest.and_then(|manifest| {
         Ok(verify::whole(&dir.generation(generation), &manifest, &|bytes| progress.add(bytes))?)
     });
-    let reason = verdict.err().map(|error| format!("{error:#}"));
+    let reason = verdict.err().map(|error| whole_story(&error));
     Row { generation: generation.0, whole: reason.is_none(), bytes, reason }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crik_api::NodeState;
 
+use super::parse_url;
 use super::problem::Problem;
 use super::{ActOn, Config, Hook, Hooks};
-use super::{notice_states, parse_url};
 use crate::base::limits;
 
 impl Config {
@@ -40,7 +40,7 @@ impl Config {
                 "must be at least 1; leave imageDir out if nothing is ever to be resumed",
             );
         }
-        if self.checkpoint_on.contains(&NodeState::Unknown) {
+        if self.checkpoint_on.nodes.contains(&NodeState::Unknown) {
             return wrong("checkpointOn", "unknown is not for this list; see onUnknown");
         }
         if self.grace_period > limits::GRACE_PERIOD_MAX {
@@ -136,7 +136,7 @@ impl Config {
         if self.image_dir.is_none() {
             return wrong("must not be notice without imageDir: nothing could be checkpointed");
         }
-        if notice_states(&self.checkpoint_on).is_empty() {
+        if self.checkpoint_on.notice().is_empty() {
             return wrong("is notice, so checkpointOn must have draining, shutting-down or gone");
         }
         Ok(())

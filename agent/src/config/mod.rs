@@ -6,7 +6,7 @@
 mod access;
 mod carry;
 mod check;
-mod node_states;
+mod checkpoint_on;
 mod problem;
 mod values;
 mod words;
@@ -15,13 +15,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-use crik_api::NodeState;
 use serde::Deserialize;
 
 pub use access::{Access, parse_url};
 pub use carry::Carry;
-use node_states::node_states;
-pub use node_states::notice_states;
+pub use checkpoint_on::CheckpointOn;
 pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, some_duration};
@@ -52,9 +50,8 @@ pub struct Config {
     pub carry: Carry,
     /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
     pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// The node states that mean a checkpoint.
-    #[serde(deserialize_with = "node_states")]
-    pub checkpoint_on: Vec<NodeState>,
+    /// The states of the node and of the pod that mean a checkpoint.
+    pub checkpoint_on: CheckpointOn,
     /// What to do when the node's state cannot be learned.
     pub on_unknown: OnUnknown,
     /// How long after a SIGTERM a node's state may still turn.
@@ -78,11 +75,13 @@ pub struct Config {
     pub on_restore_failure: OnRestoreFailure,
     /// Whether the program is preloaded with the library that keeps its clocks going.
     pub clock_library: bool,
+    /// Whether Go programs may listen by MPTCP, which cannot be frozen.
+    pub multipath_tcp: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
     pub changed_files: ChangedFiles,
-    /// How long a restore may take.
+    /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
     /// How long the volume may take to answer at a start.
@@ -103,6 +102,9 @@ pub struct Config {
     pub hooks: Hooks,
     /// Exit codes that can be chosen.
     pub exit_code: ExitCode,
+    /// Where the file should have been, if there is none.
+    #[serde(skip)]
+    pub missing: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -116,12 +118,7 @@ impl Default for Config {
             additional_paths: Vec::new(),
             carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
-            checkpoint_on: vec![
-                NodeState::Cordoned,
-                NodeState::Draining,
-                NodeState::ShuttingDown,
-                NodeState::Gone,
-            ],
+            checkpoint_on: CheckpointOn::default(),
             on_unknown: OnUnknown::Checkpoint,
             decision_timeout: Duration::from_secs(2),
             grace_period: Duration::from_secs(30),
@@ -132,6 +129,7 @@ impl Default for Config {
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
+            multipath_tcp: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
@@ -142,6 +140,7 @@ impl Default for Config {
             interval: None,
             hooks: Hooks::default(),
             exit_code: ExitCode::default(),
+            missing: None,
         }
     }
 }
@@ -163,7 +162,9 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self { missing: Some(path.into()), ..Self::default() });
+            }
             Err(source) => return Err(ConfigError::Read { path: path.into(), source }),
         };
         Self::parse(&text, |name| env::var(name).ok()).map_err(|problem| problem.at(path))
@@ -184,6 +185,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use crik_api::NodeState;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -203,7 +206,7 @@ mod tests {
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
-              checkpointOn: [draining], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
+              checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
@@ -211,7 +214,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.grace_period, Duration::from_secs(120));
-        assert_eq!(config.checkpoint_on, [NodeState::Draining]);
+        assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         let access = config.access().unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process;
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, Uid, access, geteuid};
 
 use crate::carry::streams;
 use crate::store::image_dir::ImageDir;
@@ -14,7 +14,10 @@ use crate::tree::process::capabilities::{Capability, effective, field, status};
 /// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
 pub fn obstacles(image_dir: &Path) -> Vec<String> {
     let status = status();
-    let mut found = missing_capabilities(effective(&status));
+    let mut found: Vec<String> = ordinary_user(geteuid()).into_iter().collect();
+    if found.is_empty() {
+        found.extend(missing_capabilities(effective(&status)));
+    }
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
     found.extend(volume(image_dir));
@@ -43,12 +46,22 @@ fn shared_ids(own: u32, is_here: impl Fn(u32) -> bool) -> Option<String> {
     })
 }
 
+/// The kernel gives the capabilities of a pod spec to root alone, so that naming them would not help anybody else.
+fn ordinary_user(user: Uid) -> Option<String> {
+    (!user.is_root()).then(|| {
+        format!(
+            "the container runs as user {user}, to whom Kubernetes gives no capabilities; run it as root: \
+             securityContext.runAsUser: 0 (with hostUsers: false that is root inside only)"
+        )
+    })
+}
+
 fn missing_capabilities(effective: u64) -> Vec<String> {
     [("CHECKPOINT_RESTORE", Capability::CheckpointRestore), ("SYS_PTRACE", Capability::SysPtrace)]
         .into_iter()
         .filter(|(_, capability)| effective & 1 << *capability as u32 == 0)
         .map(|(name, _)| {
-            format!("the capability {name} is missing; add it to securityContext.capabilities.add, and run as root")
+            format!("the capability {name} is missing; add it to securityContext.capabilities.add")
         })
         .collect()
 }

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::sleep;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
 use crate::base::fault_points::{Point, reach};
-use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::base::signals::Signals;
-use crate::base::units::whole_ms;
+use crate::base::units::{self, whole_ms};
 use crate::carry::own_values;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
 use crate::restore::free_ids;
+use crate::restore::stall::stalled;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -27,6 +30,8 @@ use crate::tree::criu::{self, give_up};
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
 use crate::workload::{Life, RunningTree, Workload};
+
+type Step = JoinHandle<Result<(), NotBroughtBack>>;
 
 /// Verifies, notes the attempt, and restores. However often the volume makes a step begin again, it is one attempt: a server
 /// that fails over for some seconds must not use up `maxRestores`.
@@ -41,11 +46,12 @@ pub async fn resume(
 ) -> Result<RunningTree, Failure> {
     let began = Instant::now();
     let mut steps = BoundedSteps::of_a_restore(signals, workload.config.volume_timeout);
-    let manifest = check(workload, &mut steps, hold, generation).await?;
+    let manifest = Arc::new(check(workload, &mut steps, hold, generation).await?);
     clock_back::check(&manifest, workload.config.on_clock_back)
         .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let attempt = begin(workload, &mut steps, hold, generation).await?;
+    tell_tried(&manifest);
     let bring_back = async || {
         free_ids::make_way(workload, signals, hold).await?;
         bring_back(workload, signals, hold, &manifest).await
@@ -59,14 +65,14 @@ pub async fn resume(
     let stayed = stayed(&manifest, workload.pod.node.as_deref());
     Ok(RunningTree {
         root: manifest.tree.root,
-        init: manifest.tree.init,
+        init: manifest.tree.init.clone(),
         strays: strays(manifest.tree.root),
         resumed: Some(generation),
         stayed,
         hold: Some(Arc::clone(hold)),
-        programs: Programs::of_the_past(manifest.identity.programs),
+        programs: Programs::of_the_past(manifest.identity.programs.clone()),
         life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
-        library: manifest.clocks.and_then(|clocks| clocks.library),
+        library: manifest.clocks.as_ref().and_then(|clocks| clocks.library.clone()),
     })
 }
 
@@ -130,32 +136,70 @@ fn tell_unrecorded(error: &dyn std::error::Error) {
     tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
 }
 
-/// Restores the tree, for at most `restoreTimeout`. After an error nothing of it is left.
+/// Restores the tree, as long as something of it moves. After an error nothing of it is left.
 async fn bring_back(
     workload: &Arc<Workload>,
     signals: &Signals,
     hold: &Arc<Hold>,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
 ) -> Result<(), StepError<NotBroughtBack>> {
-    let (limit, point_of_no_return) = (workload.config.restore_timeout, Arc::<PointOfNoReturn>::default());
-    let (held, manifest, asked) = (Arc::clone(hold), manifest.clone(), Arc::clone(&point_of_no_return));
-    let told = Arc::clone(workload);
-    let mut step = spawn_blocking(move || verified_restore::bring_back(&held, &manifest, &told, &asked));
+    let (limit, headway) = (workload.config.restore_timeout, Arc::<Headway>::default());
+    let (tell, mut running) = mpsc::unbounded_channel();
+    let mut step = {
+        let (hold, manifest) = (Arc::clone(hold), Arc::clone(manifest));
+        let (workload, headway) = (Arc::clone(workload), Arc::clone(&headway));
+        let runs = move || {
+            // Nobody may be left to hear it.
+            let _ = tell.send(());
+        };
+        spawn_blocking(move || verified_restore::bring_back(&hold, &manifest, &workload, &headway, runs))
+    };
     let why = tokio::select! {
         done = &mut step => return restored(done),
-        () = sleep(limit) => StepError::Failed(NotBroughtBack::TooLong(limit)),
+        Some(()) = running.recv() => return farewell(step).await,
+        () = stalled(limit, &headway) => StepError::Failed(NotBroughtBack::Stalled(limit)),
         signal = signals.to_end() => Abandoned::Signal(signal.unwrap_or(libc::SIGTERM)).into(),
     };
-    if point_of_no_return.close() {
-        give_up(step).await;
-        reap::end_all_children();
-        return Err(why);
+    if headway.give_up() {
+        return Err(given_up(step, why, &headway, workload.config.volume_timeout).await);
     }
     // The tree is about to run, and what came is for it.
     if let StepError::Abandoned(Abandoned::Signal(signal)) = why {
         raise(signal);
     }
-    restored(step.await)
+    tokio::select! {
+        done = &mut step => restored(done),
+        Some(()) = running.recv() => farewell(step).await,
+    }
+}
+
+/// The tree runs, and CRIU is about to end; if the volume holds it up, nobody waits for it.
+async fn farewell(step: Step) -> Result<(), StepError<NotBroughtBack>> {
+    if timeout(limits::FAREWELL_PATIENCE, step).await.is_err() {
+        tracing::warn!(
+            step = "restore",
+            "criu does not end, though the application runs; does the volume hang?"
+        );
+    }
+    Ok(())
+}
+
+/// Ends what was given up. The next generation must not be touched while the step still works, since that puts files back and takes
+/// them away; if it hangs on the volume, the next one would too.
+async fn given_up(
+    step: Step,
+    why: StepError<NotBroughtBack>,
+    headway: &Headway,
+    patience: Duration,
+) -> StepError<NotBroughtBack> {
+    let left = give_up(step).await;
+    reap::end_all_children();
+    let (Some(step), StepError::Failed(_)) = (left, &why) else { return why };
+    if timeout(patience, step).await.is_ok() {
+        return why;
+    }
+    headway.disown();
+    Abandoned::NoAnswer(patience).into()
 }
 
 fn restored(outcome: Result<Result<(), NotBroughtBack>, JoinError>) -> Result<(), StepError<NotBroughtBack>> {
@@ -176,13 +220,27 @@ fn raise(signal: i32) {
 fn strays(root: i32) -> Vec<i32> {
     let own = std::process::id().cast_signed();
     let snapshot = Snapshot::take();
-    let strays: Vec<i32> = snapshot.children(own).map(|child| child.pid).filter(|pid| *pid != root).collect();
+    let others = [Some(root), criu::child_pid()];
+    let strays: Vec<i32> =
+        snapshot.children(own).map(|child| child.pid).filter(|pid| !others.contains(&Some(*pid))).collect();
     if !strays.is_empty() {
         tracing::warn!(
             "processes {strays:?} are outside the tree; no checkpoint can be taken as long as they live"
         );
     }
     strays
+}
+
+/// Said before, since a large one takes its time, and a log that says nothing meanwhile looks like one of a program that hangs.
+fn tell_tried(manifest: &Manifest) {
+    tracing::info!(
+        step = "restore",
+        "resuming generation {}: {}, taken {} ago by {}",
+        manifest.generation,
+        units::bytes(manifest.total_bytes()),
+        units::ago(manifest.created_at),
+        manifest.identity.host
+    );
 }
 
 fn tell_restored(manifest: &Manifest, began: Instant) {

@@ -10,4 +10,5 @@ mod private_images;
 mod restore_tree;
 pub mod restored_json;
 pub mod resume;
+mod stall;
 mod verified_restore;

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::store::generation::manifest::Manifest;
@@ -29,11 +30,11 @@ pub struct ParallelVerify {
 
 impl ParallelVerify {
     /// Compares the hashes of the images in `path`.
-    pub fn begin(path: &Path, manifest: &Manifest) -> Self {
+    pub fn begin(path: &Path, manifest: &Arc<Manifest>, headway: &Arc<Headway>) -> Self {
         let (tell, coming) = channel();
-        let (path, manifest) = (path.to_owned(), manifest.clone());
+        let (path, manifest, headway) = (path.to_owned(), Arc::clone(manifest), Arc::clone(headway));
         thread::spawn(move || {
-            let outcome = verify::images(&path, &manifest);
+            let outcome = verify::images(&path, &manifest, &headway);
             // Nobody may be left to hear it.
             let _ = tell.send(outcome.map_err(|error| Unverified::Altered(Arc::new(error))));
         });

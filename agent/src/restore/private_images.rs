@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -23,7 +24,7 @@ use crate::config::{ChangedFiles, Config};
 use crate::store::generation::digest;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::VerifyError;
-use crate::store::image_dir::{layout, no_links};
+use crate::store::image_dir::{ImageDirError, layout, no_links};
 use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError};
 
 /// Why the images cannot be made to fit this pod.
@@ -65,7 +66,18 @@ impl HasOutlook for PrivateImagesError {
 #[derive(Debug)]
 pub struct PrivateImages {
     path: PathBuf,
-    is_private: bool,
+    place: Place,
+}
+
+/// Where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the generation.
+    Generation,
+    /// In the container.
+    Container,
+    /// On the volume, beside what is staged.
+    Volume,
 }
 
 /// What decides how the images are changed.
@@ -91,8 +103,8 @@ impl Wishes {
 }
 
 impl PrivateImages {
-    /// Makes the images of the generation in `path` fit this pod; `work` is a directory on the volume that may be used where the
-    /// container has none. Blocks, until it is `given_up`.
+    /// Makes the images of the generation in `path` fit this pod; `work` makes a directory on the volume, for a container that has
+    /// none. Blocks, until it is `given_up`.
     ///
     /// # Errors
     /// They cannot be made to fit.
@@ -100,7 +112,7 @@ impl PrivateImages {
         path: &Path,
         manifest: &Manifest,
         wishes: Wishes,
-        work: &Path,
+        work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
         given_up: impl Fn() -> bool,
     ) -> Result<Self, PrivateImagesError> {
         let images = path.join(layout::IMAGES);
@@ -120,7 +132,7 @@ impl PrivateImages {
             .map_err(damaged)?;
         let after = files.encode();
         if after == before {
-            return Ok(Self { path: images, is_private: false });
+            return Ok(Self { path: images, place: Place::Generation });
         }
         Self::beside(&images, &after, work)
     }
@@ -131,16 +143,26 @@ impl PrivateImages {
     }
 
     /// Makes a directory in the first place that can be written.
-    fn beside(images: &Path, changed: &[u8], work: &Path) -> Result<Self, PrivateImagesError> {
+    fn beside(
+        images: &Path,
+        changed: &[u8],
+        work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
+    ) -> Result<Self, PrivateImagesError> {
         let mut tried = Vec::new();
-        for place in limits::INIT_DIRECTORIES.iter().map(Path::new).chain([work]) {
-            let made = Self { path: place.join(name()), is_private: true };
+        for place in limits::INIT_DIRECTORIES.iter().map(Path::new) {
+            let made = Self { path: place.join(name()), place: Place::Container };
             match made.fill(images, changed) {
                 Ok(()) => return Ok(made),
                 Err(error) => tried.push(format!("{} ({error})", place.display())),
             }
         }
-        Err(PrivateImagesError::NoPlace(tried.join(", ")))
+        let last = work().map(|work| Self { path: work.join(name()), place: Place::Volume });
+        let tried = |error: &dyn std::fmt::Display| {
+            PrivateImagesError::NoPlace(format!("{}, the volume ({error})", tried.join(", ")))
+        };
+        let last = last.map_err(|error| tried(&error))?;
+        last.fill(images, changed).map_err(|error| tried(&error))?;
+        Ok(last)
     }
 
     fn fill(&self, images: &Path, changed: &[u8]) -> io::Result<()> {
@@ -159,15 +181,22 @@ impl PrivateImages {
 
 impl Drop for PrivateImages {
     fn drop(&mut self) {
-        if !self.is_private {
-            return;
+        let path = std::mem::take(&mut self.path);
+        match self.place {
+            Place::Generation => {}
+            Place::Container => remove(&path),
+            // The tree may run, and nobody watches over it as long as this takes.
+            Place::Volume => drop(thread::spawn(move || remove(path.parent().unwrap_or(&path)))),
         }
-        match fs::remove_dir_all(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("{} is left behind: {error}", self.path.display());
-            }
-            _ => {}
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!("{} is left behind: {error}", path.display());
         }
+        _ => {}
     }
 }
 
@@ -200,7 +229,7 @@ mod tests {
         let (images, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(images.path().join(FILES_IMAGE), "old").unwrap();
         fs::write(images.path().join("pages-1.img"), "pages").unwrap();
-        let private = PrivateImages::beside(images.path(), b"new", work.path()).unwrap();
+        let private = PrivateImages::beside(images.path(), b"new", || Ok(work.path().into())).unwrap();
         let path = private.path().to_owned();
         assert_eq!(fs::read(path.join(FILES_IMAGE)).unwrap(), b"new");
         assert_eq!(fs::read(path.join("pages-1.img")).unwrap(), b"pages");

@@ -3,10 +3,13 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::clocks::install::RebaseError;
@@ -63,9 +66,9 @@ pub struct Source<'a> {
     pub images: &'a Path,
 }
 
-/// Restores the tree from a generation; its root becomes a child of ours. Before
-/// anything of it runs, `go` is asked, and the process ids' counter is moved past the reserved ones. `work` takes CRIU's log, and
-/// `cut` what was written to files of volumes since. What was put back for a tree that does not run is undone. Blocks.
+/// Restores the tree from a generation; its root becomes a child of ours. Before anything of it runs, `go` is asked, and the process
+/// ids' counter is moved past the reserved ones; once it runs, `runs` is told, whatever CRIU still has to do. `cut` takes what was
+/// written to files of volumes since. What was put back for a tree that does not run is undone. Blocks.
 ///
 /// # Errors
 /// It was not restored, and nothing of it runs.
@@ -73,33 +76,39 @@ pub fn restore(
     from: &Source<'_>,
     manifest: &Manifest,
     config: &Config,
-    work: &Path,
     cut: &open_files::Place,
-    go: impl FnMut() -> io::Result<()> + Send + 'static,
+    headway: &Arc<Headway>,
+    (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
     let Source { path, images } = *from;
-    let put_back = put_back(path, manifest, config)?;
+    let put_back = put_back(path, manifest, config, headway)?;
     reach(Point::FilesPutBack);
     let placed = open_files::place(&manifest.unnamed_files, path)?;
-    let cuts = open_files::cut(&manifest.volume_files, cut)?;
+    let cuts = open_files::cut(&manifest.volume_files, cut, headway)?;
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace };
-    criu::restore(&what, hook(manifest, clocks, (placed, put_back), go))?;
+    let work = Path::new(limits::RESTORE_WORK);
+    let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace, headway };
+    criu::restore(&what, hook(manifest, clocks, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())
 }
 
 /// What is dropped undoes it.
-fn put_back(path: &Path, manifest: &Manifest, config: &Config) -> Result<Option<PutBack>, RestoreError> {
+fn put_back(
+    path: &Path,
+    manifest: &Manifest,
+    config: &Config,
+    headway: &Arc<Headway>,
+) -> Result<Option<PutBack>, RestoreError> {
     if manifest.files.contains_key(layout::CARRIED_LIST) {
-        return Ok(Some(files::put_back(path, config)?));
+        return Ok(Some(files::put_back(path, config, headway)?));
     }
-    earlier::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref())?;
+    earlier::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref(), headway)?;
     Ok(None)
 }
 
@@ -107,7 +116,7 @@ fn hook(
     manifest: &Manifest,
     clocks: GoingOn,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
-    mut go: impl FnMut() -> io::Result<()> + Send + 'static,
+    (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     let peers = manifest.datagram_peers.clone();
@@ -127,6 +136,10 @@ fn hook(
             reserved_pids::pass_reserved()?;
             // The last of all, for there is no way back from it, and yet before the tree could see what is set aside.
             put_back.take().into_iter().for_each(PutBack::keep);
+            Ok(())
+        }
+        Pause::Resumed => {
+            runs();
             Ok(())
         }
     })

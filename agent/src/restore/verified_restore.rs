@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
-use crate::base::point_of_no_return::PointOfNoReturn;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::open_files::{Place, Rules};
 use crate::config::ChangedFiles;
@@ -45,9 +45,9 @@ pub enum NotBroughtBack {
     /// The hook wants it not to run.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// It takes too long.
-    #[error("it was not restored within {0:?} (restoreTimeout)")]
-    TooLong(Duration),
+    /// It hangs.
+    #[error("nothing of it moved for {0:?} (restoreTimeout)")]
+    Stalled(Duration),
     /// Nobody waits any more.
     #[error("the restore was given up")]
     GivenUp,
@@ -73,56 +73,70 @@ impl HasOutlook for NotBroughtBack {
             Self::Altered(error) => error.outlook(),
             Self::Images(error) => error.outlook(),
             Self::Restore(error) => error.outlook(),
-            Self::Hook(_) | Self::TooLong(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
+            Self::Hook(_) | Self::Stalled(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
         }
     }
 }
 
-/// Verifies and restores side by side; nothing of the tree runs before both are good and `point_of_no_return` lets it begin.
+/// Verifies and restores side by side; nothing of the tree runs before both are good and `headway` lets it begin. Once it runs,
+/// `runs` is told: what comes then may hang on the volume.
 ///
 /// # Errors
 /// Nothing of the tree runs.
 pub fn bring_back(
     hold: &Arc<Hold>,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     workload: &Arc<Workload>,
-    point_of_no_return: &Arc<PointOfNoReturn>,
+    headway: &Arc<Headway>,
+    runs: impl FnMut() + Send + 'static,
 ) -> Result<(), NotBroughtBack> {
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
-    let work = staging.make()?;
-    let verification = Arc::new(verify(&path, manifest, workload)?);
-    let given_up = || point_of_no_return.is_closed();
+    let verification = Arc::new(verify(&path, manifest, workload, headway)?);
+    let given_up = || headway.is_given_up();
+    let work = || staging.make().map(Path::to_owned);
     let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
     if given_up() {
         return Err(NotBroughtBack::GivenUp);
     }
     let refused = Arc::default();
-    let go = go(workload, manifest, &verification, point_of_no_return, &refused);
+    let go = go(workload, manifest, &verification, headway, &refused);
     let cut = cut_place(hold, manifest, workload.config.changed_files)?;
     let from = Source { path: &path, images: images.path() };
-    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, work, &cut, go) else {
-        // It runs, whatever becomes of what CRIU has measured.
-        let _ = staging.sweep();
+    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, &cut, headway, (go, runs))
+    else {
         return Ok(());
     };
+    if given_up() {
+        return Err(NotBroughtBack::GivenUp);
+    }
     staging.keep_log(limits::RESTORE_LOG, &criu::last_log().unwrap_or_default());
     // An altered image can make CRIU fail in any way; then the verification knows why.
-    verification.wait(|| point_of_no_return.is_closed())?;
+    verification.wait(|| headway.is_given_up())?;
     Err(locked(&refused).take().unwrap_or(error.into()))
 }
 
 /// Verifies what must be good before anything is put back or CRIU looks at it, and begins with the rest.
-fn verify(path: &Path, manifest: &Manifest, workload: &Workload) -> Result<ParallelVerify, NotBroughtBack> {
-    let altered = |error| NotBroughtBack::Altered(Arc::new(error));
+fn verify(
+    path: &Path,
+    manifest: &Arc<Manifest>,
+    workload: &Workload,
+    headway: &Arc<Headway>,
+) -> Result<ParallelVerify, NotBroughtBack> {
+    let altered = |error| match headway.is_given_up() {
+        true => NotBroughtBack::GivenUp,
+        false => NotBroughtBack::Altered(Arc::new(error)),
+    };
     let hashes = workload.config.verify_hashes;
     if hashes {
-        verify::extra_files(path, manifest).map_err(altered)?;
+        verify::extra_files(path, manifest, headway).map_err(altered)?;
     }
     Ok(match &workload.key {
         // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
-        Some(_) => verify::images(path, manifest).map(|()| ParallelVerify::good()).map_err(altered)?,
-        None if hashes => ParallelVerify::begin(path, manifest),
+        Some(_) => {
+            verify::images(path, manifest, headway).map(|()| ParallelVerify::good()).map_err(altered)?
+        }
+        None if hashes => ParallelVerify::begin(path, manifest, headway),
         None => ParallelVerify::good(),
     })
 }
@@ -146,19 +160,19 @@ fn cut_place(
 /// Says whether the tree, which is restored and stopped, may go on; notes why not.
 fn go(
     workload: &Arc<Workload>,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     verification: &Arc<ParallelVerify>,
-    point_of_no_return: &Arc<PointOfNoReturn>,
+    headway: &Arc<Headway>,
     refused: &Arc<Mutex<Option<NotBroughtBack>>>,
 ) -> impl FnMut() -> io::Result<()> + Send + use<> {
     let (workload, manifest, verification) =
-        (Arc::clone(workload), manifest.clone(), Arc::clone(verification));
-    let (point, refused) = (Arc::clone(point_of_no_return), Arc::clone(refused));
+        (Arc::clone(workload), Arc::clone(manifest), Arc::clone(verification));
+    let (headway, refused) = (Arc::clone(headway), Arc::clone(refused));
     move || {
         let ready = || {
-            verification.wait(|| point.is_closed())?;
-            make_ready(&workload, &manifest)?;
-            if point.begin() { Ok(()) } else { Err(NotBroughtBack::GivenUp) }
+            verification.wait(|| headway.is_given_up())?;
+            make_ready(&workload, &manifest, &headway)?;
+            if headway.begin() { Ok(()) } else { Err(NotBroughtBack::GivenUp) }
         };
         ready().map_err(|why| {
             let told = io::Error::other(why.to_string());
@@ -169,8 +183,11 @@ fn go(
 }
 
 /// The last that happens before the first instruction of the tree.
-fn make_ready(workload: &Workload, manifest: &Manifest) -> Result<(), HookError> {
+fn make_ready(workload: &Workload, manifest: &Manifest, headway: &Headway) -> Result<(), NotBroughtBack> {
+    if headway.is_given_up() {
+        return Err(NotBroughtBack::GivenUp);
+    }
     restored_json::tell(manifest, &workload.pod);
     let variables = [("CRIK_GENERATION", manifest.generation.0.to_string())];
-    hooks::run("postRestore", workload.config.hooks.post_restore.as_ref(), &variables)
+    Ok(hooks::run("postRestore", workload.config.hooks.post_restore.as_ref(), &variables, headway)?)
 }

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
@@ -92,9 +93,13 @@ impl Background {
                 Answer::committed(&committed)
             }
             Err(error) => {
-                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+                tracing::error!(
+                    step = "checkpoint",
+                    "no checkpoint; the application goes on: {}",
+                    whole_story(&error)
+                );
                 drop(self.checkpointer.clean_up());
-                Answer::failed(&format!("{error:#}"))
+                Answer::failed(&whole_story(&error))
             }
         };
         asked_by.iter().for_each(|reply| reply.send(answer.clone()));

@@ -1,6 +1,7 @@
 //! Keeps house beside the application, which runs in any case and must not wait for it; and not at the stop, where every
 //! moment counts.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -19,8 +20,7 @@ use crate::workload::RunningTree;
 /// the volume is.
 pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
-        tracing::warn!("no imageDir is configured, so no checkpoint will be taken");
-        return;
+        return tell_nowhere(checkpointer.workload.config.missing.as_deref());
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
     spawn_blocking(move || tell_clocks(&told.running));
@@ -40,6 +40,17 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
         checkpointer.learn_speed(speed);
         tell(speed);
     });
+}
+
+fn tell_nowhere(missing: Option<&Path>) {
+    match missing {
+        None => tracing::warn!(step = "check", "no checkpoint can be taken here: no imageDir is configured"),
+        Some(path) => tracing::warn!(
+            step = "check",
+            "no checkpoint can be taken here: there is no configuration {}; mount the ConfigMap there",
+            path.display()
+        ),
+    }
 }
 
 fn tell_clocks(running: &RunningTree) {

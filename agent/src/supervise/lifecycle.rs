@@ -11,12 +11,16 @@ use tokio::time::{Instant, timeout};
 use crate::base::limits;
 use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
+use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
+use crate::cluster::pod::PodName;
+use crate::config::Access;
 use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::pod::Pod;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
 use crate::supervise::during_checkpoint::Meanwhile;
@@ -33,7 +37,7 @@ use crate::workload::Workload;
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
-    let node = workload.config.access().map(|access| Node::follow(access, workload.pod.node.as_deref()));
+    let node = workload.config.access().map(|access| follow(access, &workload.pod));
     let signals = Signals::new(signals)?;
     let started = start(workload, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
@@ -54,6 +58,14 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     let code = life.go_on().await;
     remove(library).await;
     code
+}
+
+fn follow(access: Access, pod: &Pod) -> Node {
+    let own = PodName::learn(access.token_file.as_deref(), &pod.host, pod.uid());
+    if let Err(unknown) = &own {
+        tracing::warn!(step = "check", "each stop on a node that is well counts as wanted: {unknown}");
+    }
+    Node::follow(access, pod.node.as_deref(), own)
 }
 
 /// Nobody else needs the library, and `/dev/shm` is the whole pod's.
@@ -153,7 +165,7 @@ impl Life {
         match outcome {
             Ok(committed) => Ok(Some(self.leave_after(reply, &committed).await)),
             Err(error) => {
-                reply.send(Answer::failed(&format!("{error:#}")));
+                reply.send(Answer::failed(&whole_story(&error)));
                 self.catch_up(meanwhile).await
             }
         }
@@ -186,7 +198,11 @@ impl Life {
         };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
         if let Err(error) = &outcome {
-            tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {error:#}");
+            tracing::error!(
+                step = "checkpoint",
+                "no checkpoint; the application goes on: {}",
+                whole_story(error)
+            );
             drop(self.checkpointer.clean_up());
         }
         Ok((outcome, meanwhile))

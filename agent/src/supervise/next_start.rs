@@ -11,6 +11,9 @@ pub enum Phase {
     Terminating,
     /// A checkpoint failed, and the application got its SIGTERM instead.
     CheckpointFailed,
+    /// The application got its SIGTERM, and nobody wanted its work to end: its container is stopped while its pod stays, or
+    /// the pod has to make room.
+    Interrupted,
 }
 
 /// Where the next start begins.
@@ -29,6 +32,8 @@ pub fn next_start(phase: Phase, status: Status) -> NextStart {
         (Phase::Running | Phase::CheckpointFailed, Status::Exited(0)) => NextStart::Fresh,
         (Phase::Running | Phase::CheckpointFailed, _) => NextStart::Ladder,
         (Phase::Terminating, _) => NextStart::Fresh,
+        // Whatever it makes of the SIGTERM.
+        (Phase::Interrupted, _) => NextStart::Ladder,
     }
 }
 
@@ -47,6 +52,8 @@ mod tests {
             (Phase::Terminating, Status::Exited(0), Fresh),
             (Phase::Terminating, Status::Exited(3), Fresh),
             (Phase::Terminating, Status::Signaled(15), Fresh),
+            (Phase::Interrupted, Status::Exited(0), Ladder),
+            (Phase::Interrupted, Status::Signaled(9), Ladder),
             (Phase::CheckpointFailed, Status::Exited(0), Fresh),
             (Phase::CheckpointFailed, Status::Exited(3), Ladder),
             (Phase::CheckpointFailed, Status::Signaled(9), Ladder),

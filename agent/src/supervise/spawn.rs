@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::base::{exit_codes, limits};
 use crate::carry::{reserved_pids, streams};
 use crate::store::generation::clock_facts::Installed;
+use crate::supervise::environment;
 use crate::tree::process::which::{self, NotRunnable};
 
 /// Where ld.so(8) finds what a program is preloaded with.
@@ -48,12 +49,17 @@ impl SpawnError {
     }
 }
 
-/// Starts `command` as the only child of `init`, with all of the tree's ids above the reserved ones and the library of its
-/// clocks. Returns the init's id.
+/// Starts `command` as the only child of `init`, with all of the tree's ids above the reserved ones, the library of its
+/// clocks, and `GODEBUG` if there is something to say in it. Returns the init's id.
 ///
 /// # Errors
 /// The command is not there or cannot run, or no process can be made.
-pub fn spawn(init: &Path, command: &[OsString], library: Option<&Installed>) -> Result<i32, SpawnError> {
+pub fn spawn(
+    init: &Path,
+    command: &[OsString],
+    library: Option<&Installed>,
+    godebug: Option<OsString>,
+) -> Result<i32, SpawnError> {
     let name = command.first().ok_or_else(|| NotRunnable::NotFound(OsString::new()))?;
     let program = which::resolve(name)?;
     reserved_pids::pass_reserved().map_err(SpawnError::Pids)?;
@@ -63,6 +69,7 @@ pub fn spawn(init: &Path, command: &[OsString], library: Option<&Installed>) -> 
         .args(command)
         .env_remove(limits::CRIU_CONFIG_VARIABLE)
         .envs(preload)
+        .envs(godebug.map(|settings| (environment::GODEBUG, settings)))
         .stdin(streams::for_application(0))
         .stdout(streams::for_application(1))
         .stderr(streams::for_application(2))

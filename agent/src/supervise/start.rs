@@ -18,6 +18,7 @@ use crate::restore::resume::{self, Unresumed};
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::acquire::{AcquireError, acquire};
 use crate::supervise::clocks;
+use crate::supervise::environment;
 use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
 use crate::workload::{Life, RunningTree, Workload};
@@ -135,7 +136,8 @@ fn fresh(
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
     let library = clocks::library(&workload.config);
-    let root = spawn::spawn(&init, &workload.command, library.as_ref())?;
+    let godebug = environment::godebug(&workload.config);
+    let root = spawn::spawn(&init, &workload.command, library.as_ref(), godebug)?;
     let pod = workload.pod.clone();
     let programs = noted.hash(move || own_values::of(&pod));
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");

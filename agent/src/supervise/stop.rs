@@ -1,6 +1,7 @@
 //! The stop: signal → decide → checkpoint (freeze → commit) → exit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -9,15 +10,16 @@ use tokio::time::Instant;
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::contained;
 use crate::base::units::whole_ms;
+use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
-use crate::cluster::node::decide::{Decision, Policy};
+use crate::cluster::node::decide::{Decision, Past};
 use crate::store::image_dir::hold::Hold;
 use crate::supervise::background_checkpoints::Background;
+use crate::supervise::decision::{Decided, decide};
 use crate::supervise::next_start::Phase;
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::Status;
-use crate::workload::Workload;
 
 /// How a SIGTERM was answered.
 #[derive(Debug)]
@@ -47,14 +49,18 @@ pub async fn stop(
         status = ended(supervisor) => return Ok(StopOutcome::Ended(status?)),
     };
     // The work of days is worth more than an ordinary stop.
-    let decision = decision.unwrap_or_else(|defect| Decision::Checkpoint(defect.to_string()));
+    let Decided { decision, grace } = decision.unwrap_or_else(|defect| Decided::from_defect(&defect));
     tell(&decision, whole_ms(began.elapsed()));
     reach(Point::Decided);
-    let deadline = began + checkpointer.patience();
-    if let Decision::Terminate(_) = decision {
+    let deadline = began + checkpointer.patience_within(grace);
+    tell_grace(grace, checkpointer.workload.config.grace_period);
+    if let Decision::Terminate { past, .. } = decision {
         supervisor.forward(libc::SIGTERM);
         background.give_up(deadline).await;
-        return Ok(StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
+        return Ok(match past {
+            Past::Closed => StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)),
+            Past::Open => StopOutcome::Passed(Phase::Interrupted, None),
+        });
     }
     background.give_up(deadline).await;
     let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
@@ -62,7 +68,7 @@ pub async fn stop(
     };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(libc::SIGTERM);
-    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {error:#}");
+    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {}", whole_story(&error));
     Ok(StopOutcome::Passed(Phase::CheckpointFailed, checkpointer.clean_up()))
 }
 
@@ -84,7 +90,7 @@ pub fn mark_ended(hold: &Hold, why: &str) {
 
 fn tell(decision: &Decision, ms: u64) {
     match decision {
-        Decision::Terminate(why) => {
+        Decision::Terminate { why, .. } => {
             tracing::info!(
                 step = "decide",
                 decision = "terminate",
@@ -98,6 +104,15 @@ fn tell(decision: &Decision, ms: u64) {
     }
 }
 
+fn tell_grace(grace: Option<Duration>, configured: Duration) {
+    if let Some(grace) = grace.filter(|grace| *grace < configured) {
+        tracing::info!(
+            step = "decide",
+            "the pod has {grace:?}, less than gracePeriod, by the wish of whoever ends it"
+        );
+    }
+}
+
 /// Passes signals on until the tree ends; further SIGTERMs say nothing new.
 async fn ended(supervisor: &mut Supervisor) -> Result<Status> {
     loop {
@@ -106,65 +121,5 @@ async fn ended(supervisor: &mut Supervisor) -> Result<Status> {
             Event::Signal(libc::SIGTERM) => {}
             Event::Signal(signal) => supervisor.forward(signal),
         }
-    }
-}
-
-/// The time for it counts from when the stop `began`, which may be long ago, since a checkpoint was tried first.
-async fn decide(workload: &Workload, node: Option<&Node>, began: Instant) -> Decision {
-    let config = &workload.config;
-    if config.image_dir.is_none() {
-        return Decision::Terminate("no imageDir is configured".to_owned());
-    }
-    let Some(node) = node else { return Decision::Checkpoint("no controller is configured".to_owned()) };
-    let policy = Policy { checkpoint_on: config.checkpoint_on.clone(), on_unknown: config.on_unknown };
-    let verdict = |time_is_up| policy.decide(node.known().as_ref().map_err(Arc::clone), time_is_up);
-    let deadline = began + config.decision_timeout;
-    // To ask without time would only forget what is known.
-    if verdict(false).is_none() && Instant::now() < deadline {
-        node.ask_until(deadline, || verdict(false).is_some()).await;
-    }
-    // At the end there is always a verdict.
-    verdict(true).unwrap_or_else(|| Decision::Checkpoint("there was no verdict".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use crik_api::{NodeState, NodeStatus};
-
-    use super::*;
-    use crate::config::Config;
-    use crate::store::image_dir::pod::Pod;
-
-    /// What is decided of a node that was ready before, when nobody can be asked, so long after the SIGTERM.
-    async fn decided_after(since: Duration) -> Decision {
-        let config = Config {
-            image_dir: Some("/c".into()),
-            decision_timeout: Duration::from_secs(1),
-            ..Config::default()
-        };
-        let workload = Workload { config, key: None, command: Vec::new(), pod: Pod::default() };
-        let (name, version) = ("node-a".to_owned(), String::new());
-        let (reasons, hints) = (Vec::new(), Vec::new());
-        let status = NodeStatus { name, state: NodeState::Ready, version, reasons, hints, stale: false };
-        decide(&workload, Some(&Node::of_the_past(status)), Instant::now() - since).await
-    }
-
-    #[tokio::test]
-    async fn what_is_known_decides_when_the_time_to_ask_is_over() {
-        let began = Instant::now();
-        let decision = decided_after(Duration::from_secs(10)).await;
-        assert!(
-            matches!(&decision, Decision::Terminate(why) if why.contains("node-a is ready")),
-            "{decision:?}"
-        );
-        assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
-    }
-
-    #[tokio::test]
-    async fn what_is_known_does_not_decide_alone_as_long_as_there_is_time() {
-        let decision = decided_after(Duration::ZERO).await;
-        assert!(matches!(decision, Decision::Checkpoint(_)), "{decision:?}");
     }
 }

@@ -69,6 +69,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.signals }}
 - "--signals-file=/etc/crik/signals/signals.yaml"
 {{- end }}
+{{- if not .Values.pods.enabled }}
+- "--pods=false"
+{{- end }}
 {{- if not .Values.events.enabled }}
 - "--events=false"
 {{- end }}

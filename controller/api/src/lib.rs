@@ -80,12 +80,12 @@ impl fmt::Display for NodeState {
     }
 }
 
-/// One signal that was observed on a Node object.
+/// One signal that was observed on a Node object or on a Pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// The signal's name, for example `kubelet-shutdown`.
     pub signal: String,
-    /// What stands on the Node, in words a person can search for.
+    /// What stands on the object, in words a person can search for.
     pub observed: String,
 }
 
@@ -110,6 +110,76 @@ pub struct NodeStatus {
     /// True when the controller has lost its source of Nodes, so that the state may be old.
     #[serde(default)]
     pub stale: bool,
+}
+
+/// What the controller says of a pod: who ends it, if anybody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "&'static str")]
+pub enum PodState {
+    /// A state that this release does not know.
+    Unknown,
+    /// Nobody ends the pod. If a container of it is told to stop, it alone is, as by a liveness probe.
+    Running,
+    /// Somebody other than its owner ends it: it has to make room, or leave its node.
+    Disrupted,
+    /// Its owner ends it: it was deleted, by a person, a rollout or a controller, or its own deadline is over.
+    Deleted,
+}
+
+impl PodState {
+    /// All states.
+    pub const ALL: [Self; 4] = [Self::Unknown, Self::Running, Self::Disrupted, Self::Deleted];
+
+    /// The word on the wire and in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Running => "running",
+            Self::Disrupted => "disrupted",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl From<String> for PodState {
+    /// Reads a word from the wire; one that a later release added is `Unknown` to this one.
+    fn from(word: String) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == word).unwrap_or(Self::Unknown)
+    }
+}
+
+impl From<PodState> for &'static str {
+    fn from(state: PodState) -> Self {
+        state.as_str()
+    }
+}
+
+impl fmt::Display for PodState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The answer to `GET /v1/pods/{namespace}/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodStatus {
+    /// The pod's namespace, as asked for.
+    pub namespace: String,
+    /// The pod's name, as asked for.
+    pub name: String,
+    /// Tells the pod from another one of its name.
+    #[serde(default)]
+    pub uid: String,
+    /// The pod's state.
+    pub state: PodState,
+    /// What led to the state; empty for `running`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// How long the containers of a pod that was deleted have from the first hook or signal to the SIGKILL, in seconds:
+    /// `metadata.deletionGracePeriodSeconds`, which whoever deletes or evicts it may make shorter than the pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_seconds: Option<u64>,
 }
 
 /// The answer to `GET /v1/nodes`.
@@ -149,6 +219,16 @@ mod tests {
     #[test]
     fn a_state_of_a_later_release_reads_as_unknown() {
         assert_eq!(serde_json::from_str::<NodeState>("\"hibernating\"").unwrap(), NodeState::Unknown);
+    }
+
+    #[test]
+    fn every_state_of_a_pod_travels_under_its_own_word() {
+        for state in PodState::ALL {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{state}\""));
+            assert_eq!(serde_json::from_str::<PodState>(&json).unwrap(), state);
+        }
+        assert_eq!(serde_json::from_str::<PodState>("\"hibernating\"").unwrap(), PodState::Unknown);
     }
 
     #[test]

@@ -64,7 +64,7 @@ mod tests {
     use crate::auth::permission::Identity;
 
     fn good(lives: Duration) -> Verdict {
-        Ok(Identity { user: "u".to_owned(), node: None, expires: SystemTime::now() + lives })
+        Ok(Identity { user: "u".to_owned(), node: None, pod: None, expires: SystemTime::now() + lives })
     }
 
     #[test]

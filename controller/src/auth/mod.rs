@@ -1,4 +1,4 @@
-//! Who may read: a pod about the node that it runs on, and chosen users about all nodes. May import `base`.
+//! Who may read: a pod about itself and the node that it runs on, and chosen users about all nodes. May import `base`.
 
 mod claims;
 mod known;
@@ -8,12 +8,11 @@ mod review;
 mod reviews;
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
-pub use permission::{Permission, Refusal};
+pub use permission::{Identity, Permission, Refusal};
 pub use review::Outcomes;
 pub use reviews::Reviews;
 
@@ -30,19 +29,15 @@ impl Auth {
         Self { reviews, everywhere: everywhere.into_iter().collect() }
     }
 
-    /// Returns if who sent `headers` may have this, and until when: then its token expires.
+    /// Returns who sent `headers`, if that may have this.
     ///
     /// # Errors
     /// It may not, or that cannot be found out.
-    pub async fn check(
-        &self,
-        headers: &HeaderMap,
-        permission: Permission<'_>,
-    ) -> Result<SystemTime, Refusal> {
+    pub async fn check(&self, headers: &HeaderMap, permission: Permission<'_>) -> Result<Identity, Refusal> {
         let token = bearer(headers)?;
         let identity = self.reviews.identity(token).await?;
         permission.given_to(&identity, self.everywhere.contains(&identity.user))?;
-        Ok(identity.expires)
+        Ok(identity)
     }
 }
 

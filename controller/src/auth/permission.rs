@@ -12,8 +12,21 @@ pub struct Identity {
     pub user: String,
     /// The node of the pod that the token is bound to (KEP-4193), if it is bound to one.
     pub node: Option<String>,
+    /// The pod that the token is bound to, if it is bound to one.
+    pub pod: Option<OwnPod>,
     /// When the token expires.
     pub expires: SystemTime,
+}
+
+/// The pod that a token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Tells it from others of its name.
+    pub uid: String,
 }
 
 /// What is asked for.
@@ -21,6 +34,13 @@ pub struct Identity {
 pub enum Permission<'a> {
     /// To read this node's state.
     Node(&'a str),
+    /// To read who ends this pod.
+    Pod {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
     /// To read the state of all nodes.
     AllNodes,
 }
@@ -60,6 +80,14 @@ pub enum Refusal {
         /// Whose token it is.
         user: String,
     },
+    /// Nobody may ask for another pod.
+    #[error("the token of {user} is not the one of the pod {asked}, so it may not ask for that")]
+    OtherPod {
+        /// Whose token it is.
+        user: String,
+        /// The pod that it asked for.
+        asked: String,
+    },
     /// Only chosen users may read all nodes.
     #[error("{user} may not read all nodes; allow it by --allow-all-nodes-for")]
     NotAllNodes {
@@ -76,7 +104,10 @@ impl Refusal {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Missing | Self::NotBearer | Self::Invalid(_) | Self::Expired => StatusCode::UNAUTHORIZED,
-            Self::OtherNode { .. } | Self::NoNode { .. } | Self::NotAllNodes { .. } => StatusCode::FORBIDDEN,
+            Self::OtherNode { .. }
+            | Self::NoNode { .. }
+            | Self::OtherPod { .. }
+            | Self::NotAllNodes { .. } => StatusCode::FORBIDDEN,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -99,6 +130,12 @@ impl Permission<'_> {
     pub fn given_to(self, identity: &Identity, everywhere: bool) -> Result<(), Refusal> {
         let user = || identity.user.clone();
         match (self, &identity.node) {
+            (Self::Pod { namespace, name }, _) => {
+                let own = identity.pod.as_ref();
+                let is_own = own.is_some_and(|own| own.namespace == namespace && own.name == name);
+                let asked = format!("{namespace}/{name}");
+                if is_own { Ok(()) } else { Err(Refusal::OtherPod { user: user(), asked }) }
+            }
             _ if everywhere => Ok(()),
             (Self::AllNodes, _) => Err(Refusal::NotAllNodes { user: user() }),
             (Self::Node(_), None) => Err(Refusal::NoNode { user: user() }),
@@ -115,7 +152,24 @@ mod tests {
     use super::*;
 
     fn identity(node: Option<&str>) -> Identity {
-        Identity { user: "someone".to_owned(), node: node.map(str::to_owned), expires: SystemTime::now() }
+        let pod = OwnPod { namespace: "ns".to_owned(), name: "job-0".to_owned(), uid: "u".to_owned() };
+        let node = node.map(str::to_owned);
+        let pod = node.is_some().then_some(pod);
+        Identity { user: "someone".to_owned(), node, pod, expires: SystemTime::now() }
+    }
+
+    #[test]
+    fn a_pod_may_ask_for_itself_only_and_nobody_else_may() {
+        let asked = |namespace, name| Permission::Pod { namespace, name };
+        let pod = identity(Some("a"));
+        assert_eq!(asked("ns", "job-0").given_to(&pod, false), Ok(()));
+        for other in [asked("ns", "job-1"), asked("other", "job-0")] {
+            for everywhere in [false, true] {
+                let refusal = other.given_to(&pod, everywhere).unwrap_err();
+                assert_eq!(refusal.status(), StatusCode::FORBIDDEN, "{refusal}");
+            }
+        }
+        assert!(asked("ns", "job-0").given_to(&identity(None), true).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use tokio::time::timeout;
 
-use super::permission::Identity;
+use super::permission::{Identity, OwnPod};
 use crate::base::limits;
 
 /// How the questions went: `good`, `bad` or `failed`.
@@ -17,6 +17,10 @@ pub type Outcomes = Family<Vec<(&'static str, &'static str)>, Counter>;
 
 /// Where the API server says on which node a pod runs whose token this is (KEP-4193).
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+/// The same of the pod itself (k8s.io/apiserver/pkg/authentication/serviceaccount, `PodNameKey` and `PodUIDKey`).
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
 /// What the API server says of a token; an error says why it is not good.
 pub type Verdict = Result<Identity, String>;
@@ -66,8 +70,18 @@ fn verdict(status: TokenReviewStatus, audience: &str, expires: SystemTime) -> Ve
         return Err(format!("it was not made for the audience {audience:?}"));
     }
     let user = status.user.unwrap_or_default();
-    let node = user.extra.unwrap_or_default().remove(NODE_NAME).and_then(|values| values.into_iter().next());
-    Ok(Identity { user: user.username.unwrap_or_default(), node, expires })
+    let mut extra = user.extra.unwrap_or_default();
+    let mut first = |key| extra.remove(key).and_then(|values: Vec<String>| values.into_iter().next());
+    let (node, name, uid) = (first(NODE_NAME), first(POD_NAME), first(POD_UID));
+    let user = user.username.unwrap_or_default();
+    let pod = namespace(&user).zip(name.zip(uid));
+    let pod = pod.map(|(namespace, (name, uid))| OwnPod { namespace: namespace.to_owned(), name, uid });
+    Ok(Identity { user, node, pod, expires })
+}
+
+/// The namespace of a ServiceAccount, and so of the pods that have its tokens, from `system:serviceaccount:NAMESPACE:NAME`.
+fn namespace(user: &str) -> Option<&str> {
+    user.strip_prefix("system:serviceaccount:")?.split(':').next()
 }
 
 #[cfg(test)]
@@ -75,7 +89,8 @@ mod tests {
     use super::*;
 
     fn good(audiences: &[&str]) -> TokenReviewStatus {
-        let user = serde_json::json!({"username": "u", "extra": {NODE_NAME: ["a"]}});
+        let extra = serde_json::json!({NODE_NAME: ["a"], POD_NAME: ["job-0"], POD_UID: ["u1"]});
+        let user = serde_json::json!({"username": "system:serviceaccount:ns:app", "extra": extra});
         TokenReviewStatus {
             authenticated: Some(true),
             audiences: Some(audiences.iter().map(|&audience| audience.to_owned()).collect()),
@@ -85,10 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn a_good_token_names_its_node() {
+    fn a_good_token_names_its_node_and_its_pod() {
         let expires = SystemTime::now();
         let identity = verdict(good(&["crik"]), "crik", expires).unwrap();
-        assert_eq!(identity, Identity { user: "u".to_owned(), node: Some("a".to_owned()), expires });
+        assert_eq!(identity.node.as_deref(), Some("a"));
+        let own = OwnPod { namespace: "ns".to_owned(), name: "job-0".to_owned(), uid: "u1".to_owned() };
+        assert_eq!((identity.pod, identity.expires), (Some(own), expires));
+    }
+
+    #[test]
+    fn who_is_no_service_account_is_no_pod() {
+        let mut status = good(&["crik"]);
+        status.user.as_mut().unwrap().username = Some("someone".to_owned());
+        assert_eq!(verdict(status, "crik", SystemTime::now()).unwrap().pod, None);
     }
 
     #[test]

@@ -146,6 +146,9 @@ pub const OBSERVED_MAX: usize = 256;
 /// The longest name of a Kubernetes object (RFC 1123 subdomain).
 pub const NAME_MAX: usize = 253;
 
+/// The longest name of a namespace (RFC 1123 label).
+pub const LABEL_MAX: usize = 63;
+
 /// How long the API server may take to say whose token it is: the agent has given up by then.
 pub const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -175,6 +178,20 @@ pub const BAD_TOKEN_KNOWN: Duration = Duration::from_secs(10);
 
 /// How many verdicts on tokens are kept, of a few hundred bytes each: one for each waiting poll.
 pub const TOKENS_KNOWN: u64 = WAITING_POLLS as u64;
+
+/// How long the API server may take to show a pod: an agent has little time for its decision, and asks again.
+pub const POD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many pods are looked at at a time: a rack that goes away makes thousands of agents ask within a second, and the API server
+/// has others to serve.
+pub const PODS_AT_ONCE: usize = 32;
+
+/// How long what was said of a pod is said again: half the time after which an agent asks anew, so that asking in a loop, or
+/// from each container of a pod, costs the API server four requests a second.
+pub const POD_FRESH: Duration = Duration::from_millis(250);
+
+/// Of how many pods that is kept, of a few hundred bytes each: all that are told to stop at once in a large cluster.
+pub const PODS_FRESH: u64 = 5_000;
 
 /// How often a stream on which nothing happens gets a comment: proxies cut connections that are silent for 60 s, and a
 /// client that is gone is noticed only by sending.

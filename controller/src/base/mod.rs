@@ -5,3 +5,4 @@ pub(crate) mod causes;
 pub(crate) mod file_watch;
 pub(crate) mod limits;
 pub(crate) mod logging;
+pub(crate) mod shortened;

@@ -15,7 +15,7 @@ pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
 }
 
 /// An error that passes.
-fn later(problem: impl Into<String>) -> Response {
+pub fn later(problem: impl Into<String>) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, problem);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
     response
@@ -24,6 +24,12 @@ fn later(problem: impl Into<String>) -> Response {
 /// The first list is not complete, so every state would be wrong.
 pub fn not_ready() -> Response {
     later("the list of nodes is not complete yet; ask again")
+}
+
+/// Nothing is told of pods.
+pub fn no_pods() -> Response {
+    let problem = "nothing is told of pods here; that needs --pods=true and --source kubernetes";
+    error(StatusCode::NOT_FOUND, problem)
 }
 
 /// There is no room for a poll that waits.

@@ -8,6 +8,7 @@ use super::metrics::Metrics;
 use crate::auth::Auth;
 use crate::connections::Places;
 use crate::index::Index;
+use crate::pods::Pods;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub struct Shared {
     pub stopping: watch::Receiver<bool>,
     /// None if everyone may read everything.
     pub auth: Option<Auth>,
+    /// None if nothing is told of pods.
+    pub pods: Option<Pods>,
     /// What is counted as it happens.
     pub metrics: Metrics,
     /// Places for waiting polls.

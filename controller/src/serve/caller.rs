@@ -11,10 +11,20 @@ use tokio::time::Instant;
 
 use super::app::App;
 use super::{answer, name};
-use crate::auth::Permission;
+use crate::auth::{Identity, Permission};
 
 /// The node that is asked for, by one who may ask for it.
 pub struct Asked(pub String);
+
+/// The pod that is asked for, by one who may ask for it.
+pub struct AskedPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The uid of the caller's own pod, if a token has told it.
+    pub uid: Option<String>,
+}
 
 /// Stands for a caller who may read all nodes, until its token expires, if it needs one.
 pub struct MayReadAll(pub Option<Instant>);
@@ -24,18 +34,37 @@ impl FromRequestParts<App> for Asked {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
-        let name = name::check(path).map_err(|problem| answer::error(StatusCode::BAD_REQUEST, problem))?;
+        let Path(name) = path.map_err(|error| wrong(error.body_text()))?;
+        name::check("node", &name).map_err(wrong)?;
         check(parts, app, Permission::Node(&name)).await?;
         Ok(Self(name))
     }
+}
+
+impl FromRequestParts<App> for AskedPod {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let path: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, app).await;
+        let Path((namespace, name)) = path.map_err(|error| wrong(error.body_text()))?;
+        name::check_namespace(&namespace).map_err(wrong)?;
+        name::check("pod", &name).map_err(wrong)?;
+        let asked = Permission::Pod { namespace: &namespace, name: &name };
+        let uid = check(parts, app, asked).await?.and_then(|identity| Some(identity.pod?.uid));
+        Ok(Self { namespace, name, uid })
+    }
+}
+
+fn wrong(problem: String) -> Response {
+    answer::error(StatusCode::BAD_REQUEST, problem)
 }
 
 impl FromRequestParts<App> for MayReadAll {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let expires = check(parts, app, Permission::AllNodes).await?;
-        Ok(Self(expires.and_then(reached)))
+        let identity = check(parts, app, Permission::AllNodes).await?;
+        Ok(Self(identity.and_then(|identity| reached(identity.expires))))
     }
 }
 
@@ -45,8 +74,8 @@ fn reached(time: SystemTime) -> Option<Instant> {
     Instant::now().checked_add(left)
 }
 
-/// When the permission ends, if it does.
-async fn check(parts: &Parts, app: &App, permission: Permission<'_>) -> Result<Option<SystemTime>, Response> {
+/// Who has the permission, if that has to be somebody.
+async fn check(parts: &Parts, app: &App, permission: Permission<'_>) -> Result<Option<Identity>, Response> {
     let Some(auth) = &app.0.auth else { return Ok(None) };
     // In a box, or every poll would take the room of it as long as it waits.
     let checked = Box::pin(auth.check(&parts.headers, permission)).await;

@@ -7,6 +7,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::auth::Outcomes;
+use crate::pods;
 
 /// A metric's labels.
 pub type Labels = Vec<(&'static str, String)>;
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub answers: Histogram,
     /// How questions to the API server about tokens went.
     pub reviews: Outcomes,
+    /// How questions to the API server about pods went.
+    pub pod_questions: pods::Outcomes,
 }
 
 /// From 50 µs, which an answer takes, to 1.6 s, when something is wrong.
@@ -35,6 +38,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("crik");
         let (requests, reviews) = (Family::default(), Outcomes::default());
+        let pod_questions = pods::Outcomes::default();
         let durations = Family::new_with_constructor(latencies as fn() -> Histogram);
         let answers = latencies();
         registry.register("requests", "Requests that were answered", requests.clone());
@@ -51,8 +55,10 @@ impl Metrics {
             answers.clone(),
         );
         registry.register("tokenreviews", "Questions to the API server about tokens", reviews.clone());
+        let help = "Questions to the API server about pods";
+        registry.register("pod_questions", help, pod_questions.clone());
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
-        Self { registry, requests, durations, answers, reviews }
+        Self { registry, requests, durations, answers, reviews, pod_questions }
     }
 }

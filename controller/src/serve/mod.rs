@@ -1,5 +1,5 @@
-//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls` and
-//! `base`.
+//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls`, `pods`
+//! and `base`.
 
 mod answer;
 mod app;
@@ -25,6 +25,7 @@ use crate::auth::{Auth, Reviews};
 use crate::base::limits;
 use crate::connections::{Peers, Places, Server, room_for};
 use crate::index::Index;
+use crate::pods::Pods;
 use crate::tls::Tls;
 
 /// What is served, and how.
@@ -35,13 +36,15 @@ pub struct Service {
     pub options: Options,
     /// Checks tokens, with `--auth token`.
     pub client: Option<Client>,
+    /// Looks at pods, if that is wanted.
+    pub pods: Option<Client>,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
 }
 
 /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
 pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
-    let Service { index, options, client, tls } = service;
+    let Service { index, options, client, pods, tls } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
@@ -50,10 +53,12 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         let reviews = Reviews::new(client, options.audience, options.token_ttl, metrics.reviews.clone());
         Auth::new(reviews, options.allow_all_nodes_for)
     });
+    let pods = pods.map(|client| Pods::new(client, metrics.pod_questions.clone()));
     let app = App(Arc::new(Shared {
         index,
         stopping: stopping.clone(),
         auth,
+        pods,
         metrics,
         polls: Places::new(polls),
         streams: Places::new(limits::STREAMS),

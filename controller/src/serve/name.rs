@@ -1,21 +1,29 @@
-//! Node names in paths.
-
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
+//! Names in paths.
 
 use crate::base::limits;
 
-/// A name that a node may have: an RFC 1123 subdomain.
+/// Returns if a node or a pod may have this name: an RFC 1123 subdomain.
 ///
 /// # Errors
-/// What was asked for is none.
-pub fn check(name: Result<Path<String>, PathRejection>) -> Result<String, String> {
-    let Path(name) = name.map_err(|error| error.body_text())?;
-    if name.len() > limits::NAME_MAX || !name.split('.').all(is_label) {
-        let shown: String = name.chars().take(limits::NAME_MAX).collect();
-        return Err(format!("{shown:?} is no node name: at most 253 of a-z, 0-9, '-' and '.'"));
+/// It may not; `of` says what it would be the name of.
+pub fn check(of: &str, name: &str) -> Result<(), String> {
+    if name.len() <= limits::NAME_MAX && name.split('.').all(is_label) {
+        return Ok(());
     }
-    Ok(name)
+    let shown: String = name.chars().take(limits::NAME_MAX).collect();
+    Err(format!("{shown:?} is no {of} name: at most 253 of a-z, 0-9, '-' and '.'"))
+}
+
+/// Returns if a namespace may have this name: an RFC 1123 label.
+///
+/// # Errors
+/// It may not.
+pub fn check_namespace(name: &str) -> Result<(), String> {
+    if name.len() <= limits::LABEL_MAX && is_label(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(limits::NAME_MAX).collect();
+    Err(format!("{shown:?} is no namespace: at most 63 of a-z, 0-9 and '-'"))
 }
 
 fn is_label(label: &str) -> bool {

@@ -7,15 +7,16 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 
 use super::app::App;
-use super::routes::{events, go_agent, health, metrics, node, nodes, openapi};
+use super::routes::{events, go_agent, health, metrics, node, nodes, openapi, pod};
 use super::{answer, every_request};
 
 /// Every route, as `openapi.yaml` describes it.
-pub fn table() -> [(&'static str, MethodRouter<App>); 8] {
+pub fn table() -> [(&'static str, MethodRouter<App>); 9] {
     let [healthz, readyz, metrics] = open();
     [
         ("/v1/nodes", get(nodes::list)),
         ("/v1/nodes/{name}", get(node::one)),
+        ("/v1/pods/{namespace}/{name}", get(pod::one)),
         ("/v1/events", get(events::stream)),
         ("/nodes/{name}", get(go_agent::two_words)),
         ("/openapi.yaml", get(openapi::description)),

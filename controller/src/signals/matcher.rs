@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::node::{Node, Taint};
-use crate::base::limits;
+use crate::base::shortened::shortened;
 
 /// A text of the table, or of a file.
 pub type Text = Cow<'static, str>;
@@ -101,12 +101,4 @@ fn entry(
 ) -> Option<String> {
     let value = entries.get(key).filter(|value| passes(value))?;
     Some(format!("{word} {key}={value}"))
-}
-
-/// Anybody who may write to a Node may write much.
-fn shortened(text: String) -> String {
-    match text.char_indices().nth(limits::OBSERVED_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }

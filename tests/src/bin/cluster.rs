@@ -4,12 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use crik_tests::cluster::{hold, images};
+use crik_tests::tools;
 
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("up") => {
             hold::up()?;
             println!("export KUBECONFIG={}", hold::kubeconfig().display());
+            println!("export PATH={}:$PATH", tools::directory()?.display());
             Ok(())
         }
         Some("images") => {

@@ -69,8 +69,22 @@ impl ControlPlane {
     /// The API server refuses.
     pub fn set_controllers_verbs(&self, verbs: &Value) -> Result<()> {
         let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/crik-crik-controller";
-        let rules = json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": verbs}]);
-        let rules = if verbs.as_array().is_some_and(Vec::is_empty) { json!([]) } else { rules };
+        let pods = rule("pods", &json!(["get"]));
+        let rules = if verbs.as_array().is_some_and(Vec::is_empty) {
+            json!([pods])
+        } else {
+            json!([rule("nodes", verbs), pods])
+        };
+        self.api().patch(path, PatchKind::Merge, &json!({"rules": rules})).map(drop)
+    }
+
+    /// Takes the controller's right to read pods.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub fn forbid_pods(&self) -> Result<()> {
+        let rules = json!([rule("nodes", &json!(["get", "list", "watch"]))]);
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/crik-crik-controller";
         self.api().patch(path, PatchKind::Merge, &json!({"rules": rules})).map(drop)
     }
 
@@ -82,4 +96,8 @@ impl ControlPlane {
         let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles/crik-crik-controller";
         self.api().patch(path, PatchKind::Merge, &json!({"rules": []})).map(drop)
     }
+}
+
+fn rule(resources: &str, verbs: &Value) -> Value {
+    json!({"apiGroups": [""], "resources": [resources], "verbs": verbs})
 }

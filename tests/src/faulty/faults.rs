@@ -64,14 +64,17 @@ pub enum Fault {
     Hang,
 }
 
-/// How a file system is about owners and modes.
+/// What a file system is like that is not a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manners {
     /// Everything is one user's, and nobody may give it away: an access point of EFS, and an NFS export with root_squash whose
     /// files are all that user's.
     OneOwner,
-    /// Everybody may do everything with everything, and to say otherwise has no effect: SMB as AKS mounts it.
-    NoModes,
+    /// Everybody may do everything with everything, and to say otherwise has no effect; there are no links, a name is the same
+    /// in capitals, and nobody can fsync a directory: SMB as AKS mounts it, and worse.
+    Smb,
+    /// A directory cannot be renamed: buckets that are mounted by FUSE.
+    Bucket,
 }
 
 /// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.
@@ -83,6 +86,24 @@ pub struct Faults {
     state: Mutex<State>,
     cleared: Condvar,
     manners: Mutex<Option<Manners>>,
+    way: Mutex<Way>,
+}
+
+/// The way to the server.
+#[derive(Default)]
+struct Way {
+    round_trip: Option<Duration>,
+    in_flight: usize,
+    most: usize,
+}
+
+/// An operation that is on its way.
+pub(super) struct InFlight<'a>(&'a Faults);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.way().in_flight -= 1;
+    }
 }
 
 #[derive(Default)]
@@ -91,6 +112,9 @@ struct State {
     armed: Option<(usize, Fault)>,
     hang_at: Option<Op>,
     bandwidth: Option<u64>,
+    read_bandwidth: Option<u64>,
+    lost: Option<(Op, u64, i32)>,
+    late: Option<(Op, u64, Duration)>,
     short_writes: bool,
 }
 
@@ -128,7 +152,70 @@ impl Faults {
         self.state().bandwidth = Some(bytes_per_second);
     }
 
-    /// Lets the file system be one that keeps no owners or no modes.
+    /// Lets reads be no faster than so many bytes per second.
+    pub fn limit_reads(&self, bytes_per_second: u64) {
+        self.state().read_bandwidth = Some(bytes_per_second);
+    }
+
+    /// Lets the next `op` on this inode be done and answered with an error number, as by a server that was asked twice since its
+    /// first answer was lost.
+    pub fn lose_answer(&self, op: Op, inode: u64, errno: i32) {
+        self.state().lost = Some((op, inode, errno));
+    }
+
+    /// Lets the next `op` on this inode take so long.
+    pub fn delay(&self, op: Op, inode: u64, duration: Duration) {
+        self.state().late = Some((op, inode, duration));
+    }
+
+    /// Lets each operation take so long at least, however many there are at the same time. Makes sense with a file system that is
+    /// mounted for many.
+    pub fn set_round_trip(&self, round_trip: Duration) {
+        *self.way() = Way { round_trip: Some(round_trip), in_flight: 0, most: 0 };
+    }
+
+    /// How many operations were under way at the same time, at most, since the round trip was set.
+    pub fn most_at_the_same_time(&self) -> usize {
+        self.way().most
+    }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held during an operation, which takes as long as it takes.
+    pub(super) fn in_flight(&self) -> InFlight<'_> {
+        let round_trip = {
+            let mut way = self.way();
+            way.in_flight += 1;
+            way.most = way.most.max(way.in_flight);
+            way.round_trip
+        };
+        round_trip.into_iter().for_each(thread::sleep);
+        InFlight(self)
+    }
+
+    /// What becomes of the answer to an operation that was done.
+    pub(super) fn answered(&self, op: Op, inode: u64) -> io::Result<()> {
+        let mut state = self.state();
+        match state.lost {
+            Some((lost, at, errno)) if (lost, at) == (op, inode) => {
+                state.lost = None;
+                Err(io::Error::from_raw_os_error(errno))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes as long as a read of `bytes` takes.
+    pub(super) fn read(&self, bytes: usize) {
+        let bandwidth = self.state().read_bandwidth;
+        if let Some(bandwidth) = bandwidth {
+            thread::sleep(Duration::from_secs_f64(bytes as f64 / bandwidth as f64));
+        }
+    }
+
+    /// Lets the file system be another one than a disk's.
     pub fn behave(&self, manners: Manners) {
         *self.manners.lock().unwrap_or_else(PoisonError::into_inner) = Some(manners);
     }
@@ -159,6 +246,8 @@ impl Faults {
 
     /// To be called before an operation: fails if it is to fail.
     pub(super) fn before(&self, op: Op, inode: u64) -> io::Result<()> {
+        let late = self.state().late.take_if(|(late, at, _)| (*late, *at) == (op, inode));
+        late.into_iter().for_each(|(.., duration)| thread::sleep(duration));
         let mut state = self.state();
         state.ops.push((op, inode));
         if state.hang_at == Some(op) {

@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use nix::fcntl::{AtFlags, readlinkat};
 use nix::sys::stat::{UtimensatFlags, utimensat};
@@ -25,7 +25,7 @@ use nix::sys::time::TimeSpec;
 use super::faults::{Faults, Manners, Op};
 
 /// Nobody else changes the backing directory, so the kernel may remember what it has learned.
-const TTL: Duration = Duration::from_secs(3600);
+const FOR_LONG: Duration = Duration::from_secs(3600);
 
 /// Whose everything is where there is one owner.
 const SOMEBODY: u32 = 50_000;
@@ -73,7 +73,25 @@ impl Mirror {
     }
 
     fn child(&self, parent: INodeNo, name: &OsStr) -> io::Result<PathBuf> {
-        Ok(self.path(parent)?.join(name))
+        let parent = self.path(parent)?;
+        let named = parent.join(name);
+        if self.faults.manners() != Some(Manners::Smb) || named.symlink_metadata().is_ok() {
+            return Ok(named);
+        }
+        let same = |other: &OsStr| other.eq_ignore_ascii_case(name);
+        let other = fs::read_dir(&parent)?.flatten().find(|entry| same(&entry.file_name()));
+        Ok(other.map_or(named, |other| parent.join(other.file_name())))
+    }
+
+    /// For how long the kernel may remember a name or attributes: it does not know that a name has several spellings.
+    fn ttl(&self) -> Duration {
+        if self.faults.manners() == Some(Manners::Smb) { Duration::ZERO } else { FOR_LONG }
+    }
+
+    /// Fails where there is no such thing.
+    fn refuse(&self, manners: Manners) -> io::Result<()> {
+        let refused = self.faults.manners() == Some(manners);
+        if refused { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
     }
 
     fn file(&self, handle: FileHandle) -> io::Result<Arc<File>> {
@@ -102,7 +120,7 @@ impl Mirror {
 
     fn set_attributes(&self, ino: INodeNo, wanted: &Wanted) -> io::Result<FileAttr> {
         let (path, manners) = (self.path(ino)?, self.faults.manners());
-        if let Some(mode) = wanted.mode.filter(|_| manners != Some(Manners::NoModes)) {
+        if let Some(mode) = wanted.mode.filter(|_| manners != Some(Manners::Smb)) {
             fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
         }
         let gives_away = wanted.uid.is_some() || wanted.gid.is_some();
@@ -131,7 +149,11 @@ impl Mirror {
         ok: impl FnOnce(R, T),
         error: impl FnOnce(R, fuser::Errno),
     ) {
-        match self.faults.before(op, ino.0).and_then(|()| work()) {
+        let in_flight = self.faults.in_flight();
+        let done = self.faults.before(op, ino.0).and_then(|()| work());
+        let done = done.and_then(|done| self.faults.answered(op, ino.0).map(|()| done));
+        drop(in_flight);
+        match done {
             Ok(done) => ok(reply, done),
             Err(failed) => error(reply, failed.into()),
         }
@@ -139,11 +161,13 @@ impl Mirror {
     }
 
     fn entry(&self, op: (Op, INodeNo), reply: ReplyEntry, work: impl FnOnce() -> io::Result<FileAttr>) {
-        self.serve(op, reply, work, |reply, attr| reply.entry(&TTL, &attr, Generation(0)), ReplyEntry::error);
+        let ttl = self.ttl();
+        self.serve(op, reply, work, |reply, attr| reply.entry(&ttl, &attr, Generation(0)), ReplyEntry::error);
     }
 
     fn attr(&self, op: (Op, INodeNo), reply: ReplyAttr, work: impl FnOnce() -> io::Result<FileAttr>) {
-        self.serve(op, reply, work, |reply, attr| reply.attr(&TTL, &attr), ReplyAttr::error);
+        let ttl = self.ttl();
+        self.serve(op, reply, work, |reply, attr| reply.attr(&ttl, &attr), ReplyAttr::error);
     }
 
     fn empty(&self, op: (Op, INodeNo), reply: ReplyEmpty, work: impl FnOnce() -> io::Result<()>) {
@@ -199,7 +223,7 @@ fn kind(meta: &Metadata) -> FileType {
 
 fn attributes(meta: &Metadata, ino: INodeNo, manners: Option<Manners>) -> FileAttr {
     let owner = |real| if manners == Some(Manners::OneOwner) { SOMEBODY } else { real };
-    let mode = if manners == Some(Manners::NoModes) { 0o777 } else { meta.mode() & 0o7777 };
+    let mode = if manners == Some(Manners::Smb) { 0o777 } else { meta.mode() & 0o7777 };
     let time = |seconds: i64, nanos: i64| {
         SystemTime::UNIX_EPOCH + Duration::new(seconds.unsigned_abs(), u32::try_from(nanos).unwrap_or(0))
     };
@@ -223,6 +247,13 @@ fn attributes(meta: &Metadata, ino: INodeNo, manners: Option<Manners>) -> FileAt
 }
 
 impl Filesystem for Mirror {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // As NFS does; otherwise the kernel asks for one name of a directory after the other.
+        config
+            .add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS)
+            .map_err(|_| io::Error::other("the kernel is too old"))
+    }
+
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         self.entry((Op::Lookup, parent), reply, || self.known(&self.child(parent, name)?));
     }
@@ -290,6 +321,7 @@ impl Filesystem for Mirror {
 
     fn symlink(&self, _: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         self.entry((Op::SymLink, parent), reply, || {
+            self.refuse(Manners::Smb)?;
             let path = self.child(parent, name)?;
             symlink(target, &path)?;
             self.known(&path)
@@ -307,12 +339,17 @@ impl Filesystem for Mirror {
         reply: ReplyEmpty,
     ) {
         self.empty((Op::Rename, newparent), reply, || {
-            fs::rename(self.child(parent, name)?, self.child(newparent, newname)?)
+            let (from, to) = (self.child(parent, name)?, self.child(newparent, newname)?);
+            if from.symlink_metadata()?.is_dir() {
+                self.refuse(Manners::Bucket)?;
+            }
+            fs::rename(from, to)
         });
     }
 
     fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
         self.entry((Op::Link, newparent), reply, || {
+            self.refuse(Manners::Smb)?;
             let path = self.child(newparent, newname)?;
             nix::unistd::linkat(
                 nix::fcntl::AT_FDCWD,
@@ -366,8 +403,9 @@ impl Filesystem for Mirror {
             }?;
             Ok((self.known(&path)?, self.keep(file)))
         };
+        let ttl = self.ttl();
         let ok = |reply: ReplyCreate, (attr, handle)| {
-            reply.created(&TTL, &attr, Generation(0), handle, FopenFlags::empty());
+            reply.created(&ttl, &attr, Generation(0), handle, FopenFlags::empty());
         };
         self.serve((Op::Create, parent), reply, work, ok, ReplyCreate::error);
     }
@@ -393,6 +431,7 @@ impl Filesystem for Mirror {
                 }
             }
             buffer.truncate(filled);
+            self.faults.read(filled);
             Ok(buffer)
         };
         self.serve((Op::Read, ino), reply, work, |reply, data| reply.data(&data), ReplyData::error);
@@ -460,7 +499,10 @@ impl Filesystem for Mirror {
     }
 
     fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.empty((Op::FSyncDir, ino), reply, || Ok(()));
+        self.empty((Op::FSyncDir, ino), reply, || match self.faults.manners() {
+            Some(Manners::Smb) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            _ => Ok(()),
+        });
     }
 
     fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {

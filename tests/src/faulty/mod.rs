@@ -25,13 +25,26 @@ impl Faulty {
     /// # Errors
     /// There is no FUSE here, or it cannot be mounted.
     pub fn mount(backing: &Path, mountpoint: &Path) -> Result<Self> {
+        // One thread, so that what hangs holds up everything, as a server does that does not answer.
+        Self::mount_with(backing, mountpoint, 1)
+    }
+
+    /// The same with a server that does as many operations at the same time as it is asked for. It is none that could hang.
+    ///
+    /// # Errors
+    /// There is no FUSE here, or it cannot be mounted.
+    pub fn mount_wide(backing: &Path, mountpoint: &Path) -> Result<Self> {
+        const MANY: usize = 64;
+        Self::mount_with(backing, mountpoint, MANY)
+    }
+
+    fn mount_with(backing: &Path, mountpoint: &Path, threads: usize) -> Result<Self> {
         let faults = Arc::<Faults>::default();
         let mut config = Config::default();
         config.mount_options =
             vec![MountOption::FSName("crik-faulty".to_owned()), MountOption::DefaultPermissions];
         config.acl = SessionACL::All;
-        // One thread, so that what hangs holds up everything, as a server does that does not answer.
-        config.n_threads = Some(1);
+        config.n_threads = Some(threads);
         let mirror = Mirror::new(backing, Arc::clone(&faults))?;
         let session =
             fuser::spawn_mount(mirror, mountpoint, &config).context("cannot mount a FUSE file system")?;

@@ -9,6 +9,8 @@ use std::{env, io};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::nfs::INSIDE;
+
 /// Builds a binary of the workspace as it is released, and returns a copy that later builds do not touch. Once in each test
 /// program: to find out that nothing has changed takes cargo as long as a container takes to start.
 ///
@@ -21,21 +23,29 @@ pub fn cargo_bin(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf>
     if let Some(path) = built.get(&name) {
         return Ok(path.clone());
     }
-    let path = build_and_copy(package, bin, features)?;
+    // In a machine of its own a test has what was built for it.
+    let path = if env::var_os(INSIDE).is_some() {
+        copy_of(bin, features)?
+    } else {
+        build_and_copy(package, bin, features)?
+    };
     built.insert(name, path.clone());
     Ok(path)
 }
 
 fn build_and_copy(package: &str, bin: &str, features: &[&str]) -> Result<PathBuf> {
-    let (target, kept) = (target_directory(), kept()?);
-    let lock = File::create(kept.join("lock"))?;
+    let lock = File::create(kept()?.join("lock"))?;
     // Builds with different features overwrite each other's output.
     lock.lock().context("cannot lock the target directory")?;
     build(package, features)?;
-    let variant = if features.is_empty() { "default".to_owned() } else { features.join("-") };
-    let copy = kept.join(format!("{bin}-{variant}"));
-    copy_if_changed(&target.join("release").join(bin), &copy)?;
+    let copy = copy_of(bin, features)?;
+    copy_if_changed(&target_directory().join("release").join(bin), &copy)?;
     Ok(copy)
+}
+
+fn copy_of(bin: &str, features: &[&str]) -> Result<PathBuf> {
+    let variant = if features.is_empty() { "default".to_owned() } else { features.join("-") };
+    Ok(kept()?.join(format!("{bin}-{variant}")))
 }
 
 fn build(package: &str, features: &[&str]) -> Result<()> {
@@ -69,7 +79,8 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
 }
 
-fn target_directory() -> PathBuf {
+/// Where cargo builds.
+pub(crate) fn target_directory() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 

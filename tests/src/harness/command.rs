@@ -5,8 +5,13 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 
 /// Which Debian package has a tool, for the message when it is missing.
-const PACKAGES: [(&str, &str); 4] =
-    [("debootstrap", "debootstrap"), ("ip", "iproute2"), ("mount", "mount"), ("wrk", "wrk")];
+const PACKAGES: [(&str, &str); 5] = [
+    ("debootstrap", "debootstrap"),
+    ("ip", "iproute2"),
+    ("mke2fs", "e2fsprogs"),
+    ("mount", "mount"),
+    ("wrk", "wrk"),
+];
 
 /// Runs a tool to its end and returns what it printed.
 ///

@@ -26,14 +26,25 @@ pub fn tool(name: &str) -> Result<PathBuf> {
 /// # Errors
 /// There is none on this machine, and it cannot be built.
 pub fn runc(args: &[&str]) -> Result<Command> {
-    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let path = found_by("tests/tools/runtime/runc.sh", &FOUND).context("no runc")?;
-    let mut command = Command::new(path);
+    let mut command = Command::new(runc_path()?);
     command.args(args);
     Ok(command)
 }
 
-fn directory() -> Result<PathBuf> {
+/// Where that runc is.
+///
+/// # Errors
+/// As of [`runc`].
+pub fn runc_path() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/runtime/runc.sh", &FOUND).context("no runc")
+}
+
+/// Where all of them are.
+///
+/// # Errors
+/// They cannot be built.
+pub fn directory() -> Result<PathBuf> {
     static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
     found_by("tests/tools/build.sh", &FOUND).context("cannot build the programs of a cluster")
 }

@@ -51,6 +51,8 @@ pub struct Pod {
     network: Option<Network>,
     volumes: Vec<(String, PodVolume)>,
     placement: Placement,
+    /// The uid of its object, if an API server knows it.
+    uid: Option<String>,
     current: Arc<Mutex<Option<Arc<Sandbox>>>>,
 }
 
@@ -99,6 +101,7 @@ impl Pod {
                 node: None,
                 pods: volume.pods(),
             },
+            uid: None,
             current: Arc::default(),
         }
     }
@@ -106,7 +109,13 @@ impl Pod {
     /// Another pod of the same kind, while this one may still be there.
     #[must_use]
     pub fn replacement(&self) -> Self {
-        Self { current: Arc::default(), ..self.clone() }
+        Self { current: Arc::default(), uid: None, ..self.clone() }
+    }
+
+    /// The pod whose object in an API server has this uid.
+    #[must_use]
+    pub fn known_as(&self, uid: &str) -> Self {
+        Self { uid: Some(uid.to_owned()), ..self.replacement() }
     }
 
     /// Another pod of the same kind on this node.
@@ -238,6 +247,7 @@ impl Pod {
             self.placement.next(&self.spec.name)?,
             self.network.as_ref(),
             &volumes,
+            self.uid.as_deref(),
         )?;
         Ok(Arc::clone(current.insert(Arc::new(pod))))
     }

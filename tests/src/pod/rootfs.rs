@@ -16,7 +16,7 @@ pub enum Root {
 }
 
 /// What builds each.
-const SMALL: &str = include_str!("../../rootfs.sh");
+pub(crate) const SMALL: &str = include_str!("../../rootfs.sh");
 const RUNTIMES: &str = include_str!("../../runtimes.sh");
 
 /// Where slow things are kept between runs.
@@ -38,13 +38,16 @@ impl Root {
 }
 
 /// What `script` makes of `base`, named by all that it is made from.
-fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
+///
+/// # Errors
+/// It cannot be built; the message has the script's last words.
+pub(crate) fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
     let root = Path::new(CACHE).join(format!("{name}-{:016x}", fingerprint(made_from)));
     fs::create_dir_all(CACHE)?;
     let lock = File::create(Path::new(CACHE).join("lock"))?;
     lock.lock()?;
     if !root.exists() {
-        build(&root, script, base).context("cannot build the pods' root file system")?;
+        build(&root, script, base).with_context(|| format!("cannot build the tests' {name}"))?;
     }
     Ok(root)
 }

@@ -33,7 +33,7 @@ pub struct Sandbox {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Sandbox {
-    /// A pod of this name on a node, with these volumes at these paths.
+    /// A pod of this name on a node, with these volumes at these paths, and with this uid or any.
     ///
     /// # Errors
     /// Its directory cannot be made, or iproute2 refuses.
@@ -42,10 +42,11 @@ impl Sandbox {
         node: Node,
         network: Option<&Network>,
         volumes: &[(String, PodVolume)],
+        uid: Option<&str>,
     ) -> Result<Self> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = tempfile::Builder::new().prefix("crik-node-").tempdir_in("/var/tmp")?;
-        let uid = format!("uid-{}-{number}", process::id());
+        let uid = uid.map_or_else(|| format!("uid-{}-{number}", process::id()), str::to_owned);
         let pod = dir.path().join("pods").join(&uid);
         let volumes = volumes.iter().enumerate().map(|(index, (path, volume))| {
             Ok((volume.make(&pod, &format!("volume-{index}"))?, path.clone(), volume.mode()))

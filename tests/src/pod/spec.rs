@@ -16,6 +16,8 @@ pub struct Spec {
     env: Vec<String>,
     /// Its capabilities.
     pub capabilities: Vec<String>,
+    /// The user that its first process runs as.
+    pub user: u32,
     /// What it finds at `/`.
     pub root: Root,
     /// Whether it has a user namespace of its own, as with `hostUsers: false`.
@@ -69,6 +71,7 @@ impl Spec {
                 .chain(&ADDED_CAPABILITIES)
                 .map(|&name| name.to_owned())
                 .collect(),
+            user: 0,
             root: Root::Small,
             user_namespace: false,
             read_only: false,
@@ -106,7 +109,7 @@ impl Spec {
                 "args": self.args,
                 "env": self.environment(pod),
                 "cwd": "/",
-                "user": {"uid": 0, "gid": 0},
+                "user": {"uid": self.user, "gid": self.user},
                 "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
                 "oomScoreAdj": pod.node.oom_score_adj,
             },

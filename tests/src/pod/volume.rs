@@ -13,7 +13,7 @@ use crate::faulty::Faulty;
 
 /// How many pods of each name there were on a volume.
 #[derive(Clone, Default)]
-pub(super) struct PodCount(Arc<Mutex<BTreeMap<String, u32>>>);
+pub(crate) struct PodCount(Arc<Mutex<BTreeMap<String, u32>>>);
 
 impl PodCount {
     /// How many there were before this one.
@@ -81,10 +81,20 @@ impl Volume {
     /// # Errors
     /// It cannot be made.
     pub fn of_size(megabytes: u32) -> Result<Self> {
-        let volume = Self::new()?;
         let options = format!("size={megabytes}m");
-        mount(Some("tmpfs"), volume.path(), Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
-            .context("cannot mount a tmpfs")?;
+        Self::mounted(PodCount::default(), |to| {
+            mount(Some("tmpfs"), to, Some("tmpfs"), MsFlags::empty(), Some(options.as_str()))
+                .context("cannot mount a tmpfs")
+        })
+    }
+
+    /// What `mount` mounts at the directory that it is told, for the pods that are counted so.
+    ///
+    /// # Errors
+    /// It cannot be mounted.
+    pub(crate) fn mounted(pods: PodCount, mount: impl FnOnce(&Path) -> Result<()>) -> Result<Self> {
+        let volume = Self { pods, ..Self::new()? };
+        mount(volume.path())?;
         Ok(Self { _mount: Some(Mounted(volume.path().into())), ..volume })
     }
 
@@ -96,6 +106,17 @@ impl Volume {
         let backing = self.copy()?;
         let volume = Self { pods: backing.pods(), ..Self::new()? };
         let faulty = Faulty::mount(backing.path(), volume.path())?;
+        Ok(FaultyVolume { faulty, volume, backing })
+    }
+
+    /// Another one with the same contents, whose server is far away and does many things at the same time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn far_copy(&self) -> Result<FaultyVolume> {
+        let backing = self.copy()?;
+        let volume = Self { pods: backing.pods(), ..Self::new()? };
+        let faulty = Faulty::mount_wide(backing.path(), volume.path())?;
         Ok(FaultyVolume { faulty, volume, backing })
     }
 

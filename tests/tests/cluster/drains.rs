@@ -66,7 +66,7 @@ fn evicted_after(turn: &Turn, about: &str, taint: &str, state: &str) -> Result<(
 }
 
 /// By the eviction API, as those who drain nodes do.
-fn evict(space: &Space, pod: &str) -> Result<()> {
+pub fn evict(space: &Space, pod: &str) -> Result<()> {
     let metadata = json!({"name": pod, "namespace": space.name()});
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata});
     let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", space.name());

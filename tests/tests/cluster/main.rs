@@ -13,6 +13,7 @@ mod preemptions;
 mod quick_start;
 mod security;
 mod sudden_ends;
+mod who_ended_it;
 mod workloads;
 
 use std::process::Command;

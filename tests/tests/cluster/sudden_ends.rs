@@ -41,7 +41,8 @@ fn a_container_out_of_memory_goes_on_from_its_last_checkpoint() -> Result<()> {
 }
 
 #[test]
-fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
+fn a_liveness_probe_that_fails_stops_the_container_in_order_and_costs_no_more_than_an_interval() -> Result<()>
+{
     let turn = turn()?;
     let space = turn.space("liveness")?;
     let probed = |container: &mut Value| {
@@ -51,18 +52,23 @@ fn a_liveness_probe_that_fails_stops_the_container_in_order() -> Result<()> {
             "failureThreshold": 1,
         });
     };
-    space.apply(
-        &Workload::new("sick", &["python3", "/programs/single.py"]).container(probed).stateful_set(1),
-    )?;
+    let workload = Workload::new("sick", &["python3", "/programs/single.py"]).config("interval: 1s");
+    space.apply(&workload.container(probed).stateful_set(1))?;
     space.running("sick-0", None)?;
     let before = space.follow("sick-0")?;
+    before.output.wait_for("generation 00000001 is durable")?;
     before.output.wait_for_lines(40)?;
     space.kubectl(&["exec", "sick-0", "--", "touch", "/tmp/sick"])?;
     restarted(&space, "sick-0")?;
     let before = before.whole()?;
-    // The node is well, so the program gets its SIGTERM, and the state that made it sick is not resumed.
+    // The node is well, so the program gets its SIGTERM, and nobody wanted its work to end.
     ensure!(before.contains("goodbye"), "{before}");
+    ensure!(before.contains("nobody ends the pod, but this container is stopped"), "{before}");
     ensure!(!before.contains("a checkpoint is taken"), "{before}");
-    logs(&space, "sick-0", "the application starts fresh")?;
+    logs(&space, "sick-0", "restored generation")?;
+    let after = space.follow("sick-0")?;
+    after.output.wait_for_lines(40)?;
+    let steps = chain::verify_repeated(&whole_lines(&before), &whole_lines(&after.output.text()))?;
+    ensure!(steps > 0, "no step");
     space.held()
 }

@@ -3,18 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::amount::{stored, within};
 use super::error::{CarryError, taking};
+use super::first_look::{self, FirstLook};
 use super::mounts::Mounts;
+use super::open_for_writing::everybody;
 use super::places::{Place, PlaceKind, places};
 use super::spared::Spared;
 use super::take::{Output, Summary, Taken};
-use super::walk::{stored, walk, walk_again, within};
+use super::walk::{Found, Walk, walk, walk_again};
 use crate::base::limits;
+use crate::base::panics::locked;
 use crate::config::Config;
 use crate::tree::criu::DumpLog;
 
@@ -24,6 +28,7 @@ pub struct Carrying {
     places: Vec<Place>,
     spared: Spared,
     max_bytes: u64,
+    first_look: Mutex<Option<FirstLook>>,
 }
 
 impl Carrying {
@@ -34,17 +39,52 @@ impl Carrying {
     pub fn new(config: &Config, own: &[PathBuf]) -> Result<Self, CarryError> {
         let mounts = Mounts::read().map_err(taking(Path::new("/proc/self/mountinfo")))?;
         let places = places(&mounts, &config.carry, &config.additional_paths, own);
-        Ok(Self { places, spared: Spared::new(mounts, config), max_bytes: config.carry.max_bytes })
+        Ok(Self {
+            places,
+            spared: Spared::new(mounts, config),
+            max_bytes: config.carry.max_bytes,
+            first_look: Mutex::default(),
+        })
     }
 
-    /// How many bytes would go along now.
+    /// How many bytes would go along now. What is seen is remembered until they go along, for which the program stands still.
     ///
     /// # Errors
     /// Something cannot be read, or it is more than may go along.
-    pub fn bytes(&self) -> Result<u64, CarryError> {
-        let found = walk(&self.places, &self.spared)?;
+    pub fn look(&self) -> Result<u64, CarryError> {
+        let layer = self.layer();
+        let (first_look, mut found) = match self.walk_of(layer) {
+            Some(walk) => FirstLook::new(&walk, everybody)?,
+            None => (None, Vec::new()),
+        };
+        found.extend(walk(&self.places, &self.spared, |number| Some(number) != layer)?);
         within(&found, &self.places, self.max_bytes)?;
+        *locked(&self.first_look) = first_look;
         Ok(stored(found.iter()))
+    }
+
+    /// All that goes along now, of which the first look may have seen most.
+    fn find(&self) -> Result<Vec<Found>, CarryError> {
+        let (layer, first_look) = (self.layer(), locked(&self.first_look).take());
+        let again = first_look.zip(self.walk_of(layer)).map(|(first_look, walk)| first_look.again(&walk));
+        match again.transpose()? {
+            Some(Ok(mut found)) => {
+                found.extend(walk(&self.places, &self.spared, |number| Some(number) != layer)?);
+                return Ok(found);
+            }
+            Some(Err(unsure)) => first_look::tell(unsure),
+            None => {}
+        }
+        walk(&self.places, &self.spared, |_| true)
+    }
+
+    /// The number of the container's layer.
+    fn layer(&self) -> Option<usize> {
+        self.places.iter().position(|place| place.kind == PlaceKind::Layer)
+    }
+
+    fn walk_of(&self, number: Option<usize>) -> Option<Walk<'_>> {
+        Some(Walk::new(number?, self.places.get(number?)?, &self.places, &self.spared))
     }
 
     /// Finds out whether too much is in memory and emptyDirs already, which a container that is restarted finds there. The layer
@@ -55,7 +95,7 @@ impl Carrying {
     pub fn check(&self) -> Result<(), CarryError> {
         let whole = |place: &&Place| place.kind != PlaceKind::Layer;
         let places: Vec<Place> = self.places.iter().filter(whole).cloned().collect();
-        within(&walk(&places, &self.spared)?, &places, self.max_bytes)
+        within(&walk(&places, &self.spared, |_| true)?, &places, self.max_bytes)
     }
 
     /// Whether what is at `path` goes along if somebody makes it.
@@ -73,7 +113,7 @@ impl Carrying {
     }
 
     fn take(&self, output: Output, leave: &BTreeSet<PathBuf>, steps: &Steps) -> Result<Summary, CarryError> {
-        let mut found = walk(&self.places, &self.spared)?;
+        let mut found = self.find()?;
         found.retain(|found| !leave.contains(&found.path));
         within(&found, &self.places, self.max_bytes)?;
         let mut taken = Taken::new(self.places.clone(), output);

@@ -16,9 +16,9 @@ use std::thread;
 
 use super::beginning::{self, ChangeTime, changed_at};
 use super::error::{CarryError, taking};
-use super::largest::largest;
 use super::places::{Place, PlaceKind};
 use super::spared::Spared;
+use super::watches::Watches;
 use crate::base::limits;
 use crate::base::panics::locked;
 
@@ -35,22 +35,29 @@ pub struct Found {
     pub names: Option<Vec<OsString>>,
 }
 
-/// All that goes along of these places; what holds other things comes before them.
+/// All that goes along of these places, or of those among them that are `wanted`; what holds other things comes before them.
 ///
 /// # Errors
 /// Something cannot be read.
-pub fn walk(places: &[Place], spared: &Spared) -> Result<Vec<Found>, CarryError> {
+pub fn walk(
+    places: &[Place],
+    spared: &Spared,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<Vec<Found>, CarryError> {
     let mut all = Vec::new();
-    for (number, place) in places.iter().enumerate() {
+    for (number, place) in places.iter().enumerate().filter(|(number, _)| wanted(*number)) {
         let walk = Walk::new(number, place, places, spared);
-        let Some(meta) = unless_gone(place.path.symlink_metadata()).map_err(taking(&place.path))? else {
-            continue;
-        };
-        let mut found = walk.run(meta)?;
-        found.sort_by(|one, other| one.path.cmp(&other.path));
-        all.extend(found);
+        if let Some(meta) = unless_gone(place.path.symlink_metadata()).map_err(taking(&place.path))? {
+            all.extend(sorted(walk.run(meta)?));
+        }
     }
     Ok(all)
+}
+
+/// With what holds other things before them.
+pub fn sorted(mut found: Vec<Found>) -> Vec<Found> {
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    found
 }
 
 /// What has come into directories since they were `found`: CRIU makes names there for files that have lost theirs.
@@ -72,7 +79,7 @@ pub fn walk_again(found: &mut [Found], places: &[Place], spared: &Spared) -> Res
         for name in names.into_iter().filter(|name| !before.contains(name)) {
             let path = directory.path.join(name);
             if let Some(meta) = unless_gone(path.symlink_metadata()).map_err(taking(&path))? {
-                more.extend(Walk { top: path, ..walk.clone() }.run(meta)?);
+                more.extend(walk.at(path).run(meta)?);
             }
         }
     }
@@ -81,17 +88,30 @@ pub fn walk_again(found: &mut [Found], places: &[Place], spared: &Spared) -> Res
 
 /// One place that is walked.
 #[derive(Clone)]
-struct Walk<'a> {
+pub struct Walk<'a> {
     place: usize,
-    top: PathBuf,
-    /// None where everything goes along.
-    since: Option<ChangeTime>,
+    /// Where it begins.
+    pub top: PathBuf,
+    /// From which change on something goes along; none where everything does.
+    pub since: Option<ChangeTime>,
     /// Whether the user has named the place, so that nothing in it is spared.
     named: bool,
     /// What is left alone, by the directory that it is in: to compare every path with all of it would take longer than to ask
     /// for its attributes.
     left: HashMap<PathBuf, HashSet<OsString>>,
     spared: &'a Spared,
+    /// Told of each directory before it is read.
+    watches: Option<&'a Watches>,
+}
+
+/// What a walk has found.
+#[derive(Default)]
+pub struct Walked {
+    /// What goes along.
+    pub found: Vec<Found>,
+    /// Of what does not, where it is watched what changes: the files that have several names, since only the one tells of a change
+    /// by which it was changed.
+    pub with_more_names: Vec<PathBuf>,
 }
 
 /// What several threads work on.
@@ -99,12 +119,13 @@ struct Walk<'a> {
 struct Shared {
     directories: Vec<(PathBuf, Metadata)>,
     busy: usize,
-    found: Vec<Found>,
+    walked: Walked,
     failed: Option<CarryError>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(number: usize, place: &Place, places: &'a [Place], spared: &'a Spared) -> Self {
+    /// Of the place with this number.
+    pub fn new(number: usize, place: &Place, places: &'a [Place], spared: &'a Spared) -> Self {
         let named = place.kind.is_named();
         // What is named twice goes along as the user has named it.
         let others = places.iter().enumerate().filter(|(other, _)| *other != number && !named);
@@ -116,12 +137,36 @@ impl<'a> Walk<'a> {
             }
         }
         let since = (place.kind == PlaceKind::Layer).then(beginning::since);
-        Self { place: number, top: place.path.clone(), since, named, left, spared }
+        Self { place: number, top: place.path.clone(), since, named, left, spared, watches: None }
     }
 
-    fn run(&self, meta: Metadata) -> Result<Vec<Found>, CarryError> {
+    /// With these told of each directory.
+    pub fn watched(self, watches: &'a Watches) -> Self {
+        Self { watches: Some(watches), ..self }
+    }
+
+    /// Of a part of the place.
+    pub fn at(&self, top: PathBuf) -> Self {
+        Self { top, ..self.clone() }
+    }
+
+    /// All that goes along, with the directories that lead there.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn run(&self, meta: Metadata) -> Result<Vec<Found>, CarryError> {
+        let found = self.below_top(meta)?.found;
+        if self.since.is_some() { self.with_ancestors(found) } else { Ok(found) }
+    }
+
+    /// All that goes along.
+    ///
+    /// # Errors
+    /// Something cannot be read.
+    pub fn below_top(&self, meta: Metadata) -> Result<Walked, CarryError> {
         if !meta.is_dir() {
-            return Ok(vec![self.found(self.top.clone(), meta, None)]);
+            let found = vec![self.found(self.top.clone(), meta, None)];
+            return Ok(Walked { found, ..Walked::default() });
         }
         let all = Mutex::new(Shared { directories: vec![(self.top.clone(), meta)], ..Shared::default() });
         let (more, idle) = (Condvar::new(), AtomicUsize::new(0));
@@ -130,8 +175,7 @@ impl<'a> Walk<'a> {
             (0..threads).for_each(|_| drop(scope.spawn(|| self.share(&all, &more, &idle))));
         });
         let all = all.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let found = all.failed.map_or(Ok(all.found), Err)?;
-        if self.since.is_some() { self.with_ancestors(found) } else { Ok(found) }
+        all.failed.map_or(Ok(all.walked), Err)
     }
 
     /// Takes one directory after the other until there are none left.
@@ -160,7 +204,10 @@ impl<'a> Walk<'a> {
             shared = locked(all);
             shared.busy -= 1;
             match walked {
-                Ok(found) => shared.found.extend(found),
+                Ok(walked) => {
+                    shared.walked.found.extend(walked.found);
+                    shared.walked.with_more_names.extend(walked.with_more_names);
+                }
                 Err(error) => shared.failed = Some(error),
             }
         }
@@ -173,29 +220,30 @@ impl<'a> Walk<'a> {
         top: (PathBuf, Metadata),
         give: &dyn Fn(Vec<(PathBuf, Metadata)>),
         idle: &AtomicUsize,
-    ) -> Result<Vec<Found>, CarryError> {
-        let (mut todo, mut found) = (vec![top], Vec::new());
+    ) -> Result<Walked, CarryError> {
+        let (mut todo, mut walked) = (vec![top], Walked::default());
         while let Some((path, meta)) = todo.pop() {
-            self.directory(path, meta, &mut todo, &mut found)?;
+            self.directory(path, meta, &mut todo, &mut walked)?;
             if todo.len() > 1 && idle.load(Ordering::Relaxed) > 0 {
                 // Those at the beginning are nearest to the top, and so the largest.
                 let rest = todo.split_off(todo.len() / 2);
                 give(std::mem::replace(&mut todo, rest));
             }
         }
-        Ok(found)
+        Ok(walked)
     }
 
-    /// Adds the directories in one to `directories`, and to `found` what in it goes along.
+    /// Adds the directories in one to `directories`, and to `walked` what in it goes along.
     fn directory(
         &self,
         path: PathBuf,
         meta: Metadata,
         directories: &mut Vec<(PathBuf, Metadata)>,
-        found: &mut Vec<Found>,
+        walked: &mut Walked,
     ) -> Result<(), CarryError> {
-        let (mut names, changed, left) = (Vec::new(), self.has_changed(&meta), self.left.get(&path));
         let at = taking(&path);
+        let Some(meta) = self.watch(&path, meta).map_err(&at)? else { return Ok(()) };
+        let (mut names, changed, left) = (Vec::new(), self.has_changed(&meta), self.left.get(&path));
         let Some(entries) = unless_gone(fs::read_dir(&path)).map_err(&at)? else { return Ok(()) };
         for entry in entries {
             let entry = entry.map_err(&at)?;
@@ -211,7 +259,9 @@ impl<'a> Walk<'a> {
                 if meta.is_dir() {
                     directories.push((path.join(&name), meta));
                 } else if self.has_changed(&meta) {
-                    found.push(self.found(path.join(&name), meta, None));
+                    walked.found.push(self.found(path.join(&name), meta, None));
+                } else if self.watches.is_some() && meta.nlink() > 1 {
+                    walked.with_more_names.push(path.join(&name));
                 }
             }
             if changed {
@@ -219,16 +269,52 @@ impl<'a> Walk<'a> {
             }
         }
         if changed {
-            found.push(self.found(path, meta, Some(names)));
+            walked.found.push(self.found(path, meta, Some(names)));
         }
         Ok(())
+    }
+
+    /// What was known of a directory may be over by the time that it is watched.
+    fn watch(&self, path: &Path, meta: Metadata) -> io::Result<Option<Metadata>> {
+        let Some(watches) = self.watches else { return Ok(Some(meta)) };
+        watches.add(path);
+        Ok(unless_gone(path.symlink_metadata())?.filter(Metadata::is_dir))
+    }
+
+    /// What `path` is now, if it is in this place and goes along; a directory with its names.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn look_at(&self, path: &Path) -> Result<Option<Found>, CarryError> {
+        let at = taking(path);
+        let meta = if self.holds(path) { unless_gone(path.symlink_metadata()).map_err(&at)? } else { None };
+        let Some(meta) = meta.filter(|meta| self.has_changed(meta)) else { return Ok(None) };
+        let names = if meta.is_dir() { unless_gone(names(path)).map_err(&at)? } else { None };
+        Ok(Some(self.found(path.to_owned(), meta, names)))
+    }
+
+    /// Whether `path` is in this place, and neither it nor what it is in is left alone.
+    pub fn holds(&self, path: &Path) -> bool {
+        let mut within = path.ancestors().take_while(|path| *path != self.top);
+        path.starts_with(&self.top)
+            && !within.any(|path| {
+                let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return true };
+                self.left.get(directory).is_some_and(|left| left.contains(name))
+                    || self.is_left(directory, name)
+            })
+    }
+
+    /// Whether `path` is on the mount where the walk begins.
+    pub fn is_on_its_mount(&self, path: &Path) -> bool {
+        self.spared.mounts().of(path) == self.top
     }
 
     fn is_left(&self, directory: &Path, name: &OsStr) -> bool {
         !self.named && self.spared.covers_name(directory, name)
     }
 
-    fn has_changed(&self, meta: &Metadata) -> bool {
+    /// Whether it goes along, if it is in this place.
+    pub fn has_changed(&self, meta: &Metadata) -> bool {
         self.since.is_none_or(|since| changed_at(meta) >= since)
     }
 
@@ -237,7 +323,10 @@ impl<'a> Walk<'a> {
     }
 
     /// With the directories that lead there, for a container whose image does not have them.
-    fn with_ancestors(&self, mut found: Vec<Found>) -> Result<Vec<Found>, CarryError> {
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn with_ancestors(&self, mut found: Vec<Found>) -> Result<Vec<Found>, CarryError> {
         let known: BTreeSet<&Path> = found.iter().map(|found| found.path.as_path()).collect();
         let ancestors = found.iter().flat_map(|found| found.path.ancestors().skip(1));
         let missing: BTreeSet<PathBuf> = ancestors
@@ -245,8 +334,10 @@ impl<'a> Walk<'a> {
             .map(PathBuf::from)
             .collect();
         for path in missing {
+            // One may have changed since it was looked at: where layers lie upon each other (overlayfs), what is below changes it.
+            let known = self.look_at(&path)?;
             let meta = path.symlink_metadata().map_err(taking(&path))?;
-            found.push(self.found(path, meta, None));
+            found.push(known.unwrap_or_else(|| self.found(path, meta, None)));
         }
         Ok(found)
     }
@@ -256,42 +347,12 @@ fn names(path: &Path) -> io::Result<Vec<OsString>> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
-fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// What has gone meanwhile is nothing.
+pub fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         other => other.map(Some),
     }
-}
-
-/// Bytes that are not holes, of every file once.
-pub fn stored<'a>(found: impl Iterator<Item = &'a Found>) -> u64 {
-    files(found).map(|(_, bytes)| bytes).sum()
-}
-
-/// Each file once, however many names it has, with its bytes that are not holes.
-fn files<'a>(found: impl Iterator<Item = &'a Found>) -> impl Iterator<Item = (&'a Path, u64)> {
-    let mut seen = BTreeSet::new();
-    let files = found.filter(|found| found.meta.is_file());
-    let once =
-        files.filter(move |Found { meta, .. }| meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino())));
-    once.map(|found| (found.path.as_path(), stored_of(&found.meta)))
-}
-
-/// A block of stat(2) has 512 bytes. Some file systems keep small files in no block at all.
-fn stored_of(meta: &Metadata) -> u64 {
-    let blocks = meta.blocks().saturating_mul(512);
-    if blocks == 0 { meta.len() } else { meta.len().min(blocks) }
-}
-
-/// Refuses more than may go along. What the user names does not count: that is wanted.
-///
-/// # Errors
-/// It is more; the largest paths are named.
-pub fn within(found: &[Found], places: &[Place], allowed: u64) -> Result<(), CarryError> {
-    let counted = || found.iter().filter(|found| !places[found.place].kind.is_named());
-    let bytes = stored(counted());
-    if bytes <= allowed {
-        return Ok(());
-    }
-    Err(CarryError::TooMuch { found: bytes, allowed, largest: largest(files(counted())) })
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::error::{OpenFileError, io_at};
 use super::note::modified;
 use super::volumes::Volumes;
+use crate::base::headway::Headway;
 use crate::config::ChangedFiles;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::store::image_dir::durable::sync_directory;
@@ -42,18 +43,19 @@ pub struct Rules {
 ///
 /// # Errors
 /// A file is missing, shorter, or longer though the tree only read it; or what is cut cannot be kept. Nothing is cut then.
-pub fn cut(files: &[VolumeFile], place: &Place) -> Result<Cuts, OpenFileError> {
+pub fn cut(files: &[VolumeFile], place: &Place, headway: &Arc<Headway>) -> Result<Cuts, OpenFileError> {
     let mut grown = Vec::new();
     for file in files {
         grown.extend(behind(file, place.rules)?.map(|found| (file, found)));
     }
-    let mut cuts = Cuts::default();
+    let mut cuts = Cuts { cuts: Vec::new(), headway: Arc::clone(headway) };
     if grown.is_empty() {
         return Ok(cuts);
     }
     make_room(&grown, place)?;
     let volumes = Volumes::here().map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
     for (file, found) in grown {
+        headway.go_on(0).map_err(io_at("cut", &file.path))?;
         cuts.one(file, found, place, &volumes)?;
     }
     sync_directory(&place.directory())?;
@@ -97,8 +99,11 @@ fn make_room(grown: &[(&VolumeFile, u64)], place: &Place) -> Result<(), OpenFile
 }
 
 /// What was cut. Dropped without [`Cuts::stay`], each file gets back what it had: a restore that fails leaves nothing of itself.
-#[derive(Debug, Default)]
-pub struct Cuts(Vec<Cut>);
+#[derive(Debug)]
+pub struct Cuts {
+    cuts: Vec<Cut>,
+    headway: Arc<Headway>,
+}
 
 #[derive(Debug)]
 struct Cut {
@@ -112,7 +117,7 @@ struct Cut {
 impl Cuts {
     /// Leaves the files as they are now: the tree goes on.
     pub fn stay(mut self) {
-        self.0.clear();
+        self.cuts.clear();
     }
 
     fn one(
@@ -126,8 +131,8 @@ impl Cuts {
         let open = open(path, volumes).map_err(io_at("open", path))?;
         let kept = keep(&open, file, place)?;
         // From now on a failure puts it back.
-        self.0.push(Cut { file: open, path: path.clone(), at: file.size, kept });
-        let cut = &self.0[self.0.len() - 1];
+        self.cuts.push(Cut { file: open, path: path.clone(), at: file.size, kept });
+        let cut = &self.cuts[self.cuts.len() - 1];
         cut.file.set_len(file.size).and_then(|()| cut.file.sync_all()).map_err(io_at("cut", path))?;
         tracing::warn!(
             step = "restore",
@@ -143,7 +148,9 @@ impl Cuts {
 
 impl Drop for Cuts {
     fn drop(&mut self) {
-        for cut in self.0.drain(..) {
+        // Another program may append to them by now.
+        let undone = if self.headway.is_disowned() { Vec::new() } else { std::mem::take(&mut self.cuts) };
+        for cut in undone {
             match cut.put_back() {
                 Ok(()) => tracing::info!("{} has again what was cut from it", cut.path.display()),
                 Err(error) => tracing::error!(
@@ -282,7 +289,8 @@ mod tests {
         let cut = || {
             let (open, kept) = (open(), keep(&open(), &file, &place).unwrap());
             open.set_len(4).unwrap();
-            (kept.clone(), Cuts(vec![Cut { file: open, path: path.clone(), at: 4, kept }]))
+            let cut = Cut { file: open, path: path.clone(), at: 4, kept: kept.clone() };
+            (kept, Cuts { cuts: vec![cut], headway: Arc::default() })
         };
         let (kept, cuts) = cut();
         drop(cuts);

@@ -62,7 +62,7 @@ fn one(
     let links = make_directory(generation.join(layout::LINKS))?;
     match fs::hard_link(&file.name, links.join(&name)) {
         Ok(()) => Ok(Kept::Linked(name)),
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => match other_name(file)? {
+        Err(error) if has_no_link(&error) => match other_name(file)? {
             Some(other) => Ok(Kept::Named(other)),
             None => {
                 tracing::warn!(
@@ -74,6 +74,13 @@ fn one(
         },
         Err(error) => Err(error),
     }
+}
+
+/// The volume is another one than the file's, or one without links (link(2)).
+fn has_no_link(error: &io::Error) -> bool {
+    [libc::EXDEV, libc::EPERM, libc::EOPNOTSUPP, libc::ENOSYS, libc::EMLINK]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(*errno))
 }
 
 fn copy(file: &Lost, generation: &Path, name: String) -> io::Result<Kept> {

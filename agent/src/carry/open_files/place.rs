@@ -126,17 +126,17 @@ fn copy(file: &UnnamedFile, store: &Path, name: &str) -> io::Result<()> {
     }
     let mut source = no_links::file(store, Path::new(name))?;
     let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file.name)?;
-    let made = io::copy(&mut source, &mut target).and_then(|_| finish(file, &target));
+    let made = io::copy(&mut source, &mut target).map(|_| finish(file, &target));
     made.inspect_err(|_| remove(&file.name))
 }
 
-/// Owner first, since to change it clears the set-id bits of the mode. A volume that squashes root gives nobody another owner,
-/// and the file is open by then.
-fn finish(file: &UnnamedFile, target: &File) -> io::Result<()> {
-    if let Err(error) = chown(&file.name, Some(file.uid), Some(file.gid)) {
-        tracing::debug!("{} keeps its owner: {error}", file.name.display());
+/// Owner first, since to change it clears the set-id bits of the mode. A volume may keep neither, and the file is open by then.
+fn finish(file: &UnnamedFile, target: &File) {
+    let owned = chown(&file.name, Some(file.uid), Some(file.gid));
+    let moded = target.set_permissions(Permissions::from_mode(file.mode & 0o7777));
+    if let Err(error) = owned.and(moded) {
+        tracing::debug!("{} keeps its owner or its mode: {error}", file.name.display());
     }
-    target.set_permissions(Permissions::from_mode(file.mode & 0o7777))
 }
 
 #[cfg(test)]

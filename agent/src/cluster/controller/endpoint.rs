@@ -24,11 +24,16 @@ impl Endpoint {
     /// The URL cannot be used, or there is no node to ask about.
     pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unknown> {
         let node = node.filter(|node| !node.is_empty()).ok_or(Unknown::NoNodeName)?.to_owned();
-        let mut url = parse_url(&access.url).map_err(Unknown::Url)?;
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["v1", "nodes", &node]);
-        }
+        let url = parse_url(&access.url).map_err(Unknown::Url)?;
         Ok(Self { node, access, url })
+    }
+
+    fn route(&self, segments: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("v1").extend(segments);
+        }
+        url
     }
 
     /// Whether it is to prove who it is.
@@ -53,12 +58,17 @@ impl Endpoint {
 
     /// What to ask: for the status now, or for its first change after a version if that comes within a wait.
     pub fn question(&self, after: Option<(&str, Duration)>) -> String {
-        let mut url = self.url.clone();
+        let mut url = self.route(&["nodes", &self.node]);
         if let Some((version, wait)) = after {
             let wait = format!("{}ms", wait.as_millis());
             url.query_pairs_mut().append_pair("wait", &wait).append_pair("since", version);
         }
         url[url::Position::BeforePath..].to_owned()
+    }
+
+    /// What to ask for who ends a pod.
+    pub fn pod_question(&self, namespace: &str, name: &str) -> String {
+        self.route(&["pods", namespace, name])[url::Position::BeforePath..].to_owned()
     }
 }
 
@@ -96,6 +106,8 @@ mod tests {
         ] {
             assert_eq!(endpoint(url, Some("a")).unwrap().host_and_port(), (host.to_owned(), port), "{url}");
         }
-        assert_eq!(endpoint("http://h/base/", Some("a")).unwrap().question(None), "/base/v1/nodes/a");
+        let below = endpoint("http://h/base/", Some("a")).unwrap();
+        assert_eq!(below.question(None), "/base/v1/nodes/a");
+        assert_eq!(below.pod_question("ns", "job/0"), "/base/v1/pods/ns/job%2F0");
     }
 }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crik_api::{ErrorBody, NodeStatus};
+use crik_api::{ErrorBody, NodeStatus, PodStatus};
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::base::limits;
@@ -42,7 +43,9 @@ impl Replica {
     pub async fn ask(&mut self, wait: Duration, patience: Duration) -> Result<NodeStatus, Unknown> {
         let late = || Unknown::Unreachable(format!("{} did not answer within {patience:?}", self.address));
         let late = late();
-        let answer = timeout(patience, self.exchange(wait)).await.unwrap_or(Err(late));
+        let question = self.endpoint.question(self.version.as_deref().map(|version| (version, wait)));
+        let answer = timeout(patience, self.exchange(&question)).await.unwrap_or(Err(late));
+        let answer = answer.and_then(|status: NodeStatus| self.of_our_node(status));
         match &answer {
             Ok(status) => self.version = Some(status.version.clone()),
             Err(_) => (self.version, self.connection) = (None, None),
@@ -50,24 +53,44 @@ impl Replica {
         answer
     }
 
-    async fn exchange(&mut self, wait: Duration) -> Result<NodeStatus, Unknown> {
-        let question = self.endpoint.question(self.version.as_deref().map(|version| (version, wait)));
+    /// Who ends a pod, as it is now. An answer that does not come within `patience` is none.
+    ///
+    /// # Errors
+    /// It is not known.
+    pub async fn ask_pod(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        patience: Duration,
+    ) -> Result<PodStatus, Unknown> {
+        let late = Unknown::Unreachable(format!("{} did not answer within {patience:?}", self.address));
+        let question = self.endpoint.pod_question(namespace, name);
+        let answer = timeout(patience, self.exchange(&question)).await.unwrap_or(Err(late));
+        if answer.is_err() {
+            self.connection = None;
+        }
+        answer
+    }
+
+    async fn exchange<Answer: DeserializeOwned>(&mut self, question: &str) -> Result<Answer, Unknown> {
         let kept = self.connection.take().filter(Connection::is_open);
         let mut connection = match kept {
             Some(kept) => kept,
             None => Connection::open(&self.endpoint, self.address).await?,
         };
-        let (head, body) = connection.ask(&self.endpoint, &question).await?;
+        let (head, body) = connection.ask(&self.endpoint, question).await?;
         self.connection = Some(connection);
         self.read(&head, &body)
     }
 
-    fn read(&self, head: &Response<()>, body: &Bytes) -> Result<NodeStatus, Unknown> {
+    fn read<Answer: DeserializeOwned>(&self, head: &Response<()>, body: &Bytes) -> Result<Answer, Unknown> {
         if head.status() != StatusCode::OK {
             return Err(Unknown::Refused(self.refusal(head, body)));
         }
-        let status: NodeStatus =
-            serde_json::from_slice(body).map_err(|error| Unknown::Garbage(error.to_string()))?;
+        serde_json::from_slice(body).map_err(|error| Unknown::Garbage(error.to_string()))
+    }
+
+    fn of_our_node(&self, status: NodeStatus) -> Result<NodeStatus, Unknown> {
         if status.name != self.endpoint.node {
             let problem = format!("it is about {:?}, not about {:?}", status.name, self.endpoint.node);
             return Err(Unknown::Garbage(problem));

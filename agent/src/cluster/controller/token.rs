@@ -28,7 +28,11 @@ pub fn bearer(path: &Path) -> Result<HeaderValue, Unknown> {
     Ok(value)
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// The text of the file.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read(path: &Path) -> Result<String, String> {
     let say = |error: std::io::Error| error.to_string();
     // A pipe would keep who opens it waiting.
     if !std::fs::metadata(path).map_err(say)?.is_file() {

@@ -108,6 +108,15 @@ impl std::fmt::Display for Refusal {
 }
 
 impl Unknown {
+    /// Whether a person would do the same about both. Two replicas that are gone differ in their addresses alone, and are
+    /// asked in turn.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Refused(one), Self::Refused(other)) => one.to_string() == other.to_string(),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
     /// How long the controller wants to be left alone, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -120,6 +129,14 @@ impl Unknown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_that_are_gone_are_alike_and_another_reason_is_not() {
+        let gone = |address: &str| Unknown::Unreachable(format!("{address}: Connection refused"));
+        assert!(gone("10.0.0.1:9376").is_like(&gone("10.0.0.2:9376")));
+        assert!(!gone("10.0.0.1:9376").is_like(&Unknown::Tls("no certificate".to_owned())));
+        assert!(!Unknown::NotYet.is_like(&gone("10.0.0.1:9376")));
+    }
 
     #[test]
     fn a_refusal_says_what_to_do() {

@@ -1,10 +1,10 @@
 //! The node whose state decides: is it going away, and what does that mean? It imports what the room `cluster` may, and
-//! `controller`.
+//! `pod` and `controller`.
 
-mod ask_all;
 mod best_answer;
 pub mod decide;
 mod follow;
+mod interrogate;
 pub mod knowledge;
 mod news;
 pub mod notice;
@@ -18,9 +18,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::base::panics::locked;
+use crate::cluster::controller::ask_all::AskAll;
 use crate::cluster::controller::endpoint::Endpoint;
+use crate::cluster::controller::replica::Replica;
+use crate::cluster::pod::{Asking, PodName, PodUnknown};
 use crate::config::Access;
-use ask_all::AskAll;
 use best_answer::better;
 use follow::{Follower, Known};
 use knowledge::{Knowledge, not_yet};
@@ -33,17 +35,20 @@ pub struct Node {
     known: Arc<watch::Sender<Knowledge>>,
     replicas: Known,
     follower: Option<JoinHandle<()>>,
+    /// The pod that is asked about.
+    pod: Result<PodName, PodUnknown>,
 }
 
 impl Node {
-    /// Follows the state of the node `name` at a controller, in a task of its own.
-    pub fn follow(access: Access, name: Option<&str>) -> Self {
+    /// Follows the state of the node `name` at a controller, in a task of its own. When this agent is told to stop, it is
+    /// asked who ends the `pod`.
+    pub fn follow(access: Access, name: Option<&str>, pod: Result<PodName, PodUnknown>) -> Self {
         let replicas = Known::default();
         match Endpoint::new(access, name) {
             Err(error) => {
                 tracing::warn!("the node's state cannot be learned: {error}");
                 let known = Arc::new(watch::Sender::new(Err(Arc::new(error))));
-                Self { endpoint: None, known, replicas, follower: None }
+                Self { endpoint: None, known, replicas, follower: None, pod }
             }
             Ok(endpoint) => {
                 let (endpoint, known) = (Arc::new(endpoint), Arc::new(watch::Sender::new(not_yet())));
@@ -53,7 +58,7 @@ impl Node {
                     known: Arc::clone(&replicas),
                 };
                 let follower = Some(tokio::spawn(follower.follow()));
-                Self { endpoint: Some(endpoint), known, replicas, follower }
+                Self { endpoint: Some(endpoint), known, replicas, follower, pod }
             }
         }
     }
@@ -68,6 +73,17 @@ impl Node {
         self.known.subscribe()
     }
 
+    /// Asks all replicas who ends the pod, until the deadline or until the answer is dropped.
+    pub fn ask_pod(&self, deadline: Instant) -> Asking {
+        match (&self.endpoint, &self.pod) {
+            (Some(endpoint), Ok(name)) => {
+                Asking::begin(endpoint, name.clone(), locked(&self.replicas).clone(), deadline)
+            }
+            (_, Err(unknown)) => Asking::of_nobody(unknown.clone()),
+            (None, _) => Asking::of_nobody(PodUnknown::NotAsked),
+        }
+    }
+
     /// Asks all replicas anew until `enough` or the `deadline`; at the deadline the best answer counts. What was known
     /// before may come from a connection that has died unnoticed, so it is forgotten first and cannot decide alone.
     pub async fn ask_until(&self, deadline: Instant, enough: impl Fn() -> bool) {
@@ -75,7 +91,10 @@ impl Node {
         self.follower.iter().for_each(JoinHandle::abort);
         drop(self.known.send_replace(not_yet()));
         let replicas = locked(&self.replicas).clone();
-        let mut ask_all = AskAll::ask(endpoint, replicas, deadline);
+        let of = Arc::clone(endpoint);
+        let mut ask_all = AskAll::ask(endpoint, replicas, deadline, move |address, tell| {
+            interrogate::interrogate(Replica::new(&of, address), address, deadline, tell)
+        });
         let mut latest: HashMap<_, Knowledge> = HashMap::new();
         while !enough() {
             let Some((who, said)) = ask_all.next().await else { break };
@@ -98,6 +117,7 @@ impl Node {
         let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
         let endpoint = Endpoint::new(access, Some(&status.name)).ok().map(Arc::new);
         let known = Arc::new(watch::Sender::new(Ok(status)));
-        Self { endpoint, known, replicas: Known::default(), follower: None }
+        let pod = Err(PodUnknown::NoName);
+        Self { endpoint, known, replicas: Known::default(), follower: None, pod }
     }
 }

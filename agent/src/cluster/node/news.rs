@@ -34,7 +34,7 @@ fn tell(before: &Knowledge, now: &Knowledge) {
             tracing::info!(state = %now.state, "node state changed");
         }
         (Ok(_), Err(error)) => tracing::warn!("node state lost: {error}"),
-        (Err(before), Err(error)) if is_first(before) || before.to_string() != error.to_string() => {
+        (Err(before), Err(error)) if !before.is_like(error) => {
             tracing::warn!("the node's state is not known: {error}");
         }
         (Err(before), Ok(now)) if is_first(before) => {

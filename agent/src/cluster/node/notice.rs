@@ -60,7 +60,7 @@ impl Judge {
 mod tests {
     use super::NodeState::*;
     use super::*;
-    use crate::config::{Config, notice_states as states};
+    use crate::config::CheckpointOn;
 
     fn status(state: NodeState, stale: bool) -> NodeStatus {
         let (name, version) = ("a".to_owned(), String::new());
@@ -69,7 +69,7 @@ mod tests {
 
     /// Which of these states, one after the other, are notice.
     fn heard(stayed: bool, story: &[NodeState]) -> Vec<NodeState> {
-        let mut judge = Judge::new(states(&Config::default().checkpoint_on), stayed);
+        let mut judge = Judge::new(CheckpointOn::default().notice(), stayed);
         story
             .iter()
             .filter_map(|state| judge.hear(&status(*state, false)))
@@ -121,6 +121,7 @@ mod tests {
 
     #[test]
     fn only_what_means_a_checkpoint_is_notice() {
+        let states = |nodes: &[NodeState]| CheckpointOn { nodes: nodes.to_vec(), disrupted: true }.notice();
         assert_eq!(states(&[Cordoned, ShuttingDown]), [ShuttingDown]);
         assert!(states(&[Cordoned, Ready]).is_empty());
     }

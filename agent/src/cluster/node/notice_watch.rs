@@ -11,7 +11,7 @@ use crate::base::limits;
 use crate::cluster::node::Node;
 use crate::cluster::node::knowledge::Knowledge;
 use crate::cluster::node::notice::{Judge, Notice};
-use crate::config::{ActOn, Config, notice_states};
+use crate::config::{ActOn, Config};
 
 /// Waits for notice.
 pub struct NoticeWatch(Option<Watch>);
@@ -35,7 +35,7 @@ impl NoticeWatch {
         let node = node.filter(|_| config.act_on == ActOn::Notice);
         Self(node.map(|node| Watch {
             news: node.news(),
-            judge: Judge::new(notice_states(&config.checkpoint_on), stayed),
+            judge: Judge::new(config.checkpoint_on.notice(), stayed),
             failed: None,
         }))
     }

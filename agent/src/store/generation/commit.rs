@@ -7,12 +7,12 @@ use std::time::Instant;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
-use crate::base::point_of_no_return::PointOfNoReturn;
+use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::store::generation::signature::Key;
-use crate::store::generation::{contents, digest};
+use crate::store::generation::{contents, seal};
 use crate::store::image_dir::durable::create_durably;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
@@ -58,21 +58,27 @@ pub fn commit(
     staging: &Staging,
     mut manifest: Manifest,
     key: Option<&Key>,
-    point_of_no_return: &PointOfNoReturn,
+    headway: &Headway,
 ) -> Result<Manifest, CommitError> {
     let path = staging.path();
-    let durable = |source| CommitError::Durable { path: path.into(), source };
+    let durable = |source| match headway.is_given_up() {
+        true => CommitError::TooLate,
+        false => CommitError::Durable { path: path.into(), source },
+    };
     let clock = Instant::now();
-    manifest.files = digest::seal(path).map_err(durable)?;
+    manifest.files = seal::seal(path, headway).map_err(durable)?;
     reach(Point::Sealed);
     manifest.durations_ms.insert(manifest::DURABLE.to_owned(), whole_ms(clock.elapsed()));
+    // What was given up writes nothing more.
+    headway.go_on(0).map_err(durable)?;
     manifest.extra = Some(contents::extra(contents::of(path).map_err(durable)?));
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
+    headway.go_on(0).map_err(durable)?;
     // A later generation of this number must not find the attempts of one that a person has removed.
     staging.hold().remove_attempts(manifest.generation)?;
     reach(Point::NumberFreed);
-    if !point_of_no_return.begin() {
+    if !headway.begin() {
         return Err(CommitError::TooLate);
     }
     staging.commit(manifest.generation)?;

@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod open_files;
 pub(crate) mod own_values;
 pub(crate) mod program_digests;
+pub mod seal;
 pub mod signature;
 pub(crate) mod tree_facts;
 pub mod verify;

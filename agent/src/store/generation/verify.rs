@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
@@ -121,28 +122,33 @@ fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// A file was altered or cannot be read.
 pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(), VerifyError> {
     names_and_sizes(path, manifest)?;
-    compare(path, manifest, |_| true, &|file| digest::hash(file, Effort::AllProcessors, done))
+    compare(path, manifest, |_| true, &|file| {
+        digest::hash(file, Effort::AllProcessors, &|bytes| {
+            done(bytes);
+            Ok(())
+        })
+    })
 }
 
 /// Compares the hashes of the files that are put back into the container, which happens before CRIU begins.
 ///
 /// # Errors
-/// A file was altered or cannot be read.
-pub fn extra_files(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, is_put_back, &quietly)
+/// A file was altered or cannot be read; or it was given up.
+pub fn extra_files(path: &Path, manifest: &Manifest, headway: &Headway) -> Result<(), VerifyError> {
+    compare(path, manifest, is_put_back, &quietly(headway))
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
 ///
 /// # Errors
-/// A file was altered or cannot be read.
-pub fn images(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_put_back(name), &quietly)
+/// A file was altered or cannot be read; or it was given up.
+pub fn images(path: &Path, manifest: &Manifest, headway: &Headway) -> Result<(), VerifyError> {
+    compare(path, manifest, |name| !is_put_back(name), &quietly(headway))
 }
 
 /// On one processor: CRIU needs the others.
-fn quietly(file: &File) -> io::Result<FileDigest> {
-    digest::hash(file, Effort::OneProcessor, &|_| {})
+fn quietly(headway: &Headway) -> impl Fn(&File) -> io::Result<FileDigest> {
+    |file| digest::hash(file, Effort::OneProcessor, &|bytes| headway.go_on(bytes))
 }
 
 fn compare(

@@ -153,6 +153,12 @@ impl Attempts {
         self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
     }
 
+    /// Why the last attempt failed, if it did and that is known.
+    pub fn last_failure(&self) -> Option<&str> {
+        let last = self.attempts.last().filter(|attempt| !attempt.interrupted)?;
+        last.outcome.as_deref().filter(|outcome| *outcome != RESUMED)
+    }
+
     /// Reads the account at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
     /// and the next write mends it.
     ///
@@ -214,6 +220,26 @@ mod tests {
             take(&hold, 2).unwrap_err().to_string(),
             "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
         );
+    }
+
+    #[test]
+    fn only_the_last_attempt_tells_what_is_wrong() {
+        let (_volume, hold) = held();
+        let failed = AttemptOutcome::Failed("no luck".to_owned());
+        let mut told = Vec::new();
+        for outcome in [
+            AttemptOutcome::Resumed,
+            failed.clone(),
+            AttemptOutcome::Interrupted,
+            failed,
+            AttemptOutcome::Resumed,
+        ] {
+            take(&hold, 9).unwrap().record(&outcome).unwrap();
+            let attempts = Attempts::read(&hold.dir().attempts(Generation(1))).unwrap();
+            told.push(attempts.last_failure().map(str::to_owned));
+        }
+        let luck = || Some("no luck".to_owned());
+        assert_eq!(told, [None, luck(), None, luck(), None]);
     }
 
     #[test]

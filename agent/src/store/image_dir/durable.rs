@@ -24,7 +24,7 @@ pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    sync_names(path.parent().unwrap_or(Path::new("/")))
 }
 
 /// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
@@ -32,7 +32,24 @@ pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The volume cannot be written.
 pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(io_at("fsync", path))
+    sync_names(path).map_err(io_at("fsync", path))
+}
+
+/// The same. A file system that knows no fsync of directories (fsync(2), EINVAL) keeps its names in a way of its own, and no
+/// program could do more.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn sync_names(path: &Path) -> io::Result<()> {
+    let unknown = |error: &io::Error| {
+        [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(*errno))
+    };
+    match File::open(path)?.sync_all() {
+        Err(error) if unknown(&error) => Ok(()),
+        other => other,
+    }
 }
 
 /// Removes what is there, with all below it if it is a directory; if nothing is there that is no error.

@@ -1,5 +1,6 @@
 //! Why an image directory cannot be used.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,22 @@ pub enum ImageDirError {
     /// A part of it leads elsewhere.
     #[error("{0} is a symbolic link, and crik follows none there; remove it")]
     Link(PathBuf),
+    /// It is there, and used for something else.
+    #[error(
+        "imageDir {path} has something in it that is not crik's ({}); give crik a directory of its own, such as {path}/crik-${{POD_NAME}}",
+        name.display()
+    )]
+    Occupied {
+        /// The image directory.
+        path: PathBuf,
+        /// What is in it.
+        name: OsString,
+    },
+    /// A person looks for one that is not there.
+    #[error(
+        "there is no image directory {0}: no pod has run with it yet, or the volume is not mounted here; see --image-dir"
+    )]
+    Absent(PathBuf),
     /// It is there, but nothing of crik's is in it.
     #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
     Foreign(PathBuf),

@@ -34,7 +34,13 @@ use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
 use crate::store::image_dir::holder::{self, Holder, Seen};
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDir, following};
+use crate::store::image_dir::{Generation, ImageDir, following, parse_number};
+
+/// How what is to become a hold is called.
+const PREPARED: &str = "new-";
+
+/// How a directory is called in which a volume is tried; whoever takes the image directory next removes one that was left.
+pub const PROBE: &str = "probe-";
 
 /// Why an image directory could not be taken.
 #[derive(Debug, Error)]
@@ -116,11 +122,11 @@ impl Hold {
         let holders = self.dir.holders();
         for entry in fs::read_dir(&holders).map_err(io_at("read", &holders))? {
             let entry = entry.map_err(io_at("read", &holders))?;
-            if entry.path() != self.path {
+            if entry.path() != self.path && is_a_holds(&entry.file_name().to_string_lossy()) {
                 take_away(&entry.path(), &self.path.join("removing-holder"))?;
             }
         }
-        self.dir.sweep_left_overs()?;
+        self.dir.sweep_cuts()?;
         reach(Point::OthersRemoved);
         Ok(())
     }
@@ -179,7 +185,16 @@ impl Hold {
         let path = self.dir.generation(generation);
         let trash = self.path.join(format!("removing-{generation}"));
         remove_tree(&trash)?;
-        fs::rename(&path, &trash).map_err(|error| self.explain("remove", &path, error))?;
+        match fs::rename(&path, &trash) {
+            // Somebody else of this pod removes it too, or an answer was lost and it was done twice (NFS).
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let why = self.explain("remove", &path, error);
+                if matches!(why, ImageDirError::Lost(_)) {
+                    return Err(why);
+                }
+            }
+            other => other.map_err(|error| self.explain("remove", &path, error))?,
+        }
         reach(Point::GenerationHidden);
         remove_tree(&trash)?;
         reach(Point::GenerationRemoved);
@@ -257,11 +272,26 @@ fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>
         return Ok(still_newest(dir, number, &target)?.then_some(target));
     }
     remove_tree(if renamed.is_ok() { &target } else { &new })?;
-    Ok(None)
+    match renamed {
+        Err(error) if !is_taken(&error) => Err(io_at("rename a directory to", &target)(error).into()),
+        _ => Ok(None),
+    }
+}
+
+/// Whether a rename failed since another pod was faster, or has removed what was prepared. A volume that cannot rename
+/// directories says something else.
+fn is_taken(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, NotFound, StaleNetworkFileHandle};
+    matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotFound | StaleNetworkFileHandle)
+}
+
+/// Whether a name among the holds is one that crik makes: a hold, or what was to become one, or a probe of the volume.
+fn is_a_holds(name: &str) -> bool {
+    parse_number(name).is_some() || [PREPARED, PROBE].iter().any(|start| name.starts_with(start))
 }
 
 fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDirError> {
-    let new = dir.holders().join(format!("new-{nonce}"));
+    let new = dir.holders().join(format!("{PREPARED}{nonce}"));
     DirBuilder::new().mode(0o700).create(&new).map_err(io_at("create", &new))?;
     let holder = Holder {
         pod: wish.pod.clone(),

@@ -25,6 +25,7 @@ pub mod pod;
 pub(crate) mod resumable;
 pub(crate) mod retention;
 pub(crate) mod staging;
+mod strangers;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 use crate::store::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
 pub use error::{ImageDirError, io_at};
+use strangers::CUT;
 
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,13 +69,6 @@ impl std::fmt::Display for Generation {
     }
 }
 
-/// What earlier releases left directly in the image directory: a dump that was not committed, and generations whose
-/// removal was interrupted.
-const LEFT_OVERS: [&str; 2] = ["staging", "removing-"];
-
-/// The directory of what was cut from files of the application.
-const CUT: &str = "cut";
-
 /// An image directory that exists.
 #[derive(Debug, Clone)]
 pub struct ImageDir {
@@ -92,6 +87,7 @@ impl ImageDir {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
         let dir = Self { root: root.into() };
+        dir.refuse_strangers()?;
         for path in [root.to_owned(), dir.generations(), dir.attempts_directory(), dir.holders()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
@@ -105,12 +101,27 @@ impl ImageDir {
     /// It is no image directory.
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
         let dir = Self { root: root.into() };
-        fs::read_dir(root).map_err(io_at("read", root))?;
+        fs::read_dir(root).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ImageDirError::Absent(root.into()),
+            _ => io_at("read", root)(error),
+        })?;
         if !dir.generations().is_dir() {
             return Err(ImageDirError::Foreign(root.into()));
         }
         dir.refuse_links()?;
         Ok(dir)
+    }
+
+    /// A directory that somebody uses for something else stays theirs: crik lists, renames and removes by name in its own.
+    fn refuse_strangers(&self) -> Result<(), ImageDirError> {
+        let own = [self.generations(), self.attempts_directory(), self.holders()];
+        if own.iter().all(|path| path.is_dir()) {
+            return Ok(());
+        }
+        match strangers::first(&self.root).map_err(io_at("read", &self.root))? {
+            Some(name) => Err(ImageDirError::Occupied { path: self.root.clone(), name }),
+            None => Ok(()),
+        }
     }
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
@@ -216,18 +227,11 @@ impl ImageDir {
         Ok(())
     }
 
-    /// Removes what earlier releases left half done, and what was cut from files for generations that are not there any more: who
-    /// removed them may have died before.
+    /// Removes what was cut from files for generations that are not there any more: who removed them may have died before.
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn sweep_left_overs(&self) -> Result<(), ImageDirError> {
-        for entry in fs::read_dir(&self.root).map_err(io_at("read", &self.root))?.flatten() {
-            let name = entry.file_name();
-            if LEFT_OVERS.iter().any(|start| name.to_string_lossy().starts_with(start)) {
-                remove_tree(&entry.path())?;
-            }
-        }
+    pub fn sweep_cuts(&self) -> Result<(), ImageDirError> {
         let cut = self.root.join(CUT);
         let resumed = if cut.exists() { numbers(&cut)? } else { Vec::new() };
         let gone = resumed.into_iter().map(Generation).filter(|number| !self.generation(*number).exists());
@@ -279,16 +283,42 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_releases_left_is_swept() {
+    fn what_was_cut_goes_with_its_generation_and_nothing_else_is_touched() {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        for name in
-            ["staging/criu", "removing-00000003/criu", "cut/00000003", "cut/00000004", "generations/00000004"]
-        {
+        let theirs =
+            ["staging/criu", "staging-mine/x", "removing-00000003/criu", "new-idea", "cut/00000003x"];
+        for name in theirs.iter().chain(&["cut/00000003", "cut/00000004", "generations/00000004"]) {
             fs::create_dir_all(dir.root().join(name)).unwrap();
         }
-        dir.sweep_left_overs().unwrap();
-        assert_eq!(fs::read_dir(dir.root()).unwrap().count(), 4);
+        dir.sweep_cuts().unwrap();
+        assert!(theirs.iter().all(|name| dir.root().join(name).exists()));
         assert!(!dir.cut(Generation(3)).exists() && dir.cut(Generation(4)).exists());
+    }
+
+    #[test]
+    fn a_directory_of_somebody_elses_is_refused_and_left_as_it_is() {
+        let volume = tempfile::tempdir().unwrap();
+        let root = volume.path().join("data");
+        fs::create_dir_all(root.join("generations/00000001")).unwrap();
+        fs::create_dir(root.join("staging-mine")).unwrap();
+        let error = ImageDir::open(&root).unwrap_err().to_string();
+        assert!(error.contains("something in it that is not crik's (staging-mine)"), "{error}");
+        assert!(error.contains("a directory of its own, such as"), "{error}");
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn the_root_of_a_volume_and_what_was_begun_are_no_strangers() {
+        let volume = tempfile::tempdir().unwrap();
+        for name in ["lost+found", ".snapshot", "generations", "holders"] {
+            fs::create_dir(volume.path().join(name)).unwrap();
+        }
+        fs::write(volume.path().join("failed-dump.log"), "").unwrap();
+        let dir = ImageDir::open(volume.path()).unwrap();
+        // From then on it is crik's, and what others put there stays.
+        fs::create_dir(dir.root().join("staging-mine")).unwrap();
+        ImageDir::open(volume.path()).unwrap();
+        assert!(dir.root().join("staging-mine").exists());
     }
 }

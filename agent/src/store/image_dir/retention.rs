@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
 use crate::store::image_dir::error::{ImageDirError, io_at};
@@ -27,6 +28,9 @@ pub enum RoomError {
         /// Bytes that the checkpoint needs.
         needed: u64,
     },
+    /// Nobody waits for the checkpoint any more.
+    #[error("it was given up before room was made")]
+    GivenUp,
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
@@ -36,7 +40,7 @@ impl HasOutlook for RoomError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::TooLittle { .. } => Outlook::Lasting,
+            Self::TooLittle { .. } | Self::GivenUp => Outlook::Lasting,
         }
     }
 }
@@ -45,14 +49,22 @@ impl HasOutlook for RoomError {
 /// never the newest that can be resumed, nor the one from which the tree was resumed (`proven`).
 ///
 /// # Errors
-/// There is too little room, or the volume fails.
-pub fn make_room(hold: &Hold, image: u64, proven: Option<Generation>) -> Result<(), RoomError> {
+/// There is too little room, or the volume fails; or it was given up, after which nothing is removed.
+pub fn make_room(
+    hold: &Hold,
+    image: u64,
+    proven: Option<Generation>,
+    headway: &Headway,
+) -> Result<(), RoomError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
     let mut dispensable = dispensable(hold, proven)?;
     loop {
         let free = free(hold.dir().root())?;
         if free >= needed {
             return Ok(());
+        }
+        if headway.is_given_up() {
+            return Err(RoomError::GivenUp);
         }
         let Some(oldest) = dispensable.pop() else { return Err(RoomError::TooLittle { free, needed }) };
         tracing::warn!(step = "freeze", "generation {oldest} is given up, since the volume is nearly full");
@@ -137,9 +149,32 @@ mod tests {
         for _ in 0..4 {
             commit(&hold);
         }
-        let error = make_room(&hold, u64::MAX / 2, Some(Generation(2))).unwrap_err().to_string();
+        let error =
+            make_room(&hold, u64::MAX / 2, Some(Generation(2)), &Headway::default()).unwrap_err().to_string();
         assert!(error.contains(" free and the checkpoint needs about "), "{error}");
         assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
+    }
+
+    #[test]
+    fn nothing_is_removed_for_a_checkpoint_that_was_given_up() {
+        let (_volume, hold) = held();
+        let _three = [commit(&hold), commit(&hold), commit(&hold)];
+        let headway = Headway::default();
+        headway.give_up();
+        assert!(matches!(make_room(&hold, u64::MAX / 2, None, &headway), Err(RoomError::GivenUp)));
+        assert_eq!(hold.dir().list().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_somebody_else_has_removed_is_removed() {
+        let (_volume, hold) = held();
+        let generations: Vec<Generation> = (0..20).map(|_| commit(&hold)).collect();
+        let remove_all = || generations.iter().try_for_each(|generation| hold.remove(*generation));
+        std::thread::scope(|scope| {
+            let both = [scope.spawn(remove_all), scope.spawn(remove_all)];
+            both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert!(hold.dir().list().unwrap().is_empty());
     }
 
     #[test]
@@ -147,9 +182,9 @@ mod tests {
         let (_volume, hold) = held();
         commit(&hold);
         hold.mark_ended("exit status 0").unwrap();
-        make_room(&hold, 0, None).unwrap();
+        make_room(&hold, 0, None, &Headway::default()).unwrap();
         assert_eq!(hold.dir().list().unwrap().len(), 1);
-        assert!(make_room(&hold, u64::MAX / 2, None).is_err());
+        assert!(make_room(&hold, u64::MAX / 2, None, &Headway::default()).is_err());
         assert!(hold.dir().list().unwrap().is_empty());
     }
 

@@ -1,7 +1,8 @@
 //! Where a dump is made before it is committed: never read at a start, and swept.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -102,7 +103,14 @@ impl Staging {
     /// or exists whole.
     pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
         let target = self.hold.dir().generation(generation);
-        fs::rename(&self.path, &target).map_err(|error| self.hold.explain("commit", &target, error))?;
+        let staged = self.path.symlink_metadata().map(|meta| meta.ino());
+        match fs::rename(&self.path, &target) {
+            // Over NFS an error may only mean that the answer was lost, and the rename was done.
+            Err(error) if !is_the_same(&target, &staged) => {
+                return Err(self.hold.explain("commit", &target, error));
+            }
+            _ => {}
+        }
         reach(Point::Renamed);
         let durable = self.hold.dir().sync_generations();
         if durable.is_err() {
@@ -120,4 +128,10 @@ impl Staging {
             Err(error) => tracing::warn!("CRIU's log cannot be kept: {error}"),
         }
     }
+}
+
+/// Whether the directory that was staged is at `path` now.
+fn is_the_same(path: &Path, staged: &io::Result<u64>) -> bool {
+    let there = path.symlink_metadata().map(|meta| meta.ino());
+    matches!((there, staged), (Ok(there), Ok(staged)) if there == *staged)
 }

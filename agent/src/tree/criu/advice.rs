@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 21] = [
+const ADVICE: [(&str, &str); 22] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -28,6 +28,11 @@ const ADVICE: [(&str, &str); 21] = [
     (
         "io_uring",
         "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
+    ),
+    (
+        "Unsupported proto 262",
+        "the program has a socket of MPTCP, which CRIU cannot dump: let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set \
+         the pod's sysctl net.mptcp.enabled to 0",
     ),
     (
         "doesn't live in IPC ns",
@@ -136,6 +141,7 @@ mod tests {
                 "(criu/sk-inet.c:1046): inet: Can't bind inet socket (id 5): Cannot assign requested address",
                 "listen on 0.0.0.0",
             ),
+            ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
             ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
             ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),

@@ -5,18 +5,21 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread;
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FallocateFlags, OFlag, fallocate, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use rust_criu::{CgMode, Criu};
 
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::tree::process::reap::Elsewhere;
@@ -40,17 +43,41 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// The log of the last call.
 static LAST_LOG: Mutex<Option<File>> = Mutex::new(None);
 
-/// What CRIU said in the last call that has ended.
+/// What CRIU said in the last call that has ended, without the middle of a very long one.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn last_log() -> io::Result<Vec<u8>> {
-    let mut log = Vec::new();
-    if let Some(file) = &mut *locked(&LAST_LOG) {
-        file.seek(SeekFrom::Start(0))?;
-        file.read_to_end(&mut log)?;
+    locked(&LAST_LOG).as_ref().map_or(Ok(Vec::new()), without_middle)
+}
+
+fn without_middle(file: &File) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    let (head, tail) = (limits::LOG_HEAD_BYTES, limits::LOG_TAIL_BYTES);
+    if size <= head + tail {
+        return read_part(file, 0, size);
     }
-    Ok(log)
+    let cut = format!("\n[{} bytes are left out]\n", size - head - tail);
+    Ok([read_part(file, 0, head)?, cut.into_bytes(), read_part(file, size - tail, tail)?].concat())
+}
+
+fn read_part(file: &File, at: u64, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut part = vec![0; usize::try_from(bytes).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut part, at)?;
+    Ok(part)
+}
+
+/// Gives the memory back that the middle of a very long log takes: it is the container's, which may be at its limit. Nothing else can
+/// be done about a CRIU that writes a line for each run of pages.
+pub fn bound_log() {
+    let Some(log) = log_file() else { return };
+    let size = log.metadata().map_or(0, |meta| meta.len());
+    let middle = size.saturating_sub(limits::LOG_HEAD_BYTES + limits::LOG_TAIL_BYTES);
+    if middle > 0 {
+        let how = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        // The log is then longer, which is no harm but for its memory.
+        let _ = fallocate(&log, how, limits::LOG_HEAD_BYTES.cast_signed(), middle.cast_signed());
+    }
 }
 
 /// The log of the call that is under way, to be read at places of one's own.
@@ -78,12 +105,13 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins one in this time namespace, with these options besides those of every call.
+    /// Begins one in this time namespace, with these options besides those of every call. An earlier one may take as long as the
+    /// volume likes; it is waited for until this one is given up.
     ///
     /// # Errors
-    /// Memory files cannot be made.
-    pub fn begin(namespace: TimeNamespace, more: &[&str]) -> Result<Self, CriuError> {
-        let turn = locked(&ONE_AT_A_TIME);
+    /// Memory files cannot be made, or it was given up.
+    pub fn begin(namespace: TimeNamespace, more: &[&str], headway: &Headway) -> Result<Self, CriuError> {
+        let turn = turn(headway)?;
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
         let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
@@ -112,6 +140,20 @@ impl Call {
     /// Why CRIU refused, as its log says.
     pub fn refused(&self, error: &rust_criu::CriuError) -> CriuError {
         refused(&last_log().unwrap_or_default(), error)
+    }
+}
+
+/// Waits until no other call is under way.
+fn turn(headway: &Headway) -> Result<MutexGuard<'static, ()>, CriuError> {
+    loop {
+        if headway.is_given_up() {
+            return Err(CriuError::GivenUp);
+        }
+        match ONE_AT_A_TIME.try_lock() {
+            Ok(turn) => return Ok(turn),
+            Err(TryLockError::Poisoned(turn)) => return Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => thread::sleep(limits::TURN_POLL),
+        }
     }
 }
 
@@ -183,9 +225,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_call_that_was_given_up_while_it_waited_for_its_turn_is_none() {
+        let under_way = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
+        let headway = Headway::default();
+        let begin = || Call::begin(TimeNamespace::Own, &[], &headway).map(drop);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(begin);
+            headway.give_up();
+            assert!(matches!(waiting.join().unwrap(), Err(CriuError::GivenUp)));
+        });
+        drop(under_way);
+        // Also when its turn would have come at the same moment.
+        assert!(matches!(begin(), Err(CriuError::GivenUp)));
+    }
+
+    #[test]
+    fn a_long_log_keeps_its_beginning_and_its_end_and_little_memory() {
+        use std::os::unix::fs::MetadataExt;
+        let call = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
+        let mut log = log_file().unwrap();
+        log.write_all(b"begun\n").unwrap();
+        (0..40).for_each(|_| log.write_all(&vec![b'x'; 1 << 20]).unwrap());
+        log.write_all(b"\nended").unwrap();
+        bound_log();
+        drop(call);
+        let said = String::from_utf8(last_log().unwrap()).unwrap();
+        assert!(said.starts_with("begun\nxx") && said.ends_with("xx\nended"), "{} bytes", said.len());
+        assert!(said.contains(" bytes are left out]") && !said.contains('\0'));
+        let bound = limits::LOG_HEAD_BYTES + limits::LOG_TAIL_BYTES;
+        assert!(log.metadata().unwrap().blocks() * 512 <= bound + 8192);
+    }
+
+    #[test]
     fn a_call_that_panics_is_over() {
         let call = || {
-            let _call = Call::begin(TimeNamespace::Own, &[]).unwrap();
+            let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
             let _failable = Failable::begin().unwrap();
             assert!(is_failable());
             std::panic::resume_unwind(Box::new("in a call"));
@@ -194,6 +268,6 @@ mod tests {
         assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
         assert!(!is_failable());
         // And the next one gets its turn.
-        drop(Call::begin(TimeNamespace::Own, &[]).unwrap());
+        drop(Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap());
     }
 }

@@ -12,15 +12,16 @@ use super::failable_dump::{is_failable, refuse_writes};
 use crate::base::limits;
 
 /// Makes CRIU fail, and waits a moment for the step that called it; what the step returns is dropped, so that a stopped tree
-/// goes on. A CRIU that does not fail by itself in time is killed.
-pub async fn give_up<T>(mut step: JoinHandle<T>) {
+/// goes on. A CRIU that does not fail by itself in time is killed. Returns the step if it has not ended by then.
+pub async fn give_up<T>(mut step: JoinHandle<T>) -> Option<JoinHandle<T>> {
     // Without a CRIU the step waits for the volume, and nobody can hurry that. One may be about to start.
-    if ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await || child_pid().is_none() {
-        return;
+    if ends(&mut step, limits::CANCEL_PAUSE * 4, cancel).await {
+        return None;
     }
-    if !ends(&mut step, limits::FAIL_PATIENCE, cancel).await {
-        ends(&mut step, limits::CANCEL_PATIENCE, kill_now).await;
-    }
+    let ended = child_pid().is_some()
+        && (ends(&mut step, limits::FAIL_PATIENCE, cancel).await
+            || ends(&mut step, limits::CANCEL_PATIENCE, kill_now).await);
+    (!ended).then_some(step)
 }
 
 /// Does `what` again and again, since CRIU may just be about to start. True once the step has ended.
@@ -47,7 +48,7 @@ fn cancel() {
 }
 
 /// Ends the call that is under way at once, whatever becomes of what it works on.
-fn kill_now() {
+pub fn kill_now() {
     if let Some(pid) = child_pid() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }

@@ -1,12 +1,16 @@
 //! Asks CRIU for a dump.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
+use super::cancel::kill_now;
 use super::error::CriuError;
 use super::failable_dump::Failable;
 use super::in_namespace::TimeNamespace;
-use super::pause::{Hook, hooked, notified};
+use super::pause::{Hook, Pause, hooked, notified};
+use super::umask::Umask;
+use crate::base::headway::Headway;
 use crate::base::panics::contained_now;
 
 /// What becomes of the tree after a dump.
@@ -30,24 +34,42 @@ impl Leave {
     }
 }
 
-/// Dumps the tree of `root` into the directory `images`. At CRIU's pauses the hook is called, whose errors are ignored: the
-/// library would no longer wait for CRIU to let the tree go. Blocks.
+/// What a dump is given.
+pub struct Dump<'a> {
+    /// The tree's root.
+    pub root: i32,
+    /// The directory into which the images are written.
+    pub images: &'a Path,
+    /// What becomes of the tree afterwards.
+    pub leave: Leave,
+    /// Given up when nobody waits for it any more.
+    pub headway: &'a Arc<Headway>,
+}
+
+/// Dumps a tree. At CRIU's pauses the hook is called, whose errors are ignored: the library would no longer wait for CRIU to let
+/// the tree go. Blocks.
 ///
 /// # Errors
-/// CRIU refused; the tree then runs as before.
-pub fn dump(root: i32, images: &Path, leave: Leave, mut hook: Hook) -> Result<(), CriuError> {
-    let call = Call::begin(TimeNamespace::of_tree(root), &leave.options())?;
+/// CRIU refused, or it was given up before it began; the tree then runs as before.
+pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
+    let call = Call::begin(TimeNamespace::of_tree(what.root), &what.leave.options(), what.headway)?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
-    let directory = inheritable_directory(images)?;
+    let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;
+    let directory = inheritable_directory(what.images)?;
     let mut criu = call.request(&directory)?;
-    criu.set_pid(root);
+    criu.set_pid(what.root);
     criu.set_notify_scripts(true);
     criu.set_notify_cb(notified);
     for (name, path) in present_mounts() {
         criu.add_external(format!("mnt[{path}]:{name}"));
     }
+    let headway = Arc::clone(what.headway);
     let ignoring = Box::new(move |pause| {
+        if pause == Pause::BeforeFreeze && headway.is_given_up() {
+            // The last moment at which nothing has happened yet: who gives a step up may have looked before CRIU was there.
+            kill_now();
+        }
         let _ = contained_now(|| hook(pause));
         Ok(())
     });

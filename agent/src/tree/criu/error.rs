@@ -23,6 +23,9 @@ pub enum CriuError {
         /// The first error in its log, or what the library says.
         first: String,
     },
+    /// Nobody waits for it any more.
+    #[error("it was given up before criu was asked")]
+    GivenUp,
     /// What it needs could not be prepared.
     #[error("cannot {what} for criu: {source}")]
     Prepare {
@@ -38,7 +41,7 @@ impl HasOutlook for CriuError {
         match self {
             Self::Refused { first } => outlook_of_message(first),
             Self::Prepare { source, .. } => source.outlook(),
-            Self::Missing(_) | Self::TooOld(_) => Outlook::Lasting,
+            Self::Missing(_) | Self::TooOld(_) | Self::GivenUp => Outlook::Lasting,
         }
     }
 }

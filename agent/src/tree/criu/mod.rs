@@ -12,12 +12,13 @@ pub mod images;
 mod in_namespace;
 mod pause;
 mod restore;
+mod umask;
 mod version;
 
-pub use call::{inheritable_file, last_log, prepare_environment};
+pub use call::{bound_log, inheritable_file, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::child_pid;
-pub use dump::{Leave, dump};
+pub use dump::{Dump, Leave, dump};
 pub use dump_log::DumpLog;
 pub use error::CriuError;
 pub use in_namespace::{TimeNamespace, become_criu};

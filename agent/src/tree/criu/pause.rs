@@ -24,6 +24,8 @@ pub enum Pause {
     BeforeFork,
     /// All processes are restored and none runs yet.
     BeforeResume,
+    /// They run.
+    Resumed,
 }
 
 /// Makes a call of rust-criu, with a hook for its pauses.
@@ -42,6 +44,7 @@ pub fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
         "post-dump" => Pause::Dumped,
         "pre-restore" => Pause::BeforeFork,
         "post-restore" => Pause::BeforeResume,
+        "post-resume" => Pause::Resumed,
         _ => return 0,
     };
     // A CRIU that is not answered would wait for ever, and with it a tree that is half restored.

@@ -8,6 +8,7 @@ use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
 use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
+use crate::base::headway::Headway;
 
 /// What a restore is given.
 pub struct Restore<'a> {
@@ -19,6 +20,8 @@ pub struct Restore<'a> {
     pub inherited: &'a [(RawFd, String)],
     /// The time namespace of the tree.
     pub namespace: TimeNamespace,
+    /// Given up when nobody waits for it any more.
+    pub headway: &'a Headway,
 }
 
 /// Restores a tree whose root becomes a child of this process. Blocks.
@@ -30,7 +33,7 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
     let options: Vec<&str> = (!old).then_some(COMPARE_CPU).into_iter().collect();
-    let call = Call::begin(what.namespace, &options)?;
+    let call = Call::begin(what.namespace, &options, what.headway)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());

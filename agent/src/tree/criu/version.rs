@@ -7,6 +7,7 @@ use rust_criu::Criu;
 use super::call::Call;
 use super::error::CriuError;
 use super::in_namespace::TimeNamespace;
+use crate::base::headway::Headway;
 use crate::base::limits::{self, CriuVersion};
 
 /// The version of the `criu` that is installed. It is asked once: a container's programs do not change.
@@ -22,7 +23,7 @@ pub fn version() -> Result<CriuVersion, CriuError> {
 }
 
 fn ask_version() -> Result<CriuVersion, CriuError> {
-    let _call = Call::begin(TimeNamespace::Own, &[])?;
+    let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
     let missing = |error: rust_criu::CriuError| CriuError::Missing(error.to_string());
     let found = CriuVersion(Criu::new().and_then(|mut criu| criu.get_criu_version()).map_err(missing)?);
     if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }

@@ -12,6 +12,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::config::{Hook, OnFailure};
 use crate::tree::process::reap::Elsewhere;
@@ -45,16 +46,28 @@ pub enum HookError {
         /// What it was given.
         timeout: Duration,
     },
+    /// Nobody waits for it any more, and it was killed.
+    #[error("hook {0}: it was given up and killed")]
+    GivenUp(&'static str),
 }
 
 /// Runs `hook`, if there is one, with `variables` in its environment, and waits for it. Blocks. A failure that is to be
 /// ignored is told in the log.
 ///
 /// # Errors
-/// It failed, and its policy is `fail`.
-pub fn run(name: &'static str, hook: Option<&Hook>, variables: &[(&str, String)]) -> Result<(), HookError> {
+/// It failed, and its policy is `fail`; or it was given up, before it was run or while it ran.
+pub fn run(
+    name: &'static str,
+    hook: Option<&Hook>,
+    variables: &[(&str, String)],
+    headway: &Headway,
+) -> Result<(), HookError> {
     let Some(hook) = hook else { return Ok(()) };
-    match attempt(name, hook, variables) {
+    if headway.is_given_up() {
+        return Err(HookError::GivenUp(name));
+    }
+    match attempt(name, hook, variables, headway) {
+        Err(given_up @ HookError::GivenUp(_)) => Err(given_up),
         Err(error) if hook.on_failure == OnFailure::Ignore => {
             tracing::warn!(step = "hook", "{error}; ignored, see hooks.{name}.onFailure");
             Ok(())
@@ -63,13 +76,18 @@ pub fn run(name: &'static str, hook: Option<&Hook>, variables: &[(&str, String)]
     }
 }
 
-fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Result<(), HookError> {
+fn attempt(
+    name: &'static str,
+    hook: &Hook,
+    variables: &[(&str, String)],
+    headway: &Headway,
+) -> Result<(), HookError> {
     let program = hook.command.first().cloned().unwrap_or_default();
     let spawn = |source| HookError::Spawn { name, program: program.clone(), source };
     let _waits = Elsewhere::begin();
     let mut child = command(hook, variables).spawn().map_err(spawn)?;
     let leader = Pid::from_raw(child.id().cast_signed());
-    let in_time = wait(leader, hook.timeout).map_err(spawn)?;
+    let in_time = wait(leader, hook.timeout, headway).map_err(spawn)?;
     // What it started and left behind would hold process ids, and be taken for a part of the application. The id is the group's as
     // long as nobody has waited for the process that has it.
     let _ = killpg(leader, Signal::SIGKILL);
@@ -77,6 +95,7 @@ fn attempt(name: &'static str, hook: &Hook, variables: &[(&str, String)]) -> Res
     match in_time {
         true if status.success() => Ok(()),
         true => Err(HookError::Failed { name, status }),
+        false if headway.is_given_up() => Err(HookError::GivenUp(name)),
         false => Err(HookError::TimedOut { name, timeout: hook.timeout }),
     }
 }
@@ -100,15 +119,15 @@ fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// Waits until a process has ended, and leaves it for `wait` to take away. False if it is not done in time.
-fn wait(child: Pid, timeout: Duration) -> io::Result<bool> {
+/// Waits until a process has ended, and leaves it for `wait` to take away. False if it is not done in time, or given up.
+fn wait(child: Pid, timeout: Duration, headway: &Headway) -> io::Result<bool> {
     let deadline = Instant::now() + timeout;
     let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         if waitid(Id::Pid(child), seen)? != WaitStatus::StillAlive {
             return Ok(true);
         }
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline || headway.is_given_up() {
             return Ok(false);
         }
         thread::sleep(limits::HOOK_POLL);
@@ -125,13 +144,16 @@ mod tests {
     }
 
     fn told(script: &str) -> String {
-        run("preCheckpoint", Some(&hook(script, OnFailure::Fail)), &[]).unwrap_err().to_string()
+        run("preCheckpoint", Some(&hook(script, OnFailure::Fail)), &[], &Headway::default())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn a_hook_sees_its_variables() {
         let wanted = hook("test \"$CRIK_GENERATION\" = 7", OnFailure::Fail);
-        run("postRestore", Some(&wanted), &[("CRIK_GENERATION", "7".to_owned())]).unwrap();
+        run("postRestore", Some(&wanted), &[("CRIK_GENERATION", "7".to_owned())], &Headway::default())
+            .unwrap();
     }
 
     #[test]
@@ -139,22 +161,42 @@ mod tests {
         assert!(told("exit 3").contains("exit status: 3"));
         assert!(told("sleep 100").contains("not done within 300ms (hooks.preCheckpoint.timeout)"));
         let missing = Hook { command: vec!["no-such".to_owned()], ..hook("", OnFailure::Fail) };
-        let error = run("preCheckpoint", Some(&missing), &[]).unwrap_err().to_string();
+        let error = run("preCheckpoint", Some(&missing), &[], &Headway::default()).unwrap_err().to_string();
         assert!(error.contains("cannot run no-such"), "{error}");
     }
 
     #[test]
     fn a_failure_may_be_ignored() {
-        run("preCheckpoint", Some(&hook("exit 3", OnFailure::Ignore)), &[]).unwrap();
-        run("preCheckpoint", None, &[]).unwrap();
+        run("preCheckpoint", Some(&hook("exit 3", OnFailure::Ignore)), &[], &Headway::default()).unwrap();
+        run("preCheckpoint", None, &[], &Headway::default()).unwrap();
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_run_or_no_longer() {
+        let headway = Headway::default();
+        let slow = Hook { timeout: Duration::from_secs(60), ..hook("sleep 60", OnFailure::Ignore) };
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run("preCheckpoint", Some(&slow), &[], &headway));
+            headway.give_up();
+            assert!(matches!(running.join().unwrap(), Err(HookError::GivenUp(_))));
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let ran = dir.path().join("ran");
+        let late = hook(&format!("touch {}", ran.display()), OnFailure::Ignore);
+        assert!(run("preCheckpoint", Some(&late), &[], &headway).is_err() && !ran.exists());
     }
 
     #[test]
     fn nothing_is_left_behind() {
         let marker = tempfile::NamedTempFile::new().unwrap();
         let path = marker.path().display();
-        run("preCheckpoint", Some(&hook(&format!("sleep 60 & echo $! > {path}"), OnFailure::Fail)), &[])
-            .unwrap();
+        run(
+            "preCheckpoint",
+            Some(&hook(&format!("sleep 60 & echo $! > {path}"), OnFailure::Fail)),
+            &[],
+            &Headway::default(),
+        )
+        .unwrap();
         let pid = std::fs::read_to_string(marker.path()).unwrap();
         let gone = || {
             let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();

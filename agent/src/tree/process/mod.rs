@@ -6,5 +6,6 @@ pub mod hooks;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
+pub mod traffic;
 pub mod unix_sockets;
 pub mod which;

@@ -7,3 +7,4 @@ pub(super) mod metrics;
 pub(super) mod node;
 pub(super) mod nodes;
 pub(super) mod openapi;
+pub(super) mod pod;

@@ -1,7 +1,7 @@
 //! Copies files with their owners, modes, times and links.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use thiserror::Error;
 
+use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::contents::Attributes;
 use crate::store::image_dir::no_links;
@@ -60,8 +62,8 @@ pub type Told<'a> = &'a dyn Fn(&Path) -> Option<Attributes>;
 /// Copies what is at `from` to `to`, with all below it.
 ///
 /// # Errors
-/// It cannot be read, or `to` not be written.
-pub fn copy(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
+/// It cannot be read, or `to` not be written; or it was given up.
+pub fn copy(from: &Path, to: &Path, told: Told<'_>, headway: &Headway) -> io::Result<()> {
     let meta = from.symlink_metadata()?;
     let kind = meta.file_type();
     // What is there may lead elsewhere.
@@ -69,13 +71,13 @@ pub fn copy(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
         fs::remove_file(to)?;
     }
     if kind.is_dir() {
-        copy_directory(from, to, told)?;
+        copy_directory(from, to, told, headway)?;
     } else if kind.is_symlink() {
         remove_if_there(to)?;
         symlink(fs::read_link(from)?, to)?;
     } else if kind.is_file() {
         // Over the old file and not beside it: a file that is itself a mount cannot be replaced by name.
-        io::copy(&mut no_links::open_file(from)?, &mut File::create(to)?)?;
+        copy_contents(&mut no_links::open_file(from)?, &mut File::create(to)?, headway)?;
     } else {
         let what = if kind.is_socket() { "socket" } else { "device or pipe" };
         tracing::warn!("{} is a {what} and is left out", from.display());
@@ -84,11 +86,21 @@ pub fn copy(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
     copy_attributes(&meta, told(from), to)
 }
 
-fn copy_directory(from: &Path, to: &Path, told: Told<'_>) -> io::Result<()> {
+fn copy_contents(from: &mut impl Read, to: &mut impl Write, headway: &Headway) -> io::Result<()> {
+    loop {
+        let piece = io::copy(&mut Read::by_ref(from).take(limits::LARGEST_PIECE_BYTES as u64), to)?;
+        headway.go_on(piece)?;
+        if piece == 0 {
+            return Ok(());
+        }
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path, told: Told<'_>, headway: &Headway) -> io::Result<()> {
     make_directory(to)?;
     for entry in fs::read_dir(from)? {
         let name = entry?.file_name();
-        copy(&from.join(&name), &to.join(&name), told)?;
+        copy(&from.join(&name), &to.join(&name), told, headway)?;
     }
     Ok(())
 }

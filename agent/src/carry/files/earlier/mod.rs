@@ -16,6 +16,7 @@ mod tests {
 
     use super::copy::below;
     use super::*;
+    use crate::base::headway::Headway;
     use crate::carry::files::earlier::save::save;
     use crate::store::generation::contents;
 
@@ -32,7 +33,7 @@ mod tests {
         let saved = save(&[source.clone(), dir.path().join("missing")], &store).unwrap();
         assert_eq!(saved, std::slice::from_ref(&source));
         fs::remove_dir_all(&source).unwrap();
-        put_back(&saved, &store, None).unwrap();
+        put_back(&saved, &store, None, &Headway::default()).unwrap();
 
         let now = fs::metadata(source.join("secret")).unwrap();
         assert_eq!(
@@ -53,7 +54,7 @@ mod tests {
         let told = contents::extra(contents::of(dir.path()).unwrap());
         // As the kubelet does for an fsGroup.
         fs::set_permissions(below(&store, &source), Permissions::from_mode(0o666)).unwrap();
-        put_back(&saved, &store, Some(&told)).unwrap();
+        put_back(&saved, &store, Some(&told), &Headway::default()).unwrap();
         assert_eq!(fs::metadata(&source).unwrap().mode() & 0o777, 0o640);
     }
 
@@ -69,12 +70,12 @@ mod tests {
         let linked = below(&store, &at("a"));
         fs::create_dir_all(linked.parent().unwrap()).unwrap();
         symlink(&victim, &linked).unwrap();
-        assert!(put_back(&[at("a"), at("a/passwd")], &store, None).is_err());
+        assert!(put_back(&[at("a"), at("a/passwd")], &store, None, &Headway::default()).is_err());
         assert_eq!(fs::read_to_string(victim.join("passwd")).unwrap(), "root");
         // A file over a link that the container has.
         symlink(victim.join("passwd"), at("b")).unwrap();
         fs::write(below(&store, &at("b")), "evil").unwrap();
-        put_back(&[at("b")], &store, None).unwrap();
+        put_back(&[at("b")], &store, None, &Headway::default()).unwrap();
         assert_eq!(fs::read_to_string(victim.join("passwd")).unwrap(), "root");
         assert_eq!(fs::read_to_string(at("b")).unwrap(), "evil");
     }

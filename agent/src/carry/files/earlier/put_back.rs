@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::copy::{CopyError, at, below, copy, make_directory};
+use crate::base::headway::Headway;
 use crate::store::generation::contents::{Attributes, Members};
 use crate::store::image_dir::no_links;
 
@@ -14,18 +15,24 @@ use crate::store::image_dir::no_links;
 /// here: a volume that somebody else has written must not say where in the container it is written to.
 ///
 /// # Errors
-/// The container's file system cannot be written there.
-pub fn put_back(paths: &[PathBuf], store: &Path, told: Option<&Members>) -> Result<(), CopyError> {
+/// The container's file system cannot be written there, or it was given up.
+pub fn put_back(
+    paths: &[PathBuf],
+    store: &Path,
+    told: Option<&Members>,
+    headway: &Headway,
+) -> Result<(), CopyError> {
     let targets: Vec<Target> = paths.iter().map(|path| Target::now(path)).collect();
     for (path, target) in paths.iter().zip(targets) {
         let from = below(store, path);
+        headway.go_on(0).map_err(at(path))?;
         let told = |from: &Path| told.and_then(|members| attributes(members, store, from));
         no_links::directory(
             store,
             from.parent().and_then(|parent| parent.strip_prefix(store).ok()).unwrap_or(Path::new("")),
         )
         .and_then(|_| target.make())
-        .and_then(|to| copy(&from, &to, &told))
+        .and_then(|to| copy(&from, &to, &told, headway))
         .map_err(at(path))?;
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::copy::{CopyError, at, below, copy};
+use crate::base::headway::Headway;
 
 /// Copies each of `paths` to its place below `store`. One that does not exist is passed over, since a program may not
 /// have made it yet. Returns those that were copied.
@@ -19,7 +20,8 @@ pub fn save(paths: &[PathBuf], store: &Path) -> Result<Vec<PathBuf>, CopyError> 
             continue;
         }
         let to = below(store, path);
-        let copied = fs::create_dir_all(to.parent().unwrap_or(&to)).and_then(|()| copy(path, &to, &|_| None));
+        let copied = fs::create_dir_all(to.parent().unwrap_or(&to))
+            .and_then(|()| copy(path, &to, &|_| None, &Headway::default()));
         copied.map_err(at(path))?;
         saved.push(path.clone());
     }

@@ -29,6 +29,25 @@ pub fn apply(path: &Path, wanted: &Attributes) -> io::Result<()> {
     }
 }
 
+/// The same on a volume, which may keep neither owners nor modes nor times, and be right: what cannot be set does not matter then.
+///
+/// # Errors
+/// It is not there, or the volume fails.
+pub fn apply_on_volume(path: &Path, wanted: &Attributes) -> io::Result<()> {
+    let unkept = |error: &io::Error| {
+        [libc::EPERM, libc::EACCES, libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(*errno))
+    };
+    match apply(path, wanted) {
+        Err(error) if unkept(&error) => {
+            tracing::debug!("{} does not get all its attributes back: {error}", path.display());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Owner first, since to change it clears the set-id bits of the mode and a capability; times last, since all else touches them.
 fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
     if (meta.uid(), meta.gid()) != (wanted.uid, wanted.gid) {

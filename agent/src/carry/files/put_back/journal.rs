@@ -5,12 +5,14 @@ use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::attributes::apply;
+use crate::base::headway::Headway;
 use crate::base::limits;
+use crate::carry::files::holes::extent;
 use crate::carry::files::list::Attributes;
 use crate::carry::files::mounts::Mounts;
-use crate::carry::files::take::extent;
 use crate::store::image_dir::durable::ignore_missing;
 
 /// One thing that was done.
@@ -34,9 +36,15 @@ pub struct Journal {
     /// Where what was moved away lies, by the mount that it was in.
     aside: Vec<(PathBuf, PathBuf)>,
     next: usize,
+    headway: Arc<Headway>,
 }
 
 impl Journal {
+    /// Of a step that may be given up.
+    pub fn of(headway: &Arc<Headway>) -> Self {
+        Self { done: Vec::new(), aside: Vec::new(), next: 0, headway: Arc::clone(headway) }
+    }
+
     /// Notes that `path` is made, to be called once it is.
     pub fn made(&mut self, path: &Path) {
         self.done.push(Done::Made(path.into()));
@@ -168,6 +176,10 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 impl Drop for Journal {
     fn drop(&mut self) {
+        // Another tree may run by now, and have written to the same places.
+        if self.headway.is_disowned() {
+            return;
+        }
         self.undo();
         for (_, aside) in &self.aside {
             if let Err(error) = remove_unseen(aside) {

@@ -6,6 +6,7 @@ mod journal;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use self::journal::Journal;
 use self::writer::Writer;
@@ -15,6 +16,7 @@ use super::mounts::Mounts;
 use super::places::{Place, PlaceKind, kind};
 use super::resolve::resolve;
 use super::spared::Spared;
+use crate::base::headway::Headway;
 use crate::base::units;
 use crate::config::Config;
 use crate::store::image_dir::{layout, no_links};
@@ -32,8 +34,8 @@ impl PutBack {
 /// Puts back what the generation in `path` has.
 ///
 /// # Errors
-/// A file system of the container cannot be written, or the list is none. Nothing of it is left.
-pub fn put_back(path: &Path, config: &Config) -> Result<PutBack, PutBackError> {
+/// A file system of the container cannot be written, or the list is none; or it was given up. Nothing of it is left.
+pub fn put_back(path: &Path, config: &Config, headway: &Arc<Headway>) -> Result<PutBack, PutBackError> {
     let open = |name: &str| no_links::file(path, Path::new(name)).map_err(putting(&path.join(name)));
     let data = open(layout::CARRIED_DATA)?;
     let stored = data.metadata().map_err(putting(path))?.len();
@@ -41,7 +43,7 @@ pub fn put_back(path: &Path, config: &Config) -> Result<PutBack, PutBackError> {
         List::read(open(layout::CARRIED_LIST)?, stored).map_err(putting(&path.join(layout::CARRIED_LIST)))?;
     let mounts = Mounts::read().map_err(putting(Path::new("/proc/self/mountinfo")))?;
     let spared = Spared::new(mounts, config);
-    let mut writer = Writer::new(data, &spared);
+    let mut writer = Writer::new(data, &spared, headway);
     let bases: Vec<Base> = list.places.iter().map(|place| Base::of(place, &spared)).collect();
     for (number, base) in bases.iter().enumerate() {
         let entries = list.entries.iter().filter(|entry| entry.place == number);

@@ -3,19 +3,22 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::attributes::apply;
+use super::attributes::{apply, apply_on_volume};
 use super::journal::Journal;
+use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::carry::files::error::{PutBackError, putting};
 use crate::carry::files::list::{Attributes, Contents, Entry, Name, What};
-use crate::carry::files::places::PlaceKind;
+use crate::carry::files::places::{PlaceKind, kind};
 use crate::carry::files::spared::Spared;
 use crate::store::image_dir::no_links;
 
@@ -23,6 +26,7 @@ use crate::store::image_dir::no_links;
 pub struct Writer<'a> {
     data: File,
     spared: &'a Spared,
+    headway: &'a Arc<Headway>,
     journal: Journal,
     /// The attributes that directories get at the end: what comes into them changes their times.
     directories: Vec<(PathBuf, Attributes)>,
@@ -39,11 +43,22 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// With the contents in `data`.
-    pub fn new(data: File, spared: &'a Spared) -> Self {
+    /// With the contents in `data`, until it is given up.
+    pub fn new(data: File, spared: &'a Spared, headway: &'a Arc<Headway>) -> Self {
         let (directories, removed, of_another_image) = (Vec::new(), Vec::new(), Vec::new());
-        let (journal, changed, files) = (Journal::default(), BTreeSet::new(), BTreeSet::new());
-        Self { data, spared, journal, directories, changed, files, put: 0, removed, of_another_image }
+        let (journal, changed, files) = (Journal::of(headway), BTreeSet::new(), BTreeSet::new());
+        Self {
+            data,
+            spared,
+            headway,
+            journal,
+            directories,
+            changed,
+            files,
+            put: 0,
+            removed,
+            of_another_image,
+        }
     }
 
     /// What is left alone.
@@ -80,6 +95,7 @@ impl<'a> Writer<'a> {
         kind: PlaceKind,
         map: &dyn Fn(&Path) -> PathBuf,
     ) -> io::Result<()> {
+        self.headway.go_on(0)?;
         let spot = Spot::of(here)?;
         if let What::Directory(names) = &entry.what {
             return self.directory(here, &spot, names.as_deref(), kind, &entry.attributes);
@@ -87,7 +103,7 @@ impl<'a> Writer<'a> {
         self.put += 1;
         self.note_another_image(here, &spot, kind);
         if self.spared.mounts().at(here).is_some() {
-            return self.in_place(&spot, entry);
+            return self.in_place(here, &spot, entry);
         }
         self.make_free(here, &spot)?;
         match &entry.what {
@@ -99,7 +115,15 @@ impl<'a> Writer<'a> {
         }
         self.journal.made(here);
         self.files.insert(here.to_owned());
-        apply(&spot.path(), &entry.attributes)
+        self.apply(here, &spot, &entry.attributes)
+    }
+
+    fn apply(&self, here: &Path, spot: &Spot, wanted: &Attributes) -> io::Result<()> {
+        let mounts = self.spared.mounts();
+        let point = mounts.of(here);
+        let is_volume =
+            point != Path::new("/") && mounts.at(point).is_some_and(|mount| kind(point, mount).is_none());
+        if is_volume { apply_on_volume(&spot.path(), wanted) } else { apply(&spot.path(), wanted) }
     }
 
     fn hard_link(&mut self, to: &Path, here: &Path, spot: &Spot) -> io::Result<()> {
@@ -200,12 +224,12 @@ impl<'a> Writer<'a> {
     }
 
     /// A file that is itself a mount cannot be replaced by name.
-    fn in_place(&mut self, spot: &Spot, entry: &Entry) -> io::Result<()> {
+    fn in_place(&mut self, here: &Path, spot: &Spot, entry: &Entry) -> io::Result<()> {
         let What::File(contents) = &entry.what else { return Err(io::ErrorKind::ResourceBusy.into()) };
         let file =
             OpenOptions::new().write(true).truncate(true).custom_flags(libc::O_NOFOLLOW).open(spot.path())?;
         self.copy(contents, file)?;
-        apply(&spot.path(), &entry.attributes)
+        self.apply(here, spot, &entry.attributes)
     }
 
     fn file(&mut self, path: &Path, contents: &Contents) -> io::Result<()> {
@@ -222,12 +246,24 @@ impl<'a> Writer<'a> {
         self.data.seek(SeekFrom::Start(contents.start))?;
         for (offset, length) in &contents.extents {
             file.seek(SeekFrom::Start(*offset))?;
-            let copied = io::copy(&mut (&self.data).take(*length), &mut file)?;
-            if copied != *length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            self.copy_part(*length, &mut file)?;
         }
         file.set_len(contents.size)
+    }
+
+    /// A piece at a time: whoever was given up writes no more.
+    fn copy_part(&self, length: u64, file: &mut File) -> io::Result<()> {
+        let mut piece =
+            vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(limits::LARGEST_PIECE_BYTES)];
+        let mut left = length;
+        while left > 0 {
+            let part = left.min(piece.len() as u64) as usize;
+            (&self.data).read_exact(&mut piece[..part])?;
+            self.headway.go_on(part as u64)?;
+            file.write_all(&piece[..part])?;
+            left -= part as u64;
+        }
+        Ok(())
     }
 
     /// Gives the directories what they had, the innermost first.
@@ -236,7 +272,7 @@ impl<'a> Writer<'a> {
     /// The file system cannot be written.
     pub fn finish(&mut self) -> Result<(), PutBackError> {
         while let Some((path, attributes)) = self.directories.pop() {
-            Spot::of(&path).and_then(|spot| apply(&spot.path(), &attributes)).map_err(putting(&path))?;
+            Spot::of(&path).and_then(|spot| self.apply(&path, &spot, &attributes)).map_err(putting(&path))?;
         }
         Ok(())
     }

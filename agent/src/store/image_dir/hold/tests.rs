@@ -109,13 +109,35 @@ fn only_the_hold_that_expired_is_passed_over() {
 }
 
 #[test]
-fn rubbish_among_the_holds_is_no_obstacle() {
+fn what_others_left_among_the_holds_is_no_obstacle_and_what_is_not_crik_s_stays() {
     let volume = tempfile::tempdir().unwrap();
     let dir = ImageDir::open(volume.path()).unwrap();
-    fs::create_dir_all(dir.holders().join("new-left-behind/x")).unwrap();
+    for left in ["new-left-behind/x", "probe-left-behind/x"] {
+        fs::create_dir_all(dir.holders().join(left)).unwrap();
+    }
     fs::write(dir.holders().join("notes.txt"), "?").unwrap();
     Hold::take(&dir, &wish("job-0")).unwrap();
-    assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 2);
+    assert!(dir.holders().join("notes.txt").exists());
+}
+
+#[test]
+fn a_volume_that_cannot_rename_directories_is_no_volume_that_others_take() {
+    let volume = tempfile::tempdir().unwrap();
+    let dir = ImageDir::open(volume.path()).unwrap();
+    // As good as one that refuses: a file in the place of the hold.
+    let refused = |error: io::Error| is_taken(&error);
+    let onto = |name: &str, make: &dyn Fn(&Path)| {
+        let (from, to) = (dir.holders().join("new-x"), dir.holders().join(name));
+        fs::create_dir_all(&from).unwrap();
+        make(&to);
+        fs::rename(from, to).unwrap_err()
+    };
+    assert!(refused(onto("full", &|to| fs::create_dir_all(to.join("x")).unwrap())));
+    assert!(!refused(onto("file", &|to| fs::write(to, "x").unwrap())));
+    for errno in [libc::ENOTSUP, libc::ENOSYS, libc::EPERM, libc::EMFILE, libc::EIO] {
+        assert!(!refused(io::Error::from_raw_os_error(errno)), "{errno}");
+    }
 }
 
 #[test]

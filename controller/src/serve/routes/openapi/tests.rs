@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crik_api::{ErrorBody, Lagged, NodeList, NodeState, NodeStatus, Reason};
+use crik_api::{ErrorBody, Lagged, NodeList, NodeState, NodeStatus, PodState, PodStatus, Reason};
 use serde_yaml::Value;
 
 use super::DESCRIPTION;
@@ -33,6 +33,16 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         stale: false,
     };
     let most = NodeStatus { reasons: vec![reason.clone()], hints: vec![reason.clone()], ..least.clone() };
+    let bare_pod = PodStatus {
+        namespace: "n".to_owned(),
+        name: "a".to_owned(),
+        uid: "1".to_owned(),
+        state: PodState::Running,
+        reasons: Vec::new(),
+        deletion_grace_seconds: None,
+    };
+    let full_pod =
+        PodStatus { reasons: vec![reason.clone()], deletion_grace_seconds: Some(5), ..bare_pod.clone() };
     let list = NodeList { nodes: vec![most.clone()] };
     let words = TwoWords { name: "a".to_owned(), state: NodeState::ShuttingDown.as_str() };
     let value = |value: serde_yaml::Result<Value>| value.unwrap();
@@ -43,6 +53,8 @@ fn values() -> Vec<(&'static str, Value, Value)> {
     vec![
         ("NodeStatus", value(serde_yaml::to_value(&most)), value(serde_yaml::to_value(&least))),
         same("NodeState", serde_yaml::to_value(NodeState::Gone)),
+        ("PodStatus", value(serde_yaml::to_value(&full_pod)), value(serde_yaml::to_value(&bare_pod))),
+        same("PodState", serde_yaml::to_value(PodState::Disrupted)),
         same("Reason", serde_yaml::to_value(&reason)),
         same("NodeList", serde_yaml::to_value(&list)),
         same("Lagged", serde_yaml::to_value(Lagged { missed: 1 })),
@@ -106,8 +118,10 @@ fn every_field_of_every_type_is_described_and_back() {
 
 #[test]
 fn every_state_is_described_and_back() {
-    let states = &description()["components"]["schemas"]["NodeState"]["enum"];
-    assert_eq!(words(states), NodeState::ALL.into_iter().map(|state| state.to_string()).collect());
+    let schemas = &description()["components"]["schemas"];
+    let described = |name: &str| words(&schemas[name]["enum"]);
+    assert_eq!(described("NodeState"), NodeState::ALL.into_iter().map(|state| state.to_string()).collect());
+    assert_eq!(described("PodState"), PodState::ALL.into_iter().map(|state| state.to_string()).collect());
 }
 
 #[test]
@@ -131,7 +145,8 @@ fn what_needs_a_token_says_so_and_what_does_not_is_open() {
     let all = description();
     for (path, methods) in all["paths"].as_mapping().unwrap() {
         let operation = &methods["get"];
-        let guarded = path.as_str().unwrap().contains("nodes") || path.as_str() == Some("/v1/events");
+        let of_objects = ["nodes", "pods"].iter().any(|of| path.as_str().unwrap().contains(of));
+        let guarded = of_objects || path.as_str() == Some("/v1/events");
         let codes = keys(&operation["responses"]);
         assert_eq!(operation.get("security").is_some(), guarded, "{path:?}");
         assert_eq!(codes.contains("401") && codes.contains("403"), guarded, "{path:?}");

@@ -1,0 +1,10 @@
+//! Who ends the pod, if anybody does: asked when the agent is told to stop. It imports what the room `cluster` may, and
+//! `controller`.
+
+mod asking;
+mod name;
+mod unknown;
+
+pub use asking::Asking;
+pub use name::PodName;
+pub use unknown::PodUnknown;

@@ -1,0 +1,46 @@
+//! Tells when a restore does not move any more, whatever holds it up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::base::headway::Headway;
+use crate::base::limits;
+use crate::tree::criu;
+use crate::tree::process::traffic;
+
+/// Returns once nothing has moved for `limit`: neither what we hash and put back, nor what CRIU and the processes that it makes read
+/// and write.
+pub async fn stalled(limit: Duration, headway: &Headway) {
+    let moved = || (headway.moved(), traffic::of_descendants());
+    let (mut last, mut since) = (moved(), Instant::now());
+    while since.elapsed() < limit {
+        sleep(limits::STALL_POLL.min(limit / 4)).await;
+        criu::bound_log();
+        let now = moved();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_step_that_moves_may_take_its_time() {
+        let (headway, limit) = (Headway::default(), Duration::from_millis(500));
+        let moving = async {
+            for _ in 0..20 {
+                sleep(limit / 10).await;
+                headway.go_on(1).unwrap();
+            }
+        };
+        let moved = async {
+            stalled(limit, &headway).await;
+            headway.moved()
+        };
+        assert_eq!(tokio::join!(moved, moving).0, 20);
+    }
+}

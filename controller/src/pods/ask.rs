@@ -1,0 +1,141 @@
+//! Questions to the API server about pods: few at a time, and one answer for all who ask about a pod in the same moment.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::Request;
+use crik_api::PodStatus;
+use kube::Client;
+use moka::future::Cache;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::pod::Pod;
+use super::verdict::verdict;
+use crate::base::causes::with_causes;
+use crate::base::limits;
+
+/// How the questions went: a state, `gone`, `forbidden` or `failed`.
+pub type Outcomes = Family<Vec<(&'static str, &'static str)>, Counter>;
+
+/// Why nothing can be said of a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PodError {
+    /// There is none of this name.
+    #[error("there is no pod {name} in the namespace {namespace}")]
+    Gone {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// The controller may not read it.
+    #[error(
+        "the controller may not read pods; give its ServiceAccount the verb get on pods, or --pods=false"
+    )]
+    Forbidden,
+    /// The API server cannot be asked.
+    #[error("the pod cannot be looked at now: {0}; ask again")]
+    Unavailable(String),
+}
+
+impl PodError {
+    fn result(&self) -> &'static str {
+        match self {
+            Self::Gone { .. } => "gone",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable(_) => "failed",
+        }
+    }
+}
+
+/// Asks about pods.
+pub struct Pods {
+    client: Client,
+    at_once: Semaphore,
+    /// What was answered a moment ago.
+    fresh: Cache<(String, String), Result<Arc<PodStatus>, PodError>>,
+    outcomes: Outcomes,
+    /// Why pods cannot be looked at, as long as it is so.
+    complaint: Mutex<String>,
+}
+
+impl Pods {
+    /// Asks by this client, and counts there.
+    pub fn new(client: Client, outcomes: Outcomes) -> Self {
+        let fresh = Cache::builder().max_capacity(limits::PODS_FRESH).time_to_live(limits::POD_FRESH).build();
+        let at_once = Semaphore::new(limits::PODS_AT_ONCE);
+        Self { client, at_once, fresh, outcomes, complaint: Mutex::default() }
+    }
+
+    /// What the pod's object says now.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub async fn status(&self, namespace: &str, name: &str) -> Result<Arc<PodStatus>, PodError> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.fresh.get_with(key, self.ask(namespace, name)).await
+    }
+
+    async fn ask(&self, namespace: &str, name: &str) -> Result<Arc<PodStatus>, PodError> {
+        let answer = timeout(limits::POD_TIMEOUT, self.patiently(namespace, name)).await;
+        let late = || PodError::Unavailable("the API server has not answered in time".to_owned());
+        let answer = answer.unwrap_or_else(|_| Err(late()));
+        let result = answer.as_ref().map_or_else(PodError::result, |status| status.state.as_str());
+        self.outcomes.get_or_create_owned(&vec![("result", result)]).inc();
+        self.complain(answer.as_ref().err());
+        answer.map(Arc::new)
+    }
+
+    async fn patiently(&self, namespace: &str, name: &str) -> Result<PodStatus, PodError> {
+        let Ok(_place) = self.at_once.acquire().await else {
+            return Err(PodError::Unavailable("the controller ends".to_owned()));
+        };
+        // Without a resourceVersion the answer is as new as the question (kubernetes.io/docs/reference/using-api/api-concepts).
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
+        let request = Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| PodError::Unavailable(error.to_string()))?;
+        let answer = self.client.request::<Pod>(request).await;
+        let pod = answer.map_err(|error| explain(&error, namespace, name))?;
+        let (state, reasons) = verdict(&pod);
+        Ok(PodStatus {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: pod.metadata.uid.unwrap_or_default(),
+            state,
+            reasons,
+            deletion_grace_seconds: pod.metadata.deletion_grace_period_seconds,
+        })
+    }
+
+    /// Says each cause once. That a pod is gone is none.
+    fn complain(&self, error: Option<&PodError>) {
+        let error = error.filter(|error| !matches!(error, PodError::Gone { .. }));
+        let now = error.map(ToString::to_string).unwrap_or_default();
+        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        if *complaint == now {
+            return;
+        }
+        if now.is_empty() {
+            tracing::info!("pods can be looked at again");
+        } else {
+            tracing::warn!(
+                "agents are not told why their pods are told to stop, and act as their nodes say: {now}"
+            );
+        }
+        *complaint = now;
+    }
+}
+
+fn explain(error: &kube::Error, namespace: &str, name: &str) -> PodError {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            PodError::Gone { namespace: namespace.to_owned(), name: name.to_owned() }
+        }
+        kube::Error::Api(status) if status.code == 403 => PodError::Forbidden,
+        kube::Error::Api(status) => PodError::Unavailable(format!("the API server says: {}", status.message)),
+        error => PodError::Unavailable(with_causes(error)),
+    }
+}

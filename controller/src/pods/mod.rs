@@ -1,0 +1,8 @@
+//! Why a pod was told to stop, as its Pod object says at this moment. Nothing is watched: a cluster has many pods, and few are
+//! asked for. May import `base`.
+
+mod ask;
+mod pod;
+mod verdict;
+
+pub use ask::{Outcomes, PodError, Pods};

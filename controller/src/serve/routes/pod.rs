@@ -1,0 +1,27 @@
+//! `GET /v1/pods/{namespace}/{name}`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::pods::PodError;
+use crate::serve::answer;
+use crate::serve::app::App;
+use crate::serve::caller::AskedPod;
+
+/// Who ends the pod, as its object says now.
+pub async fn one(State(app): State<App>, AskedPod { namespace, name, uid }: AskedPod) -> Response {
+    let Some(pods) = &app.0.pods else { return answer::no_pods() };
+    // In a box, since this future is part of each request's, polls included.
+    match Box::pin(pods.status(&namespace, &name)).await {
+        Ok(status) if uid.is_some_and(|own| own != status.uid) => {
+            let problem = format!("the pod of this token is gone, and another one is {namespace}/{name} now");
+            answer::error(StatusCode::NOT_FOUND, problem)
+        }
+        Ok(status) => Json(&*status).into_response(),
+        Err(error @ PodError::Gone { .. }) => answer::error(StatusCode::NOT_FOUND, error.to_string()),
+        Err(error @ PodError::Forbidden) => answer::error(StatusCode::FORBIDDEN, error.to_string()),
+        Err(error @ PodError::Unavailable(_)) => answer::later(error.to_string()),
+    }
+}
