@@ -5,7 +5,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
-use crik_tests::node::{Boots, Node};
 use crik_tests::pod::Pod;
 use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh, stops_in_order};
 use crik_tests::volume::Volume;
@@ -289,31 +288,4 @@ fn another_command_line_is_not_resumed() -> Result<()> {
     let running = started(&Pod::new(&volume, "node-a", &["python3", "/programs/single.py", "--new"]))?;
     running.stderr.wait_for("it is of another command")?;
     starts_fresh(&running)
-}
-
-/// A node whose pods have this oom_score_adj: a Burstable pod's is the higher, the more memory its node has.
-fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
-    Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
-}
-
-#[test]
-fn the_reason_of_a_restore_that_fails_is_not_the_error_that_comes_first() -> Result<()> {
-    const IN_A_DIRECTORY: &str =
-        "mkdir -p /checkpoints/work; cd /checkpoints/work; exec python3 /programs/single.py";
-    let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &["sh", "-c", IN_A_DIRECTORY]).config("claimExpiry: 1s");
-    checkpointed(&pod.replacement_on(node_of_pods_with(900)?))?;
-    fs::rename(volume.path().join("work"), volume.path().join("elsewhere"))?;
-    let second = started(&pod.replacement_on(node_of_pods_with(950)?))?;
-    starts_fresh(&second)?;
-    second.stderr.wait_for(
-        "generation 00000001 is skipped: criu failed: Can't open file checkpoints/work on restore: No such file or directory — a \
-         file that the program had open is not in this container",
-    )?;
-    // CRIU may not make a process less likely to be killed for memory, says so first, and goes on.
-    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
-    let [harmless, reason] =
-        ["oom_score_adj failed", "Can't open file checkpoints/work"].map(|part| log.find(part));
-    ensure!(harmless.is_some() && harmless < reason, "{log}");
-    Ok(())
 }

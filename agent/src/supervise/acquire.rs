@@ -196,3 +196,19 @@ impl Other {
 fn told(waited: Duration) -> String {
     format!(" (waited {} s)", waited.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_take_again_and_again_is_not_tried_without_end() {
+        let config = |claim_timeout| Config { claim_timeout, ..Config::default() };
+        assert!(Other::default().contended(&config(Duration::from_secs(60))).is_ok());
+        let error = Other::default().contended(&config(Duration::ZERO)).unwrap_err().to_string();
+        assert!(
+            error.contains("by other pods again and again") && error.ends_with("(waited 0 s)"),
+            "{error}"
+        );
+    }
+}

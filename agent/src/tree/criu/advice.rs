@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 22] = [
+const ADVICE: [(&str, &str); 24] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -56,6 +56,8 @@ const ADVICE: [(&str, &str); 22] = [
     ),
     ("do not match expected", TAKEN),
     ("File exists", TAKEN),
+    // EEXIST.
+    ("Unable to create a thread: -17", TAKEN),
     ("Address already in use", "run nothing in the pod that listens there while it starts"),
     (
         "closed in-flight socket",
@@ -63,6 +65,7 @@ const ADVICE: [(&str, &str); 22] = [
     ),
     ("without peer", ELSEWHERE),
     ("Dangling connection", ELSEWHERE),
+    ("half of stream unix connection", ELSEWHERE),
     (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
@@ -143,6 +146,14 @@ mod tests {
             ),
             ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
             ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            (
+                "(criu/pie/restorer.c:2068): Unable to create a thread: -17",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/sk-unix.c:889): unix: Can't dump half of stream unix connection. name: (null); peer name: /a",
+                "one of another pod",
+            ),
             ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
