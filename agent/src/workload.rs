@@ -41,6 +41,8 @@ pub struct RunningTree {
     pub stayed: bool,
     /// The image directory, if this pod holds it.
     pub hold: Option<Arc<Hold>>,
+    /// Whether another pod went on with the work when it was started: then it takes no checkpoints.
+    pub beside_another: bool,
     /// The files that it was started from.
     pub programs: Programs,
     /// The library that keeps its clocks going, if it was started with one.

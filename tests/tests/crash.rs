@@ -6,12 +6,14 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crik_agent::base::fault_points::{PANIC_VARIABLE, Point, VARIABLE};
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
+use crik_tests::crik::json;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::shared::Shared;
 use crik_tests::story::{CHECKPOINTED, STEPS, checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 /// What `kill -9` leaves.
 const KILLED: i32 = 128 + 9;
@@ -91,10 +93,16 @@ impl Next {
         if volume.path().join("job-0/ended.json").exists() {
             return Ok(Self::Fresh);
         }
-        let newest = volume.newest("job-0")?;
-        let number = newest.file_name().and_then(|name| name.to_str()).context("no name")?.parse()?;
-        Ok(Self::Generation(number))
+        newest(volume).map(Self::Generation)
     }
+}
+
+/// The generation that a start tries first. What stands apart is not it.
+fn newest(volume: &Volume) -> Result<u64> {
+    let list = json(volume, &["list"])?;
+    let generations = list["generations"].as_array().context("no list")?;
+    let is_next = |row: &&Value| row["state"].as_str().is_some_and(|state| state.starts_with("next"));
+    generations.iter().find(is_next).and_then(|row| row["generation"].as_u64()).context("nothing to resume")
 }
 
 /// The agent dies at `point` of a `life`. None if that life does not come by there.
@@ -131,7 +139,7 @@ fn go_on(volume: &Volume, outputs: &str) -> Result<String> {
 fn panic_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
     let before = before()?;
     let volume = before.volume.copy()?;
-    let newest = volume.newest("job-0")?;
+    let before_it = newest(&volume)?;
     let mut running = pod_with(PANIC_VARIABLE, point, &volume, life.config())?.start()?;
     let code = life.lead(&mut running)?;
     let (said, steps) = (running.stderr.text(), running.stdout.text());
@@ -143,7 +151,8 @@ fn panic_and_go_on(point: Point, life: Life) -> Result<Option<String>> {
     let resumed = said.contains("restored generation");
     let outputs = match resumed {
         true => before.output.clone() + &steps,
-        false if volume.newest("job-0")? == newest => before.output.clone(),
+        // It knows nothing of what there was, or has left nothing behind.
+        false if newest(&volume).is_ok_and(|newest| newest == before_it) => before.output.clone(),
         false => steps,
     };
     let began = if resumed { "resumed" } else { "started fresh" };

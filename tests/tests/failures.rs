@@ -5,8 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
+use crik_tests::crik::crik;
 use crik_tests::pod::Pod;
-use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh, stops_in_order};
+use crik_tests::story::{
+    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
+};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -23,8 +26,58 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
     running.stderr.wait_for("CRIU's log is kept in /checkpoints/job-0/failed-dump.log")?;
     ensure!(volume.generations("job-0").is_empty());
     ensure!(volume.staged("job-0").is_empty(), "the staging directory was left behind");
+    ensure!(
+        running.termination_message()?.contains("crik: no checkpoint: "),
+        "{}",
+        running.termination_message()?
+    );
     let next = started(&pod)?;
-    starts_fresh(&next)
+    starts_fresh(&next)?;
+    // The log of the pod that was stopped is gone by now.
+    let why = format!("the last stop, of {}", running.place());
+    next.stderr.wait_for(&why)?;
+    next.stderr.wait_for("left no checkpoint: criu failed")?;
+    let list = crik(&volume, &["list"])?.out;
+    ensure!(list.contains(&why) && list.contains("the program uses SysV shared memory"), "{list}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_run_says_so_in_the_termination_message() -> Result<()> {
+    let volume = Volume::new()?;
+    for (config, code, message) in [
+        ("gracePeriod: 30", 78, "\"30\" is no duration"),
+        ("signingKeyFile: /no/such/key", 78, "/no/such/key"),
+    ] {
+        let mut running = Pod::new(&volume, "node-a", &SINGLE).config(config).start()?;
+        ensure!(running.wait()? == code, "{}", running.transcript());
+        let told = running.termination_message()?;
+        ensure!(told.starts_with("crik: ") && told.contains(message), "{told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_damaged_mark_of_an_end_costs_neither_what_there_was_nor_what_comes() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 1");
+    let before = checkpointed(&pod)?;
+    fs::write(volume.path().join("job-0/ended.json"), "{")?;
+    let mut fresh = started(&pod)?;
+    starts_fresh(&fresh)?;
+    fresh.stderr.wait_for("ended.json is damaged")?;
+    ends_with(&mut fresh, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    resumes(&next, 2)?;
+    chain::verify(&[fresh.stdout.text(), next.stdout.text()])?;
+    drop(next);
+    let list = crik(&volume, &["list"])?.out;
+    ensure!(list.contains("the mark of an end is damaged") && list.contains("crik choose 1"), "{list}");
+    fs::remove_dir_all(volume.path().join("job-0/holders"))?;
+    ensure!(crik(&volume, &["choose", "1"])?.code == Some(0));
+    let chosen = started(&pod)?;
+    resumes(&chosen, 1)?;
+    chain::verify(&[before, chosen.stdout.text()]).map(drop)
 }
 
 #[test]
@@ -53,6 +106,24 @@ fn a_volume_that_is_full_ends_in_an_ordinary_stop() -> Result<()> {
     let mut running = started(&pod)?;
     stops_in_order(&mut running, 0)?;
     running.stderr.wait_for("no checkpoint; the application is told to stop")
+}
+
+#[test]
+fn what_a_pod_that_is_gone_was_dumping_does_not_keep_the_next_one_from_starting() -> Result<()> {
+    let volume = Volume::of_size(100)?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let before = checkpointed(&pod)?;
+    let mut dead = started(&pod)?;
+    dead.signal(Signal::SIGKILL)?;
+    dead.wait()?;
+    let mut holds = fs::read_dir(volume.path().join("job-0/holders"))?.flatten();
+    let dump = holds.next().context("no hold")?.path().join("staging-1/criu");
+    fs::create_dir_all(&dump)?;
+    let filled = fs::write(dump.join("pages-1.img"), vec![1; 100 << 20]);
+    ensure!(filled.is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC)), "the volume is not full");
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[before, next.stdout.text()]).map(drop)
 }
 
 #[test]

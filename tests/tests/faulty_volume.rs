@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::controller::{Controller, TestNode};
+use crik_tests::crik::{crik, json};
 use crik_tests::faulty::{Fault, Faults, Op};
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::shared::Shared;
-use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, checkpointed, resumes, started, starts_fresh};
 use crik_tests::table::Table;
-use crik_tests::volume::Volume;
+use crik_tests::volume::{FaultyVolume, Volume};
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
@@ -162,16 +163,14 @@ fn goes_on(pod: &Pod, volume: &Volume, outputs: &str, end: End) -> Result<String
     Ok(format!("generation {newest}"))
 }
 
-/// A start while the volume misbehaves: the application runs, and can be stopped.
-fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
+/// A start while the volume misbehaves, and is well again once the agent has waited for it for so long.
+fn start_with(arm: impl FnOnce(&Faults), trouble: Duration) -> Result<Case> {
     let before = before()?;
     let volume = before.volume.faulty_copy()?;
     let pod = pod(&volume.volume);
     arm(&volume.faulty.faults);
-    let mut running = started(&pod)?;
-    let told =
-        || ["restored generation", "starts fresh"].iter().any(|part| running.stderr.text().contains(part));
-    wait_for("the agent to tell how it began", || told().then_some(()))?;
+    let mut running = pod.start()?;
+    let waited = waits_and_runs(&mut running, &volume.faulty.faults, trouble)?;
     let resumed = running.stderr.text().contains("restored generation 00000001");
     let ops = volume.faulty.faults.ops();
     volume.faulty.faults.clear();
@@ -183,8 +182,33 @@ fn start_with(arm: impl FnOnce(&Faults)) -> Result<Case> {
     if end == End::Checkpointed {
         goes_on(&pod.on(&backing), &backing, &outputs, end).with_context(|| running.transcript())?;
     }
-    let said = if resumed { "resumed" } else { "started fresh" };
+    let said = match (waited, resumed) {
+        (true, true) => "waited for, and resumed",
+        (false, true) => "resumed",
+        (_, false) => "started fresh",
+    };
     Ok(Case { ops, said: said.to_owned(), good: resumed, transcript: running.transcript() })
+}
+
+const WAITS: &str = "waiting for the volume";
+
+/// Waits until the application runs. If the agent waits for the volume, nothing runs meanwhile, and that is well again after a while;
+/// true if that was so.
+fn waits_and_runs(running: &mut Running, faults: &Faults, trouble: Duration) -> Result<bool> {
+    let (mut waited, mut troubled) = (None, false);
+    wait_for("the application to run", || {
+        if running.stderr.text().contains(WAITS) && waited.is_none() {
+            waited = Some((Instant::now(), running.stdout.text().is_empty()));
+        }
+        if waited.is_some_and(|(since, _)| since.elapsed() >= trouble) && faults.lasts() {
+            troubled = true;
+            faults.clear();
+        }
+        (running.stdout.text().lines().count() >= STEPS || running.poll().is_some()).then_some(())
+    })
+    .with_context(|| running.state())?;
+    ensure!(running.poll().is_none(), "it ended\n{}", running.transcript());
+    Ok(troubled && waited.is_some_and(|(_, nothing_ran)| nothing_ran))
 }
 
 /// A start or a stop.
@@ -197,7 +221,10 @@ struct Life {
 const STOP: Life = Life { case: |arm| stop_with(arm), skipped: 0 };
 
 /// The runtime looks at what it mounts.
-const START: Life = Life { case: |arm| start_with(arm), skipped: 1 };
+const START: Life = Life { case: |arm| start_with(arm, Duration::ZERO), skipped: 1 };
+
+/// The same with a volume that is in trouble for longer than `volumeTimeout`.
+const LONG_START: Life = Life { case: |arm| start_with(arm, Duration::from_secs(3)), skipped: 1 };
 
 impl Life {
     /// All places at which `fault` makes a difference.
@@ -262,7 +289,7 @@ fn an_error_at_any_operation_of_a_start() -> Result<()> {
     let _kept = before()?;
     let mut table = Table::new("a start, with an error at every operation of it");
     START.fail_everywhere(&mut table, "EIO once", Fault::Once(libc::EIO), true)?;
-    START.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), false)?;
+    START.fail_everywhere(&mut table, "full from then on", Fault::ChangesFromThenOn(libc::ENOSPC), true)?;
     table.finish()
 }
 
@@ -270,7 +297,7 @@ fn an_error_at_any_operation_of_a_start() -> Result<()> {
 fn a_volume_that_hangs_or_goes_away() -> Result<()> {
     let _kept = before()?;
     let mut table = Table::new("a volume that hangs or goes away, at one operation of each kind");
-    for (when, life) in [("stop", STOP), ("start", START)] {
+    for (when, life, costs_nothing) in [("stop", STOP, false), ("start", LONG_START, true)] {
         let places = life.one_of_each()?;
         for (name, fault) in [
             ("hangs for ever", Fault::Hang),
@@ -278,10 +305,82 @@ fn a_volume_that_hangs_or_goes_away() -> Result<()> {
             ("read-only from then on", Fault::ChangesFromThenOn(libc::EROFS)),
             ("ESTALE from then on", Fault::FromThenOn(libc::ESTALE)),
         ] {
-            life.fail_at(&mut table, &format!("{when}: {name}"), fault, &places, false);
+            life.fail_at(&mut table, &format!("{when}: {name}"), fault, &places, costs_nothing);
         }
     }
     table.finish()
+}
+
+#[test]
+fn a_start_that_must_not_wait_says_so_and_exits() -> Result<()> {
+    let volume = before()?.volume.faulty_copy()?;
+    let pod = pod(&volume.volume).config("onVolumeUnavailable: fail");
+    volume.faulty.faults.arm(4, Fault::ChangesFromThenOn(libc::EROFS));
+    let mut running = pod.start()?;
+    let code = running.wait()?;
+    ensure!(code == 75 && running.stdout.text().is_empty(), "exit code {code}\n{}", running.transcript());
+    let told = running.termination_message()?;
+    ensure!(told.contains("it is not known what there is to resume") && told.contains("Read-only"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn a_volume_is_given_up_when_it_is_silent_and_not_when_it_has_much_to_do() -> Result<()> {
+    let volume = before()?.volume.faulty_copy()?;
+    // Each step of the start takes longer than the volume may be silent.
+    let pod = pod(&volume.volume).config("onVolumeUnavailable: fail");
+    volume.faulty.faults.set_round_trip(Duration::from_millis(60));
+    let running = pod.start()?;
+    resumes(&running, 1)?;
+    volume.faulty.faults.set_round_trip(Duration::ZERO);
+    ensure!(!running.stderr.text().contains(WAITS), "{}", running.transcript());
+    Ok(())
+}
+
+/// A program was started without a look at generation 1, since its volume did not answer.
+fn unseen(volume: &FaultyVolume, config: &str) -> Result<(Pod, Running)> {
+    let pod = pod(&volume.volume).config("onVolumeUnavailable: fresh").config(config);
+    volume.faulty.faults.arm(4, Fault::Hang);
+    let running = started(&pod)?;
+    running.stderr.wait_for("its checkpoints stand apart")?;
+    starts_fresh(&running)?;
+    volume.faulty.faults.clear();
+    Ok((pod, running))
+}
+
+#[test]
+fn what_has_not_seen_the_checkpoints_never_stands_above_them() -> Result<()> {
+    let before = before()?;
+    let volume = before.volume.faulty_copy()?;
+    let (pod, mut running) = unseen(&volume, "keepGenerations: 1\ninterval: 1s")?;
+    wait_for("periodic checkpoints", || (volume.backing.generations("job-0").len() >= 2).then_some(()))?;
+    ensure!(stopped(&mut running, &volume.faulty.faults)?.0 == End::Checkpointed, "{}", running.transcript());
+    let backing = volume.unmount();
+    ensure!(backing.path().join("job-0/generations/00000001").exists(), "the older line is gone");
+
+    // Until a person decides, the next start goes on from what the program had not seen.
+    let newest: u64 = json(&backing, &["list"])?["generations"][0]["generation"].as_u64().context("none")?;
+    let other = backing.copy()?;
+    let next = started(&pod.on(&backing))?;
+    resumes(&next, 1)?;
+    next.stderr.wait_for("stand apart and are not resumed")?;
+    chain::verify(&[before.output.clone(), next.stdout.text()])?;
+    let list = crik(&backing, &["list"])?.out;
+    let choice = format!("To go on with them and give all others up: crik choose {newest}");
+    ensure!(list.contains(&choice) && list.contains("To give them up instead: crik choose 1"), "{list}");
+    ensure!(crik(&backing, &["choose", "1"])?.code == Some(75), "a pod has it");
+
+    // A person may choose either.
+    let told = crik(&other, &["choose", &newest.to_string()])?;
+    ensure!(
+        told.out.starts_with(&format!("the next start goes on with checkpoint {newest}; given up: 1")),
+        "{}",
+        told.out
+    );
+    let chosen = started(&pod.on(&other))?;
+    resumes(&chosen, newest)?;
+    chain::verify(&[running.stdout.text(), chosen.stdout.text()])?;
+    Ok(())
 }
 
 #[test]

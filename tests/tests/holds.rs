@@ -1,6 +1,7 @@
 //! One image directory, several pods: one of them resumes.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
@@ -125,6 +126,65 @@ fn a_pod_that_may_start_fresh_beside_another_one_is_not_checkpointed() -> Result
     ensure!(volume.generations("job-0").len() == 1);
     ensure!(!volume.path().join("job-0/ended.json").exists(), "it has no say in what the other one does");
     Ok(())
+}
+
+#[test]
+fn what_was_started_beside_another_pod_leaves_nothing_above_its_work_either() -> Result<()> {
+    let volume = Volume::new()?;
+    let before = checkpointed(&pod(&volume, ""))?;
+    let mut first = started(&pod(&volume, ""))?;
+    resumes(&first, 1)?;
+    let mut second = started(&pod(&volume, "onClaimed: fresh").replacement())?;
+    starts_fresh(&second)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    stops_in_order(&mut second, 0)?;
+    second.stderr.wait_for("another pod went on with the work when this one was started")?;
+    let last = started(&pod(&volume, ""))?;
+    resumes(&last, 2)?;
+    chain::verify(&[before, first.stdout.text(), last.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_liveness_probe_does_not_keep_a_pod_from_outliving_a_dead_holder() -> Result<()> {
+    const EXPIRY: Duration = Duration::from_secs(5);
+    const PROBE: Duration = Duration::from_millis(2000);
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config(&format!("claimExpiry: {}s", EXPIRY.as_secs()));
+    let before = checkpointed(&pod)?;
+    let mut dead = started(&pod)?;
+    dead.signal(Signal::SIGKILL)?;
+    dead.wait()?;
+    let (waiter, mut containers) = (pod.replacement(), 1);
+    let mut running = waiter.start()?;
+    let mut waits = Instant::now();
+    loop {
+        wait_for("a container that waits", || {
+            let said = running.stderr.text();
+            (said.contains("waiting for it") || said.contains("restored")).then_some(())
+        })?;
+        // As a kubelet does: whatever the reason is, a probe that fails for so long ends the container.
+        let resumed = wait_for("the probe", || match running.stdout.text().lines().count() >= STEPS {
+            true => Some(true),
+            false => (waits.elapsed() >= PROBE).then_some(false),
+        })?;
+        if resumed {
+            break;
+        }
+        ensure!(running.end_for_a_probe()? == 128 + 15, "{}", running.transcript());
+        running.stderr.wait_for("its liveness probe did it: give the container a startupProbe")?;
+        containers += 1;
+        ensure!(
+            PROBE * containers < EXPIRY * 3,
+            "{containers} containers and it still waits\n{}",
+            running.transcript()
+        );
+        (running, waits) = (waiter.start()?, Instant::now());
+    }
+    resumes(&running, 1)?;
+    println!("it was resumed by container {containers}, each of which had {PROBE:?}");
+    ensure!(containers > 2, "no probe came\n{}", running.transcript());
+    running.stderr.wait_for("this pod has waited")?;
+    chain::verify(&[before, running.stdout.text()]).map(drop)
 }
 
 #[test]

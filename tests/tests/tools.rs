@@ -5,36 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::build::cargo_bin;
+use crik_tests::crik::{crik, json};
 use crik_tests::pod::Pod;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
-use serde_json::Value;
-
-/// What a command printed.
-struct Told {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// Runs `crik` on this machine, on the image directory `job-0`.
-fn crik(volume: &Volume, args: &[&str]) -> Result<Told> {
-    let output = Command::new(cargo_bin("crik-agent", "crik", &[])?)
-        .args(args)
-        .arg("--image-dir")
-        .arg(volume.path().join("job-0"))
-        .output()?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
-}
-
-/// The same for a program: what it printed as JSON.
-fn json(volume: &Volume, args: &[&str]) -> Result<Value> {
-    let told = crik(volume, &[args, &["--output", "json"]].concat())?;
-    serde_json::from_str(&told.out).with_context(|| format!("{}{}", told.out, told.err))
-}
 
 /// The lines of a table as words.
 fn words(table: &str) -> Vec<Vec<&str>> {

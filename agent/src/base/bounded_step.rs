@@ -1,5 +1,5 @@
-//! A step on the volume: waited for at most so long and until the pod is told to stop, and tried again as long as its errors may
-//! pass.
+//! A step on the volume: waited for as long as something moves and until the pod is told to stop, and tried again as long as its
+//! errors may pass.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -7,9 +7,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::sleep;
 
+use crate::base::limits;
 use crate::base::retry::{HasOutlook, Retries};
 use crate::base::signals::Signals;
 use crate::base::step_thread;
+use crate::base::volume_wait::VolumeWait;
+use crate::base::watchdog::Watchdog;
 
 /// Why a step's outcome is not known. It may go on in a thread of its own for as long as the volume likes.
 #[derive(Debug, Error)]
@@ -18,7 +21,7 @@ pub enum Abandoned {
     #[error("signal {0} came first")]
     Signal(i32),
     /// The volume takes too long.
-    #[error("the volume did not answer within {0:?} (volumeTimeout)")]
+    #[error("the volume did not answer within {0:?}")]
     NoAnswer(Duration),
     /// The step panicked, or the signals cannot be read.
     #[error("internal error: {0}")]
@@ -41,17 +44,31 @@ pub struct BoundedSteps<'a> {
     signals: &'a Signals,
     limit: Duration,
     retries: Retries,
+    wait: VolumeWait,
+    /// Whether the volume was in trouble since that was asked last.
+    troubled: bool,
 }
 
 impl<'a> BoundedSteps<'a> {
-    /// Steps that may take so long each, and are tried again for as long from their first failure on.
+    /// Steps during which the volume may be silent for so long, and in trouble for so long, and which are tried again for as long.
     pub fn new(signals: &'a Signals, limit: Duration) -> Self {
-        Self { signals, limit, retries: Retries::new(limit) }
+        Self { signals, limit, retries: Retries::new(limit), wait: VolumeWait::new(limit), troubled: false }
     }
 
     /// The same for a restore ([`Retries::of_a_restore`]).
     pub fn of_a_restore(signals: &'a Signals, limit: Duration) -> Self {
-        Self { signals, limit, retries: Retries::of_a_restore(limit) }
+        Self { retries: Retries::of_a_restore(limit), ..Self::new(signals, limit) }
+    }
+
+    /// The same, that wait so long for a volume that is silent or in trouble.
+    #[must_use]
+    pub fn waiting(self, patience: Duration) -> Self {
+        Self { limit: patience, wait: VolumeWait::new(patience), ..self }
+    }
+
+    /// Whether the volume was in trouble since this was asked last.
+    pub fn was_troubled(&mut self) -> bool {
+        std::mem::take(&mut self.troubled)
     }
 
     /// Does the step that `make` makes, again as long as the volume may recover.
@@ -64,8 +81,16 @@ impl<'a> BoundedSteps<'a> {
         E: HasOutlook + Display + Send + 'static,
         S: FnOnce() -> Result<T, E> + Send + 'static,
     {
-        let (signals, limit) = (self.signals, self.limit);
-        self.retry(async || once(signals, limit, make()).await?.map_err(StepError::Failed)).await
+        loop {
+            let error = match self.once(make()).await? {
+                Ok(done) => {
+                    self.wait.is_over();
+                    return Ok(done);
+                }
+                Err(error) => error,
+            };
+            self.before_another(error).await?;
+        }
     }
 
     /// The same for a step that is bounded in a way of its own.
@@ -77,26 +102,59 @@ impl<'a> BoundedSteps<'a> {
         mut step: impl AsyncFnMut() -> Result<T, StepError<E>>,
     ) -> Result<T, StepError<E>> {
         loop {
-            let error = match step().await {
-                Err(StepError::Failed(error)) => error,
+            match step().await {
+                Err(StepError::Failed(error)) => self.before_another(error).await?,
                 other => return other,
-            };
-            let Some(pause) = self.retries.pause(error.outlook(), &error) else {
-                return Err(StepError::Failed(error));
-            };
-            self.pause(pause).await?;
+            }
         }
     }
 
-    /// Does `step`, which blocks, once.
+    /// Waits a moment after a failure, if it is worth while to try again.
+    async fn before_another<E: HasOutlook + Display>(&mut self, error: E) -> Result<(), StepError<E>> {
+        let pause = if error.is_of_the_volume() {
+            self.troubled = true;
+            self.wait.goes_on(&error.to_string(), Duration::ZERO).then(|| self.wait.pause())
+        } else {
+            self.retries.pause(error.outlook(), &error)
+        };
+        let Some(pause) = pause else { return Err(StepError::Failed(error)) };
+        Ok(self.pause(pause).await?)
+    }
+
+    /// Does `step`, which blocks, once. It may take as long as it likes, as long as something moves.
     ///
     /// # Errors
     /// The outcome is not known.
     pub async fn once<T: Send + 'static>(
-        &self,
+        &mut self,
         step: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Abandoned> {
-        once(self.signals, self.limit, step).await
+        let (signals, watchdog) = (self.signals, Watchdog::default());
+        let watched = watchdog.clone();
+        tokio::select! {
+            done = step_thread::run(move || watched.watch(step)) => done.map_err(|error| Abandoned::Broken(error.to_string())),
+            abandoned = self.silence(&watchdog) => Err(abandoned),
+            abandoned = told_to_stop(signals) => Err(abandoned),
+        }
+    }
+
+    /// Ends when nothing has moved for too long.
+    async fn silence(&mut self, watchdog: &Watchdog) -> Abandoned {
+        let look = limits::SILENCE_TOLD.min(self.limit);
+        let mut last = watchdog.seen();
+        loop {
+            sleep(look).await;
+            let seen = watchdog.seen();
+            if seen != last {
+                last = seen;
+                self.wait.is_over();
+                continue;
+            }
+            self.troubled = true;
+            if !self.wait.goes_on(&format!("it has not answered for {look:?}"), look) {
+                return Abandoned::NoAnswer(self.limit);
+            }
+        }
     }
 
     /// Waits between two looks.
@@ -108,18 +166,6 @@ impl<'a> BoundedSteps<'a> {
             () = sleep(pause) => Ok(()),
             abandoned = told_to_stop(self.signals) => Err(abandoned),
         }
-    }
-}
-
-async fn once<T: Send + 'static>(
-    signals: &Signals,
-    limit: Duration,
-    step: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Abandoned> {
-    tokio::select! {
-        done = step_thread::run(step) => done.map_err(|error| Abandoned::Broken(error.to_string())),
-        () = sleep(limit) => Err(Abandoned::NoAnswer(limit)),
-        abandoned = told_to_stop(signals) => Err(abandoned),
     }
 }
 

@@ -303,6 +303,17 @@ pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
+/// How long a start waits for a volume before it exits with 75 (`onVolumeUnavailable: wait`): servers that fail over, and the grace
+/// period of those that have started (90 s), take minutes; and a mount that is stuck for good may be made anew for another container.
+pub const VOLUME_PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// After so long without an answer of the volume the log says that it is waited for: before a liveness probe with Kubernetes'
+/// defaults (10 s, three times) ends the container.
+pub const SILENCE_TOLD: Duration = Duration::from_secs(3);
+
+/// How often the log says so again: doubled from the first to the last.
+pub const WAIT_TOLD: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+
 /// The longest pause before something on the volume is tried again.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
 
@@ -419,3 +430,12 @@ pub const VDSO_STEPS_MAX: usize = 100_000;
 
 /// The coarse clocks say the time of the last tick, of which there are at least 100 a second.
 pub const COARSE_CLOCK_TICK: Duration = Duration::from_millis(10);
+
+/// Where the kubelet reads a container's last words, unless `terminationMessagePath` says otherwise.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// The kubelet shows 4,096 bytes at most, and the program may have something to say too.
+pub const TERMINATION_MESSAGE_MAX_CHARS: usize = 1000;
+
+/// How often a pod that waits for the image directory notes what it has seen: so much of the wait is lost with its container.
+pub const WAITED_NOTED: Duration = Duration::from_secs(1);

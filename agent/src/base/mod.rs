@@ -13,5 +13,8 @@ pub(crate) mod replace_file;
 pub(crate) mod retry;
 pub(crate) mod signals;
 pub(crate) mod step_thread;
+pub(crate) mod termination_message;
 pub(crate) mod units;
+pub(crate) mod volume_wait;
+pub(crate) mod watchdog;
 pub(crate) mod whole_story;

@@ -21,6 +21,11 @@ pub enum Outlook {
 pub trait HasOutlook {
     /// What to expect of another try.
     fn outlook(&self) -> Outlook;
+
+    /// Whether it says only that the volume could not be read or written, and nothing of what is on it.
+    fn is_of_the_volume(&self) -> bool {
+        false
+    }
 }
 
 /// Errors of the kernel after which the same may work: the server or the way to it is away, or room is made meanwhile
@@ -37,10 +42,28 @@ const MAY_PASS: [i32; 9] = [
     libc::EDQUOT,
 ];
 
+/// Errors of the kernel that say what is there, or that it is not (errno(3)). All others say that it could not be looked at: the
+/// server is away, nobody may read it, or it cannot be written.
+const OF_WHAT_IS_THERE: [i32; 9] = [
+    libc::ENOENT,
+    libc::ENOTDIR,
+    libc::EISDIR,
+    libc::ELOOP,
+    libc::EEXIST,
+    libc::ENOTEMPTY,
+    libc::EINVAL,
+    libc::ENAMETOOLONG,
+    libc::EXDEV,
+];
+
 impl HasOutlook for io::Error {
     fn outlook(&self) -> Outlook {
         let passing = self.raw_os_error().is_some_and(|code| MAY_PASS.contains(&code));
         if passing { Outlook::MayPass } else { Outlook::Lasting }
+    }
+
+    fn is_of_the_volume(&self) -> bool {
+        self.raw_os_error().is_some_and(|code| !OF_WHAT_IS_THERE.contains(&code))
     }
 }
 
@@ -106,6 +129,14 @@ mod tests {
         assert_eq!([of(libc::EIO), of(libc::ESTALE)], [Outlook::MayPass; 2]);
         assert_eq!([of(libc::EROFS), of(libc::ENOENT)], [Outlook::Lasting; 2]);
         assert_eq!(io::Error::other("Input/output error, as somebody says").outlook(), Outlook::Lasting);
+    }
+
+    #[test]
+    fn what_is_not_there_is_known_and_what_cannot_be_read_is_not() {
+        let of = |code| io::Error::from_raw_os_error(code).is_of_the_volume();
+        assert_eq!([libc::EIO, libc::ESTALE, libc::ENOSPC, libc::EROFS, libc::EACCES].map(of), [true; 5]);
+        assert_eq!([libc::ENOENT, libc::ELOOP].map(of), [false; 2]);
+        assert!(!io::Error::other("it is damaged").is_of_the_volume());
     }
 
     #[test]

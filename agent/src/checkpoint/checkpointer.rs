@@ -207,8 +207,14 @@ impl Checkpointer {
         }
         let config = &self.workload.config;
         let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
+        ensure!(
+            !self.running.beside_another,
+            "another pod went on with the work when this one was started, and its checkpoints are the ones that count (onClaimed: fresh)"
+        );
         let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
         let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
+        hold.has_not_seen();
+        hold.mend_end()?;
         *locked(&self.hold) = Some(Arc::clone(&hold));
         Ok(hold)
     }
@@ -354,9 +360,20 @@ mod tests {
         let config = Config { hooks, ..Config::default() };
         let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());
-        let (strays, resumed, stayed, hold) = (Vec::new(), None, false, None);
+        let (strays, resumed, stayed, hold, beside_another) = (Vec::new(), None, false, None, false);
         let (library, life) = (None, Life::after(Duration::ZERO));
-        let running = RunningTree { root: -1, init, strays, resumed, stayed, hold, programs, library, life };
+        let running = RunningTree {
+            root: -1,
+            init,
+            strays,
+            resumed,
+            stayed,
+            hold,
+            beside_another,
+            programs,
+            library,
+            life,
+        };
         let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;
         assert!(late.is_err() && !ran.exists());

@@ -33,6 +33,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Compare checkpoints with what was committed. Exits with 1 if one is not whole.
     Verify(Verify),
+    /// Decide with which line of descent the next start goes on, where `list` shows more than one.
+    Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
 }
@@ -42,6 +44,17 @@ pub enum Command {
 pub struct Inspect {
     /// Its number, or `newest`.
     #[arg(value_name = "GEN", default_value = "newest")]
+    pub generation: Wanted,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik choose`.
+#[derive(Debug, clap::Args)]
+pub struct Choose {
+    /// A checkpoint of the line to go on with: its number, or `newest`.
+    #[arg(value_name = "GEN")]
     pub generation: Wanted,
     /// Where it is.
     #[command(flatten)]

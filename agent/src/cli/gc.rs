@@ -49,8 +49,11 @@ pub fn gc(args: &Gc) -> Result<()> {
     print(args.place.output, &done, told)
 }
 
-/// With it goes what other pods have left half done.
-fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
+/// Takes the image directory as a person. With it goes what other pods have left half done.
+///
+/// # Errors
+/// A pod holds it that may be alive, or the volume fails.
+pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
     let dir = ImageDir::open(dir.root())?;
     let wish =
         Wish { pod: Pod { container: None, ..Pod::here(None) }, expiry: config.claim_expiry, expired: None };
@@ -58,6 +61,7 @@ fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
 }
 
 fn remove(hold: &Hold, keep: usize) -> Result<Vec<Row>> {
+    hold.remove_left_overs()?;
     let rows = superfluous(hold.dir(), keep)?;
     rows.iter().try_for_each(|row| hold.remove(Generation(row.generation)))?;
     Ok(rows)
@@ -69,6 +73,7 @@ fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<Row>> {
         let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
         let why = match why {
             Superfluous::Ended => "the work has ended since",
+            Superfluous::GivenUp => "another line of descent was chosen",
             Superfluous::Older => "there are newer ones",
         };
         Row { generation: generation.0, bytes, why }

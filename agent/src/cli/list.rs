@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::choose::numbers;
 use super::output::print;
 use super::place::Place;
 use super::table::table;
@@ -11,6 +12,8 @@ use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::end_mark::EndMark;
+use crate::store::image_dir::last_stop::LastStop;
+use crate::store::image_dir::lines::{Apart, Lines};
 use crate::store::image_dir::{Generation, ImageDir, hold};
 
 /// What is printed.
@@ -20,6 +23,8 @@ struct Listing {
     image_dir: String,
     holder: Option<Holder>,
     ended: Option<EndMark>,
+    last_stop: Option<LastStop>,
+    apart: Vec<Apart>,
     generations: Vec<Row>,
 }
 
@@ -57,6 +62,21 @@ struct Facts {
     host: String,
 }
 
+impl Listing {
+    fn has(&self, generation: Generation) -> bool {
+        self.generations.iter().any(|row| row.generation == generation.0)
+    }
+
+    /// A checkpoint of the main line, if there is one.
+    fn main(&self) -> Option<u64> {
+        let beside = |row: &Row| {
+            self.apart.iter().any(|line| line.generations.contains(&Generation(row.generation)))
+                || row.state.starts_with("given up for another line")
+        };
+        self.generations.iter().find(|row| !beside(row)).map(|row| row.generation)
+    }
+}
+
 /// Prints the list.
 ///
 /// # Errors
@@ -69,12 +89,14 @@ pub fn list(place: &Place) -> Result<()> {
         released: seen.released,
         since: seen.holder.map(|holder| units::rfc3339(holder.since)),
     });
-    let generations = rows(&dir, &config, ended.as_ref())?;
-    let listing = Listing { image_dir: dir.root().display().to_string(), holder, ended, generations };
+    let (last_stop, lines) = (dir.last_stop()?, dir.lines()?);
+    let generations = rows(&dir, &config, ended.as_ref(), &lines)?;
+    let (image_dir, apart) = (dir.root().display().to_string(), lines.apart);
+    let listing = Listing { image_dir, holder, ended, last_stop, apart, generations };
     print(place.output, &listing, told)
 }
 
-fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<Row>> {
+fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>, lines: &Lines) -> Result<Vec<Row>> {
     let mut next = "next";
     let mut rows = Vec::new();
     for generation in dir.list()? {
@@ -82,6 +104,8 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>) -> Result<Vec<
         let attempts = account.counted();
         let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let state = match &manifest {
+            _ if lines.of(generation).is_some() => "stands apart, see below".to_owned(),
+            _ if lines.given_up.contains(&generation) => "given up for another line of descent".to_owned(),
             _ if ended.is_some_and(|ended| generation <= ended.newest) => "ended".to_owned(),
             Err(error) => format!("damaged: {error}"),
             Ok(_) if attempts >= config.max_restores as usize => {
@@ -126,12 +150,32 @@ fn told(listing: &Listing) -> String {
             ended.why, ended.newest.0
         );
     }
+    listing.last_stop.iter().for_each(|stop| text += &format!("{stop}\n"));
     if listing.generations.is_empty() {
         return text + &format!("{} has no checkpoint\n", listing.image_dir);
     }
     let headings =
         ["GENERATION>", "AGE>", "SIZE>", "MEMORY>", "PROCESSES>", "NODE", "RESUMED>", "NEXT START"];
-    text + &table(&headings, listing.generations.iter().map(cells))
+    text + &table(&headings, listing.generations.iter().map(cells)) + &choice(listing)
+}
+
+/// What a person has to decide, and how.
+fn choice(listing: &Listing) -> String {
+    let mut text = String::new();
+    for line in &listing.apart {
+        let there: Vec<Generation> =
+            line.generations.iter().copied().filter(|one| listing.has(*one)).collect();
+        let Some(chosen) = there.last() else { continue };
+        let numbers = numbers(&there);
+        text += &format!(
+            "checkpoints {numbers} stand apart: {}. To go on with them and give all others up: crik choose {}\n",
+            line.why, chosen.0
+        );
+    }
+    match (listing.main(), text.is_empty()) {
+        (Some(next), false) => text + &format!("To give them up instead: crik choose {next}\n"),
+        _ => text,
+    }
 }
 
 fn cells(row: &Row) -> Vec<String> {

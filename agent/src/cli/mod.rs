@@ -2,6 +2,7 @@
 
 mod args;
 mod checkpoint;
+mod choose;
 mod gc;
 mod inspect;
 mod list;
@@ -29,6 +30,7 @@ pub fn main() -> i32 {
         Command::List(place) => list::list(place).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args),
+        Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {

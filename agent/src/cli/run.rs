@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
-use crate::base::{exit_codes, limits, logging};
+use crate::base::{exit_codes, limits, logging, termination_message};
 use crate::carry::files::beginning;
 use crate::config::Config;
 use crate::store::generation::signature::Key;
@@ -23,28 +23,26 @@ pub fn run(args: &Run) -> i32 {
     logging::init(args.log_format, args.debug);
     let config = match Config::load(&args.config_path) {
         Ok(config) => config,
-        Err(error) => {
-            tracing::error!("{error}");
-            return exit_codes::CONFIGURATION;
-        }
+        Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
     let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
         Ok(key) => key,
-        Err(error) => {
-            tracing::error!("{error}");
-            return exit_codes::CONFIGURATION;
-        }
+        Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
-    supervise(args, config, key).unwrap_or_else(|error| {
-        tracing::error!("{}", whole_story(&error));
-        exit_code(&error)
-    })
+    supervise(args, config, key).unwrap_or_else(|error| ends(&whole_story(&error), exit_code(&error)))
+}
+
+/// Says why nothing runs, also where `kubectl describe` finds it.
+fn ends(why: &str, code: i32) -> i32 {
+    tracing::error!("{why}");
+    termination_message::tell(why);
+    code
 }
 
 fn exit_code(error: &anyhow::Error) -> i32 {
     match error.downcast_ref() {
         Some(StartError::Spawn(error)) => error.exit_code(),
-        Some(StartError::NotResumed | StartError::Held(_)) => exit_codes::NOT_RESUMED,
+        Some(StartError::NotResumed | StartError::Unread(_) | StartError::Held(_)) => exit_codes::NOT_RESUMED,
         Some(StartError::Stopped(signal)) => exit_codes::SIGNAL_BASE + signal,
         Some(StartError::Init(_)) | None => exit_codes::FAILURE,
     }

@@ -17,6 +17,8 @@ use std::{env, fs, io};
 
 use serde::Deserialize;
 
+use crate::base::limits;
+
 pub use access::{Access, parse_url};
 pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
@@ -25,7 +27,7 @@ use problem::Problem;
 use values::{duration, expand, some_duration};
 pub use words::{
     ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
-    OnUnknown,
+    OnUnknown, OnVolumeUnavailable,
 };
 
 /// What `crik run` is told by its file.
@@ -84,9 +86,11 @@ pub struct Config {
     /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
-    /// How long the volume may take to answer at a start.
+    /// How long the volume may be silent or in trouble at a start.
     #[serde(deserialize_with = "duration")]
     pub volume_timeout: Duration,
+    /// What to do when it is so for longer.
+    pub on_volume_unavailable: OnVolumeUnavailable,
     /// What to do when another pod that lives holds the image directory.
     pub on_claimed: OnClaimed,
     /// How long to wait for such a pod.
@@ -134,6 +138,7 @@ impl Default for Config {
             changed_files: ChangedFiles::Follow,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
+            on_volume_unavailable: OnVolumeUnavailable::Wait,
             on_claimed: OnClaimed::Wait,
             claim_timeout: Duration::from_secs(300),
             claim_expiry: Duration::from_secs(60),
@@ -146,6 +151,14 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long a start waits for its volume.
+    pub fn volume_patience(&self) -> Duration {
+        match self.on_volume_unavailable {
+            OnVolumeUnavailable::Wait => limits::VOLUME_PATIENCE.max(self.volume_timeout),
+            OnVolumeUnavailable::Fail | OnVolumeUnavailable::Fresh => self.volume_timeout,
+        }
+    }
+
     /// How to reach the controller, if there is one.
     pub fn access(&self) -> Option<Access> {
         Some(Access {
@@ -208,7 +221,7 @@ mod tests {
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
-              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
         )
@@ -217,6 +230,8 @@ mod tests {
         assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
+        assert_eq!(config.on_volume_unavailable, OnVolumeUnavailable::Fail);
+        assert_eq!(config.volume_patience(), Duration::from_secs(9));
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
@@ -292,6 +307,7 @@ mod tests {
             ("onClockBack: wait", "unknown variant `wait`"),
             ("changedFiles: perhaps", "unknown variant `perhaps`"),
             ("onClaimed: later", "unknown variant `later`"),
+            ("onVolumeUnavailable: hope", "unknown variant `hope`"),
             ("gracePeriod: 6s", "must be longer than reserve and decisionTimeout"),
             ("\t", "cannot start any token"),
         ] {

@@ -37,6 +37,18 @@ pub enum OnRestoreFailure {
     Fail,
 }
 
+/// What a start does whose volume cannot be read, so that nobody knows what there is to resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnVolumeUnavailable {
+    /// It waits for the volume.
+    Wait,
+    /// The agent exits after `volumeTimeout`, for the kubelet to try again.
+    Fail,
+    /// The application starts from its beginning after `volumeTimeout`, and its checkpoints stand apart from those that there are.
+    Fresh,
+}
+
 /// What becomes of a generation with processes that would stand still here, since the clock goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -45,21 +45,19 @@ pub async fn resume(
     generation: Generation,
 ) -> Result<RunningTree, Failure> {
     let began = Instant::now();
-    let mut steps = BoundedSteps::of_a_restore(signals, workload.config.volume_timeout);
+    let config = &workload.config;
+    let mut steps =
+        BoundedSteps::of_a_restore(signals, config.volume_timeout).waiting(config.volume_patience());
     let manifest = Arc::new(check(workload, &mut steps, hold, generation).await?);
     clock_back::check(&manifest, workload.config.on_clock_back)
         .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     let attempt = begin(workload, &mut steps, hold, generation).await?;
     tell_tried(&manifest);
-    let bring_back = async || {
-        free_ids::make_way(workload, signals, hold).await?;
-        bring_back(workload, signals, hold, &manifest).await
-    };
-    let outcome = steps.retry(bring_back).await;
-    let outcome = outcome.map_err(Failure::from);
+    let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
     reach(Point::Resumed);
-    record(attempt, &outcome, &steps).await;
+    // The tree may run, and must not be left alone for as long as a volume is waited for.
+    record(attempt, &outcome, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
     outcome?;
     tell_restored(&manifest, began);
     let stayed = stayed(&manifest, workload.pod.node.as_deref());
@@ -70,6 +68,7 @@ pub async fn resume(
         resumed: Some(generation),
         stayed,
         hold: Some(Arc::clone(hold)),
+        beside_another: false,
         programs: Programs::of_the_past(manifest.identity.programs.clone()),
         life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
         library: manifest.clocks.as_ref().and_then(|clocks| clocks.library.clone()),
@@ -118,11 +117,11 @@ async fn begin(
     Ok(steps.run(begin).await?)
 }
 
-async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &BoundedSteps<'_>) {
+async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &mut BoundedSteps<'_>) {
     let outcome = match outcome {
         Ok(()) => AttemptOutcome::Resumed,
         Err(Failure::Stopped(_)) => AttemptOutcome::Interrupted,
-        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => AttemptOutcome::Failed(reason.clone()),
+        Err(Failure::Skip(reason) | Failure::Unread(reason)) => AttemptOutcome::Failed(reason.clone()),
     };
     match steps.once(move || attempt.record(&outcome)).await {
         Ok(Ok(())) => {}
@@ -134,6 +133,33 @@ async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &Bou
 
 fn tell_unrecorded(error: &dyn std::error::Error) {
     tracing::warn!("the outcome of the attempt cannot be recorded: {error}");
+}
+
+/// Restores the tree. Not every failure says that the volume is its reason, a CRIU that waits for it least of all: so the volume is
+/// asked, and if it had to be waited for, it is tried again.
+async fn bring_back_from_any_volume(
+    workload: &Arc<Workload>,
+    signals: &Signals,
+    steps: &mut BoundedSteps<'_>,
+    hold: &Arc<Hold>,
+    manifest: &Arc<Manifest>,
+) -> Result<(), Failure> {
+    loop {
+        let bring_back = async || {
+            free_ids::make_way(workload, signals, hold).await?;
+            bring_back(workload, signals, hold, manifest).await
+        };
+        let outcome = steps.retry(bring_back).await;
+        let failure = match outcome.map_err(Failure::from) {
+            Err(failure @ Failure::Skip(_)) => failure,
+            other => return other,
+        };
+        let _ = steps.was_troubled();
+        check(workload, steps, hold, manifest.generation).await?;
+        if !steps.was_troubled() {
+            return Err(failure);
+        }
+    }
 }
 
 /// Restores the tree, as long as something of it moves. After an error nothing of it is left.

@@ -22,7 +22,7 @@ pub async fn make_way(workload: &Workload, signals: &Signals, hold: &Arc<Hold>) 
         return Ok(());
     }
     let hold = Arc::clone(hold);
-    let steps = BoundedSteps::new(signals, workload.config.volume_timeout);
+    let mut steps = BoundedSteps::new(signals, workload.config.volume_timeout);
     let passed = steps.once(move || reserved_pids::make_way(&ids(&hold))).await?;
     if let Err(error) = passed {
         tracing::warn!("the process ids of the program may be taken: {error}");

@@ -60,6 +60,14 @@ impl HasOutlook for PrivateImagesError {
             _ => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        match self {
+            Self::Verify(error) => error.is_of_the_volume(),
+            Self::Image(ImageError::Io { source, .. }) => source.is_of_the_volume(),
+            _ => false,
+        }
+    }
 }
 
 /// The directory that CRIU is given. A private one is removed when this is dropped.

@@ -8,6 +8,7 @@ use crate::restore::attempt::resume;
 use crate::restore::failure::Failure;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::lines::Lines;
 use crate::store::image_dir::resumable::resumable;
 use crate::workload::{RunningTree, Workload};
 
@@ -15,6 +16,8 @@ use crate::workload::{RunningTree, Workload};
 pub enum Unresumed {
     /// It could not be.
     Failed,
+    /// It is not known what there is, for this reason.
+    Unread(String),
     /// The pod was told to stop meanwhile.
     Stopped(i32),
 }
@@ -31,20 +34,14 @@ pub async fn resume_newest(
     let generations = match find(workload, signals, hold).await {
         Ok(generations) => generations,
         Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
-        Err(Failure::Skip(reason) | Failure::NoAnswer(reason)) => {
-            tracing::error!(step = "find", "cannot look for checkpoints: {reason}");
-            return Err(Unresumed::Failed);
-        }
+        Err(Failure::Skip(reason) | Failure::Unread(reason)) => return Err(Unresumed::Unread(reason)),
     };
     for generation in &generations {
         match resume(workload, signals, hold, *generation).await {
             Ok(running) => return Ok(Some(running)),
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
             Err(Failure::Skip(reason)) => skip(*generation, &reason),
-            Err(Failure::NoAnswer(reason)) => {
-                skip(*generation, &reason);
-                break;
-            }
+            Err(Failure::Unread(reason)) => return Err(Unresumed::Unread(reason)),
         }
     }
     if generations.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
@@ -58,9 +55,29 @@ async fn find(
 ) -> Result<Vec<Generation>, Failure> {
     let look = || {
         let hold = Arc::clone(hold);
-        move || resumable(hold.dir())
+        move || {
+            hold.mend_end()?;
+            hold.dir().last_stop()?.iter().for_each(|stop| tracing::warn!(step = "find", "{stop}"));
+            tell_apart(&hold.dir().lines()?);
+            resumable(hold.dir())
+        }
     };
-    Ok(BoundedSteps::new(signals, workload.config.volume_timeout).run(look).await?)
+    let config = &workload.config;
+    let mut steps = BoundedSteps::new(signals, config.volume_timeout).waiting(config.volume_patience());
+    Ok(steps.run(look).await?)
+}
+
+fn tell_apart(lines: &Lines) {
+    for line in &lines.apart {
+        let numbers: Vec<String> =
+            line.generations.iter().map(|generation| generation.0.to_string()).collect();
+        tracing::warn!(
+            step = "find",
+            "checkpoints {} stand apart and are not resumed: {}; crik list shows how to choose",
+            numbers.join(", "),
+            line.why
+        );
+    }
 }
 
 fn skip(generation: Generation, reason: &str) {

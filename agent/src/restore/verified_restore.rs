@@ -76,6 +76,15 @@ impl HasOutlook for NotBroughtBack {
             Self::Hook(_) | Self::Stalled(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        match self {
+            Self::Volume(error) => error.is_of_the_volume(),
+            Self::Altered(error) => error.is_of_the_volume(),
+            Self::Images(error) => error.is_of_the_volume(),
+            _ => false,
+        }
+    }
 }
 
 /// Verifies and restores side by side; nothing of the tree runs before both are good and `headway` lets it begin. Once it runs,

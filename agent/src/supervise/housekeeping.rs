@@ -35,6 +35,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
             tracing::warn!(step = "check", "no checkpoint can be taken here: {error}");
         }
         let Some(hold) = checkpointer.hold() else { return };
+        if let Err(error) = hold.remove_left_overs() {
+            tracing::warn!("what a former pod left half done cannot be removed: {error}");
+        }
         retain(&checkpointer, &hold);
         let speed = speed(&checkpointer, &hold);
         checkpointer.learn_speed(speed);

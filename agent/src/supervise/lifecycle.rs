@@ -27,7 +27,7 @@ use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
 use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
-use crate::supervise::stop::{StopOutcome, mark_ended, stop};
+use crate::supervise::stop::{StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::{self, Status};
 use crate::workload::Workload;
@@ -144,7 +144,10 @@ impl Life {
     fn pass_on(&self, defect: &Defect) -> StopOutcome {
         self.supervisor.forward(libc::SIGTERM);
         tracing::error!(step = "stop", "the application is told to stop: {defect}");
-        StopOutcome::Passed(Phase::CheckpointFailed, self.checkpointer.clean_up())
+        StopOutcome::Passed(
+            Phase::CheckpointFailed,
+            Some(after_failure(&self.checkpointer, defect.to_string())),
+        )
     }
 
     /// The exit code if that was the end.

@@ -12,7 +12,7 @@ use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
 use crate::carry::own_values;
 use crate::carry::program_files;
-use crate::config::{OnClaimed, OnRestoreFailure};
+use crate::config::{OnClaimed, OnRestoreFailure, OnVolumeUnavailable};
 use crate::restore::restored_json;
 use crate::restore::resume::{self, Unresumed};
 use crate::store::image_dir::hold::Hold;
@@ -29,11 +29,19 @@ pub enum StartError {
     /// A person wanted to be asked.
     #[error("nothing could be resumed, and onRestoreFailure is fail; see the reasons above")]
     NotResumed,
+    /// The volume could not be read for too long.
+    #[error(
+        "it is not known what there is to resume, so nothing is started: {0}; mend the volume, or see onVolumeUnavailable"
+    )]
+    Unread(String),
     /// Another pod has the image directory.
     #[error(transparent)]
     Held(AcquireError),
     /// The pod was told to stop before anything ran.
-    #[error("signal {0} came before the application ran")]
+    #[error(
+        "signal {0} came before the application ran; if nobody has deleted the pod, its liveness probe did it: give the container a \
+         startupProbe that bears with a restore, with claimExpiry, and with a volume that fails over"
+    )]
     Stopped(i32),
     /// The fresh start failed.
     #[error(transparent)]
@@ -48,22 +56,39 @@ pub enum StartError {
 /// # Errors
 /// Nothing runs. The image directory is then given back.
 pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<RunningTree, StartError> {
-    let hold =
-        contained(hold(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
-    let started = start_with(workload, signals, hold.clone()).await;
+    let place =
+        contained(place(workload, signals)).await.unwrap_or_else(|defect| unresumable(workload, &defect))?;
+    let hold = place.hold().cloned();
+    let started = start_with(workload, signals, place).await;
     if let (Err(_), Some(hold)) = (&started, hold) {
-        let steps = BoundedSteps::new(signals, workload.config.volume_timeout);
+        let mut steps = BoundedSteps::new(signals, workload.config.volume_timeout);
         let _ = steps.once(move || hold.release()).await;
     }
     started
 }
 
+/// Where there may be something to resume.
+enum Place {
+    /// No image directory is configured, or it cannot be used.
+    Nowhere,
+    /// This pod has it.
+    Held(Arc<Hold>),
+    /// Another pod has it, and lives.
+    Anothers,
+}
+
+impl Place {
+    fn hold(&self) -> Option<&Arc<Hold>> {
+        if let Self::Held(hold) = self { Some(hold) } else { None }
+    }
+}
+
 /// Takes the image directory, if there is one to take.
-async fn hold(workload: &Arc<Workload>, signals: &Signals) -> Result<Option<Arc<Hold>>, StartError> {
+async fn place(workload: &Arc<Workload>, signals: &Signals) -> Result<Place, StartError> {
     let config = &workload.config;
-    let Some(path) = &config.image_dir else { return Ok(None) };
+    let Some(path) = &config.image_dir else { return Ok(Place::Nowhere) };
     match acquire(path, config, &workload.pod, signals).await {
-        Ok(hold) => Ok(Some(hold)),
+        Ok(hold) => Ok(Place::Held(hold)),
         Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
         Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. }))
             if config.on_claimed != OnClaimed::Fresh =>
@@ -72,31 +97,49 @@ async fn hold(workload: &Arc<Workload>, signals: &Signals) -> Result<Option<Arc<
         }
         Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. })) => {
             tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
-            Ok(None)
+            Ok(Place::Anothers)
         }
+        Err(error) if error.is_unread() => unread(workload, error.to_string()).map(|()| Place::Nowhere),
         Err(error) => unresumable(workload, &error),
     }
 }
 
 /// Goes on without the image directory, if that is what the user wants.
-fn unresumable(workload: &Workload, error: &dyn std::error::Error) -> Result<Option<Arc<Hold>>, StartError> {
+fn unresumable(workload: &Workload, error: &dyn std::error::Error) -> Result<Place, StartError> {
     tracing::error!(step = "find", "cannot look for checkpoints: {error}");
     match workload.config.on_restore_failure {
         OnRestoreFailure::Fail => Err(StartError::NotResumed),
-        OnRestoreFailure::Fresh => Ok(None),
+        OnRestoreFailure::Fresh => Ok(Place::Nowhere),
     }
+}
+
+/// Goes on without a look at what there is to resume, if that is what the user wants.
+fn unread(workload: &Workload, reason: String) -> Result<(), StartError> {
+    if workload.config.on_volume_unavailable != OnVolumeUnavailable::Fresh {
+        return Err(StartError::Unread(reason));
+    }
+    tracing::error!(
+        step = "find",
+        "it is not known what there is to resume: {reason}; the application starts fresh, and its checkpoints stand apart from those \
+         that there may be (onVolumeUnavailable: fresh)"
+    );
+    Ok(())
 }
 
 async fn start_with(
     workload: &Arc<Workload>,
     signals: &Signals,
-    hold: Option<Arc<Hold>>,
+    place: Place,
 ) -> Result<RunningTree, StartError> {
-    if let Some(hold) = &hold {
+    if let Some(hold) = place.hold() {
         match resume(workload, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => return fresh(workload, signals, Some(Arc::clone(hold)), false),
+            Ok(None) => return fresh(workload, signals, place, false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
+            Err(Unresumed::Unread(reason)) => {
+                unread(workload, reason)?;
+                hold.has_not_seen();
+            }
             Err(Unresumed::Failed) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
                 return Err(StartError::NotResumed);
             }
@@ -107,7 +150,7 @@ async fn start_with(
     }
     // Nobody knows what could be resumed where the volume was not read, so that is no different.
     let passed_over = workload.config.image_dir.is_some();
-    fresh(workload, signals, hold, passed_over)
+    fresh(workload, signals, place, passed_over)
 }
 
 async fn resume(
@@ -118,6 +161,7 @@ async fn resume(
     contained(resume::resume_newest(workload, signals, hold)).await.unwrap_or_else(|defect| {
         tracing::error!(step = "start", "nothing more is tried: {defect}");
         reap::end_all_children();
+        hold.has_not_seen();
         Err(Unresumed::Failed)
     })
 }
@@ -127,7 +171,7 @@ async fn resume(
 fn fresh(
     workload: &Workload,
     signals: &Signals,
-    hold: Option<Arc<Hold>>,
+    place: Place,
     passed_over: bool,
 ) -> Result<RunningTree, StartError> {
     let began = Instant::now();
@@ -142,5 +186,7 @@ fn fresh(
     let programs = noted.hash(move || own_values::of(&pod));
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
-    Ok(RunningTree { root, init, strays, resumed: None, stayed: passed_over, hold, programs, library, life })
+    let (hold, beside_another) = (place.hold().cloned(), matches!(place, Place::Anothers));
+    let (resumed, stayed) = (None, passed_over);
+    Ok(RunningTree { root, init, strays, resumed, stayed, hold, beside_another, programs, library, life })
 }

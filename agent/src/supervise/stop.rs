@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::contained;
+use crate::base::termination_message;
 use crate::base::units::whole_ms;
 use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
@@ -68,8 +69,28 @@ pub async fn stop(
     };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(libc::SIGTERM);
-    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {}", whole_story(&error));
-    Ok(StopOutcome::Passed(Phase::CheckpointFailed, checkpointer.clean_up()))
+    let why = whole_story(&error);
+    tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {why}");
+    Ok(StopOutcome::Passed(Phase::CheckpointFailed, Some(after_failure(checkpointer, why))))
+}
+
+/// What is left to do on the volume after a checkpoint that failed for this reason: to clean up, and to say why where the next pod
+/// and `kubectl describe` find it.
+pub fn after_failure(checkpointer: &Arc<Checkpointer>, why: String) -> JoinHandle<()> {
+    let (cleaned, checkpointer) = (checkpointer.clean_up(), Arc::clone(checkpointer));
+    termination_message::tell(&format!("no checkpoint: {why}"));
+    let noted = spawn_blocking(move || {
+        let noted =
+            checkpointer.hold().map_or(Ok(()), |hold| hold.note_stop(&checkpointer.workload.pod, &why));
+        if let Err(error) = noted {
+            tracing::warn!("why there is no checkpoint cannot be kept for the next pod: {error}");
+        }
+    });
+    tokio::spawn(async move {
+        for rest in cleaned.into_iter().chain([noted]) {
+            let _ = rest.await;
+        }
+    })
 }
 
 /// Someone wants it stopped, so its past is not resumed, also if it outlives its grace period and is killed; and whoever

@@ -152,6 +152,15 @@ impl Faults {
         self.state().bandwidth = Some(bytes_per_second);
     }
 
+    /// True while it fails in a way that lasts.
+    pub fn lasts(&self) -> bool {
+        let state = self.state();
+        matches!(
+            state.armed,
+            Some((at, Fault::Hang | Fault::FromThenOn(_) | Fault::ChangesFromThenOn(_))) if state.ops.len() >= at
+        )
+    }
+
     /// Lets reads be no faster than so many bytes per second.
     pub fn limit_reads(&self, bytes_per_second: u64) {
         self.state().read_bandwidth = Some(bytes_per_second);

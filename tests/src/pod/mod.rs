@@ -3,6 +3,7 @@
 
 mod bundle;
 pub mod chain;
+pub mod crik;
 mod kubelet;
 pub mod network;
 pub mod node;

@@ -103,6 +103,23 @@ impl Running {
         Ok(kill(self.init, signal)?)
     }
 
+    /// Ends the container as the kubelet does for a liveness probe that failed: its pod stays.
+    ///
+    /// # Errors
+    /// It has ended, or does not end in time.
+    pub fn end_for_a_probe(&mut self) -> Result<i32> {
+        kill(self.init, Signal::SIGTERM)?;
+        self.wait()
+    }
+
+    /// What `kubectl describe pod` shows of the container's end.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn termination_message(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.pod.termination_log())?)
+    }
+
     /// Sends a signal that nix has no name for.
     ///
     /// # Errors

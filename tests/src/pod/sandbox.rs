@@ -91,6 +91,11 @@ impl Sandbox {
         PodVolume::update(made, files)
     }
 
+    /// Where the kubelet reads the last words of its containers.
+    pub fn termination_log(&self) -> PathBuf {
+        self.dir.path().join("pods").join(&self.uid).join("containers/app/termination-log")
+    }
+
     /// What is mounted into each of its containers, from where, to where, and how; `hosts` are further lines of its hosts(5).
     ///
     /// # Errors
@@ -106,7 +111,7 @@ impl Sandbox {
         );
         let files = [
             (pod.join("etc-hosts"), hosts, "/etc/hosts"),
-            (pod.join("containers/app/termination-log"), String::new(), "/dev/termination-log"),
+            (self.termination_log(), String::new(), "/dev/termination-log"),
             (of_runtime.join("hostname"), format!("{name}\n"), "/etc/hostname"),
             (of_runtime.join("resolv.conf"), resolver, "/etc/resolv.conf"),
         ];

@@ -78,6 +78,7 @@ pub fn commit(
     // A later generation of this number must not find the attempts of one that a person has removed.
     staging.hold().remove_attempts(manifest.generation)?;
     reach(Point::NumberFreed);
+    staging.hold().place(manifest.generation)?;
     if !headway.begin() {
         return Err(CommitError::TooLate);
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::watchdog::moved;
 use crate::store::image_dir::layout;
 
 /// What a copy of an additional file must have besides contents. A volume may not keep it: the kubelet gives every file on
@@ -56,6 +57,7 @@ pub fn is_put_back(name: &str) -> bool {
 
 fn add(directory: &Path, prefix: &str, members: &mut Members) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
+        moved();
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
         let name =
             name.to_str().ok_or_else(|| io::Error::other(format!("the name of {path:?} is not UTF-8")))?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
+use crate::base::watchdog::moved;
 
 /// Hashes one file on one processor: at a restore CRIU needs the others.
 ///
@@ -62,6 +63,7 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64) -> io::Result<()
             Effort::AllProcessors => hasher.update_rayon(&buffer[..read]),
         };
         size += read as u64;
+        moved();
         done(read as u64)?;
     }
 }

@@ -129,6 +129,10 @@ impl HasOutlook for ManifestError {
             _ => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Read(source) if source.is_of_the_volume())
+    }
 }
 
 /// Reads only what tells whether the rest can be understood.

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::watchdog::moved;
 use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
@@ -70,6 +71,14 @@ impl HasOutlook for VerifyError {
             _ => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        match self {
+            Self::Manifest(error) => error.is_of_the_volume(),
+            Self::Read { source, .. } => source.is_of_the_volume(),
+            _ => false,
+        }
+    }
 }
 
 /// What a generation is measured by.
@@ -108,6 +117,7 @@ fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
         return Err(VerifyError::Stranger(name));
     }
     for (name, expected) in &manifest.files {
+        moved();
         let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
         if found != expected.size {
             return Err(VerifyError::Size { name: name.clone(), found, expected: expected.size });

@@ -79,6 +79,10 @@ impl HasOutlook for AttemptError {
             Self::Exhausted { .. } => Outlook::Lasting,
         }
     }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Volume(error) if error.is_of_the_volume())
+    }
 }
 
 /// An attempt of this pod, of which nobody knows yet what comes.

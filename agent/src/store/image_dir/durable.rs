@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::base::watchdog::moved;
 use crate::store::image_dir::error::{ImageDirError, io_at};
 
 /// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
@@ -21,9 +22,12 @@ pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// The volume cannot be written.
 pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    moved();
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(contents)?;
+    moved();
     file.sync_all()?;
+    moved();
     sync_names(path.parent().unwrap_or(Path::new("/")))
 }
 
@@ -32,6 +36,7 @@ pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The volume cannot be written.
 pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
+    moved();
     sync_names(path).map_err(io_at("fsync", path))
 }
 
@@ -57,6 +62,7 @@ pub fn sync_names(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The volume cannot be written.
 pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
+    moved();
     let removed = path
         .symlink_metadata()
         .and_then(|meta| if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });

@@ -1,5 +1,6 @@
 //! The mark that a workload has ended: nothing older than it may be resumed.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,13 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
-use crate::store::image_dir::durable::to_json;
+use crate::store::image_dir::durable::{sync_directory, to_json};
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::lines::Descent;
 use crate::store::image_dir::{Generation, ImageDir, no_links};
 
 /// The mark's file in the image directory.
 const FILE_NAME: &str = "ended.json";
+
+/// Where one goes that cannot be understood, for a person to look at.
+const DAMAGED: &str = "damaged-ended.json";
 
 /// The mark that the workload finished by itself or shut down in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,11 +53,11 @@ impl ImageDir {
             Err(error) => Err(io_at("read", &path)(error)),
             Ok(bytes) => EndMark::parse(&bytes)
                 .map(Some)
-                .map_err(|error| io_at("understand (remove it to allow a resume)", &path)(error.into())),
+                .map_err(|error| ImageDirError::Damaged { path, reason: error.to_string() }),
         }
     }
 
-    /// The number for the next commit: above every generation that exists, or was there when the workload ended.
+    /// The number for the next commit: above every generation that exists or was named, or was there when the workload ended.
     ///
     /// # Errors
     /// The volume cannot be read, or there is no such number.
@@ -61,9 +66,10 @@ impl ImageDir {
     }
 
     fn newest_ever(&self) -> Result<Generation, ImageDirError> {
-        let newest = self.list()?.first().copied().unwrap_or(Generation(0));
-        let ended = self.ended()?.map_or(Generation(0), |ended| ended.newest);
-        Ok(newest.max(ended))
+        let newest = self.list()?.first().copied();
+        let ended = self.ended()?.map(|ended| ended.newest);
+        let named = self.lines()?.newest();
+        Ok(newest.max(ended).max(named).unwrap_or(Generation(0)))
     }
 
     fn ended_path(&self) -> PathBuf {
@@ -72,11 +78,19 @@ impl ImageDir {
 }
 
 impl Hold {
-    /// Marks the workload as ended, if there is anything that could be resumed: no generation that exists now may be.
+    /// Marks the workload as ended, if there is anything that could be resumed: no generation of its line that exists now may be.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn mark_ended(&self, why: &str) -> Result<(), ImageDirError> {
+        match self.descent() {
+            Descent::Main => {}
+            Descent::Unseen(None) => return Ok(()),
+            Descent::Unseen(Some(first)) if self.dir().lines()?.of(first).is_some() => {
+                return self.end_line_of(first);
+            }
+            Descent::Unseen(Some(_)) => {}
+        }
         if self.dir().list()?.is_empty() {
             return Ok(());
         }
@@ -86,14 +100,30 @@ impl Hold {
         reach(Point::EndMarked);
         Ok(())
     }
+
+    /// If the mark cannot be understood, nobody knows what it closed: all that is there then stands apart until a person decides, and
+    /// the mark is in nobody's way any more.
+    ///
+    /// # Errors
+    /// The volume fails, or another pod holds the image directory now.
+    pub fn mend_end(&self) -> Result<(), ImageDirError> {
+        let Err(damaged @ ImageDirError::Damaged { .. }) = self.dir().ended() else { return Ok(()) };
+        tracing::error!(
+            step = "find",
+            "{damaged}; nobody knows what has ended, so the checkpoints that there are stand apart until you choose: see crik list"
+        );
+        self.set_all_apart("the mark of an end is damaged, so nobody knows whether its work has ended")?;
+        let (mark, aside) = (self.dir().ended_path(), self.dir().root().join(DAMAGED));
+        fs::rename(&mark, &aside).map_err(|error| self.explain("rename", &mark, error))?;
+        sync_directory(self.dir().root())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
     use crate::store::image_dir::hold::fixture::{commit, held};
+    use crate::store::image_dir::resumable::resumable;
 
     #[test]
     fn a_mark_that_cannot_be_understood_is_not_taken_for_none() {
@@ -101,6 +131,19 @@ mod tests {
         let dir = ImageDir::open(volume.path()).unwrap();
         fs::write(dir.ended_path(), "{").unwrap();
         assert!(dir.ended().unwrap_err().to_string().contains("ended.json"));
+    }
+
+    #[test]
+    fn a_damaged_mark_lets_nothing_be_resumed_and_stands_in_the_way_of_nothing_new() {
+        let (_volume, hold) = held();
+        commit(&hold);
+        fs::write(hold.dir().ended_path(), "{").unwrap();
+        hold.mend_end().unwrap();
+        assert_eq!((hold.dir().ended().unwrap(), resumable(hold.dir()).unwrap()), (None, Vec::new()));
+        assert_eq!(hold.dir().lines().unwrap().apart[0].generations, [Generation(1)]);
+        let new = commit(&hold);
+        assert_eq!(resumable(hold.dir()).unwrap(), [new]);
+        assert!(hold.dir().root().join(DAMAGED).exists());
     }
 
     #[test]

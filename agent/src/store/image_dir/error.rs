@@ -46,6 +46,22 @@ pub enum ImageDirError {
     /// Somebody has made one of a number that no workload reaches.
     #[error("{0} has no number left; remove what has the highest one, which crik has not made")]
     NoNumber(PathBuf),
+    /// It is not there, and cannot be made.
+    #[error("cannot create {path}: {source}")]
+    Unmade {
+        /// The image directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of crik's is not what crik writes.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// An operation on the volume failed.
     #[error("cannot {what} {path}: {source}")]
     Io {
@@ -61,9 +77,13 @@ pub enum ImageDirError {
 impl HasOutlook for ImageDirError {
     fn outlook(&self) -> Outlook {
         match self {
-            Self::Io { source, .. } => source.outlook(),
+            Self::Io { source, .. } | Self::Unmade { source, .. } => source.outlook(),
             _ => Outlook::Lasting,
         }
+    }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.is_of_the_volume())
     }
 }
 

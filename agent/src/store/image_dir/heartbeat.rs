@@ -3,10 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot::error::TryRecvError;
 
+use crate::base::panics::locked;
 use crate::base::step_thread;
 use crate::store::image_dir::holder;
 
@@ -16,18 +18,22 @@ use crate::store::image_dir::holder;
 pub struct Heartbeat {
     /// The thread ends when this is dropped.
     _alive: Option<Sender<()>>,
+    /// True once nothing more is to be written.
+    stopped: Arc<Mutex<bool>>,
 }
 
 impl Heartbeat {
     /// Renews the hold in `path` every `interval`.
     pub fn start(path: &Path, interval: Duration) -> Self {
         let (alive, dropped) = channel::<()>();
-        let path = path.to_owned();
+        let (path, stopped) = (path.to_owned(), Arc::<Mutex<bool>>::default());
+        let asked = Arc::clone(&stopped);
         let mut begun = step_thread::run(move || {
             let mut count = 0;
             while dropped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
-                if !renewed(&path, count) {
+                let stopped = locked(&asked);
+                if *stopped || !renewed(&path, count) {
                     return;
                 }
             }
@@ -36,9 +42,14 @@ impl Heartbeat {
             tracing::warn!(
                 "the hold on the image directory is not renewed and will expire: there is no thread for it"
             );
-            return Self { _alive: None };
+            return Self { _alive: None, stopped };
         }
-        Self { _alive: Some(alive) }
+        Self { _alive: Some(alive), stopped }
+    }
+
+    /// Writes nothing more. Waits for what is being written, which a volume that hangs may hold up.
+    pub fn stop(&self) {
+        *locked(&self.stopped) = true;
     }
 }
 

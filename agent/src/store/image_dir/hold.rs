@@ -19,13 +19,15 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
+use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::watchdog::moved;
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::{
     create_durably, ignore_missing, remove_tree, sync_directory, to_json,
@@ -33,8 +35,9 @@ use crate::store::image_dir::durable::{
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
 use crate::store::image_dir::holder::{self, Holder, Seen};
+use crate::store::image_dir::lines::Descent;
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDir, following, parse_number};
+use crate::store::image_dir::{Generation, ImageDir, following, parse_number, waiting};
 
 /// How what is to become a hold is called.
 const PREPARED: &str = "new-";
@@ -56,14 +59,21 @@ pub enum HoldError {
     /// The volume fails.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
+    /// The volume fails, and is known to have nothing to resume.
+    #[error("{0}; there is nothing to resume")]
+    Empty(ImageDirError),
 }
 
 impl HasOutlook for HoldError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::Held(_) | Self::Contended => Outlook::Lasting,
+            Self::Held(_) | Self::Contended | Self::Empty(_) => Outlook::Lasting,
         }
+    }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Volume(error) if error.is_of_the_volume())
     }
 }
 
@@ -73,7 +83,8 @@ pub struct Hold {
     dir: ImageDir,
     path: PathBuf,
     number: u64,
-    _heartbeat: Heartbeat,
+    descent: Mutex<Descent>,
+    heartbeat: Heartbeat,
 }
 
 /// Who wants to hold, and which holder was found to be silent for too long.
@@ -98,10 +109,12 @@ impl Hold {
             if let Some(seen) = &newest {
                 may_pass_over(seen, wish)?;
             }
-            let last = newest.map_or(0, |seen| seen.number);
-            let number = following(last).ok_or_else(|| ImageDirError::NoNumber(dir.holders()))?;
-            if let Some(path) = rename_in(dir, number, wish)? {
-                return Ok(Arc::new(Self::begin(dir, path, number, wish)?));
+            let before = newest.map_or(0, |seen| seen.number);
+            let number = following(before).ok_or_else(|| ImageDirError::NoNumber(dir.holders()))?;
+            match rename_in(dir, number, wish) {
+                Ok(Some(path)) => return Ok(Arc::new(Self::begin(dir, path, number, wish)?)),
+                Err(HoldError::Volume(error)) if is_full(&error) && discard_dumps(&dir.hold(before)) => {}
+                other => drop(other?),
             }
         }
         Err(HoldError::Contended)
@@ -110,7 +123,7 @@ impl Hold {
     /// The number is ours: takes away what older holders could still write with, before anybody reads a generation.
     fn begin(dir: &ImageDir, path: PathBuf, number: u64, wish: &Wish) -> Result<Self, HoldError> {
         let heartbeat = Heartbeat::start(&path, wish.expiry / limits::RENEWALS_PER_EXPIRY);
-        let hold = Self { dir: dir.clone(), path, number, _heartbeat: heartbeat };
+        let hold = Self { dir: dir.clone(), path, number, descent: Mutex::new(Descent::Main), heartbeat };
         if let Err(error) = hold.remove_others().and_then(|()| dir.refresh()) {
             hold.release();
             return Err(error.into());
@@ -122,8 +135,9 @@ impl Hold {
         let holders = self.dir.holders();
         for entry in fs::read_dir(&holders).map_err(io_at("read", &holders))? {
             let entry = entry.map_err(io_at("read", &holders))?;
+            moved();
             if entry.path() != self.path && is_a_holds(&entry.file_name().to_string_lossy()) {
-                take_away(&entry.path(), &self.path.join("removing-holder"))?;
+                take_away(&entry.path(), &self.path.join("removing-holder"), &self.path)?;
             }
         }
         self.dir.sweep_cuts()?;
@@ -131,9 +145,45 @@ impl Hold {
         Ok(())
     }
 
+    /// Removes what former holders left half done, which may take its time.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn remove_left_overs(&self) -> Result<(), ImageDirError> {
+        for entry in fs::read_dir(&self.path).map_err(io_at("read", &self.path))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(LEFT_OVER) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// To which line the generations belong that are committed with it.
+    pub fn descent(&self) -> Descent {
+        *locked(&self.descent)
+    }
+
+    /// From now on it is for a program that has not seen what there is to resume: what it commits stands apart.
+    pub fn has_not_seen(&self) {
+        *locked(&self.descent) = Descent::Unseen(None);
+    }
+
+    /// Its first generation is this one, unless there was one.
+    pub(super) fn began_with(&self, generation: Generation) {
+        let mut descent = locked(&self.descent);
+        if *descent == Descent::Unseen(None) {
+            *descent = Descent::Unseen(Some(generation));
+        }
+    }
+
     /// Gives the image directory back. If that fails, others wait until the hold expires.
     pub fn release(&self) {
-        let released = create_durably(&self.path.join(holder::RELEASED), b"");
+        self.heartbeat.stop();
+        // An NFS client that waits looks for the name's absence in its memory for up to a minute (nfs(5), `acdirmax`), but asks the
+        // server for the contents of a file whenever it opens it.
+        let renewed = self.path.join(holder::RENEWED);
+        let told = renewed.symlink_metadata().and_then(|_| fs::write(renewed, holder::DONE));
+        let released = told.and_then(|()| create_durably(&self.path.join(holder::RELEASED), b""));
         reach(Point::Released);
         if let Err(error) = released {
             tracing::warn!(
@@ -261,8 +311,10 @@ fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>
         other => other?,
     };
     reach(Point::HoldPrepared);
+    moved();
     let renamed = fs::rename(&new, &target);
     reach(Point::HoldTaken);
+    moved();
     let ours = || {
         Seen::read(&target, number).is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce))
     };
@@ -287,7 +339,8 @@ fn is_taken(error: &io::Error) -> bool {
 
 /// Whether a name among the holds is one that crik makes: a hold, or what was to become one, or a probe of the volume.
 fn is_a_holds(name: &str) -> bool {
-    parse_number(name).is_some() || [PREPARED, PROBE].iter().any(|start| name.starts_with(start))
+    parse_number(name).is_some()
+        || [PREPARED, PROBE, waiting::RECORD].iter().any(|start| name.starts_with(start))
 }
 
 fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDirError> {
@@ -315,11 +368,40 @@ fn still_newest(dir: &ImageDir, number: u64, path: &Path) -> Result<bool, ImageD
     Ok(false)
 }
 
-/// Out of sight by one rename, and only then removed: who removed file by file could meet a pod that renames the same
-/// directory to its number, and would go on in a hold that counts.
-fn take_away(path: &Path, trash: &Path) -> Result<(), ImageDirError> {
+/// How a directory of a former holder's is called until it is removed.
+const LEFT_OVER: &str = "left-over-";
+
+fn is_full(error: &ImageDirError) -> bool {
+    let full = [libc::ENOSPC, libc::EDQUOT];
+    matches!(error, ImageDirError::Io { source, .. } if full.iter().any(|code| source.raw_os_error() == Some(*code)))
+}
+
+/// Removes the dumps that a holder that is gone left half done in its hold. On a volume that is full they may be what fills it. True
+/// if there were any.
+fn discard_dumps(hold: &Path) -> bool {
+    let entries = fs::read_dir(hold).into_iter().flatten().flatten();
+    let large = |name: &str| {
+        ["staging-", "interval-", "restore-", LEFT_OVER, "removing-"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
+    let dumps = entries.filter(|entry| large(&entry.file_name().to_string_lossy()));
+    dumps.filter(|entry| remove_tree(&entry.path()).is_ok()).count() > 0
+}
+
+/// Out of sight by one rename, and only then emptied: who removed file by file could meet a pod that renames the same directory to
+/// its number, and would go on in a hold that counts. The directory itself must be gone, since a pod that was cut off may still have
+/// it open (NFS) and commit from it; what was in it may be large, goes below `later`, and is removed in time.
+fn take_away(path: &Path, trash: &Path, later: &Path) -> Result<(), ImageDirError> {
     remove_stubbornly(trash)?;
     ignore_missing(fs::rename(path, trash)).map_err(io_at("remove", path))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let left = format!("{LEFT_OVER}{name}-{}", entry.file_name().to_string_lossy());
+            ignore_missing(fs::rename(entry.path(), later.join(left))).map_err(io_at("remove", path))?;
+        }
+    }
     remove_stubbornly(trash)
 }
 
@@ -364,6 +446,7 @@ pub mod fixture {
     pub fn commit(hold: &Arc<Hold>) -> Generation {
         let (generation, staging) = (hold.dir().next().unwrap(), Staging::new(hold, Purpose::Stop));
         staging.make().unwrap();
+        hold.place(generation).unwrap();
         staging.commit(generation).unwrap();
         generation
     }

@@ -34,6 +34,9 @@ pub const RENEWED: &str = "renewed";
 /// The file that says that the holder is done.
 pub const RELEASED: &str = "released";
 
+/// What `renewed` says when there is nothing more to come. Earlier releases only had the file of that name.
+pub const DONE: &str = "released\n";
+
 /// What another pod sees of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -56,7 +59,8 @@ impl Seen {
     pub fn read(path: &Path, number: u64) -> io::Result<Self> {
         let holder = parse(&read(path, HOLDER)?);
         let renewed = optional(read(path, RENEWED))?.unwrap_or_default();
-        let released = optional(path.join(RELEASED).symlink_metadata())?.is_some();
+        let released =
+            renewed == DONE.as_bytes() || optional(path.join(RELEASED).symlink_metadata())?.is_some();
         Ok(Self { number, holder, renewed, released })
     }
 
@@ -115,6 +119,11 @@ pub struct Silence {
 }
 
 impl Silence {
+    /// One that has lasted for so long already, as another container has seen.
+    pub fn after(seen: &Seen, silent: Duration, now: Instant) -> Self {
+        Self { last: Some((seen.clone(), now)), silent }
+    }
+
     /// Notes what was seen at `now`, and returns for how long it has been the same.
     pub fn observe(&mut self, seen: &Seen, now: Instant) -> Duration {
         match &self.last {

@@ -7,6 +7,8 @@
 //! holders/00000012/       the pod that may do either, and what it is about to commit
 //! cut/00000007/           what was cut from files of the application when it was resumed
 //! ended.json              if present, nothing older than it may be resumed
+//! last-stop.json          why the last stop left no checkpoint
+//! lines.json              if present, which generations are of another line of descent
 //! ```
 //!
 //! Only rename, exclusive create and fsync are relied on, so that it works on NFS. Here is what anybody may do; what
@@ -19,13 +21,17 @@ mod error;
 mod heartbeat;
 pub(crate) mod hold;
 pub mod holder;
+pub mod last_stop;
 pub(crate) mod layout;
+pub mod lines;
 pub(crate) mod no_links;
 pub mod pod;
 pub(crate) mod resumable;
 pub(crate) mod retention;
 pub(crate) mod staging;
+mod stand_apart;
 mod strangers;
+pub mod waiting;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -35,6 +41,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::limits;
+use crate::base::watchdog::moved;
 use crate::store::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
 pub use error::{ImageDirError, io_at};
 use strangers::CUT;
@@ -88,11 +95,23 @@ impl ImageDir {
         }
         let dir = Self { root: root.into() };
         dir.refuse_strangers()?;
-        for path in [root.to_owned(), dir.generations(), dir.attempts_directory(), dir.holders()] {
+        dir.make_root()?;
+        for path in [dir.generations(), dir.attempts_directory(), dir.holders()] {
+            moved();
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
         }
         dir.refuse_links()?;
         Ok(dir)
+    }
+
+    fn make_root(&self) -> Result<(), ImageDirError> {
+        let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(&self.root) else {
+            return Ok(());
+        };
+        // What is known not to be there has nothing that could be resumed.
+        let absent = self.root.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let (path, error) = (self.root.clone(), io_at("create", &self.root));
+        Err(if absent { ImageDirError::Unmade { path, source } } else { error(source) })
     }
 
     /// Looks at `root` without changing anything, for which the right to read is enough.
@@ -127,6 +146,7 @@ impl ImageDir {
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
         for path in [self.generations(), self.attempts_directory(), self.holders(), self.root.join(CUT)] {
+            moved();
             match path.symlink_metadata() {
                 Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -216,6 +236,7 @@ impl ImageDir {
     /// The volume cannot be written.
     pub fn refresh(&self) -> Result<(), ImageDirError> {
         for path in [self.generations(), self.attempts_directory(), self.root.clone()] {
+            moved();
             let changed = path.join("refresh");
             fs::create_dir(&changed)
                 .or_else(
@@ -250,6 +271,7 @@ fn is_directory(path: &Path) -> io::Result<bool> {
 /// The numbered names in a directory.
 fn numbers(path: &Path) -> Result<Vec<u64>, ImageDirError> {
     let mut found = Vec::new();
+    moved();
     for entry in fs::read_dir(path).map_err(io_at("read", path))? {
         let name = entry.map_err(io_at("read", path))?.file_name();
         found.extend(name.to_str().and_then(parse_number));

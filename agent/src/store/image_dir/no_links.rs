@@ -8,6 +8,8 @@ use std::path::{Component, Path};
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::Mode;
 
+use crate::base::watchdog::moved;
+
 /// Neither follows a link nor waits for the other end of a pipe.
 const WARY: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK).union(OFlag::O_CLOEXEC);
 
@@ -17,6 +19,7 @@ const WARY: OFlag = OFlag::O_RDONLY.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONB
 /// # Errors
 /// It cannot be opened; `InvalidData` if it is no regular file.
 pub fn file(root: &Path, name: &Path) -> io::Result<File> {
+    moved();
     let (parent, last) = (name.parent().unwrap_or(Path::new("")), name.file_name());
     let last = last.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let file = File::from(openat(directory(root, parent)?, last, WARY, Mode::empty()).map_err(told)?);
@@ -30,7 +33,9 @@ pub fn file(root: &Path, name: &Path) -> io::Result<File> {
 /// As for [`file`], or it cannot be read.
 pub fn read_at_most(root: &Path, name: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file(root, name)?.take(most).read_to_end(&mut bytes)?;
+    let file = file(root, name)?;
+    moved();
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -3,12 +3,14 @@
 use crate::store::image_dir::error::ImageDirError;
 use crate::store::image_dir::{Generation, ImageDir};
 
-/// The ladder: the committed generations, newest first, without those that an end has closed.
+/// The ladder: the committed generations of the main line, newest first, without those that an end has closed.
 ///
 /// # Errors
-/// The volume cannot be read, or the mark of an end not be understood.
+/// The volume cannot be read, or the mark of an end or the lines of descent not be understood.
 pub fn resumable(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
-    let all = dir.list()?;
+    let lines = dir.lines()?;
+    let all: Vec<Generation> =
+        dir.list()?.into_iter().filter(|generation| lines.is_main(*generation)).collect();
     let Some(ended) = dir.ended()? else { return Ok(all) };
     let (open, closed): (Vec<_>, Vec<_>) = all.into_iter().partition(|generation| *generation > ended.newest);
     if let Some(newest) = closed.first() {

@@ -74,9 +74,13 @@ pub fn make_room(
 
 /// What can be given up when there is too little room, newest first.
 fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation>, ImageDirError> {
-    let open = resumable::resumable(hold.dir())?;
+    let (own, ended) = (hold.own_generations()?, hold.dir().ended()?.map(|ended| ended.newest));
+    let open: Vec<Generation> =
+        own.iter().copied().filter(|one| ended.is_none_or(|ended| *one > ended)).collect();
     let kept = [open.first().copied(), proven.filter(|proven| open.contains(proven))];
-    Ok(hold.dir().list()?.into_iter().filter(|generation| !kept.contains(&Some(*generation))).collect())
+    let given_up = hold.dir().lines()?.given_up;
+    let all = hold.dir().list()?.into_iter();
+    Ok(all.filter(|one| given_up.contains(one) || own.contains(one) && !kept.contains(&Some(*one))).collect())
 }
 
 /// Free bytes. A file system that does not tell its size does not tell what is free either.
@@ -112,7 +116,7 @@ pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
             first.is_none_or(|first| generation < first) && ended.is_none_or(|ended| generation > ended)
         }
     };
-    let old = hold.dir().list()?.into_iter().skip(keep as usize);
+    let old = hold.own_generations()?.into_iter().skip(keep as usize);
     old.filter(|generation| !is_spared(*generation)).try_for_each(|generation| hold.remove(generation))
 }
 
@@ -121,6 +125,8 @@ pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
 pub enum Superfluous {
     /// The work has ended since.
     Ended,
+    /// A person has decided for another line of descent, or its work has ended.
+    GivenUp,
     /// There are as many newer ones as are kept.
     Older,
 }
@@ -130,8 +136,10 @@ pub enum Superfluous {
 /// # Errors
 /// The volume cannot be read.
 pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
-    let open = resumable::resumable(dir)?;
+    let (open, lines) = (resumable::resumable(dir)?, dir.lines()?);
     let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
+        _ if lines.of(*generation).is_some() => None,
+        None if lines.given_up.contains(generation) => Some(Superfluous::GivenUp),
         None => Some(Superfluous::Ended),
         Some(place) => (place >= keep).then_some(Superfluous::Older),
     };

@@ -12,8 +12,20 @@ pub const CUT: &str = "cut";
 
 /// What crik makes directly in an image directory, by the beginning of its name: the init and the library of the clocks too, where
 /// a container has no other place for them.
-const OWN: [&str; 9] =
-    ["generations", "claims", "holders", CUT, "ended.json", "failed-", "refresh", "init-", CLOCKS];
+const OWN: [&str; 12] = [
+    "generations",
+    "claims",
+    "holders",
+    CUT,
+    "ended.json",
+    "damaged-ended.json",
+    "lines.json",
+    "last-stop.json",
+    "failed-",
+    "refresh",
+    "init-",
+    CLOCKS,
+];
 
 /// What the root of a volume has by itself, besides names that begin with a dot.
 const OF_A_VOLUME: &str = "lost+found";

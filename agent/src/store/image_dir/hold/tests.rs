@@ -41,7 +41,7 @@ fn who_is_swept_while_it_prepares_begins_again() {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 for entry in fs::read_dir(dir.holders()).unwrap().flatten() {
                     if entry.file_name().to_string_lossy().starts_with("new-") {
-                        take_away(&entry.path(), &volume.path().join("trash")).unwrap();
+                        take_away(&entry.path(), &volume.path().join("trash"), volume.path()).unwrap();
                     }
                 }
             }
@@ -106,6 +106,30 @@ fn only_the_hold_that_expired_is_passed_over() {
     let _second = Hold::take(first.dir(), &wish("job-1")).unwrap();
     let late = Wish { expired: Some(1), ..wish("job-2") };
     assert_eq!(holder_of(Hold::take(first.dir(), &late)), "job-1");
+}
+
+#[test]
+fn what_a_former_holder_was_dumping_is_out_of_its_reach_at_once_and_removed_later() {
+    let (_volume, old) = held();
+    let staging = Staging::new(&old, Purpose::Stop);
+    let dump = File::open(staging.make().unwrap()).unwrap();
+    old.release();
+    let new = Hold::take(old.dir(), &wish("job-1")).unwrap();
+    let left = || {
+        fs::read_dir(new.path()).unwrap().flatten().filter(|one| one.file_type().unwrap().is_dir()).count()
+    };
+    assert_eq!(left(), 1);
+    assert!(!old.path().exists() && dump.metadata().is_ok());
+    new.remove_left_overs().unwrap();
+    assert_eq!(left(), 0);
+}
+
+#[test]
+fn a_hold_that_is_given_back_is_known_by_a_file_that_every_look_reads() {
+    let (_volume, hold) = held();
+    hold.release();
+    fs::remove_file(hold.path().join(holder::RELEASED)).unwrap();
+    assert!(newest(hold.dir()).unwrap().unwrap().released);
 }
 
 #[test]
