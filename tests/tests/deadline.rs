@@ -56,3 +56,81 @@ fn what_the_volume_has_no_room_for_is_refused_with_the_two_numbers() -> Result<(
     let next = started(&small)?;
     resumes(&next, 1)
 }
+
+/// What many processes share is written once, and so are the pages that nobody has touched never.
+#[test]
+fn memory_that_is_shared_counts_once() -> Result<()> {
+    let volume = Volume::of_size(100)?;
+    // 11 times 40 MB would be more than four times what is free.
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/shared.py", "40", "10"]);
+    let mut running = started(&pod)?;
+    wait_for("all of them to have it", || {
+        let (_, shown, _) = running.exec(&["sh", "-c", "cat /proc/[0-9]*/status | grep RssShmem"]).ok()?;
+        let having = shown.lines().filter(|line| !line.contains(" 0 kB")).count();
+        (having > 10).then_some(())
+    })?;
+    running.signal(Signal::SIGTERM)?;
+    ensure!(running.wait()? == CHECKPOINTED, "{}", running.transcript());
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+/// A quota is in no free space that a volume tells, and says so only when it is reached.
+#[test]
+fn a_quota_costs_the_oldest_generation_and_not_the_newest_checkpoint() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    volume.faulty.faults.limit_bytes(120 << 20);
+    let pod = holding(&volume.volume, 35).config("keepGenerations: 9");
+    let outputs = [checkpointed(&pod)?, checkpointed(&pod)?];
+    let mut third = started(&pod)?;
+    third.signal(Signal::SIGTERM)?;
+    ensure!(third.wait()? == CHECKPOINTED, "{}", third.transcript());
+    third.stderr.wait_for("generation 00000001 is given up, since the volume is nearly full")?;
+    third.stderr.wait_for("trying again")?;
+    ensure!(volume.volume.generations("job-0").len() == 2, "{}", third.transcript());
+    let last = started(&pod)?;
+    resumes(&last, 3)?;
+    chain::verify(&[outputs.concat(), third.stdout.text(), last.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_quota_costs_no_generation_that_may_still_be_needed() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let small = holding(&volume.volume, 35);
+    checkpointed(&small)?;
+    volume.faulty.faults.limit_bytes(80 << 20);
+    // Another program, which the first one's checkpoint is not for.
+    let mut large = started(&holding(&volume.volume, 60).config("onRestoreFailure: fresh"))?;
+    starts_fresh(&large)?;
+    large.signal(Signal::SIGTERM)?;
+    ensure!(large.wait()? == 128 + 15, "{}", large.transcript());
+    ensure!(large.stderr.text().contains("quota"), "{}", large.transcript());
+    resumes(&started(&small)?, 1)
+}
+
+/// The speed was measured when the volume was slow.
+#[test]
+fn a_volume_that_was_slow_once_is_measured_again() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    volume.faulty.faults.limit_bandwidth(400_000);
+    let mut running = started(&holding(&volume.volume, 35).config("gracePeriod: 10s\nreserve: 5s"))?;
+    running.stderr.wait_for("the volume takes about")?;
+    volume.faulty.faults.clear();
+    running.signal(Signal::SIGTERM)?;
+    ensure!(running.wait()? == CHECKPOINTED, "{}", running.transcript());
+    Ok(())
+}
+
+#[test]
+fn a_volume_that_is_still_too_slow_is_not_tried() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    volume.faulty.faults.limit_bandwidth(400_000);
+    let mut running = started(&holding(&volume.volume, 35).config("gracePeriod: 10s\nreserve: 5s"))?;
+    running.stderr.wait_for("the volume takes about")?;
+    running.signal(Signal::SIGTERM)?;
+    ensure!(running.wait()? == 128 + 15, "{}", running.transcript());
+    let log = running.stderr.text();
+    ensure!(log.contains("would take") && !log.contains("the application is frozen"), "{log}");
+    Ok(())
+}

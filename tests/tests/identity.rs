@@ -78,7 +78,7 @@ fn forge(generation: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Re
     fs::write(&path, &bytes)?;
     let mut manifest = Volume::manifest(generation)?;
     manifest["files"][name] = json!({"size": bytes.len(), "blake3": blake3::hash(&bytes).to_hex().as_str()});
-    Ok(fs::write(generation.join("manifest.json"), serde_json::to_vec(&manifest)?)?)
+    Volume::put_manifest(generation, &manifest)
 }
 
 /// CRIU's images begin with two magic numbers and the size of the message.
@@ -200,7 +200,7 @@ fn a_generation_without_a_word_on_its_cpu_or_programs_is_resumed() -> Result<()>
     let mut manifest = Volume::manifest(&generation)?;
     manifest["files"].as_object_mut().context("no files")?.remove("criu/cpuinfo.img");
     manifest["identity"].as_object_mut().context("no identity")?.remove("programs");
-    fs::write(generation.join("manifest.json"), serde_json::to_vec(&manifest)?)?;
+    Volume::put_manifest(&generation, &manifest)?;
     let second = started(&pod)?;
     resumes(&second, 1)?;
     chain::verify(&[first, second.stdout.text()]).map(drop)

@@ -264,6 +264,14 @@ pub const KEY_MAX_BYTES: u64 = 64 << 10;
 /// memory.
 pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// After so long a tree that was resumed has shown that its generation works, and what ends it then is something else: a program
+/// that crashes because of how it was restored does so at once.
+pub const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How many attempts to resume, one after the other, a SIGTERM may cut off before the next ones count: a drain may meet a restore,
+/// but what does it again and again is a liveness probe, and the pod would never run.
+pub const INTERRUPTIONS_FREE: usize = 5;
+
 /// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
 pub const RENEWALS_PER_EXPIRY: u32 = 4;
 
@@ -332,8 +340,24 @@ pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
+/// How often a process of crik's own beside the application is looked at.
+pub const BESIDE_POLL: Duration = Duration::from_millis(10);
+
+/// How long the trial of two small processes may take, which takes a third of a second: it may wait for a volume or a processor,
+/// and tells nothing then.
+pub const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of a program's or an option's name goes into the log.
+pub const ARGUMENT_TOLD_CHARS: usize = 100;
+
+/// How many ask for checkpoints at a time.
+pub const CONTROL_PEERS_MAX: usize = 8;
+
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
+
+/// For how long a volume is measured again that would be too slow by what is known of it.
+pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 
 /// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
 /// measured earlier and with less data, and a dump that proves too slow is given up on the way.
@@ -354,6 +378,10 @@ pub const PACE_POLL_SHARE: u32 = 10;
 
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
+
+/// A checkpoint is refused for want of room only when it needs this many times what can be had: how much it needs is an estimate,
+/// and a volume may compress.
+pub const ROOM_FACTOR: u64 = 2;
 
 /// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
 pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;

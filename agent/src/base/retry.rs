@@ -13,6 +13,8 @@ pub enum Outlook {
     Lasting,
     /// The volume may be well again by then.
     MayPass,
+    /// The volume, or a quota on it, is full, so that something has to go first.
+    NoRoom,
     /// It does not say its reason, and the volume may be that.
     Unexplained,
 }
@@ -28,9 +30,8 @@ pub trait HasOutlook {
     }
 }
 
-/// Errors of the kernel after which the same may work: the server or the way to it is away, or room is made meanwhile
-/// (errno(3)).
-const MAY_PASS: [i32; 9] = [
+/// Errors of the kernel after which the same may work: the server or the way to it is away (errno(3)).
+const MAY_PASS: [i32; 7] = [
     libc::EIO,
     libc::ESTALE,
     libc::ETIMEDOUT,
@@ -38,9 +39,10 @@ const MAY_PASS: [i32; 9] = [
     libc::ENOTCONN,
     libc::EHOSTUNREACH,
     libc::EAGAIN,
-    libc::ENOSPC,
-    libc::EDQUOT,
 ];
+
+/// Those that say that there is no room, also where statvfs(3) says that there is.
+const NO_ROOM: [i32; 2] = [libc::ENOSPC, libc::EDQUOT];
 
 /// Errors of the kernel that say what is there, or that it is not (errno(3)). All others say that it could not be looked at: the
 /// server is away, nobody may read it, or it cannot be written.
@@ -58,8 +60,11 @@ const OF_WHAT_IS_THERE: [i32; 9] = [
 
 impl HasOutlook for io::Error {
     fn outlook(&self) -> Outlook {
-        let passing = self.raw_os_error().is_some_and(|code| MAY_PASS.contains(&code));
-        if passing { Outlook::MayPass } else { Outlook::Lasting }
+        match self.raw_os_error() {
+            Some(code) if NO_ROOM.contains(&code) => Outlook::NoRoom,
+            Some(code) if MAY_PASS.contains(&code) => Outlook::MayPass,
+            _ => Outlook::Lasting,
+        }
     }
 
     fn is_of_the_volume(&self) -> bool {
@@ -72,7 +77,13 @@ impl HasOutlook for io::Error {
 pub fn outlook_of_message(message: &str) -> Outlook {
     let words = |code: i32| io::Error::from_raw_os_error(code).to_string();
     let known = |code: &i32| message.contains(words(*code).trim_end_matches(&format!(" (os error {code})")));
-    if MAY_PASS.iter().any(known) { Outlook::MayPass } else { Outlook::Unexplained }
+    if NO_ROOM.iter().any(known) {
+        Outlook::NoRoom
+    } else if MAY_PASS.iter().any(known) {
+        Outlook::MayPass
+    } else {
+        Outlook::Unexplained
+    }
 }
 
 /// How long something is tried again.
@@ -107,7 +118,8 @@ impl Retries {
         let (pause, waited) = (self.pause, self.first.get_or_insert_with(Instant::now).elapsed());
         let worth = match outlook {
             Outlook::Lasting => false,
-            Outlook::MayPass => true,
+            // Others use the volume too, and may make room.
+            Outlook::MayPass | Outlook::NoRoom => true,
             Outlook::Unexplained => std::mem::take(&mut self.trust_once_more),
         };
         if !worth || waited + pause > self.limit {
@@ -127,6 +139,7 @@ mod tests {
     fn only_errors_that_may_pass_are_worth_another_try() {
         let of = |code| io::Error::from_raw_os_error(code).outlook();
         assert_eq!([of(libc::EIO), of(libc::ESTALE)], [Outlook::MayPass; 2]);
+        assert_eq!([of(libc::ENOSPC), of(libc::EDQUOT)], [Outlook::NoRoom; 2]);
         assert_eq!([of(libc::EROFS), of(libc::ENOENT)], [Outlook::Lasting; 2]);
         assert_eq!(io::Error::other("Input/output error, as somebody says").outlook(), Outlook::Lasting);
     }
@@ -142,6 +155,8 @@ mod tests {
     #[test]
     fn a_message_of_another_program_is_read_for_its_reason() {
         assert_eq!(outlook_of_message("Can't write to pages-1.img: Input/output error"), Outlook::MayPass);
+        assert_eq!(outlook_of_message("Unable to spice data: No space left on device"), Outlook::NoRoom);
+        assert_eq!(outlook_of_message("Can't write header: Disk quota exceeded"), Outlook::NoRoom);
         assert_eq!(outlook_of_message("Can't open parent path"), Outlook::Unexplained);
     }
 

@@ -5,35 +5,34 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
-use crate::base::retry::{HasOutlook, Outlook, Retries};
+use crate::base::retry::Retries;
 use crate::base::units;
-use crate::base::whole_story::whole_story;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Progress, watch};
-use crate::checkpoint::freeze::{self, FreezeError, Staged, Stopped};
+use crate::checkpoint::freeze::{self, Staged, Stopped};
 use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
 use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::{forecast, volume_speed};
 use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::commit::{self, CommitError};
+use crate::store::generation::commit;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::hold::{Hold, HoldError, Wish};
-use crate::store::image_dir::retention::{self, Past, RoomError};
+use crate::store::image_dir::hold::{Hold, Wish};
+use crate::store::image_dir::retention::{self, Past};
 use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError, layout};
+use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
-use crate::tree::process::hooks;
 use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::{beside, hooks};
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -126,33 +125,23 @@ impl Checkpointer {
         }
     }
 
-    /// Waits a moment after a failure, if it is worth while to try again.
-    ///
-    /// # Errors
-    /// The failure, if it is not.
-    async fn before_another(&self, retries: &mut Retries, error: Error, deadline: Instant) -> Result<()> {
-        let pause = retries.pause(outlook(&error), &whole_story(&error));
-        let pause = pause.filter(|pause| Instant::now() + *pause < deadline);
-        let Some(pause) = pause else { return Err(error) };
-        // Its place on the volume is needed again.
-        if let Some(cleaned) = self.clean_up() {
-            let _ = timeout_at(deadline, cleaned).await;
-        }
-        sleep(pause).await;
-        Ok(())
-    }
-
     /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop
     /// could take; what follows may take its time, until there is a `hurry`.
     ///
     /// # Errors
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
-        let frozen = Instant::now() + self.patience();
-        let deadlines = Deadlines { frozen, durable: None, hurry };
-        self.let_prepare(&deadlines).await?;
-        let (_, committed) = self.take(Purpose::Interval, &deadlines).await?;
-        Ok(committed)
+        let mut frozen = Instant::now() + self.patience();
+        self.let_prepare(&Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) }).await?;
+        loop {
+            let deadlines = Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) };
+            match self.take(Purpose::Interval, &deadlines).await {
+                Ok((_, committed)) => return Ok(committed),
+                Err(error) if self.made_room_after(&error, Instant::now() + self.patience()).await => {}
+                Err(error) => return Err(error),
+            }
+            frozen = Instant::now() + self.patience();
+        }
     }
 
     async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
@@ -172,6 +161,7 @@ impl Checkpointer {
         let (this, deadline, headway) = (Arc::clone(self), deadlines.frozen, Arc::<Headway>::default());
         let asked = Arc::clone(&headway);
         let step = spawn_blocking(move || {
+            beside::give_up();
             // A hook may quiesce the application, which nothing then follows.
             ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
             Ok(hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)
@@ -191,10 +181,10 @@ impl Checkpointer {
             let hold = this.take_hold()?;
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
-            let bytes = Snapshot::take().tree(this.running.root).private_bytes().saturating_add(carried);
-            retention::make_room(&hold, bytes, this.running.resumed, &asked)?;
+            let bytes = Snapshot::take().tree(this.running.root).bytes_to_dump().saturating_add(carried);
+            retention::make_room(&hold, bytes, this.past(), &asked)?;
             reach(Point::RoomMade);
-            this.has_a_chance(bytes, deadline.saturating_duration_since(Instant::now()))?;
+            this.has_a_chance(&hold, bytes, deadline)?;
             Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
         until(step, deadlines.until_frozen(), headway).await
@@ -219,12 +209,19 @@ impl Checkpointer {
         Ok(hold)
     }
 
-    fn has_a_chance(&self, bytes: u64, left: Duration) -> Result<()> {
+    /// What is known of the volume's speed may be old, and of a moment when many pods started: if it is too slow by that, it is
+    /// measured again.
+    fn has_a_chance(&self, hold: &Hold, bytes: u64, deadline: Instant) -> Result<()> {
         let known = *locked(&self.speed);
-        let Some(speed) = known else { return Ok(()) };
-        match forecast::hopeless_from_the_start(bytes, speed, left) {
+        let Some(speed) = known.filter(|speed| is_hopeless(bytes, *speed, deadline).is_some()) else {
+            return Ok(());
+        };
+        // A volume that cannot be measured may take it all the same.
+        let Ok(speed) = volume_speed::measure_again(hold.path(), speed) else { return Ok(()) };
+        self.learn_speed(Some(speed));
+        match is_hopeless(bytes, speed, deadline) {
             None => Ok(()),
-            Some(needed) => Err(anyhow!(
+            Some((needed, left)) => Err(anyhow!(
                 "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
                 units::bytes(bytes),
                 units::bytes(speed as u64)
@@ -324,6 +321,12 @@ impl Checkpointer {
     }
 }
 
+/// How long it would take and how long there is, if that is far too little.
+fn is_hopeless(bytes: u64, speed: f64, deadline: Instant) -> Option<(Duration, Duration)> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Some((forecast::hopeless_from_the_start(bytes, speed, left)?, left))
+}
+
 /// What is known before the freeze.
 struct Prepared {
     staging: Staging,
@@ -331,15 +334,6 @@ struct Prepared {
     bytes: u64,
     /// What goes along of the container's files, as far as it was seen.
     carrying: Arc<Carrying>,
-}
-
-/// What another try would bring. Each step has an error type of its own.
-fn outlook(error: &Error) -> Outlook {
-    fn of<E: HasOutlook + std::error::Error + Send + Sync + 'static>(error: &Error) -> Option<Outlook> {
-        error.downcast_ref::<E>().map(HasOutlook::outlook)
-    }
-    let steps = [of::<FreezeError>, of::<CommitError>, of::<RoomError>, of::<HoldError>, of::<ImageDirError>];
-    steps.iter().find_map(|of| of(error)).unwrap_or(Outlook::Lasting)
 }
 
 #[cfg(test)]

@@ -51,5 +51,6 @@ pub fn manifest_of(
         went_on: purpose != Purpose::Stop,
         volume_files: staged.volume_files,
         unnamed_files: staged.unnamed_files,
+        has_digest: true,
     })
 }

@@ -1,6 +1,7 @@
 //! Takes a checkpoint: room, freeze, commit, each step given up when it takes too long. It imports `workload`, `carry`, the
 //! pillars, `config` and `base`, and does not know `restore`.
 
+mod another_try;
 pub mod checkpointer;
 pub mod deadlines;
 pub mod dump_progress;

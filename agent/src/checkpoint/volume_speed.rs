@@ -21,13 +21,25 @@ pub fn of(manifest: &Manifest) -> Option<f64> {
 /// # Errors
 /// The volume cannot be written.
 pub fn measure(directory: &Path) -> io::Result<f64> {
+    measure_by(directory, limits::PROBE_BYTES)
+}
+
+/// The same with no more than what takes a moment if it is as slow as is `known`.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn measure_again(directory: &Path, known: f64) -> io::Result<f64> {
+    let bytes = (known * limits::SPEED_AGAIN.as_secs_f64()) as u64;
+    measure_by(directory, bytes.clamp(limits::SMALLEST_PIECE_BYTES as u64, limits::PROBE_BYTES))
+}
+
+fn measure_by(directory: &Path, bytes: u64) -> io::Result<f64> {
     let path = directory.join("speed");
     // What a file costs however small it is says nothing about speed.
     let overhead = write_durably(&path, 1);
-    let took =
-        overhead.and_then(|overhead| Ok(write_durably(&path, limits::PROBE_BYTES)?.saturating_sub(overhead)));
+    let took = overhead.and_then(|overhead| Ok(write_durably(&path, bytes)?.saturating_sub(overhead)));
     fs::remove_file(&path)?;
-    Ok(limits::PROBE_BYTES as f64 / took?.as_secs_f64().max(1e-6))
+    Ok(bytes as f64 / took?.as_secs_f64().max(1e-6))
 }
 
 fn write_durably(path: &Path, bytes: u64) -> io::Result<Duration> {
@@ -50,7 +62,7 @@ mod tests {
     #[test]
     fn a_measurement_leaves_nothing_behind() {
         let volume = tempfile::tempdir().unwrap();
-        assert!(measure(volume.path()).unwrap() > 0.0);
+        assert!(measure(volume.path()).unwrap() > 0.0 && measure_again(volume.path(), 1e6).unwrap() > 0.0);
         assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0);
     }
 }

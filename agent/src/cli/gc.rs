@@ -11,10 +11,13 @@ use super::table::table;
 use crate::base::units;
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
+use crate::store::generation::signature::Keys;
+use crate::store::generation::verify;
+use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::hold::{Hold, Wish};
 use crate::store::image_dir::pod::Pod;
 use crate::store::image_dir::retention::{self, Superfluous};
-use crate::store::image_dir::{Generation, ImageDir};
+use crate::store::image_dir::{Generation, ImageDir, ImageDirError};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -37,12 +40,17 @@ struct Row {
 /// A pod holds it that may be alive, or the volume fails.
 pub fn gc(args: &Gc) -> Result<()> {
     let (dir, config) = args.place.look()?;
-    let keep = args.keep.unwrap_or(config.keep_generations) as usize;
+    let keys = Keys::of(&config)?;
+    let keep = Keep {
+        newest: args.keep.unwrap_or(config.keep_generations) as usize,
+        keys,
+        max_restores: config.max_restores as usize,
+    };
     let done = if args.dry_run {
-        Done { dry_run: true, removed: superfluous(&dir, keep)? }
+        Done { dry_run: true, removed: superfluous(&dir, &keep)? }
     } else {
         let hold = take(&dir, &config)?;
-        let removed = remove(&hold, keep);
+        let removed = remove(&hold, &keep);
         hold.release();
         Done { dry_run: false, removed: removed? }
     };
@@ -60,25 +68,45 @@ pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
     Ok(Hold::take(&dir, &wish)?)
 }
 
-fn remove(hold: &Hold, keep: usize) -> Result<Vec<Row>> {
+/// What is kept: the newest that a start would resume.
+struct Keep {
+    newest: usize,
+    keys: Option<Keys>,
+    max_restores: usize,
+}
+
+impl Keep {
+    /// Whether a start here would resume it, as far as that can be told without the machine on which it is.
+    fn is_good(&self, dir: &ImageDir, generation: Generation) -> Result<bool, ImageDirError> {
+        if Attempts::read(&dir.attempts(generation))?.counted() >= self.max_restores {
+            return Ok(false);
+        }
+        let path = dir.generation(generation);
+        let manifest = Manifest::read(&path, generation, self.keys.as_ref());
+        Ok(manifest.is_ok_and(|manifest| verify::whole(&path, &manifest, &|_| {}).is_ok()))
+    }
+}
+
+fn remove(hold: &Hold, keep: &Keep) -> Result<Vec<Row>> {
     hold.remove_left_overs()?;
     let rows = superfluous(hold.dir(), keep)?;
     rows.iter().try_for_each(|row| hold.remove(Generation(row.generation)))?;
     Ok(rows)
 }
 
-fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<Row>> {
+fn superfluous(dir: &ImageDir, keep: &Keep) -> Result<Vec<Row>> {
     let row = |(generation, why)| {
         let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
         let why = match why {
             Superfluous::Ended => "the work has ended since",
             Superfluous::GivenUp => "another line of descent was chosen",
-            Superfluous::Older => "there are newer ones",
+            Superfluous::Older => "there are newer ones that are whole",
         };
         Row { generation: generation.0, bytes, why }
     };
-    Ok(retention::superfluous(dir, keep)?.into_iter().map(row).collect())
+    let is_good = |generation| keep.is_good(dir, generation);
+    Ok(retention::superfluous(dir, keep.newest, is_good)?.into_iter().map(row).collect())
 }
 
 fn told(done: &Done) -> String {

@@ -11,7 +11,7 @@ use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging, termination_message};
 use crate::carry::files::beginning;
 use crate::config::Config;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
@@ -25,7 +25,7 @@ pub fn run(args: &Run) -> i32 {
         Ok(config) => config,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
-    let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
+    let key = match Keys::of(&config) {
         Ok(key) => key,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
@@ -48,7 +48,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
     }
 }
 
-fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
+fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     beginning::note();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.

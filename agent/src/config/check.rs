@@ -16,6 +16,9 @@ impl Config {
         if self.image_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             return wrong("imageDir", "must be an absolute path, such as /checkpoints/${POD_NAME}");
         }
+        if self.image_dir.as_ref().is_some_and(|dir| !is_plain(dir)) {
+            return wrong("imageDir", "must not be / nor have .. in it");
+        }
         if self.additional_paths.iter().chain(&self.inotify_incompatible_paths).any(|p| !p.is_absolute()) {
             return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
         }
@@ -27,6 +30,12 @@ impl Config {
         }
         if self.signing_key_file.as_ref().is_some_and(|path| !path.is_absolute()) {
             return wrong("signingKeyFile", "must be an absolute path, such as /etc/crik-key/key");
+        }
+        if self.signing_key_file.is_none() && !self.accepted_key_files.is_empty() {
+            return wrong("acceptedKeyFiles", "must not be set without signingKeyFile, which signs");
+        }
+        if self.accepted_key_files.iter().any(|path| !path.is_absolute()) {
+            return wrong("acceptedKeyFiles", "every path must be absolute");
         }
         if self.signing_key_file.is_some() && !self.verify_hashes {
             return wrong(
@@ -77,16 +86,18 @@ impl Config {
     /// What the next start would refuse, or what would copy itself.
     fn check_additional_paths(&self) -> Result<(), Problem> {
         let wrong = |problem: &str| Err(Problem::Value("additionalPaths", problem.to_owned()));
-        let is_plain = |path: &PathBuf| {
-            path.parent().is_some()
-                && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
-        };
-        if !self.additional_paths.iter().all(is_plain) {
+        if !self.additional_paths.iter().all(|path| is_plain(path)) {
             return wrong("no path may be / or have .. in it");
         }
         let holds = |dir: &PathBuf| self.additional_paths.iter().any(|path| dir.starts_with(path));
         if self.image_dir.as_ref().is_some_and(holds) {
             return wrong("must not hold imageDir: the checkpoint would be kept in itself");
+        }
+        let image_dir = self.image_dir.as_deref();
+        if image_dir.is_some_and(|dir| self.additional_paths.iter().any(|path| path.starts_with(dir))) {
+            return wrong(
+                "must not lie in imageDir: what is there is crik's, and the next pod has it anyway",
+            );
         }
         Ok(())
     }
@@ -141,6 +152,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A path below `/` that does not go up.
+fn is_plain(path: &Path) -> bool {
+    path.parent().is_some() && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// Whether `path` lies in one of `directories`, by its name or by where it leads.

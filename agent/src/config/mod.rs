@@ -71,6 +71,8 @@ pub struct Config {
     pub verify_hashes: bool,
     /// The file with the key that generations are signed with. Without one they are not.
     pub signing_key_file: Option<PathBuf>,
+    /// Files with keys that are accepted besides, such as the one before a rotation.
+    pub accepted_key_files: Vec<PathBuf>,
     /// How often one generation may be resumed.
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
@@ -130,6 +132,7 @@ impl Default for Config {
             keep_generations: 2,
             verify_hashes: true,
             signing_key_file: None,
+            accepted_key_files: Vec::new(),
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
@@ -220,7 +223,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
               changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
               exitCode: {checkpointed: 75}}",
@@ -240,6 +243,7 @@ mod tests {
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
+        assert_eq!(config.accepted_key_files, [Path::new("/old")]);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -294,6 +298,15 @@ mod tests {
             ("keepGenerations: 0", "must be at least 1"),
             ("maxRestores: 0", "must be at least 1"),
             ("signingKeyFile: key", "signingKeyFile: must be an absolute path"),
+            ("acceptedKeyFiles: [/old]", "acceptedKeyFiles: must not be set without signingKeyFile"),
+            (
+                "{signingKeyFile: /k, acceptedKeyFiles: [old]}",
+                "acceptedKeyFiles: every path must be absolute",
+            ),
+            ("{imageDir: /c/x, additionalPaths: [/c/x/y]}", "must not lie in imageDir"),
+            ("{imageDir: /c/./x, additionalPaths: [/c//x]}", "must not hold imageDir"),
+            ("imageDir: /c/../x", "imageDir: must not be / nor have .. in it"),
+            ("imageDir: /", "imageDir: must not be / nor have .. in it"),
             ("{signingKeyFile: /k, verifyHashes: false}", "a signature vouches for hashes"),
             ("checkpointOn: [unknown]", "see onUnknown"),
             ("gracePeriod: 9999years", "must be at most a day"),

@@ -1,18 +1,16 @@
 //! Says at start-up what would make a checkpoint or a restore fail, so that nobody learns it at the preemption.
 
 use std::fs;
-use std::path::Path;
 use std::process;
 
-use nix::unistd::{AccessFlags, Uid, access, geteuid};
+use nix::unistd::{Uid, geteuid};
 
 use crate::carry::streams;
-use crate::store::image_dir::ImageDir;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{Capability, effective, field, status};
 
-/// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
-pub fn obstacles(image_dir: &Path) -> Vec<String> {
+/// What of the container stands in the way of a checkpoint, each with its remedy. Takes a few milliseconds.
+pub fn obstacles() -> Vec<String> {
     let status = status();
     let mut found: Vec<String> = ordinary_user(geteuid()).into_iter().collect();
     if found.is_empty() {
@@ -20,7 +18,6 @@ pub fn obstacles(image_dir: &Path) -> Vec<String> {
     }
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
-    found.extend(volume(image_dir));
     found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
@@ -72,25 +69,6 @@ fn seccomp(status: &str) -> Option<String> {
         "the container runs under a seccomp profile, and CRIU cannot dump under one; set \
          securityContext.seccompProfile.type: Unconfined"
             .to_owned()
-    })
-}
-
-fn volume(image_dir: &Path) -> Option<String> {
-    let dir = match ImageDir::open(image_dir) {
-        Ok(dir) => dir,
-        Err(error) => return Some(error.to_string()),
-    };
-    if let Err(error) = access(dir.root(), AccessFlags::W_OK) {
-        return Some(format!(
-            "imageDir {} cannot be written: {error}; mount the volume read-write",
-            image_dir.display()
-        ));
-    }
-    dir.is_on_root_file_system().then(|| {
-        format!(
-            "imageDir {} is on the container's own file system and ends with it; mount a volume there",
-            image_dir.display()
-        )
     })
 }
 

@@ -14,6 +14,10 @@ pub const BACKLOG: i32 = 4096;
 /// kubelet that was restarted in the middle of a shutdown forgets it, and reports Ready for a few seconds.
 pub const LATCH: Duration = Duration::from_secs(30);
 
+/// How long a node is remembered as one whose pods were deleted while nobody heard of it: a kubelet that is back lists its pods
+/// within seconds and tells them then, but after a cut of the network everything is asked at once.
+pub const ABSENCE_KEPT: Duration = Duration::from_secs(5 * 60);
+
 /// How long a deleted node is remembered as gone: longer than any pod's grace period on it in practice.
 pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
 

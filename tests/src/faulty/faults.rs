@@ -86,6 +86,7 @@ pub struct Faults {
     state: Mutex<State>,
     cleared: Condvar,
     manners: Mutex<Option<Manners>>,
+    quota: Mutex<Option<u64>>,
     way: Mutex<Way>,
 }
 
@@ -227,6 +228,15 @@ impl Faults {
     /// Lets the file system be another one than a disk's.
     pub fn behave(&self, manners: Manners) {
         *self.manners.lock().unwrap_or_else(PoisonError::into_inner) = Some(manners);
+    }
+
+    /// Lets all files together have no more than so many bytes, of which the free space that is told knows nothing.
+    pub fn limit_bytes(&self, quota: u64) {
+        *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+    }
+
+    pub(super) fn quota(&self) -> Option<u64> {
+        *self.quota.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn manners(&self) -> Option<Manners> {

@@ -94,6 +94,13 @@ impl Mirror {
         if refused { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
     }
 
+    /// Refuses what would be more than all files may have.
+    fn within_quota(&self, more: usize) -> io::Result<()> {
+        let Some(quota) = self.faults.quota() else { return Ok(()) };
+        let there = stored(&self.path(INodeNo::ROOT)?)?;
+        if there + more as u64 <= quota { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EDQUOT)) }
+    }
+
     fn file(&self, handle: FileHandle) -> io::Result<Arc<File>> {
         lock(&self.files).get(&handle.0).cloned().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))
     }
@@ -219,6 +226,16 @@ fn kind(meta: &Metadata) -> FileType {
     } else {
         FileType::RegularFile
     }
+}
+
+/// Bytes in all files below a directory. What goes meanwhile has none.
+fn stored(directory: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)?.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { stored(&entry.path()).unwrap_or_default() } else { meta.len() };
+    }
+    Ok(bytes)
 }
 
 fn attributes(meta: &Metadata, ino: INodeNo, manners: Option<Manners>) -> FileAttr {
@@ -450,6 +467,7 @@ impl Filesystem for Mirror {
         reply: ReplyWrite,
     ) {
         let work = || {
+            self.within_quota(data.len())?;
             let written = self.faults.written(data.len());
             self.file(fh)?.write_all_at(&data[..written], offset)?;
             Ok(u32::try_from(written).unwrap_or(u32::MAX))

@@ -18,6 +18,7 @@ use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
+use crate::base::replace_file::partial;
 
 /// The library, built from `preload/clocks.rs`.
 pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
@@ -183,12 +184,13 @@ fn check(directory: &Path) -> io::Result<()> {
 
 /// The mode is in the image, and CRIU compares it.
 fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let partial = path.with_extension("partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(without_end(contents))?;
-    file.set_len(contents.len() as u64)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    fs::rename(&partial, path)
+    let (partial, mut file) = partial(path)?;
+    let written = file
+        .write_all(without_end(contents))
+        .and_then(|()| file.set_len(contents.len() as u64))
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| fs::rename(&partial, path));
+    written.inspect_err(|_| drop(fs::remove_file(&partial)))
 }
 
 /// The zeros at a page's end are a hole, and take no memory.

@@ -31,6 +31,9 @@ pub struct Attempt {
     /// True if it was cut off by a SIGTERM, which says nothing about the generation.
     #[serde(default)]
     pub interrupted: bool,
+    /// True if the tree has run for long enough afterwards, so that no later end is the generation's fault.
+    #[serde(default)]
+    pub settled: bool,
 }
 
 /// The account of all attempts, in `claims/` on the disk.
@@ -67,6 +70,17 @@ pub enum AttemptError {
         /// With which outcome.
         outcome: String,
     },
+    /// Something cuts every attempt off.
+    #[error(
+        "its restore was cut off by a SIGTERM {times} times in a row, the last time of {host}; a liveness probe does that: give the \
+         container a startupProbe that waits longer than a restore takes; the checkpoint is kept"
+    )]
+    CutOff {
+        /// How often.
+        times: usize,
+        /// Whose restore last.
+        host: String,
+    },
     /// The volume cannot be read or written.
     #[error(transparent)]
     Volume(#[from] ImageDirError),
@@ -76,7 +90,7 @@ impl HasOutlook for AttemptError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Volume(error) => error.outlook(),
-            Self::Exhausted { .. } => Outlook::Lasting,
+            Self::Exhausted { .. } | Self::CutOff { .. } => Outlook::Lasting,
         }
     }
 
@@ -115,6 +129,7 @@ impl OpenAttempt {
             at: units::now(),
             outcome: None,
             interrupted: false,
+            settled: false,
         });
         let attempt = Self { hold: Arc::clone(hold), generation, attempts };
         attempt.write()?;
@@ -133,6 +148,7 @@ impl OpenAttempt {
         }
         self.write()?;
         reach(Point::OutcomeRecorded);
+        self.attempts.tell_interruptions();
         Ok(())
     }
 
@@ -152,9 +168,37 @@ impl std::fmt::Display for AttemptOutcome {
 }
 
 impl Attempts {
-    /// How many attempts count against `maxRestores`.
+    /// How many attempts count against `maxRestores`: those after which the tree did not run for long. One that a SIGTERM cut off
+    /// says nothing, unless that happens again and again.
     pub fn counted(&self) -> usize {
-        self.attempts.iter().filter(|attempt| !attempt.interrupted).count()
+        let bad = self.attempts.iter().filter(|attempt| !attempt.interrupted && !attempt.settled).count();
+        bad + self.interrupted_lately().saturating_sub(limits::INTERRUPTIONS_FREE)
+    }
+
+    /// How many of the last attempts in a row were cut off.
+    fn interrupted_lately(&self) -> usize {
+        self.attempts.iter().rev().take_while(|attempt| attempt.interrupted).count()
+    }
+
+    /// Whether it was tried, and cut off each time.
+    pub fn always_interrupted(&self) -> bool {
+        !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.interrupted)
+    }
+
+    /// Whether it has been resumed.
+    pub fn proven(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.outcome.as_deref() == Some(RESUMED))
+    }
+
+    /// Says what a person can do before it is too late.
+    fn tell_interruptions(&self) {
+        let times = self.interrupted_lately();
+        if times > 1 {
+            tracing::warn!(
+                "a SIGTERM has cut the restore off {times} times in a row; if a liveness probe sends it, give the container a \
+                 startupProbe that waits longer than a restore takes"
+            );
+        }
     }
 
     /// Why the last attempt failed, if it did and that is known.
@@ -193,8 +237,26 @@ impl Attempts {
     }
 }
 
+/// Writes down that the tree that was resumed from `generation` has run for long enough.
+///
+/// # Errors
+/// The volume fails.
+pub fn settle(hold: &Hold, generation: Generation) -> Result<(), ImageDirError> {
+    let path = hold.dir().attempts(generation);
+    let mut attempts = Attempts::read(&path)?;
+    match attempts.attempts.last_mut() {
+        Some(last) => last.settled = true,
+        // Nothing counts against it.
+        None => return Ok(()),
+    }
+    hold.put(&path, &to_json(&attempts))
+}
+
 fn exhausted(attempts: &Attempts) -> AttemptError {
     let last = attempts.attempts.last();
+    if let Some(last) = last.filter(|last| last.interrupted) {
+        return AttemptError::CutOff { times: attempts.interrupted_lately(), host: last.host.clone() };
+    }
     AttemptError::Exhausted {
         attempts: attempts.attempts.len(),
         host: last.map_or_else(|| "nobody".to_owned(), |attempt| attempt.host.clone()),
@@ -205,61 +267,4 @@ fn exhausted(attempts: &Attempts) -> AttemptError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::store::image_dir::hold::fixture::{held, wish};
-
-    fn take(hold: &Arc<Hold>, max: u32) -> Result<OpenAttempt, AttemptError> {
-        OpenAttempt::begin(hold, Generation(1), &wish("job-0").pod, max)
-    }
-
-    #[test]
-    fn an_attempt_counts_even_if_nobody_lived_to_tell() {
-        let (_volume, hold) = held();
-        drop(take(&hold, 2).unwrap());
-        take(&hold, 2).unwrap().record(&AttemptOutcome::Failed("criu failed: no luck".to_owned())).unwrap();
-        assert_eq!(
-            take(&hold, 2).unwrap_err().to_string(),
-            "it was resumed 2 times (maxRestores), the last time by job-0: criu failed: no luck"
-        );
-    }
-
-    #[test]
-    fn only_the_last_attempt_tells_what_is_wrong() {
-        let (_volume, hold) = held();
-        let failed = AttemptOutcome::Failed("no luck".to_owned());
-        let mut told = Vec::new();
-        for outcome in [
-            AttemptOutcome::Resumed,
-            failed.clone(),
-            AttemptOutcome::Interrupted,
-            failed,
-            AttemptOutcome::Resumed,
-        ] {
-            take(&hold, 9).unwrap().record(&outcome).unwrap();
-            let attempts = Attempts::read(&hold.dir().attempts(Generation(1))).unwrap();
-            told.push(attempts.last_failure().map(str::to_owned));
-        }
-        let luck = || Some("no luck".to_owned());
-        assert_eq!(told, [None, luck(), None, luck(), None]);
-    }
-
-    #[test]
-    fn an_attempt_that_a_sigterm_cut_off_does_not_count() {
-        let (_volume, hold) = held();
-        for _ in 0..3 {
-            take(&hold, 1).unwrap().record(&AttemptOutcome::Interrupted).unwrap();
-        }
-        drop(take(&hold, 1).unwrap());
-        assert!(take(&hold, 1).is_err());
-    }
-
-    #[test]
-    fn a_damaged_account_is_no_obstacle() {
-        let (_volume, hold) = held();
-        fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
-        assert!(take(&hold, 1).is_ok());
-    }
-}
+mod tests;

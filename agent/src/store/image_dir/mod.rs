@@ -26,6 +26,7 @@ pub(crate) mod layout;
 pub mod lines;
 pub(crate) mod no_links;
 pub mod pod;
+pub mod probe;
 pub(crate) mod resumable;
 pub(crate) mod retention;
 pub(crate) mod staging;

@@ -1,7 +1,9 @@
 //! Which generations are given up. There are three rules: what later commits have made superfluous, what has to go when there is
 //! too little room, and what a person may remove.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::{fs, io};
 
 use nix::sys::statvfs::statvfs;
 use thiserror::Error;
@@ -9,6 +11,7 @@ use thiserror::Error;
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
+use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::{Generation, ImageDir, resumable};
@@ -18,7 +21,8 @@ use crate::store::image_dir::{Generation, ImageDir, resumable};
 pub enum RoomError {
     /// Too little is free, also without older generations.
     #[error(
-        "the volume has {} free and the checkpoint needs about {}; make the volume larger or lower keepGenerations",
+        "the volume has {} free and the checkpoint needs about {}; make the volume larger, lower keepGenerations, or \
+         remove what nobody needs any more (crik gc)",
         units::bytes(*.free),
         units::bytes(*.needed)
     )]
@@ -46,41 +50,110 @@ impl HasOutlook for RoomError {
 }
 
 /// Makes room for an image of about `image` bytes. If there is too little, older generations are given up, oldest first, but
-/// never the newest that can be resumed, nor the one from which the tree was resumed (`proven`).
+/// none that [`retain`] spares, nor the newest that can be resumed; and none if all of them were not enough.
 ///
 /// # Errors
-/// There is too little room, or the volume fails; or it was given up, after which nothing is removed.
-pub fn make_room(
-    hold: &Hold,
-    image: u64,
-    proven: Option<Generation>,
-    headway: &Headway,
-) -> Result<(), RoomError> {
+/// There is far too little room, or the volume fails. What is only a little more than is free may be tried: it is an estimate, and
+/// a volume may compress. Once it was given up nothing is removed.
+pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Result<(), RoomError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
-    let mut dispensable = dispensable(hold, proven)?;
-    loop {
-        let free = free(hold.dir().root())?;
-        if free >= needed {
-            return Ok(());
-        }
+    let mut volume = FreeSpace::new(free(hold.dir().root())?);
+    if volume.bytes() >= needed {
+        return Ok(());
+    }
+    let mut dispensable = sized(hold, dispensable(hold, past)?)?;
+    let most = dispensable.iter().fold(volume.bytes(), |sum, (_, bytes)| sum.saturating_add(*bytes));
+    if needed / limits::ROOM_FACTOR > most {
+        return Err(RoomError::TooLittle { free: volume.bytes(), needed });
+    }
+    while volume.bytes() < needed {
+        let Some((oldest, bytes)) = dispensable.pop() else {
+            tracing::warn!(
+                step = "freeze",
+                "the volume may be too small; it is tried: {}",
+                RoomError::TooLittle { free: volume.bytes(), needed }
+            );
+            break;
+        };
         if headway.is_given_up() {
             return Err(RoomError::GivenUp);
         }
-        let Some(oldest) = dispensable.pop() else { return Err(RoomError::TooLittle { free, needed }) };
-        tracing::warn!(step = "freeze", "generation {oldest} is given up, since the volume is nearly full");
-        hold.remove(oldest)?;
+        give_up(hold, oldest)?;
+        volume.gave_up(bytes, free(hold.dir().root())?);
+    }
+    Ok(())
+}
+
+/// What is free, where some of what was removed may not be free yet: there are volumes that do it later (CephFS, thin volumes).
+#[derive(Debug, Clone, Copy)]
+struct FreeSpace {
+    before: u64,
+    removed: u64,
+    now: u64,
+}
+
+impl FreeSpace {
+    fn new(free: u64) -> Self {
+        Self { before: free, removed: 0, now: free }
+    }
+
+    fn gave_up(&mut self, bytes: u64, now: u64) {
+        self.removed = self.removed.saturating_add(bytes);
+        self.now = now;
+    }
+
+    fn bytes(self) -> u64 {
+        self.now.max(self.before.saturating_add(self.removed))
     }
 }
 
+/// Gives up the oldest generation that can be, since the volume has said that it has no room. Returns which.
+///
+/// # Errors
+/// The volume fails.
+pub fn give_up_oldest(hold: &Hold, past: Past) -> Result<Option<Generation>, ImageDirError> {
+    let Some(oldest) = dispensable(hold, past)?.pop() else { return Ok(None) };
+    give_up(hold, oldest)?;
+    Ok(Some(oldest))
+}
+
+fn give_up(hold: &Hold, oldest: Generation) -> Result<(), ImageDirError> {
+    tracing::warn!(step = "freeze", "generation {oldest} is given up, since the volume is nearly full");
+    hold.remove(oldest)
+}
+
 /// What can be given up when there is too little room, newest first.
-fn dispensable(hold: &Hold, proven: Option<Generation>) -> Result<Vec<Generation>, ImageDirError> {
-    let (own, ended) = (hold.own_generations()?, hold.dir().ended()?.map(|ended| ended.newest));
-    let open: Vec<Generation> =
-        own.iter().copied().filter(|one| ended.is_none_or(|ended| *one > ended)).collect();
-    let kept = [open.first().copied(), proven.filter(|proven| open.contains(proven))];
-    let given_up = hold.dir().lines()?.given_up;
-    let all = hold.dir().list()?.into_iter();
-    Ok(all.filter(|one| given_up.contains(one) || own.contains(one) && !kept.contains(&Some(*one))).collect())
+fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError> {
+    let (own, given_up) = (hold.own_generations()?, hold.dir().lines()?.given_up);
+    let spared = Spared::of(hold, past)?;
+    let newest = own.iter().copied().find(|generation| spared.is_open(*generation));
+    let mut found = Vec::new();
+    for generation in hold.dir().list()? {
+        let is_ours = own.contains(&generation) && Some(generation) != newest;
+        if given_up.contains(&generation) || is_ours && !spared.has(generation)? {
+            found.push(generation);
+        }
+    }
+    Ok(found)
+}
+
+fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
+    let sized = |generation| {
+        let path = hold.dir().generation(generation);
+        Ok((generation, stored(&path).map_err(io_at("read", &path))?))
+    };
+    generations.into_iter().map(sized).collect()
+}
+
+/// Bytes that what is at `path` takes on the volume. A block of stat(2) has 512.
+fn stored(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        bytes += if meta.is_dir() { stored(&entry.path())? } else { meta.blocks() * 512 };
+    }
+    Ok(bytes)
 }
 
 /// Free bytes. A file system that does not tell its size does not tell what is free either.
@@ -109,15 +182,42 @@ pub enum Past {
 /// # Errors
 /// The volume fails. What was committed is not touched by that.
 pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
-    let ended = hold.dir().ended()?.map(|ended| ended.newest);
-    let is_spared = |generation: Generation| match past {
-        Past::Resumed(proven) => generation == proven,
-        Past::Fresh(first) => {
-            first.is_none_or(|first| generation < first) && ended.is_none_or(|ended| generation > ended)
+    let spared = Spared::of(hold, past)?;
+    for generation in hold.own_generations()?.into_iter().skip(keep as usize) {
+        if !spared.has(generation)? {
+            hold.remove(generation)?;
         }
-    };
-    let old = hold.own_generations()?.into_iter().skip(keep as usize);
-    old.filter(|generation| !is_spared(*generation)).try_for_each(|generation| hold.remove(generation))
+    }
+    Ok(())
+}
+
+/// Which generations a tree must not give up, whatever else is there.
+struct Spared<'a> {
+    dir: &'a ImageDir,
+    past: Past,
+    /// The newest that an end has closed.
+    ended: Option<Generation>,
+}
+
+impl<'a> Spared<'a> {
+    fn of(hold: &'a Hold, past: Past) -> Result<Self, ImageDirError> {
+        Ok(Self { dir: hold.dir(), past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
+    }
+
+    /// Whether no end has closed it.
+    fn is_open(&self, generation: Generation) -> bool {
+        self.ended.is_none_or(|ended| generation > ended)
+    }
+
+    fn has(&self, generation: Generation) -> Result<bool, ImageDirError> {
+        let is_open = self.is_open(generation);
+        let needed = match self.past {
+            Past::Resumed(proven) => generation == proven,
+            Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
+        };
+        // A restore that something always cut off says nothing about the generation.
+        Ok(needed || is_open && Attempts::read(&self.dir.attempts(generation))?.always_interrupted())
+    }
 }
 
 /// Why a person may remove a generation.
@@ -127,108 +227,40 @@ pub enum Superfluous {
     Ended,
     /// A person has decided for another line of descent, or its work has ended.
     GivenUp,
-    /// There are as many newer ones as are kept.
+    /// There are as many newer ones that are whole as are kept.
     Older,
 }
 
-/// The generations that an end has closed, and those that are older than the newest `keep`; newest first.
+/// The generations that an end has closed, and those that are older than `keep` that `is_good` tells to be; newest first. What was
+/// resumed last is not among them: newer ones may be whole and not work, and that one has.
 ///
 /// # Errors
 /// The volume cannot be read.
-pub fn superfluous(dir: &ImageDir, keep: usize) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
+pub fn superfluous(
+    dir: &ImageDir,
+    keep: usize,
+    is_good: impl Fn(Generation) -> Result<bool, ImageDirError>,
+) -> Result<Vec<(Generation, Superfluous)>, ImageDirError> {
     let (open, lines) = (resumable::resumable(dir)?, dir.lines()?);
-    let why = |generation: &Generation| match open.iter().position(|one| one == generation) {
-        _ if lines.of(*generation).is_some() => None,
-        None if lines.given_up.contains(generation) => Some(Superfluous::GivenUp),
-        None => Some(Superfluous::Ended),
-        Some(place) => (place >= keep).then_some(Superfluous::Older),
-    };
-    Ok(dir.list()?.into_iter().filter_map(|generation| Some((generation, why(&generation)?))).collect())
+    let (mut good, mut has_proven, mut found) = (0, false, Vec::new());
+    for generation in dir.list()? {
+        let proves = || Ok::<_, ImageDirError>(Attempts::read(&dir.attempts(generation))?.proven());
+        if lines.of(generation).is_some() {
+            // A person has yet to decide.
+        } else if lines.given_up.contains(&generation) {
+            found.push((generation, Superfluous::GivenUp));
+        } else if !open.contains(&generation) {
+            found.push((generation, Superfluous::Ended));
+        } else if !has_proven && proves()? {
+            (has_proven, good) = (true, good + 1);
+        } else if good >= keep {
+            found.push((generation, Superfluous::Older));
+        } else if is_good(generation)? {
+            good += 1;
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::image_dir::hold::fixture::{commit, held};
-
-    #[test]
-    fn the_newest_and_the_proven_are_never_given_up() {
-        let (_volume, hold) = held();
-        for _ in 0..4 {
-            commit(&hold);
-        }
-        let error =
-            make_room(&hold, u64::MAX / 2, Some(Generation(2)), &Headway::default()).unwrap_err().to_string();
-        assert!(error.contains(" free and the checkpoint needs about "), "{error}");
-        assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
-    }
-
-    #[test]
-    fn nothing_is_removed_for_a_checkpoint_that_was_given_up() {
-        let (_volume, hold) = held();
-        let _three = [commit(&hold), commit(&hold), commit(&hold)];
-        let headway = Headway::default();
-        headway.give_up();
-        assert!(matches!(make_room(&hold, u64::MAX / 2, None, &headway), Err(RoomError::GivenUp)));
-        assert_eq!(hold.dir().list().unwrap().len(), 3);
-    }
-
-    #[test]
-    fn what_somebody_else_has_removed_is_removed() {
-        let (_volume, hold) = held();
-        let generations: Vec<Generation> = (0..20).map(|_| commit(&hold)).collect();
-        let remove_all = || generations.iter().try_for_each(|generation| hold.remove(*generation));
-        std::thread::scope(|scope| {
-            let both = [scope.spawn(remove_all), scope.spawn(remove_all)];
-            both.into_iter().for_each(|one| one.join().unwrap().unwrap());
-        });
-        assert!(hold.dir().list().unwrap().is_empty());
-    }
-
-    #[test]
-    fn what_an_end_has_closed_is_given_up_whole() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        make_room(&hold, 0, None, &Headway::default()).unwrap();
-        assert_eq!(hold.dir().list().unwrap().len(), 1);
-        assert!(make_room(&hold, u64::MAX / 2, None, &Headway::default()).is_err());
-        assert!(hold.dir().list().unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_the_one_that_works() {
-        let (_volume, hold) = held();
-        for _ in 0..5 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Resumed(Generation(3)), 2).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [5, 4, 3].map(Generation));
-        retain(&hold, Past::Resumed(Generation(5)), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [Generation(5)]);
-    }
-
-    #[test]
-    fn a_fresh_start_proves_nothing_against_what_was_there_before() {
-        let (_volume, hold) = held();
-        for _ in 0..6 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Fresh(None), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap().len(), 6);
-        retain(&hold, Past::Fresh(Some(Generation(4))), 2).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [6, 5, 3, 2, 1].map(Generation));
-    }
-
-    #[test]
-    fn what_an_end_has_closed_is_superfluous_after_a_fresh_start() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        for _ in 0..3 {
-            commit(&hold);
-        }
-        retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
-    }
-}
+mod tests;

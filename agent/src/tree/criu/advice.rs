@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 24] = [
+const ADVICE: [(&str, &str); 26] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -56,8 +56,16 @@ const ADVICE: [(&str, &str); 24] = [
     ),
     ("do not match expected", TAKEN),
     ("File exists", TAKEN),
-    // EEXIST.
     ("Unable to create a thread: -17", TAKEN),
+    (
+        "Can't create link remap",
+        "the program has a file open that was removed, and it can get no name where it lies: let the program close it, or keep it on a \
+         file system that has links",
+    ),
+    (
+        "link_remap",
+        "the name by which a removed file was kept is gone from the volume: who removed link_remap.* there has removed the file",
+    ),
     ("Address already in use", "run nothing in the pod that listens there while it starts"),
     (
         "closed in-flight socket",
@@ -163,6 +171,18 @@ mod tests {
             (
                 "(criu/arch/x86/cpu.c:262): cpu: CPU xfeatures has unsupported bits (0x3ff1a)",
                 "lacks registers",
+            ),
+            (
+                "(criu/pie/restorer.c:2010): Unable to create a thread: -17",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/files-reg.c:1220): Can't create link remap for (deleted) /data/x",
+                "let the program close it",
+            ),
+            (
+                "(criu/files-reg.c:900): Can't link link_remap.7 -> data/x: No such file or directory",
+                "is gone from the volume",
             ),
             ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
         ] {

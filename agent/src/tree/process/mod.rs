@@ -1,8 +1,10 @@
 //! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
 
+pub mod beside;
 pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
+mod memory;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;

@@ -90,12 +90,6 @@ impl Tree {
         self.0.iter().map(|process| process.resident_pages).sum::<u64>() * page.unsigned_abs()
     }
 
-    /// Memory of all members that a dump writes, in bytes: pages of their own and shared memory, but not those of files.
-    /// What processes share counts in each.
-    pub fn private_bytes(&self) -> u64 {
-        self.0.iter().map(|process| private_bytes(process.pid)).sum()
-    }
-
     /// Files below the control group root that a member has open.
     pub fn open_cgroup_files(&self) -> Vec<PathBuf> {
         let files: BTreeSet<PathBuf> = self.0.iter().flat_map(|process| open_files(process.pid)).collect();
@@ -119,16 +113,6 @@ impl Tree {
         self.0.retain(|process| !pids.contains(&process.pid));
         self
     }
-}
-
-/// `RssAnon` and `RssShmem` in /proc/PID/status (proc(5)), which are in kB.
-fn private_bytes(pid: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let field = |name: &str| {
-        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-        value.trim().trim_end_matches(" kB").parse::<u64>().ok()
-    };
-    (field("RssAnon:").unwrap_or(0) + field("RssShmem:").unwrap_or(0)) << 10
 }
 
 fn open_files(pid: i32) -> Vec<PathBuf> {
