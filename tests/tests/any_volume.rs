@@ -172,8 +172,6 @@ fn a_mark_of_an_end_that_cannot_be_understood_is_told_where_one_looks() -> Resul
     fs::create_dir(volume.path().join("job-0"))?;
     fs::write(volume.path().join("job-0/ended.json"), "{")?;
     let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
-    let told = format!(
-        "{NO_CHECKPOINT}: cannot understand (remove it to allow a resume) /checkpoints/job-0/ended.json"
-    );
-    running.stderr.wait_for(&told)
+    running.stderr.wait_for("/checkpoints/job-0/ended.json is damaged")?;
+    running.stderr.wait_for("stands apart until a person decides, see crik list and crik choose")
 }

@@ -73,6 +73,11 @@ impl<'a> BoundedSteps<'a> {
         std::mem::take(&mut self.troubled)
     }
 
+    /// Whether the volume is in trouble now.
+    pub fn is_waiting(&self) -> bool {
+        self.wait.is_on()
+    }
+
     /// Does the step that `make` makes, again as long as the volume may recover.
     ///
     /// # Errors
@@ -106,7 +111,12 @@ impl<'a> BoundedSteps<'a> {
         loop {
             match step().await {
                 Err(StepError::Failed(error)) => self.before_another(error).await?,
-                other => return other,
+                other => {
+                    if other.is_ok() {
+                        self.wait.is_over();
+                    }
+                    return other;
+                }
             }
         }
     }

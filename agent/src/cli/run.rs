@@ -9,7 +9,8 @@ use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging, termination_message};
-use crate::carry::files::beginning;
+use crate::carry::files::{self, beginning};
+use crate::carry::left_overs;
 use crate::config::Config;
 use crate::store::generation::signature::Keys;
 use crate::store::image_dir::pod::Pod;
@@ -49,6 +50,9 @@ fn exit_code(error: &anyhow::Error) -> i32 {
 }
 
 fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
+    // Before it is noted when the program's own changes begin.
+    files::sweep();
+    left_overs::sweep_clocks();
     beginning::note();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.

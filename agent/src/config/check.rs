@@ -43,6 +43,12 @@ impl Config {
                 "must not be false with signingKeyFile: a signature vouches for hashes",
             );
         }
+        if self.release.as_ref().is_some_and(String::is_empty) {
+            return wrong(
+                "release",
+                "must not be empty; leave it out if releases are not to be told apart by it",
+            );
+        }
         if self.max_restores == 0 {
             return wrong(
                 "maxRestores",

@@ -24,10 +24,10 @@ pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
 pub use problem::ConfigError;
 use problem::Problem;
-use values::{duration, expand, some_duration};
+use values::{duration, expand, is_a_file_name, some_duration};
 pub use words::{
-    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
-    OnUnknown, OnVolumeUnavailable,
+    ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure,
+    OnRestoreFailure, OnUnknown, OnVolumeUnavailable,
 };
 
 /// What `crik run` is told by its file.
@@ -85,6 +85,10 @@ pub struct Config {
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
     pub changed_files: ChangedFiles,
+    /// What becomes of a program whose pod gives it something else now.
+    pub changed_pod: ChangedPod,
+    /// The program's release: a checkpoint of another one is not resumed.
+    pub release: Option<String>,
     /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
@@ -142,6 +146,8 @@ impl Default for Config {
             multipath_tcp: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
+            changed_pod: ChangedPod::Tell,
+            release: None,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
             on_volume_unavailable: OnVolumeUnavailable::Wait,
@@ -196,7 +202,11 @@ impl Config {
         let config: Option<Self> = serde_path_to_error::deserialize(yaml).map_err(Problem::Yaml)?;
         let mut config = config.unwrap_or_default();
         if let Some(dir) = &config.image_dir {
-            config.image_dir = Some(expand(dir, variable)?);
+            let dir = dir.to_str().ok_or_else(|| Problem::Value("imageDir", "is not UTF-8".to_owned()))?;
+            config.image_dir = Some(expand("imageDir", dir, &variable, is_a_file_name)?.into());
+        }
+        if let Some(release) = &config.release {
+            config.release = Some(expand("release", release, &variable, |_| true)?);
         }
         config.check()?;
         Ok(config)
@@ -228,7 +238,7 @@ mod tests {
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
-              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
               exitCode: {checkpointed: 75}}",
@@ -238,6 +248,7 @@ mod tests {
         assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
+        assert_eq!((config.changed_pod, config.release.as_deref()), (ChangedPod::Fresh, Some("app:job-0")));
         assert_eq!(config.on_volume_unavailable, OnVolumeUnavailable::Fail);
         assert_eq!(config.volume_patience(), Duration::from_secs(9));
         let access = config.access().unwrap();
@@ -273,6 +284,9 @@ mod tests {
             ("imageDir: c", "imageDir: must be an absolute path"),
             ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
             ("imageDir: /c/${POD_NAME", "without its }"),
+            ("release: ${IMAGE_TAG}", "release: the environment variable IMAGE_TAG is not set"),
+            ("release: ''", "release: must not be empty"),
+            ("changedPod: never", "unknown variant `never`"),
             ("additionalPaths: [a]", "every path must be absolute"),
             ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
             ("additionalPaths: [/]", "no path may be / or have .. in it"),

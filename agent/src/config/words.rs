@@ -93,6 +93,16 @@ pub enum ChangedFiles {
     Refuse,
 }
 
+/// What becomes of a program whose pod gives it something else now: another environment, or another script of a ConfigMap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangedPod {
+    /// It goes on with what it had, and the log tells what differs.
+    Tell,
+    /// Its checkpoints are not resumed.
+    Fresh,
+}
+
 /// Commands to run beside a checkpoint and a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

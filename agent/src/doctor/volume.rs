@@ -30,7 +30,11 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
             image_dir.display()
         ));
     }
-    tried.obstacles.extend(dir.ended().err().map(|error| error.to_string()));
+    tried.dangers.extend(dir.ended().err().map(|error| {
+        format!(
+            "{error}; what is checkpointed stands apart until a person decides, see crik list and crik choose"
+        )
+    }));
     match Probe::begin(&dir).and_then(|probe| Ok((probe.run()?, probe))) {
         Ok((keeps, probe)) => {
             tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
@@ -82,7 +86,10 @@ mod tests {
         let volume = tempfile::tempdir().unwrap();
         ImageDir::open(volume.path()).unwrap();
         std::fs::write(volume.path().join("ended.json"), "{").unwrap();
-        let told = try_out(volume.path(), false).obstacles.join("\n");
-        assert!(told.contains("ended.json") && told.contains("damaged"), "{told}");
+        let told = try_out(volume.path(), false).dangers.join("\n");
+        assert!(
+            told.contains("ended.json is damaged") && told.contains("see crik list and crik choose"),
+            "{told}"
+        );
     }
 }

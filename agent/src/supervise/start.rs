@@ -11,6 +11,7 @@ use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
 use crate::carry::own_values;
+use crate::carry::pod_facts;
 use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure, OnVolumeUnavailable};
 use crate::restore::restored_json;
@@ -171,11 +172,13 @@ fn fresh(workload: &Workload, place: Place, passed_over: bool) -> Result<Running
     restored_json::forget();
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
+    let own = own_values::of(&workload.pod);
+    // Before it runs: what it reads at its start is what counts.
+    let given = pod_facts::here(&workload.config, &workload.command, &own);
     let library = clocks::library(&workload.config);
     let godebug = environment::godebug(&workload.config);
     let root = spawn::spawn(&init, &workload.command, library.as_ref(), godebug)?;
-    let pod = workload.pod.clone();
-    let programs = noted.hash(move || own_values::of(&pod));
+    let programs = noted.hash(own, given);
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
     let (hold, beside_another) = (place.hold().cloned(), matches!(place, Place::Anothers));

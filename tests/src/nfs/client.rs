@@ -32,7 +32,7 @@ impl Client {
         run("ip", &["netns", "add", name])?;
         run("ip", &["link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name])?;
         run("ip", &["address", "add", ADDRESS, "peer", &address, "dev", name])?;
-        run("ip", &["link", "set", name, "up"])?;
+        client.connect()?;
         run("ip", &["-n", name, "address", "add", &address, "peer", ADDRESS, "dev", "eth0"])?;
         run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
         Ok(client)
@@ -66,6 +66,14 @@ impl Client {
     /// iproute2 refuses.
     pub fn cut_off(&self) -> Result<()> {
         run("ip", &["link", "set", &self.name, "down"]).map(drop)
+    }
+
+    /// It is there again: only then can it unmount anything.
+    ///
+    /// # Errors
+    /// iproute2 refuses.
+    pub fn connect(&self) -> Result<()> {
+        run("ip", &["link", "set", &self.name, "up"]).map(drop)
     }
 }
 

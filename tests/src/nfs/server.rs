@@ -73,7 +73,8 @@ impl Share {
 /// were open before. It would be over as soon as all clients are back, so there is one that is lost. It ends at the latest when
 /// this is dropped.
 pub struct Grace {
-    _lost: (Volume, Client),
+    _volume: Volume,
+    lost: Client,
 }
 
 impl Grace {
@@ -87,7 +88,7 @@ impl Grace {
         lost.cut_off()?;
         run("rpc.nfsd", &["0"])?;
         run("rpc.nfsd", &["--no-nfs-version", "3", "4"])?;
-        let grace = Self { _lost: (volume, lost) };
+        let grace = Self { _volume: volume, lost };
         ensure!(grace.lasts()?, "the server has started without a grace period");
         Ok(grace)
     }
@@ -111,7 +112,7 @@ impl Grace {
 
 impl Drop for Grace {
     fn drop(&mut self) {
-        let _ = end();
+        let _ = end().and_then(|()| self.lost.connect());
     }
 }
 
