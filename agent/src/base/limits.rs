@@ -42,6 +42,10 @@ impl std::fmt::Display for CriuVersion {
     }
 }
 
+/// The highest number of a hold or a generation: one a second reaches it after 30,000 years. What has a higher one was made by
+/// somebody else, and to count on from there would end at once.
+pub const NUMBER_MAX: u64 = 1_000_000_000_000;
+
 /// Directories in which the init's program may be put, in order of preference. The first that can be written and
 /// executed from is taken; the image directory is the last resort, for a read-only root file system without a `/tmp`.
 pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
@@ -277,6 +281,27 @@ pub const RENEWALS_PER_EXPIRY: u32 = 4;
 
 /// How often another pod's hold is looked at by one that waits for it.
 pub const HOLD_POLL: Duration = Duration::from_millis(250);
+
+/// The threads that a wait for another pod's hold has before it begins: one that looks, and one that renews the hold later. A third
+/// where the volume hangs in one of them.
+pub const THREADS_OF_A_WAIT: usize = 3;
+
+/// The threads of the runtime that are there before the wait: one that looks the controller's address up, and one that calls CRIU.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a thread of the runtime that has nothing to do is kept: for ever, since the next one would take another process id.
+pub const BLOCKING_THREAD_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How many process ids an attempt to restore a tree uses up beside those of the tree: CRIU, its helpers and our threads are some
+/// twenty; hashing has a thread for each processor besides.
+pub const IDS_OF_AN_ATTEMPT: usize = 128;
+
+/// How many ids are used up at most to get out of a tree's way, which takes two seconds. A tree with more has gaps.
+pub const IDS_PASSED_MAX: usize = 100_000;
+
+/// How long a tree that has got its SIGKILL is waited for before the image directory is given back: it takes milliseconds to go, and
+/// may have locks on files that the next pod wants. At the end of a grace period there is no time for more.
+pub const GOING_PATIENCE: Duration = Duration::from_millis(200);
 
 /// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
 pub const HOLD_ROUNDS: u32 = 16;

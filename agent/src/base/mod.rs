@@ -13,6 +13,7 @@ pub(crate) mod point_of_no_return;
 pub(crate) mod replace_file;
 pub(crate) mod retry;
 pub(crate) mod signals;
+pub(crate) mod step_thread;
 pub(crate) mod termination_message;
 pub(crate) mod units;
 pub(crate) mod volume_wait;

@@ -17,6 +17,7 @@ use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
+use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
@@ -24,7 +25,9 @@ use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
-use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
@@ -141,6 +144,8 @@ pub struct Staged {
     pub addresses: Vec<PodAddress>,
     /// The files of ConfigMaps and their like that it has open.
     pub kubelet_files: Vec<KubeletFile>,
+    /// Its datagram sockets that are connected to those of other pods.
+    pub datagram_peers: Vec<DatagramPeer>,
     /// The files that went along.
     pub carried: Summary,
     /// The files of volumes that it had open.
@@ -174,6 +179,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let headway = &request.headway;
     let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
     let outcome = criu::dump(&what, hook(request, staged, &frozen));
+    // If CRIU failed in between; before anything that is still stopped goes on.
+    drop(std::mem::take(&mut locked(&frozen).detached));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -200,6 +207,8 @@ struct Frozen {
     files: Option<BesideDump>,
     /// The names of open files that have lost theirs.
     names: LostNames,
+    /// Connections that CRIU must not see.
+    detached: Detached,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -217,10 +226,14 @@ fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Froze
                 let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
                 frozen.files = output.take().map(begin);
             }
+            Pause::Frozen => frozen.detached = Detached::of(&Snapshot::take().tree(request.root)),
             Pause::Dumped => {
                 reach(Point::Dumped);
+                // Connected again before anything of the tree runs, whatever comes of it.
+                let datagram_peers = std::mem::take(&mut frozen.detached).facts();
                 let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
-                frozen.staged = Some(stage(&request, &staging, &names, files));
+                let staged = stage(&request, &staging, &names, files);
+                frozen.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
             }
             Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}
         }
@@ -244,8 +257,9 @@ fn stage(
         cgroups: cgroup_files::of(&tree),
         clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
-        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
+        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES), &tree)
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
+        datagram_peers: Vec::new(),
         carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.headway.is_given_up())?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
         unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))

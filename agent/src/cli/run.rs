@@ -62,8 +62,11 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
         Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)
+        .build()
+        .context("cannot start")?;
     let code = runtime.block_on(live(&workload, signals));
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();

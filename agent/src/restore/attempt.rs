@@ -18,6 +18,7 @@ use crate::carry::pod_facts;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
+use crate::restore::free_ids;
 use crate::restore::stall::stalled;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
@@ -159,7 +160,11 @@ async fn bring_back_from_any_volume(
     manifest: &Arc<Manifest>,
 ) -> Result<(), Failure> {
     loop {
-        let outcome = steps.retry(async || bring_back(workload, signals, hold, manifest).await).await;
+        let bring_back = async || {
+            free_ids::make_way(workload, signals, hold).await?;
+            bring_back(workload, signals, hold, manifest).await
+        };
+        let outcome = steps.retry(bring_back).await;
         let failure = match outcome.map_err(Failure::from) {
             Err(failure @ Failure::Skip(_)) => failure,
             other => return other,

@@ -31,6 +31,9 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let clocks = spawn_blocking(move || tell_clocks(&told.running));
     let checks = spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
+        if let Some(doubt) = checks::doubts() {
+            tracing::warn!(step = "check", "a checkpoint taken here may not be resumed: {doubt}");
+        }
         let Some(hold) = checkpointer.hold() else { return };
         if let Err(error) = hold.remove_left_overs() {
             tracing::warn!("what a former pod left half done cannot be removed: {error}");

@@ -225,10 +225,12 @@ impl Life {
         self.leave().await
     }
 
-    /// The image is durable, and the next pod may have it.
+    /// The image is durable, and the next pod may have it. It does not wait for a process that is long in going: nothing of a tree that
+    /// has got its SIGKILL runs any more, and if ours came first, nobody would give the image directory back.
     async fn leave(&self) -> i32 {
-        reap::end_all_children();
+        reap::end_children_within(limits::GOING_PATIENCE);
         self.give_back(None, limits::CLEAN_UP_PATIENCE).await;
+        reap::end_all_children();
         self.checkpointer.workload.config.exit_code.checkpointed.into()
     }
 
