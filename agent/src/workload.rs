@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::carry::program_files::Programs;
 use crate::config::Config;
 use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::pod::Pod;
@@ -19,7 +19,7 @@ pub struct Workload {
     /// The configuration.
     pub config: Config,
     /// What generations are signed with, if they are.
-    pub key: Option<Key>,
+    pub key: Option<Keys>,
     /// The application's command line.
     pub command: Vec<OsString>,
     /// This pod.

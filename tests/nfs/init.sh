@@ -37,6 +37,11 @@ exec 3<> "$port"
 echo ready >&3
 while read -r test <&3; do
     status=0
-    sh /etc/crik-machine/test "$test" >&3 2>&3 < /dev/null || status=$?
+    timeout --kill-after 5 270 sh /etc/crik-machine/test "$test" >&3 2>&3 < /dev/null || status=$?
+    [ $status = 0 ] || {
+        echo '--- what the kernel has said, and what waits'
+        dmesg --level warn,err,crit,alert,emerg
+        ps -eo pid,ppid,stat,wchan:32,args | grep -v '\['
+    } >&3
     echo "ended $status" >&3
 done

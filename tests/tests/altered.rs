@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_agent::store::generation::manifest::Manifest;
-use crik_agent::store::generation::signature::Key;
+use crik_agent::store::generation::signature::Keys;
 use crik_agent::store::generation::verify;
 use crik_agent::store::image_dir::Generation;
 use crik_tests::pod::Pod;
@@ -98,7 +98,7 @@ const ALTERATIONS: [(&str, Alteration); 7] = [
 ];
 
 /// What a start looks at before it resumes: true if nothing speaks against it.
-fn is_good(volume: &Volume, number: u64, key: Option<&Key>) -> bool {
+fn is_good(volume: &Volume, number: u64, key: Option<&Keys>) -> bool {
     let path = generation(volume, number);
     Manifest::read(&path, Generation(number), key)
         .is_ok_and(|manifest| verify::whole(&path, &manifest, &|_| {}).is_ok())
@@ -108,7 +108,7 @@ fn is_good(volume: &Volume, number: u64, key: Option<&Key>) -> bool {
 fn files(generation: &Path) -> Result<Vec<PathBuf>> {
     let manifest: Value = serde_json::from_slice(&fs::read(generation.join("manifest.json"))?)?;
     let named = manifest["files"].as_object().context("no files")?.keys().map(PathBuf::from);
-    Ok(named.chain([PathBuf::from("manifest.json")]).collect())
+    Ok(named.chain(["manifest.json", "manifest.blake3"].map(PathBuf::from)).collect())
 }
 
 #[test]
@@ -139,6 +139,23 @@ fn every_file_altered_in_every_way_is_found() -> Result<()> {
         );
     }
     table.finish()
+}
+
+#[test]
+fn every_byte_of_a_manifest_counts_without_a_key_too() -> Result<()> {
+    let volume = before(false)?.copy()?;
+    let path = generation(&volume, 2).join("manifest.json");
+    let good = fs::read(&path)?;
+    ensure!(is_good(&volume, 2, None), "it is not good to begin with");
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        // A digit stays one, and a letter.
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes)?;
+        ensure!(!is_good(&volume, 2, None), "byte {at} is not missed");
+    }
+    println!("{} bytes altered, one after the other; each is found", good.len());
+    Ok(())
 }
 
 #[test]
@@ -248,10 +265,10 @@ fn what_lies_beside_the_images_keeps_nothing_from_starting() -> Result<()> {
 }
 
 fn edit_manifest(volume: &Volume, edit: impl FnOnce(&mut Value)) -> Result<()> {
-    let path = generation(volume, 2).join("manifest.json");
-    let mut manifest = serde_json::from_slice(&fs::read(&path)?)?;
+    let path = generation(volume, 2);
+    let mut manifest = Volume::manifest(&path)?;
     edit(&mut manifest);
-    Ok(fs::write(&path, serde_json::to_vec(&manifest)?)?)
+    Volume::put_manifest(&path, &manifest)
 }
 
 #[test]
@@ -269,6 +286,22 @@ fn with_a_key_only_what_was_signed_for_here_is_resumed() -> Result<()> {
         let hash = blake3::hash(&bytes).to_hex().to_string();
         edit_manifest(&volume, |manifest| manifest["files"]["criu/pages-1.img"]["blake3"] = json!(hash))?;
         next_is(&volume, true, Some(1), "its signature does not match")
+    });
+    let rotated = || -> Result<Volume> {
+        let volume = signed.copy()?;
+        fs::rename(volume.path().join("key"), volume.path().join("old-key"))?;
+        fs::write(volume.path().join("key"), SECRET.to_uppercase())?;
+        Ok(volume)
+    };
+    table.case("signed before the key was rotated", || {
+        next_is(&rotated()?, true, None, "after a rotation put the old one into acceptedKeyFiles")
+    });
+    table.case("signed before the key was rotated, and the old one is accepted", || {
+        let volume = rotated()?;
+        let accepting = pod(&volume, true).config("acceptedKeyFiles: [/checkpoints/old-key]");
+        checkpointed(&accepting)?;
+        // Which went on from the second, or would have none to add to, and signed with the new key.
+        next_is(&volume, true, Some(3), "restored generation 00000003")
     });
     table.case("the signature of another generation", || {
         let volume = signed.copy()?;

@@ -1,14 +1,19 @@
 //! What a volume does not keep need not matter, and what it cannot do is said while there is time.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::faulty::Manners;
-use crik_tests::pod::Pod;
-use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh, stops_in_order};
+use crik_tests::pod::{Pod, Running};
+use crik_tests::spec::bind;
+use crik_tests::story::{
+    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
+};
 use crik_tests::table::Table;
 use crik_tests::volume::{FaultyVolume, Volume};
+use crik_tests::wait::wait_for;
 
 fn like(manners: Manners) -> Result<FaultyVolume> {
     let volume = Volume::new()?.faulty_copy()?;
@@ -83,5 +88,90 @@ fn a_volume_that_cannot_rename_directories_keeps_nothing_from_starting() -> Resu
     let volume = like(Manners::Bucket)?;
     let mut running = started(&Pod::new(&volume.volume, "node-a", &SINGLE))?;
     starts_fresh(&running)?;
+    running.stderr.wait_for("the volume cannot rename a directory with something in it")?;
+    running
+        .stderr
+        .wait_for("buckets that are mounted as directories (GCS FUSE, Mountpoint for Amazon S3) cannot")?;
     stops_in_order(&mut running, 0)
+}
+
+const NO_CHECKPOINT: &str = "no checkpoint can be taken here";
+
+/// The agent has done all that it does beside the application.
+fn settled(pod: &Pod) -> Result<Running> {
+    let running = started(pod)?;
+    running.stderr.wait_for("the volume takes about").with_context(|| running.transcript())?;
+    Ok(running)
+}
+
+#[test]
+fn what_is_well_is_tried_in_silence_and_nothing_of_the_trial_stays() -> Result<()> {
+    let mut table = Table::new("a start's trial where all is well");
+    let volumes =
+        [("a disk", None), ("one owner, no chown", Some(Manners::OneOwner)), ("as SMB", Some(Manners::Smb))];
+    for (name, manners) in volumes {
+        table.case(name, || {
+            let volume = Volume::new()?.faulty_copy()?;
+            manners.into_iter().for_each(|manners| volume.faulty.faults.behave(manners));
+            let running = settled(&Pod::new(&volume.volume, "node-a", &SINGLE))?;
+            let said = running.stderr.text();
+            ensure!(!said.contains("WARN") && !said.contains(NO_CHECKPOINT), "{said}");
+            let names: Vec<String> = running.processes().iter().map(|process| process.name.clone()).collect();
+            ensure!(names.len() == 3, "{names:?}");
+            let holds: Vec<_> = fs::read_dir(volume.backing.path().join("job-0/holders"))?.collect();
+            ensure!(holds.len() == 1, "{holds:?}");
+            Ok("nothing is said, 3 processes".to_owned())
+        });
+    }
+    table.finish()
+}
+
+#[test]
+fn what_criu_cannot_do_here_is_said_at_the_start() -> Result<()> {
+    let volume = Volume::new()?;
+    // The real CRIU, where it may write no files of more than two KiB.
+    let script = volume.path().join("criu");
+    fs::write(&script, "#!/bin/sh\nulimit -f 4\nexec /usr/sbin/criu \"$@\"\n")?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .with(|spec| spec.mounts.push(bind(&script, "/usr/local/sbin/criu", "ro")));
+    let mut running = settled(&pod)?;
+    running.stderr.wait_for("a trial dump of two small processes failed: criu failed: ")?;
+    ensure!(running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());
+    stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn a_stop_in_the_midst_of_the_trial_does_not_wait_for_it() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let mut running = pod.start()?;
+    wait_for("the trial", || running.processes().iter().any(|process| process.name == "exe").then_some(()))?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    ensure!(!running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_directory_that_everybody_can_write_is_told() -> Result<()> {
+    let volume = Volume::new()?;
+    let path = volume.path().join("job-0");
+    fs::create_dir(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
+    let running = settled(&Pod::new(&volume, "node-a", &SINGLE))?;
+    running.stderr.wait_for("imageDir /checkpoints/job-0 can be written by everybody (mode 0777)")?;
+    ensure!(!running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());
+    Ok(())
+}
+
+#[test]
+fn a_mark_of_an_end_that_cannot_be_understood_is_told_where_one_looks() -> Result<()> {
+    let volume = Volume::new()?;
+    fs::create_dir(volume.path().join("job-0"))?;
+    fs::write(volume.path().join("job-0/ended.json"), "{")?;
+    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    running.stderr.wait_for("/checkpoints/job-0/ended.json is damaged")?;
+    running.stderr.wait_for("stands apart until a person decides, see crik list and crik choose")
 }

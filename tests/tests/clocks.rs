@@ -1,7 +1,6 @@
 //! Whatever a program waits for, it goes on waiting for that on a node that was booted at another time, and by its own clocks
 //! nothing has happened but that a moment has passed. One that cannot go on so is not resumed in silence.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -239,13 +238,13 @@ fn a_static_program_that_waits_for_a_time_from_now_on_keeps_its_clock() -> Resul
 
 /// Makes the first generation one of a release that told no more of the clocks than CLOCK_MONOTONIC in seconds.
 fn as_of_an_earlier_release(volume: &Volume) -> Result<()> {
-    let path = volume.path().join("job-0/generations/00000001/manifest.json");
-    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+    let generation = volume.path().join("job-0/generations/00000001");
+    let mut manifest = Volume::manifest(&generation)?;
     let clocks =
         manifest.as_object_mut().and_then(|manifest| manifest.remove("clocks")).context("no clocks")?;
     let seconds = clocks["told"]["monotonic"].as_i64().context("no clock")? / 1_000_000_000;
     ensure!(manifest["monotonicSeconds"] == seconds, "{manifest}");
-    Ok(fs::write(path, serde_json::to_vec(&manifest)?)?)
+    Volume::put_manifest(&generation, &manifest)
 }
 
 #[test]

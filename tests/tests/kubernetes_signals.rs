@@ -21,6 +21,9 @@ const HEARD_WITHIN: Duration = Duration::from_millis(200);
 /// How long a node must look well before `shutting-down` lets go of it.
 const LATCH: Duration = Duration::from_secs(30);
 
+/// The signal of a node whose pods are deleted while nobody hears of it; it is remembered when the node is back.
+const ABSENT: &str = "unreachable-eviction";
+
 /// One for all tests, each of which has nodes of its own.
 static CLUSTER: Shared<Cluster> = Shared::new();
 
@@ -132,6 +135,10 @@ fn every_signal_is_heard_and_cleared_as_its_class_says() -> Result<()> {
     let mut table =
         Table::new("signals at a real API server: from the writer's first request to the agent's answer");
     let (mut heard, mut latched) = (Vec::new(), Vec::new());
+    let was_absent = |name: &str| {
+        let of = |fixture: &&SignalFixture| name == format!("node-of-{}", fixture.name);
+        fixtures.iter().find(of).is_some_and(|fixture| fixture.signals.iter().any(|signal| signal == ABSENT))
+    };
     for (fixture, name) in fixtures.iter().zip(&names) {
         table.case(&fixture.name, || {
             let api = cluster.plane.api();
@@ -150,7 +157,10 @@ fn every_signal_is_heard_and_cleared_as_its_class_says() -> Result<()> {
     for (name, since) in latched {
         table.case(&format!("latch of {name}"), || {
             wait_for("the latch to let go", || {
-                cluster.controller.status(name).is_ok_and(|s| is_well(&s)).then_some(())
+                let status = cluster.controller.status(name).ok()?;
+                let left =
+                    if was_absent(name) { status.state == NodeState::Cordoned } else { is_well(&status) };
+                left.then_some(())
             })?;
             ensure!(since.elapsed() >= LATCH, "it let go after {:?}", since.elapsed());
             Ok("held for 30 s of good health".to_owned())
@@ -180,6 +190,12 @@ fn took_back<'a>(
         let gone = |status: &NodeStatus| status.state == NodeState::Gone;
         let after = cluster.heard(name, gone, || fixture.take_back(api, name))?;
         return Ok(format!("gone {:.1} ms after its finalizer", milliseconds(after)));
+    }
+    if fixture.name == ABSENT {
+        fixture.take_back(api, name)?;
+        cluster.saw_all_until_now(name)?;
+        ensure!(cluster.controller.status(name)?.state == NodeState::Cordoned, "it was not remembered");
+        return Ok("remembered".to_owned());
     }
     if fixture.state == NodeState::ShuttingDown {
         let since = fixture.take_back(api, name)?;
@@ -225,6 +241,23 @@ fn a_node_that_is_only_silent_is_not_shutting_down() -> Result<()> {
     cluster.saw_all_until_now("silent")?;
     ensure!(cluster.controller.status("silent")?.state == NodeState::Ready);
     Ok(())
+}
+
+#[test]
+fn a_node_that_is_back_is_one_whose_pods_were_deleted_in_its_absence() -> Result<()> {
+    let cluster = Cluster::with_node("flapping")?;
+    cluster.plane.silence("flapping")?;
+    let evicts = "node.kubernetes.io/unreachable:NoExecute";
+    cluster.plane.kubectl(&["taint", "node", "flapping", evicts])?;
+    cluster.controller.becomes("flapping", NodeState::Cordoned)?;
+    cluster.plane.be_well("flapping")?;
+    cluster.plane.kubectl(&["taint", "node", "flapping", &format!("{evicts}-")])?;
+    cluster.saw_all_until_now("flapping")?;
+    let back = cluster.controller.status("flapping")?;
+    ensure!(back.state == NodeState::Cordoned && back.reasons[0].signal == ABSENT, "{back:?}");
+    // Another boot of its machine has none of these pods.
+    cluster.plane.patch_status("flapping", &json!({"nodeInfo": {"bootID": "second"}}))?;
+    cluster.controller.becomes("flapping", NodeState::Ready)
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use crik_tests::chain;
 use crik_tests::command::run;
+use crik_tests::faulty::Op;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
@@ -147,6 +149,57 @@ fn what_could_not_be_resumed_here_is_not_pushed_out() -> Result<()> {
     })?;
     ensure!(good.exists(), "{}", second.transcript());
     Ok(())
+}
+
+#[test]
+fn an_application_does_not_stand_still_for_longer_than_max_pause() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let faults = &volume.faulty.faults;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+        .config("interval: 1s\nmaxPause: 3s\ngracePeriod: 2m");
+    let running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    // A dump takes half a minute.
+    faults.limit_bandwidth(2_000_000);
+    wait_for("a periodic dump", || (!volume.backing.staged("job-0").is_empty()).then_some(()))?;
+    let began = Instant::now();
+    running.stderr.wait_for("raise maxPause or use a faster volume")?;
+    let paused = began.elapsed();
+    println!("it stood still for {paused:?}");
+    ensure!(paused < Duration::from_secs(7), "{paused:?}\n{}", running.transcript());
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    running.stderr.wait_for("the application would stand still for about")?;
+    ensure!(volume.backing.generations("job-0").is_empty());
+    faults.clear();
+    // And it is tried again.
+    running.stderr.wait_for("generation 00000001 is durable")
+}
+
+#[test]
+fn a_periodic_checkpoint_that_is_nearly_durable_is_finished_when_there_is_no_time_for_another_one()
+-> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let faults = &volume.faulty.faults;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+        .config("interval: 1s\ngracePeriod: 14s\nreserve: 5s\ndecisionTimeout: 1s");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    faults.count();
+    // To make it durable takes ten seconds.
+    faults.limit_reads(7_000_000);
+    running.stderr.wait_for(PAUSED)?;
+    let reads = || faults.ops().iter().filter(|op| **op == Op::Read).count();
+    // More than half of it, in pieces of at most 128 KiB.
+    wait_for("most of it to be durable", || (reads() > 360).then_some(()))?;
+    running.signal(Signal::SIGTERM)?;
+    running.wait()?;
+    let log = running.stderr.text();
+    ensure!(log.contains("the checkpoint that is nearly durable is finished first"), "{log}");
+    ensure!(log.contains("generation 00000001 is durable"), "{log}");
+    // It died of its SIGTERM, so it goes on from what there is.
+    let next = started(&pod.on(&volume.unmount()))?;
+    resumes(&next, 1)?;
+    chain::verify_repeated(&running.stdout.text(), &next.stdout.text()).map(drop)
 }
 
 /// Sets how many files the agent may have open.

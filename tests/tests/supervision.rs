@@ -1,7 +1,11 @@
 //! Under `crik run` a program behaves as without it.
 
-use anyhow::{Result, ensure};
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::command::run;
 use crik_tests::pod::Pod;
+use crik_tests::story::{CHECKPOINTED, SINGLE, ends_with, started};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
@@ -113,4 +117,36 @@ fn the_tree_has_nothing_open_but_its_streams() -> Result<()> {
         .collect();
     ensure!(foreign.is_empty(), "{foreign:?}");
     Ok(())
+}
+
+/// Asks at the control socket of a container as any process that sees it can, and says what was answered.
+const ASK: &str = "import socket, sys
+control = socket.socket(socket.AF_UNIX)
+control.settimeout(60)
+control.connect('\\0crik-agent-' + sys.argv[1])
+try:
+    control.sendall(b'{\"leaveRunning\": false}\\n')
+    print('answered', control.recv(100))
+except OSError as error: print(error)";
+
+#[test]
+fn nobody_outside_the_container_can_ask_for_a_checkpoint() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    let processes = running.processes();
+    let agent = processes.iter().find(|process| process.pid == 1).context("no agent")?;
+    let namespace = fs::read_link(format!("/proc/{}/ns/pid", agent.host_pid))?.display().to_string();
+    // As another container of the pod, or with hostNetwork any process of the node: the same network, and root.
+    let network = format!("--net=/proc/{}/ns/net", agent.host_pid);
+    let said = run("nsenter", &[&network, "python3", "-c", ASK, &namespace])?;
+    ensure!(["answered b''", "reset", "Broken pipe"].iter().any(|end| said.contains(end)), "{said}");
+    // Those that only hold connections open are waited for, and then it is one's turn.
+    let hold = "import socket, sys, time
+idle = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+for one in idle: one.connect('\\0crik-agent-' + sys.argv[1])";
+    let (code, _, said) = running.exec(&["python3", "-c", hold, &namespace])?;
+    ensure!(code == Some(0), "{said}");
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}");
+    ends_with(&mut running, CHECKPOINTED)
 }

@@ -12,6 +12,7 @@ pub mod left_overs;
 pub mod open_files;
 pub mod orphans;
 pub mod own_values;
+pub mod pod_facts;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;

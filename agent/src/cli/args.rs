@@ -10,6 +10,7 @@ use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
+use crate::doctor::trial::SUBCOMMAND;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]
@@ -37,6 +38,14 @@ pub enum Command {
     Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
+    /// Dumps and restores two small processes; for `crik run`, which says what came of it.
+    #[command(name = SUBCOMMAND, hide = true)]
+    Trial {
+        /// Where the images are put.
+        directory: PathBuf,
+        /// The init's program.
+        init: PathBuf,
+    },
 }
 
 /// Arguments of `crik inspect`.

@@ -11,7 +11,7 @@ use super::table::table;
 use crate::base::units;
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::generation::verify;
 use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::hold::{Hold, Wish};
@@ -40,10 +40,10 @@ struct Row {
 /// A pod holds it that may be alive, or the volume fails.
 pub fn gc(args: &Gc) -> Result<()> {
     let (dir, config) = args.place.look()?;
-    let key = config.signing_key_file.as_deref().map(Key::read).transpose()?;
+    let keys = Keys::of(&config)?;
     let keep = Keep {
         newest: args.keep.unwrap_or(config.keep_generations) as usize,
-        key,
+        keys,
         max_restores: config.max_restores as usize,
     };
     let done = if args.dry_run {
@@ -71,7 +71,7 @@ pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
 /// What is kept: the newest that a start would resume.
 struct Keep {
     newest: usize,
-    key: Option<Key>,
+    keys: Option<Keys>,
     max_restores: usize,
 }
 
@@ -82,7 +82,7 @@ impl Keep {
             return Ok(false);
         }
         let path = dir.generation(generation);
-        let manifest = Manifest::read(&path, generation, self.key.as_ref());
+        let manifest = Manifest::read(&path, generation, self.keys.as_ref());
         Ok(manifest.is_ok_and(|manifest| verify::whole(&path, &manifest, &|_| {}).is_ok()))
     }
 }

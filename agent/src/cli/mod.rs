@@ -15,6 +15,7 @@ mod verify;
 
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
+use crate::doctor::trial;
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
 use args::Command;
@@ -24,12 +25,14 @@ pub fn main() -> i32 {
     if let Some(code) = criu::become_criu() {
         return code;
     }
+    trial::become_sleeper();
     let done = match &args::parse().command {
         Command::Run(args) => return run::run(args),
         Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),
         Command::List(place) => list::list(place).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args),
+        Command::Trial { directory, init } => Ok(trial::main(directory, init)),
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };

@@ -12,7 +12,7 @@ use crate::base::{exit_codes, limits, logging, termination_message};
 use crate::carry::files::{self, beginning};
 use crate::carry::left_overs;
 use crate::config::Config;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
@@ -26,7 +26,7 @@ pub fn run(args: &Run) -> i32 {
         Ok(config) => config,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
-    let key = match config.signing_key_file.as_deref().map(Key::read).transpose() {
+    let key = match Keys::of(&config) {
         Ok(key) => key,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
@@ -49,7 +49,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
     }
 }
 
-fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
+fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     // Before it is noted when the program's own changes begin.
     files::sweep();
     left_overs::sweep_clocks();
@@ -62,8 +62,11 @@ fn supervise(args: &Run, config: Config, key: Option<Key>) -> Result<i32> {
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
         Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)
+        .build()
+        .context("cannot start")?;
     let code = runtime.block_on(live(&workload, signals));
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();

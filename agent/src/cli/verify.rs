@@ -10,7 +10,7 @@ use super::table::table;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, units};
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::generation::verify;
 use crate::store::image_dir::{Generation, ImageDir};
 
@@ -29,7 +29,7 @@ struct Row {
 /// There is no such checkpoint, or no image directory.
 pub fn verify(args: &Verify) -> Result<i32> {
     let (dir, config) = args.place.look()?;
-    let key = config.signing_key_file.as_deref().map(Key::read).transpose()?;
+    let key = Keys::of(&config)?;
     let wanted = match args.generation {
         Some(wanted) => vec![wanted.find(&dir)?],
         None => dir.list()?,
@@ -44,11 +44,11 @@ pub fn verify(args: &Verify) -> Result<i32> {
     Ok(if rows.iter().all(|row| row.whole) { 0 } else { exit_codes::FAILURE })
 }
 
-fn read(dir: &ImageDir, generation: Generation, key: Option<&Key>) -> Result<Manifest> {
+fn read(dir: &ImageDir, generation: Generation, key: Option<&Keys>) -> Result<Manifest> {
     Ok(Manifest::read(&dir.generation(generation), generation, key)?)
 }
 
-fn judge(dir: &ImageDir, generation: Generation, key: Option<&Key>, progress: &ProgressBar) -> Row {
+fn judge(dir: &ImageDir, generation: Generation, key: Option<&Keys>, progress: &ProgressBar) -> Row {
     let manifest = read(dir, generation, key);
     let bytes = manifest.as_ref().ok().map(Manifest::total_bytes);
     let verdict = manifest.and_then(|manifest| {

@@ -7,7 +7,7 @@ use crik_api::NodeState;
 
 use super::parse_url;
 use super::problem::Problem;
-use super::{ActOn, Config, Hook, Hooks};
+use super::{ActOn, Config, Hook, Hooks, OnFailure};
 use crate::base::limits;
 
 impl Config {
@@ -15,6 +15,9 @@ impl Config {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
         if self.image_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             return wrong("imageDir", "must be an absolute path, such as /checkpoints/${POD_NAME}");
+        }
+        if self.image_dir.as_ref().is_some_and(|dir| !is_plain(dir)) {
+            return wrong("imageDir", "must not be / nor have .. in it");
         }
         if self.additional_paths.iter().chain(&self.inotify_incompatible_paths).any(|p| !p.is_absolute()) {
             return wrong("additionalPaths, inotifyIncompatiblePaths", "every path must be absolute");
@@ -28,10 +31,22 @@ impl Config {
         if self.signing_key_file.as_ref().is_some_and(|path| !path.is_absolute()) {
             return wrong("signingKeyFile", "must be an absolute path, such as /etc/crik-key/key");
         }
+        if self.signing_key_file.is_none() && !self.accepted_key_files.is_empty() {
+            return wrong("acceptedKeyFiles", "must not be set without signingKeyFile, which signs");
+        }
+        if self.accepted_key_files.iter().any(|path| !path.is_absolute()) {
+            return wrong("acceptedKeyFiles", "every path must be absolute");
+        }
         if self.signing_key_file.is_some() && !self.verify_hashes {
             return wrong(
                 "verifyHashes",
                 "must not be false with signingKeyFile: a signature vouches for hashes",
+            );
+        }
+        if self.release.as_ref().is_some_and(String::is_empty) {
+            return wrong(
+                "release",
+                "must not be empty; leave it out if releases are not to be told apart by it",
             );
         }
         if self.max_restores == 0 {
@@ -58,6 +73,12 @@ impl Config {
         if self.restore_timeout.is_zero() || self.volume_timeout.is_zero() {
             return wrong("restoreTimeout, volumeTimeout", "must be longer than 0s");
         }
+        if self.max_pause.is_zero() {
+            return wrong(
+                "maxPause",
+                "must be longer than 0s; leave interval out for no periodic checkpoints",
+            );
+        }
         if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
         }
@@ -77,16 +98,18 @@ impl Config {
     /// What the next start would refuse, or what would copy itself.
     fn check_additional_paths(&self) -> Result<(), Problem> {
         let wrong = |problem: &str| Err(Problem::Value("additionalPaths", problem.to_owned()));
-        let is_plain = |path: &PathBuf| {
-            path.parent().is_some()
-                && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
-        };
-        if !self.additional_paths.iter().all(is_plain) {
+        if !self.additional_paths.iter().all(|path| is_plain(path)) {
             return wrong("no path may be / or have .. in it");
         }
         let holds = |dir: &PathBuf| self.additional_paths.iter().any(|path| dir.starts_with(path));
         if self.image_dir.as_ref().is_some_and(holds) {
             return wrong("must not hold imageDir: the checkpoint would be kept in itself");
+        }
+        let image_dir = self.image_dir.as_deref();
+        if image_dir.is_some_and(|dir| self.additional_paths.iter().any(|path| path.starts_with(dir))) {
+            return wrong(
+                "must not lie in imageDir: what is there is crik's, and the next pod has it anyway",
+            );
         }
         Ok(())
     }
@@ -143,6 +166,11 @@ impl Config {
     }
 }
 
+/// A path below `/` that does not go up.
+fn is_plain(path: &Path) -> bool {
+    path.parent().is_some() && path.components().skip(1).all(|part| matches!(part, Component::Normal(_)))
+}
+
 /// Whether `path` lies in one of `directories`, by its name or by where it leads.
 fn lies_in(path: &Path, directories: &[&str]) -> bool {
     let is_in = |path: &Path| directories.iter().any(|directory| path.starts_with(directory));
@@ -153,8 +181,14 @@ impl Hooks {
     fn check(&self, left: Duration) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
         let empty = |hook: &Option<Hook>| hook.as_ref().is_some_and(|hook| hook.command.is_empty());
-        if empty(&self.pre_checkpoint) || empty(&self.post_restore) {
+        if empty(&self.pre_checkpoint) || empty(&self.post_checkpoint) || empty(&self.post_restore) {
             return wrong("hooks", "command must have at least the program, such as [/bin/sync]");
+        }
+        if self.post_checkpoint.as_ref().is_some_and(|hook| hook.on_failure == OnFailure::Fail) {
+            return wrong(
+                "hooks.postCheckpoint.onFailure",
+                "must not be fail: the application goes on, and nothing is left that could fail",
+            );
         }
         if self.pre_checkpoint.as_ref().is_some_and(|hook| hook.timeout >= left) {
             return wrong(

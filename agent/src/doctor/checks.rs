@@ -1,16 +1,16 @@
-//! Says at start-up what would make a checkpoint fail, so that nobody learns it at the preemption.
+//! Says at start-up what would make a checkpoint or a restore fail, so that nobody learns it at the preemption.
 
-use std::path::Path;
+use std::fs;
+use std::process;
 
-use nix::unistd::{AccessFlags, Uid, access, geteuid};
+use nix::unistd::{Uid, geteuid};
 
 use crate::carry::streams;
-use crate::store::image_dir::ImageDir;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{Capability, effective, field, status};
 
-/// All that stands in the way of a checkpoint here, each with its remedy. Takes a few milliseconds.
-pub fn obstacles(image_dir: &Path) -> Vec<String> {
+/// What of the container stands in the way of a checkpoint, each with its remedy. Takes a few milliseconds.
+pub fn obstacles() -> Vec<String> {
     let status = status();
     let mut found: Vec<String> = ordinary_user(geteuid()).into_iter().collect();
     if found.is_empty() {
@@ -18,11 +18,29 @@ pub fn obstacles(image_dir: &Path) -> Vec<String> {
     }
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
-    found.extend(volume(image_dir));
     found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found
+}
+
+/// What may make a restore fail in the next pod, though nothing is in the way of a checkpoint.
+pub fn doubts() -> Option<String> {
+    let is_here = |pid: u32| {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        namespace("self").is_some_and(|own| namespace(&pid.to_string()) == Some(own))
+    };
+    shared_ids(process::id(), is_here)
+}
+
+/// An init in front of crik is in the same container; the pod's pause container, or the machine's init, is not.
+fn shared_ids(own: u32, is_here: impl Fn(u32) -> bool) -> Option<String> {
+    const FIRST: u32 = 1;
+    (own != FIRST && !is_here(FIRST)).then(|| {
+        "processes of other containers share the process ids of this one, and a restore fails where one of them has an id of \
+         the program's; set shareProcessNamespace: false (and hostPID: false)"
+            .to_owned()
+    })
 }
 
 /// The kernel gives the capabilities of a pod spec to root alone, so that naming them would not help anybody else.
@@ -54,25 +72,6 @@ fn seccomp(status: &str) -> Option<String> {
     })
 }
 
-fn volume(image_dir: &Path) -> Option<String> {
-    let dir = match ImageDir::open(image_dir) {
-        Ok(dir) => dir,
-        Err(error) => return Some(error.to_string()),
-    };
-    if let Err(error) = access(dir.root(), AccessFlags::W_OK) {
-        return Some(format!(
-            "imageDir {} cannot be written: {error}; mount the volume read-write",
-            image_dir.display()
-        ));
-    }
-    dir.is_on_root_file_system().then(|| {
-        format!(
-            "imageDir {} is on the container's own file system and ends with it; mount a volume there",
-            image_dir.display()
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +82,12 @@ mod tests {
         assert!(missing_capabilities(default_and_two).is_empty());
         let said = missing_capabilities(0xa804_25fb).join("\n");
         assert!(said.contains("CHECKPOINT_RESTORE") && said.contains("SYS_PTRACE"));
+    }
+
+    #[test]
+    fn another_containers_first_process_is_told_and_an_init_of_this_one_is_not() {
+        assert!(shared_ids(7, |_| false).unwrap().contains("shareProcessNamespace: false"));
+        assert_eq!([shared_ids(1, |_| true), shared_ids(7, |_| true)], [None, None]);
     }
 
     #[test]

@@ -2,3 +2,5 @@
 
 pub mod checks;
 pub mod clocks;
+pub mod trial;
+pub mod volume;

@@ -5,11 +5,12 @@
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
@@ -141,8 +142,9 @@ async fn accept(
     tell: mpsc::UnboundedSender<Asked>,
     progress: watch::Sender<Progress>,
 ) {
-    let mut failing = false;
-    loop {
+    let (mut failing, places) = (false, Arc::new(Semaphore::new(limits::CONTROL_PEERS_MAX)));
+    // Who only holds connections open uses up no descriptors: others wait in the kernel until one of them is given up.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -155,12 +157,21 @@ async fn accept(
             }
         };
         failing = false;
-        // The socket has no mode, so whoever shares the network can connect.
-        let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == nix::unistd::geteuid().as_raw());
-        if allowed {
-            tokio::spawn(serve(stream, tell.clone(), progress.subscribe()));
+        if is_allowed(&stream) {
+            let served = serve(stream, tell.clone(), progress.subscribe());
+            tokio::spawn(async move {
+                served.await;
+                drop(place);
+            });
         }
     }
+}
+
+/// The socket has no mode, so whoever shares the network can connect: other containers of the pod, and with `hostNetwork` the whole
+/// node. Who is in none of this container's processes has no id here (unix(7), pid_namespaces(7)).
+fn is_allowed(stream: &UnixStream) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own && peer.pid().is_some_and(|pid| pid > 0))
 }
 
 async fn serve(

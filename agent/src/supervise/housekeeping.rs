@@ -1,17 +1,18 @@
 //! Keeps house beside the application, which runs in any case and must not wait for it; and not at the stop, where every
 //! moment counts.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::base::{limits, units};
+use crate::base::{limits, memory, units};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
-use crate::doctor::checks;
 use crate::doctor::clocks::{self, Verdict};
+use crate::doctor::{checks, trial, volume};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
@@ -22,27 +23,55 @@ use crate::workload::RunningTree;
 /// the volume is.
 pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
-        return tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        return memory::give_back();
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
     settle_later(&checkpointer);
-    spawn_blocking(move || tell_clocks(&told.running));
-    spawn_blocking(move || {
-        for obstacle in checks::obstacles(&image_dir) {
-            tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
-        }
-        if let Err(error) = checkpointer.carrying().and_then(|carrying| carrying.check()) {
-            tracing::warn!(step = "check", "no checkpoint can be taken here: {error}");
+    let clocks = spawn_blocking(move || tell_clocks(&told.running));
+    let checks = spawn_blocking(move || {
+        tell_obstacles(&checkpointer, &image_dir);
+        if let Some(doubt) = checks::doubts() {
+            tracing::warn!(step = "check", "a checkpoint taken here may not be resumed: {doubt}");
         }
         let Some(hold) = checkpointer.hold() else { return };
         if let Err(error) = hold.remove_left_overs() {
             tracing::warn!("what a former pod left half done cannot be removed: {error}");
         }
         retain(&checkpointer, &hold);
-        let speed = speed(&checkpointer, &hold);
-        checkpointer.learn_speed(speed);
-        tell(speed);
+        learn_speed(&checkpointer, &hold);
     });
+    tokio::spawn(async move {
+        let _ = tokio::join!(clocks, checks);
+        memory::give_back();
+    });
+}
+
+/// What stands in the way of a checkpoint. Only where nothing is known to, a trial may find something.
+fn tell_obstacles(checkpointer: &Checkpointer, image_dir: &Path) {
+    let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
+    let mut found = checks::obstacles();
+    found.append(&mut tried.obstacles);
+    found.extend(carried_obstacle(checkpointer));
+    if let Some(probe) = tried.probe.filter(|_| found.is_empty() && is_untried(checkpointer)) {
+        found.extend(trial::run(probe.path(), &checkpointer.running.init));
+    }
+    for obstacle in found {
+        tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
+    }
+    for danger in tried.dangers {
+        tracing::warn!(step = "check", "{danger}");
+    }
+}
+
+fn carried_obstacle(checkpointer: &Checkpointer) -> Option<String> {
+    let checked = checkpointer.carrying().and_then(|carrying| carrying.check());
+    checked.err().map(|error| error.to_string())
+}
+
+/// What was restored here a moment ago has shown more than a trial could, and one that cannot hold the directory has said why.
+fn is_untried(checkpointer: &Checkpointer) -> bool {
+    checkpointer.running.resumed.is_none() && checkpointer.hold().is_some()
 }
 
 fn tell_nowhere(missing: Option<&Path>) {
@@ -99,19 +128,24 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     }
 }
 
-fn tell(speed: Option<f64>) {
-    match speed {
-        Some(speed) => {
-            tracing::info!(step = "check", "the volume takes about {}/s", units::bytes(speed as u64))
+fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) {
+    match speed(checkpointer, hold) {
+        Ok(speed) => {
+            tracing::info!(step = "check", "the volume takes about {}/s", units::bytes(speed as u64));
+            checkpointer.learn_speed(Some(speed));
         }
-        None => tracing::warn!(step = "check", "the volume cannot be written"),
+        Err(error) => tracing::warn!(
+            step = "check",
+            "no checkpoint can be taken here: {} cannot be written to the volume: {error}; make room or raise the quota",
+            units::bytes(limits::PROBE_BYTES)
+        ),
     }
 }
 
 /// As the last checkpoint went, or as a file goes that is written for it.
-fn speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
+fn speed(checkpointer: &Checkpointer, hold: &Hold) -> io::Result<f64> {
     let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation, None).ok();
     let last =
         checkpointer.running.resumed.and_then(manifest).and_then(|manifest| volume_speed::of(&manifest));
-    last.or_else(|| volume_speed::measure(hold.path()).ok())
+    last.map_or_else(|| volume_speed::measure(hold.path()), Ok)
 }

@@ -14,6 +14,10 @@ pub const BACKLOG: i32 = 4096;
 /// kubelet that was restarted in the middle of a shutdown forgets it, and reports Ready for a few seconds.
 pub const LATCH: Duration = Duration::from_secs(30);
 
+/// How long a node is remembered as one whose pods were deleted while nobody heard of it: a kubelet that is back lists its pods
+/// within seconds and tells them then, but after a cut of the network everything is asked at once.
+pub const ABSENCE_KEPT: Duration = Duration::from_secs(5 * 60);
+
 /// How long a deleted node is remembered as gone: longer than any pod's grace period on it in practice.
 pub const GONE_KEPT: Duration = Duration::from_secs(15 * 60);
 
@@ -25,6 +29,9 @@ pub const CHANGES_KEPT: usize = 1024;
 /// at 60 s or more. A client that sent more behind its poll and vanished is not seen before the poll ends, since hyper reads
 /// nothing meanwhile; so this is how long it may keep its place.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The longest text of a wait: a duration in all its units has fewer.
+pub const WAIT_MAX_CHARS: usize = 64;
 
 /// What a client that was told to wait should wait before it asks again, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 1;

@@ -3,6 +3,7 @@
 mod change;
 mod counts;
 mod nodes;
+mod remembered;
 mod tracked;
 mod waiters;
 
@@ -16,7 +17,7 @@ use tokio::sync::{Notify, broadcast};
 pub use self::change::{Change, NodeChange};
 pub use self::counts::Counts;
 use self::nodes::Nodes;
-use self::tracked::Moment;
+use self::remembered::Moment;
 pub use self::waiters::Waiter;
 use crate::event::Event;
 

@@ -8,7 +8,8 @@ use tokio::sync::broadcast;
 
 use super::change::{Change, NodeChange};
 use super::counts::Counts;
-use super::tracked::{Moment, Tracked};
+use super::remembered::Moment;
+use super::tracked::Tracked;
 use super::waiters::Waiters;
 use crate::base::limits;
 use crate::event::Event;

@@ -3,15 +3,11 @@
 //! Any state may jump forward. `shutting-down` latches, since `Ready` becomes Unknown when the machine dies and
 //! overwrites the message that said so, and since a kubelet that is restarted forgets its shutdown.
 
-use std::time::Duration;
-
 use crik_api::{NodeState, Reason};
 
+use super::remembered::{Absence, Latch, Moment};
 use crate::base::limits;
-use crate::signals::{Class, DELETED, Observation, Ready};
-
-/// A moment, as the time since any fixed one.
-pub type Moment = Duration;
+use crate::signals::{Class, DELETED, Observation};
 
 /// What is kept of one node. There are many, so what is rarely there is in a box.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,53 +16,16 @@ pub struct Tracked {
     seen: Observation,
     /// Set as long as the node is shutting down.
     latch: Option<Box<Latch>>,
+    /// Set as long as its pods may learn that they were deleted in its absence.
+    absence: Option<Box<Absence>>,
     /// Since when the Node object is gone.
     gone_since: Option<Moment>,
-}
-
-/// What holds a node in `shutting-down`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Latch {
-    uid: Box<str>,
-    boot_id: Box<str>,
-    reasons: Vec<Reason>,
-    /// Since when the node looks healthy.
-    healthy_since: Option<Moment>,
-}
-
-impl Latch {
-    fn new(seen: &Observation) -> Option<Box<Self>> {
-        let certain = seen.of(Class::ShuttingDown);
-        // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
-        let traces = if seen.ready == Ready::Unknown { seen.of(Class::TooLate) } else { Vec::new() };
-        let reasons = [certain, traces].concat();
-        let latch =
-            Self { uid: seen.uid.clone(), boot_id: seen.boot_id.clone(), reasons, healthy_since: None };
-        (!latch.reasons.is_empty()).then(|| Box::new(latch))
-    }
-
-    /// True for what is another Node object, or another boot of its machine.
-    fn is_over(&self, seen: &Observation) -> bool {
-        let known = !self.boot_id.is_empty() && !seen.boot_id.is_empty();
-        let rebooted = known && self.boot_id != seen.boot_id && seen.ready == Ready::True;
-        self.uid != seen.uid || rebooted
-    }
-
-    /// The latch after a sight of the node that has no signal of its own; none if it lets go.
-    fn without_signal(mut self: Box<Self>, seen: &Observation, now: Moment) -> Option<Box<Self>> {
-        self.healthy_since = (seen.ready == Ready::True).then(|| self.healthy_since.unwrap_or(now));
-        self.due().is_none_or(|due| now < due).then_some(self)
-    }
-
-    fn due(&self) -> Option<Moment> {
-        Some(self.healthy_since? + limits::LATCH)
-    }
 }
 
 impl Tracked {
     /// The first sight of a node, or the first of a new one under an old name.
     pub fn new(seen: Observation) -> Self {
-        Self { latch: Latch::new(&seen), seen, gone_since: None }
+        Self { latch: Latch::new(&seen), absence: Absence::new(&seen), seen, gone_since: None }
     }
 
     /// A further sight of the node. An object that comes back under its own UID was only missing, from a file half
@@ -74,6 +33,9 @@ impl Tracked {
     #[must_use]
     pub fn seen(self, seen: Observation, now: Moment) -> Self {
         let mut next = Self::new(seen);
+        if next.absence.is_none() {
+            next.absence = self.absence.and_then(|absence| absence.when_back(&next.seen, now));
+        }
         match self.latch {
             Some(latch) if !latch.is_over(&next.seen) => match &mut next.latch {
                 // It began in the old boot, so that the next one ends it.
@@ -96,7 +58,7 @@ impl Tracked {
     #[must_use]
     pub fn unheard(mut self) -> Self {
         if let Some(latch) = &mut self.latch {
-            latch.healthy_since = None;
+            latch.unheard();
         }
         self
     }
@@ -116,7 +78,10 @@ impl Tracked {
     pub fn due(&self) -> Option<Moment> {
         match self.gone_since {
             Some(since) => Some(since + limits::GONE_KEPT),
-            None => self.latch.as_ref()?.due(),
+            None => {
+                let (latch, absence) = (self.latch.as_ref(), self.absence.as_ref());
+                latch.and_then(|latch| latch.due()).into_iter().chain(absence.and_then(|a| a.due())).min()
+            }
         }
     }
 
@@ -137,7 +102,7 @@ impl Tracked {
             _ if self.gone_since.is_some() => NodeState::Gone,
             Some(_) => NodeState::ShuttingDown,
             None if self.seen.has(Class::Draining) => NodeState::Draining,
-            None if self.seen.has(Class::Cordoned) => NodeState::Cordoned,
+            None if self.seen.has(Class::Cordoned) || self.absence.is_some() => NodeState::Cordoned,
             None => NodeState::Ready,
         }
     }
@@ -153,9 +118,13 @@ impl Tracked {
                 self.latch.as_ref().map(|latch| latch.reasons.clone()).unwrap_or_default()
             }
             NodeState::Draining => self.seen.of(Class::Draining),
-            NodeState::Cordoned => self.seen.of(Class::Cordoned),
+            NodeState::Cordoned => [self.seen.of(Class::Cordoned), self.of_absence()].concat(),
             NodeState::Ready | NodeState::Unknown => Vec::new(),
         }
+    }
+
+    fn of_absence(&self) -> Vec<Reason> {
+        self.absence.as_ref().map(|absence| absence.reasons.clone()).unwrap_or_default()
     }
 
     /// Signals of candidates.
@@ -177,7 +146,10 @@ impl Tracked {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::signals::Ready;
 
     const NOW: Moment = Duration::from_secs(1000);
 
@@ -267,6 +239,31 @@ mod tests {
         assert_eq!(new(&cordoned).state(), NodeState::Cordoned);
         assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
         assert_eq!(after(&drained, &at(Ready::True), 0), NodeState::Ready);
+    }
+
+    #[test]
+    fn a_node_that_was_not_heard_of_is_remembered_when_it_is_back() {
+        let absent = with(&[Class::Unreachable], Ready::Unknown);
+        assert_eq!(new(&absent).state(), NodeState::Cordoned);
+        let back = new(&absent).then(&at(Ready::True), NOW);
+        assert_eq!((back.state(), back.reasons().len()), (NodeState::Cordoned, 1));
+        assert_eq!(back.due(), Some(NOW + limits::ABSENCE_KEPT));
+        let later = back.clone().after(NOW + limits::ABSENCE_KEPT).unwrap();
+        assert_eq!((later.state(), later.due()), (NodeState::Ready, None));
+        // A second absence begins anew, and another machine or boot has none of these pods.
+        let again = back.clone().then(&absent, NOW).then(&at(Ready::True), NOW + Duration::from_secs(9));
+        assert_eq!(again.due(), Some(NOW + Duration::from_secs(9) + limits::ABSENCE_KEPT));
+        let mut rebooted = at(Ready::True);
+        rebooted.boot_id = "b2".into();
+        assert_eq!(back.then(&rebooted, NOW).state(), NodeState::Ready);
+    }
+
+    #[test]
+    fn an_absence_outlasts_a_loss_of_the_source() {
+        let absent = with(&[Class::Unreachable], Ready::Unknown);
+        let back = new(&absent).then(&at(Ready::True), NOW).unheard();
+        assert_eq!(back.state(), NodeState::Cordoned);
+        assert_eq!(back.due(), Some(NOW + limits::ABSENCE_KEPT));
     }
 
     #[test]

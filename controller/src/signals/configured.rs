@@ -166,7 +166,7 @@ fn signal(row: Value) -> Result<Signal, String> {
     };
     let matcher = match (row.taint, row.label, row.annotation, row.condition) {
         (Some(Entry { key, value }), None, None, None) => {
-            Matcher::Taint { key: checked_key(key)?, value: tests(value, "value")? }
+            Matcher::Taint { key: checked_key(key)?, value: tests(value, "value")?, effect: None }
         }
         (None, Some(Entry { key, value }), None, None) => {
             Matcher::Label { key: checked_key(key)?, value: tests(value, "value")? }

@@ -9,6 +9,12 @@ use crate::base::shortened::shortened;
 /// A text of the table, or of a file.
 pub type Text = Cow<'static, str>;
 
+/// The effect of a taint that evicts pods which are there already.
+pub const NO_EXECUTE: &str = "NoExecute";
+
+/// Before the names of taints that Kubernetes itself writes (k8s.io/api/core/v1, `well_known_taints.go`).
+const OWN: &str = "node.kubernetes.io/";
+
 /// Tests that all have to hold.
 pub type Tests = Cow<'static, [Test]>;
 
@@ -19,8 +25,10 @@ pub enum Matcher {
     Unschedulable,
     /// The Node is being deleted, and whoever set this finalizer has still to end its machine.
     Deleting { finalizer: Text },
-    /// There is a taint with this key, of any effect, whose value passes.
-    Taint { key: Text, value: Tests },
+    /// There is a taint with this key whose value passes, of this effect if one is given.
+    Taint { key: Text, value: Tests, effect: Option<Text> },
+    /// There is a taint of anybody but Kubernetes itself that evicts the pods which do not tolerate it.
+    NoExecute,
     /// There is a label with this key whose value passes.
     Label { key: Text, value: Tests },
     /// There is an annotation with this key whose value passes.
@@ -75,9 +83,15 @@ impl Matcher {
                 let held = node.deleting && node.finalizers.iter().any(|held| held == finalizer);
                 held.then(|| format!("metadata.deletionTimestamp, held by the finalizer {finalizer}"))
             }
-            Self::Taint { key, value } => {
-                let fits = |taint: &&Taint| taint.key == *key && pass(value, &taint.value);
+            Self::Taint { key, value, effect } => {
+                let of_effect = |taint: &Taint| effect.as_ref().is_none_or(|effect| taint.effect == *effect);
+                let fits =
+                    |taint: &&Taint| taint.key == *key && pass(value, &taint.value) && of_effect(taint);
                 node.taints.iter().find(fits).map(|taint| format!("taint {taint}"))
+            }
+            Self::NoExecute => {
+                let evicts = |taint: &&Taint| taint.effect == NO_EXECUTE && !taint.key.starts_with(OWN);
+                node.taints.iter().find(evicts).map(|taint| format!("taint {taint}"))
             }
             Self::Label { key, value } => entry("label", &node.labels, key, |text| pass(value, text)),
             Self::Annotation { key, value } => {

@@ -16,6 +16,8 @@ pub enum Class {
     Draining,
     /// No new pods are scheduled to it.
     Cordoned,
+    /// Nobody hears of the kubelet, so its pods are deleted; they learn that when it is back, and the node is well again.
+    Unreachable,
     /// A candidate only: a hint, and no reason for a checkpoint.
     Candidate,
     /// Comes too late for pods to get a SIGTERM; what is left to see of a shutdown.

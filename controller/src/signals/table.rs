@@ -1,10 +1,10 @@
 //! All built-in signals, each with who writes it and where that is written.
 //!
-//! Sources were read on 2026-11-23 and 2026-11-24. Every row has a Node that shows it in `fixtures/nodes/`.
+//! Sources were read from 2026-11-23 to 2026-11-25. Every row has a Node that shows it in `fixtures/nodes/`.
 
 use std::borrow::Cow::Borrowed;
 
-use super::matcher::{By, Matcher, Test, Tests, Text};
+use super::matcher::{By, Matcher, NO_EXECUTE, Test, Tests, Text};
 use super::signal::{Class, Signal};
 
 /// Anything passes.
@@ -16,12 +16,17 @@ static FATAL: [Text; 4] =
     [Borrowed("Preempt"), Borrowed("Terminate"), Borrowed("Reboot"), Borrowed("Redeploy")];
 
 /// All signals.
-pub static TABLE: [Signal; 31] = [
+pub static TABLE: [Signal; 42] = [
     // Kubelet, graceful node shutdown (KEP-2000, kubernetes/pkg/kubelet/nodeshutdown). Also the only sign of a GKE spot
     // machine's preemption. The kubelet joins the messages of all errors there are.
     condition("kubelet-shutdown", Class::ShuttingDown, "Ready", "False", &KUBELET_NOT_READY, &SHUTTING_DOWN),
     // Node lifecycle controller, 40 s after the kubelet's last word (kubernetes/pkg/controller/nodelifecycle).
     condition("kubelet-silent", Class::Silent, "Ready", "Unknown", &STATUS_UNKNOWN, &[]),
+    // The same, a moment later: the taint manager deletes the pods that do not tolerate it, by default after 300 s
+    // (kubernetes/pkg/controller/tainteviction).
+    evicting("unreachable-eviction", Class::Unreachable, "node.kubernetes.io/unreachable"),
+    // The same for a kubelet that says that it is not well: it lives, so its pods get their SIGTERM. No new ones come to it.
+    evicting("not-ready-eviction", Class::Cordoned, "node.kubernetes.io/not-ready"),
     // AWS node termination handler with TAINT_NODE (aws-node-termination-handler/pkg/node). Its taint's value is the
     // event's id. Spot interruption, 120 s ahead.
     taint("aws-spot-itn", Class::ShuttingDown, "aws-node-termination-handler/spot-itn", ANY),
@@ -114,6 +119,29 @@ pub static TABLE: [Signal; 31] = [
     taint("aks-remediator", Class::Draining, "remediator.kubernetes.azure.com/unschedulable", ANY),
     // The same before 2023 (AKS release notes).
     taint("aks-remediator-old", Class::Draining, "remediator.aks.microsoft.com/unschedulable", ANY),
+    // maksim-paskal/aks-node-termination-handler, pkg/api: the kind of the scheduled event, in small letters, with its id as
+    // value; it drains then.
+    taint("aks-nth-preempt", Class::ShuttingDown, "aks-node-termination-handler/preempt", ANY),
+    // The same.
+    taint("aks-nth-terminate", Class::ShuttingDown, "aks-node-termination-handler/terminate", ANY),
+    // The same.
+    taint("aks-nth-reboot", Class::ShuttingDown, "aks-node-termination-handler/reboot", ANY),
+    // The same.
+    taint("aks-nth-redeploy", Class::ShuttingDown, "aks-node-termination-handler/redeploy", ANY),
+    // CAST AI (castai/spot-handler, handler; docs.cast.ai, "Autoscaler Node Labels and Taints"), with a taint of the same key and
+    // a cordon. The cloud has told that the machine ends.
+    label(
+        "castai-spot-interruption",
+        Class::ShuttingDown,
+        "autoscaling.cast.ai/draining",
+        &CASTAI_INTERRUPTION,
+    ),
+    // The same: spot-prediction, spot-fallback, rebalancing or manual.
+    label("castai-draining", Class::Draining, "autoscaling.cast.ai/draining", &NO_CASTAI_INTERRUPTION),
+    // Medik8s node maintenance, before it drains (medik8s/node-maintenance-operator, controllers/taint.go).
+    taint("medik8s-drain", Class::Draining, "medik8s.io/drain", ANY),
+    // Medik8s self node remediation and fence agents remediation, before the machine is booted by force.
+    evicting("medik8s-remediation", Class::ShuttingDown, "medik8s.io/remediation"),
     // OpenShift, machine config operator, while a drain is wanted and not done; afterwards the two are the same
     // (machine-config-operator/pkg/controller/drain).
     Signal {
@@ -133,6 +161,9 @@ pub static TABLE: [Signal; 31] = [
     taint("cloud-shutdown", Class::TooLate, "node.cloudprovider.kubernetes.io/shutdown", ANY),
     // An operator, by hand: the machine is off and its pods may be deleted by force (KEP-2268).
     taint("out-of-service", Class::TooLate, "node.kubernetes.io/out-of-service", ANY),
+    // Anybody's taint that evicts pods which do not tolerate it. Whether a pod does, its Pod tells by how it is ended, and pods that
+    // do may live there for ever: a hint.
+    Signal { name: Borrowed("no-execute-taint"), class: Class::Candidate, matcher: Matcher::NoExecute },
     // kubectl cordon and drain, and all that only cordons before it evicts: EKS managed node groups, kured, Cluster API,
     // DigitalOcean, AWS node termination handler by default (kubectl/pkg/drain).
     Signal { name: Borrowed("cordon"), class: Class::Cordoned, matcher: Matcher::Unschedulable },
@@ -150,6 +181,8 @@ static FREEZE: [Test; 1] = [starts_with(&[Borrowed("Freeze")])];
 static OTHER_EVENT: [Test; 2] = [not(contains(&FATAL)), not(starts_with(&[Borrowed("Freeze")]))];
 static SPOT_EVICTION: [Test; 1] = [is(&[Borrowed("spot-eviction")])];
 static NO_SPOT_EVICTION: [Test; 1] = [not(is(&[Borrowed("spot-eviction")]))];
+static CASTAI_INTERRUPTION: [Test; 1] = [is(&[Borrowed("spot-interruption")])];
+static NO_CASTAI_INTERRUPTION: [Test; 1] = [not(is(&[Borrowed("spot-interruption")]))];
 static TERMINATING: [Test; 1] =
     [is(&[Borrowed("TerminationRequested"), Borrowed("ScaleDown"), Borrowed("Unhealthy")])];
 static WANTED_DRAIN: [Test; 2] = [
@@ -162,7 +195,16 @@ static WANTED_DRAIN: [Test; 2] = [
 ];
 
 const fn taint(name: &'static str, class: Class, key: &'static str, value: Tests) -> Signal {
-    Signal { name: Borrowed(name), class, matcher: Matcher::Taint { key: Borrowed(key), value } }
+    Signal {
+        name: Borrowed(name),
+        class,
+        matcher: Matcher::Taint { key: Borrowed(key), value, effect: None },
+    }
+}
+
+const fn evicting(name: &'static str, class: Class, key: &'static str) -> Signal {
+    let effect = Some(Borrowed(NO_EXECUTE));
+    Signal { name: Borrowed(name), class, matcher: Matcher::Taint { key: Borrowed(key), value: ANY, effect } }
 }
 
 const fn label(name: &'static str, class: Class, key: &'static str, value: &'static [Test]) -> Signal {

@@ -99,6 +99,40 @@ fn openshifts_drain_is_wanted_until_it_is_done() {
 }
 
 #[test]
+fn only_an_effect_that_evicts_makes_a_node_that_is_not_well_go_away() {
+    let with_effect = |key: &str, effect: &str| {
+        let taint = Taint { effect: effect.to_owned(), ..tainted(key, "").taints[0].clone() };
+        shown(&Node { taints: vec![taint], ..Node::default() })
+    };
+    for (key, signal) in [
+        ("node.kubernetes.io/not-ready", "not-ready-eviction"),
+        ("node.kubernetes.io/unreachable", "unreachable-eviction"),
+        ("example.com/maintenance", "no-execute-taint"),
+    ] {
+        assert_eq!(with_effect(key, "NoExecute"), [signal]);
+        assert!(with_effect(key, "NoSchedule").is_empty(), "{key}");
+    }
+    assert_eq!(
+        with_effect("medik8s.io/remediation", "NoExecute"),
+        ["medik8s-remediation", "no-execute-taint"]
+    );
+    // What Kubernetes itself writes has rows of its own, or says nothing of the node's end.
+    assert!(with_effect("node.kubernetes.io/memory-pressure", "NoExecute").is_empty());
+}
+
+#[test]
+fn cast_ai_says_why_it_drains() {
+    let labelled = |value: &str| {
+        let label = ("autoscaling.cast.ai/draining".to_owned(), value.to_owned());
+        shown(&Node { labels: [label].into(), ..Node::default() })
+    };
+    assert_eq!(labelled("spot-interruption"), ["castai-spot-interruption"]);
+    for other in ["spot-prediction", "spot-fallback", "rebalancing", "manual"] {
+        assert_eq!(labelled(other), ["castai-draining"], "{other}");
+    }
+}
+
+#[test]
 fn machines_that_terminate_do_so_for_known_reasons() {
     for reason in ["TerminationRequested", "ScaleDown", "Unhealthy"] {
         assert_eq!(shown(&with_condition("Terminating", "True", reason, "")), ["machine-terminating"]);

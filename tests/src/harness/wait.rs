@@ -13,7 +13,7 @@ use crate::nfs::INSIDE;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many times slower a test may be in a machine that is emulated.
-const EMULATED: u32 = 4;
+const EMULATED: u32 = 3;
 
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -13,36 +13,50 @@ use crate::command::run;
 /// One, whose link is removed when this is dropped.
 pub struct Client {
     name: String,
+    options: &'static str,
 }
 
+/// What was seen once is believed for an hour, except where the client asks because it opens something (nfs(5)).
+const FOR_AN_HOUR: &str = "actimeo=3600";
+
 impl Client {
-    /// Makes one.
+    /// Makes one, with the caches of a node that has set nothing.
     ///
     /// # Errors
     /// iproute2 refuses.
     pub fn new() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let client = Self { name: format!("nfs{}-{number}", process::id()) };
+        let client = Self { name: format!("nfs{}-{number}", process::id()), options: "rw" };
         let (name, address) = (&client.name, format!("100.127.{}.2", number % 250 + 1));
         run("ip", &["netns", "add", name])?;
         run("ip", &["link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name])?;
         run("ip", &["address", "add", ADDRESS, "peer", &address, "dev", name])?;
-        run("ip", &["link", "set", name, "up"])?;
+        client.connect()?;
         run("ip", &["-n", name, "address", "add", &address, "peer", ADDRESS, "dev", "eth0"])?;
         run("ip", &["-n", name, "link", "set", "eth0", "up"])?;
         Ok(client)
     }
 
-    /// Mounts what the server has at `from`, with the options of a node that has set none. The host's name is part of what
-    /// the server tells clients by.
+    /// Makes one that believes for an hour what it has seen, so that nothing that waits for the end of that is taken for
+    /// what is merely slow.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn credulous() -> Result<Self> {
+        let mut client = Self::new()?;
+        client.options = FOR_AN_HOUR;
+        Ok(client)
+    }
+
+    /// Mounts what the server has at `from`. The host's name is part of what the server tells clients by.
     ///
     /// # Errors
     /// The server refuses.
     pub fn mount(&self, from: &str, to: &Path) -> Result<()> {
         let net = format!("--net=/run/netns/{}", self.name);
-        let script = "hostname \"$1\" && exec mount -t nfs4 \"$2\" \"$3\"";
-        let args = [&net, "unshare", "--uts", "sh", "-c", script, "mount", &self.name, from];
+        let script = "hostname \"$1\" && exec mount -t nfs4 -o \"$2\" \"$3\" \"$4\"";
+        let args = [&net, "unshare", "--uts", "sh", "-c", script, "mount", &self.name, self.options, from];
         run("nsenter", &[&args[..], &[&to.to_string_lossy()]].concat()).map(drop)
     }
 
@@ -52,6 +66,14 @@ impl Client {
     /// iproute2 refuses.
     pub fn cut_off(&self) -> Result<()> {
         run("ip", &["link", "set", &self.name, "down"]).map(drop)
+    }
+
+    /// It is there again: only then can it unmount anything.
+    ///
+    /// # Errors
+    /// iproute2 refuses.
+    pub fn connect(&self) -> Result<()> {
+        run("ip", &["link", "set", &self.name, "up"]).map(drop)
     }
 }
 

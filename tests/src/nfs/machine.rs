@@ -36,6 +36,7 @@ pub fn run(test: &str) -> Result<()> {
     let (status, said) = machine.run(test)?;
     let console = machine.emulator.console();
     *kept = Some(machine);
+    println!("{said}");
     ensure!(status == "0", "it ended with {status}\n{said}\n--- console\n{console}");
     Ok(())
 }

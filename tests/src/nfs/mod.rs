@@ -15,7 +15,7 @@ use std::env;
 use anyhow::{Context as _, Result};
 
 pub use client::Client;
-pub use server::{Export, Grace, Share, stop};
+pub use server::{Export, Grace, Share};
 
 /// What is set for a test that runs in the machine.
 pub(crate) const INSIDE: &str = "CRIK_TESTS_IN_MACHINE";

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Client;
 use crate::command::run;
@@ -14,6 +14,9 @@ use crate::volume::{PodCount, Volume};
 
 /// Where it serves, for clients on links of their own (RFC 6598: a range that no pod has).
 pub(super) const ADDRESS: &str = "100.127.0.1";
+
+/// Says whether the grace period is over, and ends it (fs/nfsd/nfsctl.c).
+const GRACE_ENDED: &str = "/proc/fs/nfsd/v4_end_grace";
 
 /// What the root user of a client is on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,32 +64,41 @@ impl Share {
     }
 
     /// As it is on the server.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.dir
     }
 }
 
-/// A server that has just been started again: until its grace period is over, which is 90 s long, every OPEN waits but those
-/// of files that were open before. The period ends at the latest when this is dropped.
-pub struct Grace(());
-
-/// Stops the server. What clients ask meanwhile waits.
-///
-/// # Errors
-/// It does not stop.
-pub fn stop() -> Result<()> {
-    run("rpc.nfsd", &["0"]).map(drop)
+/// The grace period of a server that has just been started again, which is 90 s long: every OPEN waits but those of files that
+/// were open before. It would be over as soon as all clients are back, so there is one that is lost. It ends at the latest when
+/// this is dropped.
+pub struct Grace {
+    _volume: Volume,
+    lost: Client,
 }
 
 impl Grace {
-    /// Starts the server, after it was stopped, or stops it first.
+    /// Starts the server again.
     ///
     /// # Errors
-    /// It does not start.
+    /// It does not stop or start, or has no such period.
     pub fn begin() -> Result<Self> {
-        stop()?;
+        let lost = Client::new()?;
+        let volume = Share::new(Export::NoRootSquash)?.seen_by(&lost)?;
+        lost.cut_off()?;
+        run("rpc.nfsd", &["0"])?;
         run("rpc.nfsd", &["--no-nfs-version", "3", "4"])?;
-        Ok(Self(()))
+        let grace = Self { _volume: volume, lost };
+        ensure!(grace.lasts()?, "the server has started without a grace period");
+        Ok(grace)
+    }
+
+    /// True until it is over.
+    ///
+    /// # Errors
+    /// The server does not say so.
+    pub fn lasts(&self) -> Result<bool> {
+        Ok(fs::read_to_string(GRACE_ENDED)?.trim() == "N")
     }
 
     /// Ends the period before its time.
@@ -100,10 +112,10 @@ impl Grace {
 
 impl Drop for Grace {
     fn drop(&mut self) {
-        let _ = end();
+        let _ = end().and_then(|()| self.lost.connect());
     }
 }
 
 fn end() -> Result<()> {
-    fs::write("/proc/fs/nfsd/v4_end_grace", "Y\n").context("the server does not end its grace period")
+    fs::write(GRACE_ENDED, "Y\n").context("the server does not end its grace period")
 }

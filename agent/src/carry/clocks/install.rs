@@ -18,6 +18,7 @@ use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
+use crate::base::replace_file::partial_name;
 use crate::carry::left_overs;
 
 /// The library, built from `preload/clocks.rs`.
@@ -185,12 +186,14 @@ fn check(directory: &Path) -> io::Result<()> {
 
 /// Returns the file, which is locked before it has a name. The mode is in the image, and CRIU compares it.
 fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> {
-    let partial = path.with_extension("partial");
+    let partial = partial_name(path)?;
     let mut file = left_overs::create(&partial)?;
-    file.write_all(without_end(contents))?;
-    file.set_len(contents.len() as u64)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    fs::rename(&partial, path)?;
+    let written = file
+        .write_all(without_end(contents))
+        .and_then(|()| file.set_len(contents.len() as u64))
+        .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
+        .and_then(|()| fs::rename(&partial, path));
+    written.inspect_err(|_| drop(fs::remove_file(&partial)))?;
     Ok(file)
 }
 

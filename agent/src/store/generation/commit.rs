@@ -11,7 +11,7 @@ use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::store::generation::manifest::{self, Manifest};
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::generation::{contents, seal};
 use crate::store::image_dir::durable::create_durably;
 use crate::store::image_dir::staging::Staging;
@@ -57,7 +57,7 @@ impl HasOutlook for CommitError {
 pub fn commit(
     staging: &Staging,
     mut manifest: Manifest,
-    key: Option<&Key>,
+    key: Option<&Keys>,
     headway: &Headway,
 ) -> Result<Manifest, CommitError> {
     let path = staging.path();
@@ -87,8 +87,9 @@ pub fn commit(
     Ok(manifest)
 }
 
-fn write(path: &Path, manifest: &Manifest, key: Option<&Key>) -> io::Result<()> {
+fn write(path: &Path, manifest: &Manifest, key: Option<&Keys>) -> io::Result<()> {
     let json = manifest.to_json()?;
+    create_durably(&path.join(layout::DIGEST), manifest::digest_of(&json).as_bytes())?;
     create_durably(&path.join(layout::MANIFEST), &json)?;
     key.map_or(Ok(()), |key| create_durably(&path.join(layout::SIGNATURE), key.sign(&json).as_bytes()))
 }

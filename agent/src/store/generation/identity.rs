@@ -5,7 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::limits::CriuVersion;
+use crate::base::limits::{self, CriuVersion};
 use crate::store::generation::own_values::OwnValues;
 use crate::store::generation::program_digests::{self, ProgramDigests};
 
@@ -68,10 +68,7 @@ impl Identity {
     /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
     pub fn obstacle(&self, here: &Self) -> Option<String> {
         if self.argv_of_any_pod() != here.argv_of_any_pod() {
-            return Some(format!(
-                "it is of another command: {:?}, and this pod runs {:?}",
-                self.argv, here.argv
-            ));
+            return Some(difference(&self.argv_of_any_pod(), &here.argv_of_any_pod()));
         }
         if self.arch != here.arch {
             return Some(format!(
@@ -102,6 +99,27 @@ impl Identity {
             )
         })
     }
+}
+
+/// Where two command lines differ. A value may be a secret, and the log is read by more people than the pod spec: of an argument only
+/// what comes before its value is told.
+fn difference(theirs: &[String], here: &[String]) -> String {
+    let at = theirs.iter().zip(here).take_while(|(theirs, here)| theirs == here).count();
+    let told = |argv: &[String]| argv.get(at).map_or_else(|| "nothing".to_owned(), |word| told(at, word));
+    format!(
+        "it is of another command: argument {at} of {} is {}, and this pod's is {}, of {}; compare the pod specs",
+        theirs.len(),
+        told(theirs),
+        told(here),
+        here.len()
+    )
+}
+
+/// A program's name, or the name of an option; of all else only its length.
+fn told(at: usize, word: &str) -> String {
+    let name = if at == 0 || word.starts_with('-') { word.split('=').next().unwrap_or_default() } else { "" };
+    let shown: String = name.chars().take(limits::ARGUMENT_TOLD_CHARS).collect();
+    if shown == word { shown } else { format!("{shown}… ({} bytes)", word.len()) }
 }
 
 /// Prefixes of the flags in /proc/cpuinfo that stand for instructions; the others are about the kernel's own work.
@@ -181,6 +199,32 @@ mod tests {
     fn another_command_line_is_another_program() {
         let other = Identity { argv: vec!["app".into(), "--new".into()], ..identity() };
         assert!(identity().obstacle(&other).unwrap().contains("another command"));
+    }
+
+    #[test]
+    fn no_value_of_an_argument_is_told() {
+        let argv =
+            |words: &[&str]| Identity { argv: words.iter().map(|w| (*w).to_owned()).collect(), ..identity() };
+        let old = argv(&["app", "--token=hunter2", "--password", "swordfish"]);
+        for (new, expected) in [
+            (
+                &["app", "--token=hunter3", "--password", "swordfish"][..],
+                "argument 1 of 4 is --token… (15 bytes), and this pod's is --token… (15 bytes), of 4",
+            ),
+            (
+                &["app", "--token=hunter2", "--password", "trout"],
+                "argument 3 of 4 is … (9 bytes), and this pod's is … (5 bytes), of 4",
+            ),
+            (&["app", "--token=hunter2"], "argument 2 of 4 is --password, and this pod's is nothing, of 2"),
+            (
+                &["job", "--token=hunter2", "--password", "swordfish"],
+                "argument 0 of 4 is app, and this pod's is job, of 4",
+            ),
+        ] {
+            let said = old.obstacle(&argv(new)).unwrap();
+            assert!(said.contains(expected), "{said}");
+            assert!(!["hunter", "swordfish", "trout"].iter().any(|secret| said.contains(secret)), "{said}");
+        }
     }
 
     #[test]

@@ -14,8 +14,10 @@ use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
-use crate::store::generation::signature::Key;
-use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
+use crate::store::generation::signature::{Keys, SignatureError};
+use crate::store::generation::tree_facts::{
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+};
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
@@ -57,6 +59,9 @@ pub struct Manifest {
     /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
     #[serde(default)]
     pub kubelet_files: Vec<KubeletFile>,
+    /// Its datagram sockets that were connected to those of other pods; earlier releases made no checkpoint then.
+    #[serde(default)]
+    pub datagram_peers: Vec<DatagramPeer>,
     /// In version 1: the paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
     /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.
@@ -84,6 +89,9 @@ pub struct Manifest {
     /// The files that it had open and that had lost their name; none in generations of earlier releases.
     #[serde(default)]
     pub unnamed_files: Vec<UnnamedFile>,
+    /// Whether its digest lies beside it; earlier releases wrote none.
+    #[serde(default)]
+    pub has_digest: bool,
 }
 
 /// Why a manifest cannot be used.
@@ -107,8 +115,14 @@ pub enum ManifestError {
     )]
     Unsigned,
     /// There is a signature, and it is another one.
-    #[error("its signature does not match: it was made with another key, or altered")]
-    Forged,
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// It is not what was committed.
+    #[error("its manifest was altered after the commit (BLAKE3 differs)")]
+    Altered,
+    /// What it is to be compared with is not there.
+    #[error("its manifest.blake3 is missing, without which nobody knows whether the manifest was altered")]
+    NoDigest,
     /// The directory is not the one that the manifest was written for.
     #[error("its manifest is that of generation {0}")]
     Misplaced(Generation),
@@ -141,15 +155,22 @@ impl Manifest {
     ///
     /// # Errors
     /// Whatever makes the generation unusable; the message completes «generation N is skipped: …».
-    pub fn read(dir: &Path, generation: Generation, key: Option<&Key>) -> Result<Self, ManifestError> {
+    pub fn read(dir: &Path, generation: Generation, key: Option<&Keys>) -> Result<Self, ManifestError> {
         let bytes = read_bounded(dir, layout::MANIFEST)?;
         if let Some(key) = key {
             let signature = read_bounded(dir, layout::SIGNATURE).map_err(|_| ManifestError::Unsigned)?;
-            if !key.is_signature(&signature, &bytes) {
-                return Err(ManifestError::Forged);
-            }
+            key.verify(&signature, &bytes)?;
+        }
+        refuse_newer(&bytes)?;
+        let digest = digest(dir)?;
+        if digest.as_deref().is_some_and(|digest| digest.trim_ascii() != digest_of(&bytes).trim().as_bytes())
+        {
+            return Err(ManifestError::Altered);
         }
         let manifest = Self::parse(&bytes)?;
+        if manifest.has_digest && digest.is_none() {
+            return Err(ManifestError::NoDigest);
+        }
         if manifest.generation != generation {
             return Err(ManifestError::Misplaced(manifest.generation));
         }
@@ -161,10 +182,7 @@ impl Manifest {
     /// # Errors
     /// They are not those of one, or lead out of the generation.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let Version { version } = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
-        if version > VERSION {
-            return Err(ManifestError::Newer(version));
-        }
+        refuse_newer(bytes)?;
         let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
         let inside = |name: &&String| !stays_inside(Path::new(name));
         let paths = manifest.extra_paths.iter().chain(manifest.volume_files.iter().map(|file| &file.path));
@@ -197,6 +215,25 @@ impl Manifest {
     /// Size of all its files, in bytes.
     pub fn total_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()
+    }
+}
+
+/// Before anything else, since a later release may keep all else in other ways.
+fn refuse_newer(bytes: &[u8]) -> Result<(), ManifestError> {
+    let Version { version } = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
+    if version > VERSION { Err(ManifestError::Newer(version)) } else { Ok(()) }
+}
+
+/// The digest of a manifest's bytes, as its file holds it.
+pub fn digest_of(bytes: &[u8]) -> String {
+    format!("{}\n", blake3::hash(bytes).to_hex())
+}
+
+/// None in generations of earlier releases.
+fn digest(dir: &Path) -> Result<Option<Vec<u8>>, ManifestError> {
+    match read_bounded(dir, layout::DIGEST) {
+        Err(ManifestError::Read(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }
 

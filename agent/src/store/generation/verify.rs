@@ -14,7 +14,7 @@ use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
 use crate::store::generation::open_files::Kept;
-use crate::store::generation::signature::Key;
+use crate::store::generation::signature::Keys;
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
@@ -84,7 +84,7 @@ impl HasOutlook for VerifyError {
 /// What a generation is measured by.
 pub struct Trust<'a> {
     /// The key that it must be signed with, if there is one.
-    pub key: Option<&'a Key>,
+    pub key: Option<&'a Keys>,
     /// The image directory in which it is.
     pub image_dir: &'a Path,
 }
@@ -192,7 +192,8 @@ fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
         _ if is_extra(name) => is_as_told(name, found, manifest),
         libc::S_IFREG if is_link(name, manifest) => true,
         libc::S_IFREG => {
-            manifest.files.contains_key(name) || [layout::MANIFEST, layout::SIGNATURE].contains(&name)
+            manifest.files.contains_key(name)
+                || [layout::MANIFEST, layout::DIGEST, layout::SIGNATURE].contains(&name)
         }
         libc::S_IFDIR => [layout::IMAGES, layout::FILES, layout::UNNAMED, layout::LINKS].contains(&name),
         _ => false,

@@ -22,5 +22,9 @@ pub const LINKS: &str = "links";
 /// The file that says all that a start must know.
 pub const MANIFEST: &str = "manifest.json";
 
+/// The file with the manifest's digest, by which damage and careless edits are found without a key. Who alters the manifest on
+/// purpose can make it fit.
+pub const DIGEST: &str = "manifest.blake3";
+
 /// The file with the manifest's signature.
 pub const SIGNATURE: &str = "manifest.mac";

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 21] = [
+const ADVICE: [(&str, &str); 26] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -56,16 +56,24 @@ const ADVICE: [(&str, &str); 21] = [
     ),
     ("do not match expected", TAKEN),
     ("File exists", TAKEN),
+    ("Unable to create a thread: -17", TAKEN),
+    (
+        "Can't create link remap",
+        "the program has a file open that was removed, and it can get no name where it lies: let the program close it, or keep it on a \
+         file system that has links",
+    ),
+    (
+        "link_remap",
+        "the name by which a removed file was kept is gone from the volume: who removed link_remap.* there has removed the file",
+    ),
     ("Address already in use", "run nothing in the pod that listens there while it starts"),
     (
         "closed in-flight socket",
         "a UNIX socket of the program has a connection that was closed before it was accepted: let the program accept more often",
     ),
-    (
-        "without peer",
-        "a UNIX socket is connected to one of another pod: let the program connect for each datagram, or run the other side in a \
-         container of this pod",
-    ),
+    ("without peer", ELSEWHERE),
+    ("Dangling connection", ELSEWHERE),
+    ("half of stream unix connection", ELSEWHERE),
     (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
@@ -82,6 +90,9 @@ const ADVICE: [(&str, &str); 21] = [
          mount that",
     ),
 ];
+
+const ELSEWHERE: &str = "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run \
+                         the other side in a container of this pod";
 
 const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
 
@@ -143,6 +154,15 @@ mod tests {
             ),
             ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
             ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            (
+                "(criu/pie/restorer.c:2068): Unable to create a thread: -17",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/sk-unix.c:889): unix: Can't dump half of stream unix connection. name: (null); peer name: /a",
+                "one of another pod",
+            ),
+            ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
                 "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",
@@ -151,6 +171,18 @@ mod tests {
             (
                 "(criu/arch/x86/cpu.c:262): cpu: CPU xfeatures has unsupported bits (0x3ff1a)",
                 "lacks registers",
+            ),
+            (
+                "(criu/pie/restorer.c:2010): Unable to create a thread: -17",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/files-reg.c:1220): Can't create link remap for (deleted) /data/x",
+                "let the program close it",
+            ),
+            (
+                "(criu/files-reg.c:900): Can't link link_remap.7 -> data/x: No such file or directory",
+                "is gone from the volume",
             ),
             ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
         ] {

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -92,6 +92,14 @@ pub fn log_file() -> Option<File> {
 pub unsafe fn prepare_environment() {
     // SAFETY: the caller's promise.
     unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
+    [CONFIG_FD, LOG_FD, NAMESPACE_FD].into_iter().for_each(reserve);
+}
+
+/// Keeps a descriptor for what CRIU is handed, so that no file of ours ever gets its number: it would be closed by the next call.
+fn reserve(fd: RawFd) {
+    let Ok(null) = File::open("/dev/null") else { return };
+    // SAFETY: the descriptor is for this alone. Where there are fewer the calls fail and say so.
+    unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) };
 }
 
 /// One call of CRIU: its configuration file and its log exist as long as this does.
@@ -158,7 +166,7 @@ fn turn(headway: &Headway) -> Result<MutexGuard<'static, ()>, CriuError> {
 }
 
 /// A memory file at a fixed descriptor that every child inherits.
-struct HandedDown(OwnedFd);
+struct HandedDown(RawFd);
 
 impl HandedDown {
     fn new(name: &CStr, fd: RawFd, contents: &[u8]) -> io::Result<Self> {
@@ -168,12 +176,18 @@ impl HandedDown {
         if unsafe { libc::dup2(file.as_raw_fd(), fd) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: it was just opened, and nobody else closes it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(fd))
     }
 
     fn file(&self) -> io::Result<File> {
-        Ok(self.0.try_clone()?.into())
+        // SAFETY: it is open as long as this lives.
+        Ok(unsafe { BorrowedFd::borrow_raw(self.0) }.try_clone_to_owned()?.into())
+    }
+}
+
+impl Drop for HandedDown {
+    fn drop(&mut self) {
+        reserve(self.0);
     }
 }
 

@@ -1,0 +1,95 @@
+//! Tries the volume, and says what it cannot do. What it does not keep need not matter, and is not told.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::store::image_dir::ImageDir;
+use crate::store::image_dir::probe::{Keeps, Probe};
+
+/// A volume that was tried.
+#[derive(Debug, Default)]
+pub struct Tried {
+    /// What stands in the way of a checkpoint, each with its remedy.
+    pub obstacles: Vec<String>,
+    /// What does not, and should be known.
+    pub dangers: Vec<String>,
+    /// Where it was tried, if it could be.
+    pub probe: Option<Probe>,
+}
+
+/// Tries the volume of `image_dir`, whose generations are `signed` or not.
+pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
+    let mut tried = Tried::default();
+    let dir = match ImageDir::open(image_dir) {
+        Ok(dir) => dir,
+        Err(error) => return Tried { obstacles: vec![error.to_string()], ..tried },
+    };
+    if dir.is_on_root_file_system() {
+        tried.obstacles.push(format!(
+            "imageDir {} is on the container's own file system and ends with it; mount a volume there",
+            image_dir.display()
+        ));
+    }
+    tried.dangers.extend(dir.ended().err().map(|error| {
+        format!(
+            "{error}; what is checkpointed stands apart until a person decides, see crik list and crik choose"
+        )
+    }));
+    match Probe::begin(&dir).and_then(|probe| Ok((probe.run()?, probe))) {
+        Ok((keeps, probe)) => {
+            tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
+            tried.dangers.extend(danger(dir.root(), keeps, signed));
+            tried.probe = Some(probe);
+        }
+        Err(lack) => tried.obstacles.push(lack.to_string()),
+    }
+    tried
+}
+
+/// A checkpoint is a program that runs with all rights of the container. Where modes are not kept they tell nothing.
+fn danger(root: &Path, keeps: Keeps, signed: bool) -> Option<String> {
+    let mode = root.metadata().ok()?.mode() & 0o7777;
+    let others_may = mode & libc::S_IWOTH != 0 && mode & libc::S_ISVTX == 0;
+    (others_may && keeps.modes && !signed).then(|| {
+        format!(
+            "imageDir {} can be written by everybody (mode {mode:04o}), so that whoever has the volume can put a program there that \
+             runs with all rights of this container; chmod 0700 it, or see signingKeyFile",
+            root.display()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_everybody_can_write_is_told_unless_that_says_nothing() {
+        let volume = tempfile::tempdir().unwrap();
+        let mode = |mode| set_permissions(volume.path(), Permissions::from_mode(mode)).unwrap();
+        mode(0o777);
+        let told = &try_out(volume.path(), false).dangers[0];
+        assert!(told.contains("(mode 0777)") && told.contains("chmod 0700"), "{told}");
+        assert!(try_out(volume.path(), true).dangers.is_empty());
+        assert_eq!(danger(volume.path(), Keeps { modes: false, ..Keeps::default() }, false), None);
+        for harmless in [0o700, 0o2770, 0o1777] {
+            mode(harmless);
+            assert!(try_out(volume.path(), false).dangers.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_mark_of_an_end_that_cannot_be_understood_is_told_with_its_remedy() {
+        let volume = tempfile::tempdir().unwrap();
+        ImageDir::open(volume.path()).unwrap();
+        std::fs::write(volume.path().join("ended.json"), "{").unwrap();
+        let told = try_out(volume.path(), false).dangers.join("\n");
+        assert!(
+            told.contains("ended.json is damaged") && told.contains("see crik list and crik choose"),
+            "{told}"
+        );
+    }
+}
