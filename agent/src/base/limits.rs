@@ -320,6 +320,10 @@ pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// soonest; what it takes to give a dump up comes on top.
 pub const MAX_PAUSE: Duration = Duration::from_secs(15);
 
+/// A dump that was given up says how fast the program is dumped only when it has had this part of `maxPause`: CRIU looks at every
+/// process first.
+pub const PAUSE_SHARE: u32 = 4;
+
 /// By how much more the program is believed to be dumped in a second each time when a checkpoint is not taken because of `maxPause`: a
 /// volume that was slow is not slow for ever, so it is tried again, the sooner the less is missing.
 pub const PAUSE_HOPE: f64 = 1.25;

@@ -317,7 +317,8 @@ impl Checkpointer {
     /// Learns how fast a dump was, also of one that was given up; of another failure nothing is learned.
     fn note_pause(&self, expected: u64, took: Duration, done: bool, headway: &Headway) {
         let written = if done { expected } else { self.progress.borrow().written };
-        if done || headway.is_given_up() && took > limits::PACE_WINDOW {
+        let was_long = took > self.workload.config.max_pause / limits::PAUSE_SHARE;
+        if done || headway.is_given_up() && was_long {
             locked(&self.pauses).note(written, took);
         }
     }
