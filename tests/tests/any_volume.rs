@@ -165,13 +165,3 @@ fn a_directory_that_everybody_can_write_is_told() -> Result<()> {
     ensure!(!running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());
     Ok(())
 }
-
-#[test]
-fn a_mark_of_an_end_that_cannot_be_understood_is_told_where_one_looks() -> Result<()> {
-    let volume = Volume::new()?;
-    fs::create_dir(volume.path().join("job-0"))?;
-    fs::write(volume.path().join("job-0/ended.json"), "{")?;
-    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
-    running.stderr.wait_for("/checkpoints/job-0/ended.json is damaged")?;
-    running.stderr.wait_for("stands apart until a person decides, see crik list and crik choose")
-}
