@@ -23,5 +23,5 @@ manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv depl
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh && ./tests/tools/runtime/runc.sh /var/cache/crik-tests > /dev/null
 # The programs of a cluster: some minutes, once.
-tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests
+tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests && ./tests/tools/schemathesis/install.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests

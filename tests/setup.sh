@@ -27,6 +27,8 @@ for pair in /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/nft:nftabl
     /usr/bin/pkg-config:pkg-config; do
     [ -e "${pair%%:*}" ] || missing="$missing ${pair#*:}"
 done
+# What makes requests from the description of the controller's API is installed with it.
+/usr/bin/python3 -c 'import ensurepip' 2> /dev/null || missing="$missing python3-venv"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then

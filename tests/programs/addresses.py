@@ -122,6 +122,17 @@ class Agent:
             os.write(1, f"agent {outcome}\n".encode())
 
 
+class Stream:
+    """A UNIX stream connection to a socket of somebody else, which cannot be frozen."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.connect(path)
+
+    def use(self):
+        pass
+
+
 class Queued:
     """A connection that nobody has accepted yet."""
 
@@ -143,7 +154,8 @@ KINDS = {
     "bound": lambda: Bound(own(socket.AF_INET, HOST), 7005, int(os.environ["PORT4"])),
     "reset": lambda: Reset(HOST, int(os.environ["RESETS"])),
     "accepted": lambda: Accepted(7003),
-    "agent": lambda: Agent("/checkpoints/agent.sock"),
+    "agent": lambda: Agent(os.environ.get("AGENT", "/checkpoints/agent.sock")),
+    "stream": lambda: Stream("/checkpoints/stream.sock"),
     "queued": lambda: Queued(7004),
 }
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import stat
+import struct
 import sys
 import time
 
@@ -46,6 +47,15 @@ def everything():
     return sorted(map(str, found)) + [f"one inode: {same}"]
 
 
+def acl(*entries):
+    """As the kernel keeps one: tag, permissions and id of each entry."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 0xFFFFFFFF
+LIST = acl((1, 6, NOBODY), (2, 4, 7), (4, 4, NOBODY), (0x10, 4, NOBODY), (0x20, 0, NOBODY))
+
+
 def make(place):
     os.makedirs(f"{place}/deep/er", mode=0o750)
     os.makedirs(f"{place}/empty")
@@ -70,6 +80,10 @@ def make(place):
     os.chmod(f"{place}/owned", 0o4711)
     os.setxattr(f"{place}/owned", "user.kept", b"\x00\xffvalue")
     os.utime(f"{place}/owned", ns=(1, 1_000_000_007))
+    with open(f"{place}/listed", "w") as file:
+        file.write("who may read it is in a list")
+    os.setxattr(f"{place}/listed", "system.posix_acl_access", LIST)
+    os.setxattr(f"{place}/deep", "system.posix_acl_default", LIST)
     os.lchown(f"{place}/link", 9, 10)
     os.makedirs(f"{place}/sockets", mode=0o700)
     listening = socket.socket(socket.AF_UNIX)

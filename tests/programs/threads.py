@@ -1,5 +1,7 @@
-"""Eight threads that make the steps together, each with a counter and a thread-local of its own."""
+"""Eight threads that make the steps together, each with a counter and a thread-local of its own. With $1 there are as many threads,
+and all others wait."""
 
+import sys
 import threading
 import time
 
@@ -23,3 +25,5 @@ def work(index, counts):
 counts = [0] * 8
 for index in range(8):
     threading.Thread(target=work, args=(index, counts)).start()
+for _ in range(8, int(sys.argv[1]) if len(sys.argv) > 1 else 0):
+    threading.Thread(target=threading.Event().wait).start()

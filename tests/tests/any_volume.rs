@@ -165,15 +165,3 @@ fn a_directory_that_everybody_can_write_is_told() -> Result<()> {
     ensure!(!running.stderr.text().contains(NO_CHECKPOINT), "{}", running.transcript());
     Ok(())
 }
-
-#[test]
-fn a_mark_of_an_end_that_cannot_be_understood_is_told_where_one_looks() -> Result<()> {
-    let volume = Volume::new()?;
-    fs::create_dir(volume.path().join("job-0"))?;
-    fs::write(volume.path().join("job-0/ended.json"), "{")?;
-    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
-    let told = format!(
-        "{NO_CHECKPOINT}: cannot understand (remove it to allow a resume) /checkpoints/job-0/ended.json"
-    );
-    running.stderr.wait_for(&told)
-}

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::faulty::Op;
-use crik_tests::pod::Pod;
+use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{
     CHECKPOINTED, SINGLE, STEPS, checkpointed, resumes, started, starts_fresh, stops_in_order,
 };
@@ -174,4 +174,44 @@ fn a_program_can_be_resumed_without_what_it_is_told_to_leave() -> Result<()> {
     let (_, found, _) = next.exec(&["sh", "-c", "ls /srv /dev/shm /scratch | grep x"])?;
     ensure!(found.is_empty(), "{found}");
     chain::verify(&[before, next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_device_node_is_made_again_where_that_is_allowed_and_told_where_it_is_not() -> Result<()> {
+    let volume = Volume::new()?;
+    let make = "test -e /srv/node || mknod /srv/node c 1 3; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let with = Pod::new(&volume, "node-a", &command);
+    let without = with.clone().with(|spec| spec.capabilities.retain(|one| one != "CAP_MKNOD"));
+    let shown = |running: &Running| running.exec(&["sh", "-c", "stat -c %F-%t-%T /srv/node 2>&1"]);
+    let first = checkpointed(&with)?;
+    let mut second = started(&with)?;
+    ensure!(shown(&second)?.1.trim() == "character special file-1-3", "{:?}", shown(&second)?);
+    ensure!(second.stop()? == CHECKPOINTED, "{}", second.transcript());
+    let third = started(&without)?;
+    resumes(&third, 2)?;
+    third.stderr.wait_for("/srv/node is a device node and is not there any more")?;
+    chain::verify(&[first, second.stdout.text(), third.stdout.text()]).map(drop)
+}
+
+/// An agent that is killed while it works ends with its container; what outlasts that is the pod's.
+#[test]
+fn what_an_agent_that_was_killed_has_left_in_its_pod_is_removed_by_the_next_one() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).empty_dir("/scratch");
+    let mut running = started(&pod)?;
+    let here =
+        "cd /scratch; mkdir .crik-aside-0; echo of another life > .crik-aside-0/1; ls -A /scratch /dev/shm";
+    let (_, before, _) = running.exec(&["sh", "-c", here])?;
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    let again = started(&pod)?;
+    let (_, after, _) = again.exec(&["sh", "-c", "ls -A /scratch /dev/shm"])?;
+    let clocks = |listed: &str| listed.lines().filter(|name| name.starts_with("crik-clocks-")).count();
+    ensure!(clocks(&before) == 1 && before.contains(".crik-aside-0"), "{before}");
+    // Its own page, and nothing of the one before.
+    ensure!(clocks(&after) == 1 && !after.contains("aside"), "{before}{after}");
+    let page = |listed: &str| listed.lines().find(|name| name.starts_with("crik-clocks-")).map(str::to_owned);
+    ensure!(page(&before) != page(&after), "{before}{after}");
+    Ok(())
 }

@@ -148,3 +148,86 @@ fn what_is_mapped_is_never_another_one() -> Result<()> {
     let second = holder(&volume, "secre2").start()?;
     starts_fresh_since(&second, &["in the part that the program has read already"])
 }
+
+/// Checkpoints a pod whose ConfigMap is updated while its program has it open.
+fn checkpointed_after_update(pod: &Pod, path: &str, files: &[(&str, &str)]) -> Result<String> {
+    let mut running = started(pod)?;
+    running.update(path, files)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    Ok(running.stdout.text())
+}
+
+#[test]
+fn a_script_that_was_updated_while_a_shell_holds_it_open_goes_on_as_it_was_through_three_pods() -> Result<()>
+{
+    let volume = Volume::new()?;
+    let (before, after) = (script(1..=LINES, "line"), script(1..=LINES, "other"));
+    let first = job(&volume, &before);
+    let mut outputs =
+        vec![checkpointed_after_update(&first, "/scripts", &[("run.sh", &after), ("other.sh", "exit 9")])?];
+    for generation in 1..=2 {
+        // What the next pods get is what was updated.
+        let mut next = started(&job(&volume, &after))?;
+        resumes(&next, generation)?;
+        ends_with(&mut next, CHECKPOINTED)?;
+        outputs.push(next.stdout.text());
+        ensure!(!next.stdout.text().contains("other"), "{}", next.transcript());
+    }
+    in_order(&outputs, "line")
+}
+
+#[test]
+fn a_script_that_was_updated_to_what_it_was_goes_on_where_no_edit_is_wanted() -> Result<()> {
+    let volume = Volume::new()?;
+    let same = script(1..=LINES, "line");
+    let pod = job(&volume, &same).config("changedFiles: refuse");
+    let first = checkpointed_after_update(&pod, "/scripts", &[("run.sh", &same), ("other.sh", "exit 8")])?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    in_order(&[first, second.stdout.text()], "line")
+}
+
+#[test]
+fn a_script_that_was_updated_starts_fresh_where_no_edit_is_wanted() -> Result<()> {
+    let volume = Volume::new()?;
+    let after = script(1..=LINES, "other");
+    let pod = job(&volume, &script(1..=LINES, "line")).config("changedFiles: refuse");
+    checkpointed_after_update(&pod, "/scripts", &[("run.sh", &after), ("other.sh", "exit 9")])?;
+    let second = started(&job(&volume, &after).config("changedFiles: refuse"))?;
+    starts_fresh_since(
+        &second,
+        &["/run.sh open, and /scripts/..2", "has other contents", "or see changedFiles"],
+    )?;
+    second.stdout.wait_for("other 3")
+}
+
+#[test]
+fn what_is_mapped_of_a_secret_that_was_updated_and_its_directory_stay_what_they_were() -> Result<()> {
+    const HOLDS_WHAT_IS_GONE: &str = "
+import mmap, os, select, sys
+sys.path.insert(0, '/programs')
+os.chdir('/keys/..data')
+held = open('key', 'rb')
+mapped = mmap.mmap(held.fileno(), 0, prot=mmap.PROT_READ)
+from steps import Steps, fail
+steps = Steps()
+while True:
+    select.select([], [], [], 0.01)
+    if mapped[:] != b'secret' or os.pread(held.fileno(), 99, 0) != b'secret':
+        fail('the key is another one')
+    steps.step()
+";
+    let volume = Volume::new()?;
+    let pod = |key: &str| {
+        Pod::new(&volume, "node-a", &["python3", "-c", HOLDS_WHAT_IS_GONE])
+            .secret("/keys", &[("key", key)])
+            .config("claimExpiry: 1s")
+    };
+    let first = checkpointed_after_update(&pod("secret"), "/keys", &[("key", "renewed")])?;
+    let second = started(&pod("renewed"))?;
+    resumes(&second, 1)?;
+    second
+        .stderr
+        .wait_for("was updated after the program had opened it; it goes on with what it has open")?;
+    chain::verify(&[first, second.stdout.text()]).map(drop)
+}

@@ -21,6 +21,7 @@ fn told(config: &str) -> Result<(Option<i32>, String)> {
         .arg(file.path())
         .args(["--", "true"])
         .env("POD_NAME", "job-0")
+        .env("JOB_UID", "5c1e")
         .env("JOB_COMPLETION_INDEX", "0")
         .output()?;
     Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
@@ -176,9 +177,48 @@ fn the_lines_that_troubleshooting_begins_with_are_what_is_logged() -> Result<()>
     Ok(())
 }
 
+/// The container of an example, and the pod's specification.
+fn pod_of(name: &str) -> Result<(Value, Value)> {
+    let example = objects(&format!("deploy/examples/{name}/{name}.yaml"))?;
+    let has_pods = |object: &&Value| ["StatefulSet", "Job"].iter().any(|kind| object["kind"] == *kind);
+    let object = example.iter().find(has_pods).context("no pods")?;
+    let pod = object["spec"]["template"]["spec"].clone();
+    Ok((pod["containers"][0].clone(), object["spec"].clone()))
+}
+
+#[test]
+fn every_example_lets_a_restore_take_its_time() -> Result<()> {
+    for name in EXAMPLES {
+        let (container, _) = pod_of(name)?;
+        let probe = &container["startupProbe"];
+        let number = |key: &str| probe[key].as_u64().unwrap_or_default();
+        let seconds = number("periodSeconds") * number("failureThreshold");
+        // As long as restoreTimeout, the default of which is ten minutes.
+        ensure!(seconds >= 600, "{name}: {seconds} s");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_example_of_a_job_ignores_what_is_no_failure_and_is_none_but_itself() -> Result<()> {
+    for name in ["batch", "training"] {
+        let (container, job) = pod_of(name)?;
+        let codes = &job["podFailurePolicy"]["rules"][0]["onExitCodes"]["values"];
+        ensure!(*codes == serde_yaml::from_str::<Value>("[75, 143]")?, "{name}: {codes:?}");
+        let uid =
+            container["env"].as_sequence().context("no env")?.iter().find(|one| one["name"] == "JOB_UID");
+        let path = uid.context("no JOB_UID")?["valueFrom"]["fieldRef"]["fieldPath"].as_str();
+        ensure!(path == Some("metadata.labels['batch.kubernetes.io/controller-uid']"), "{name}: {path:?}");
+        ensure!(read(&format!("deploy/examples/{name}/{name}.yaml"))?.contains("-${JOB_UID}-"), "{name}");
+    }
+    Ok(())
+}
+
+const EXAMPLES: [&str; 4] = ["counter", "batch", "redis", "training"];
+
 #[test]
 fn the_configuration_of_every_example_is_accepted() -> Result<()> {
-    for name in ["counter", "batch", "redis", "training"] {
+    for name in EXAMPLES {
         let example = objects(&format!("deploy/examples/{name}/{name}.yaml"))?;
         let config = example.iter().find(|object| object["kind"] == "ConfigMap").context("no ConfigMap")?;
         let (code, said) = told(config["data"]["config.yaml"].as_str().context("no config.yaml")?)?;

@@ -7,6 +7,8 @@ use crik_tests::chain;
 use crik_tests::pod::Pod;
 use crik_tests::story::{SINGLE, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order};
 use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
 
 /// A pod with one hook, a shell script.
 fn pod(volume: &Volume, name: &str, script: &str, more: &str) -> Pod {
@@ -63,6 +65,55 @@ fn a_hook_that_hangs_costs_its_timeout_and_no_more() -> Result<()> {
     let next = started(&pod)?;
     resumes(&next, 1)?;
     ensure!(next.processes().iter().all(|process| process.name != "sleep"), "{:?}", next.processes());
+    Ok(())
+}
+
+/// What the two hooks beside a checkpoint have written, in its order.
+fn told(volume: &Volume) -> String {
+    fs::read_to_string(volume.path().join("hooks")).unwrap_or_default().split_whitespace().collect()
+}
+
+/// A pod whose program is asked to prepare, and told when it may go on.
+fn quieted(volume: &Volume, command: &[&str]) -> Pod {
+    let hook = |word: &str| format!("{{command: [/bin/sh, -c, 'echo {word} >> /checkpoints/hooks']}}");
+    let hooks = format!("hooks: {{preCheckpoint: {}, postCheckpoint: {}}}", hook("quiet"), hook("on"));
+    Pod::new(volume, "node-a", command).config(&hooks)
+}
+
+#[test]
+fn the_application_is_told_when_it_goes_on_after_a_checkpoint() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut running = started(&quieted(&volume, &SINGLE))?;
+    for asked in 1..=2 {
+        let (code, _, err) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+        ensure!(code == Some(0), "{err}");
+        wait_for("the hook", || (told(&volume) == "quieton".repeat(asked)).then_some(()))?;
+    }
+    // It does not go on here.
+    ends_with(&mut running, 143)?;
+    ensure!(told(&volume) == "quietonquietonquiet", "{}", told(&volume));
+    Ok(())
+}
+
+#[test]
+fn the_application_is_told_when_it_goes_on_without_a_checkpoint_and_finds_its_files() -> Result<()> {
+    let volume = Volume::new()?;
+    // CRIU refuses it.
+    let pod = quieted(&volume, &["python3", "/programs/refusing.py"])
+        .config("inotifyIncompatiblePaths: [/tmp/watched]");
+    let mut running = started(&pod)?;
+    running.exec(&["/bin/sh", "-c", "echo old > /tmp/watched"])?;
+    running.signal(Signal::SIGUSR1)?;
+    running.stdout.wait_for("attached")?;
+    let (code, _, _) = running.exec(&["crik", "checkpoint"])?;
+    ensure!(code == Some(1), "there was a checkpoint");
+    wait_for("the hook", || (told(&volume) == "quieton").then_some(()))?;
+    let (_, watched, _) = running.exec(&["cat", "/tmp/watched"])?;
+    ensure!(watched == "old\n", "{watched}");
+    // Once for a stop, however often that tries.
+    stops_in_order(&mut running, 0)?;
+    ensure!(told(&volume).starts_with("quietonquiet"), "{}", told(&volume));
+    ensure!(told(&volume).matches("quiet").count() == 2, "{}", told(&volume));
     Ok(())
 }
 

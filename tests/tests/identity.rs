@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::Pod;
-use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -45,6 +45,66 @@ fn a_new_release_of_the_program_starts_fresh_and_the_old_one_goes_on() -> Result
 
 fn programs(volume: &Volume) -> Result<Value> {
     Ok(Volume::manifest(&volume.newest("job-0")?)?["identity"]["programs"].clone())
+}
+
+#[test]
+fn a_release_that_is_named_tells_checkpoints_apart_where_no_file_does() -> Result<()> {
+    let volume = Volume::new()?;
+    let of = |tag: &str| {
+        let pod = Pod::new(&volume, "node-a", &SINGLE).config("release: app:${IMAGE_TAG}");
+        pod.with(|spec| spec.env("IMAGE_TAG", tag))
+    };
+    let first = checkpointed(&of("v1"))?;
+    let mut second = started(&of("v2"))?;
+    starts_fresh(&second)?;
+    second.stderr.wait_for("it is of release app:v1, and this pod is of app:v2 (release)")?;
+    second.signal(Signal::SIGKILL)?;
+    second.wait()?;
+    drop(second);
+    // A pod that was killed has given nothing back.
+    fs::remove_dir_all(volume.path().join("job-0/holders"))?;
+    let third = started(&of("v1"))?;
+    resumes(&third, 1)?;
+    chain::verify(&[first, third.stdout.text()]).map(drop)
+}
+
+/// What the log says of a pod that gives the program something else.
+const ANOTHER_POD: &str = "the pod is another one than when the program was started, in ";
+
+/// A pod with this value of a variable, whose program is a script of a ConfigMap.
+fn configured(volume: &Volume, mode: &str, comment: &str) -> Pod {
+    let script = format!(
+        "# {comment}\nimport runpy, sys\nsys.path.insert(0, '/programs')\nrunpy.run_path('/programs/single.py', run_name='__main__')\n"
+    );
+    let pod = Pod::new(volume, "node-a", &["python3", "/scripts/job.py"])
+        .config_map("/scripts", &[("job.py", &script)]);
+    pod.with(|spec| spec.env("MODE", mode))
+}
+
+#[test]
+fn what_the_pod_spec_has_changed_is_told_by_its_name_and_never_by_its_value() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut outputs = vec![checkpointed(&configured(&volume, "secret-1", "one"))?];
+    // Another node, address and name are nothing that somebody has changed.
+    let mut same = started(&configured(&volume, "secret-1", "one"))?;
+    resumes(&same, 1)?;
+    ends_with(&mut same, CHECKPOINTED)?;
+    ensure!(!same.stderr.text().contains(ANOTHER_POD), "{}", same.transcript());
+    outputs.push(same.stdout.text());
+
+    // What it was started with is known over any number of moves.
+    let mut other = started(&configured(&volume, "secret-2", "two").with(|spec| spec.env("ADDED", "1")))?;
+    resumes(&other, 2)?;
+    let differences = "the environment: ADDED (new), MODE; the contents of /scripts/job.py";
+    other.stderr.wait_for(&format!("{ANOTHER_POD}{differences}"))?;
+    ensure!(!other.stderr.text().contains("secret-"), "{}", other.transcript());
+    ends_with(&mut other, CHECKPOINTED)?;
+    outputs.push(other.stdout.text());
+    chain::verify(&outputs)?;
+
+    let fresh = started(&configured(&volume, "secret-2", "one").config("changedPod: fresh"))?;
+    starts_fresh(&fresh)?;
+    fresh.stderr.wait_for(&format!("{ANOTHER_POD}the environment: MODE (changedPod: fresh)"))
 }
 
 #[test]

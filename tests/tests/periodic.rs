@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use crik_tests::chain;
 use crik_tests::command::run;
+use crik_tests::faulty::Op;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
@@ -147,6 +149,71 @@ fn what_could_not_be_resumed_here_is_not_pushed_out() -> Result<()> {
     })?;
     ensure!(good.exists(), "{}", second.transcript());
     Ok(())
+}
+
+/// What is said to who asks for a checkpoint after which the application goes on; nothing if there is one.
+fn refused(running: &Running) -> Result<Option<String>> {
+    let (code, _, err) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    Ok((code != Some(0)).then_some(err))
+}
+
+#[test]
+fn an_application_does_not_stand_still_for_longer_than_max_pause() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let faults = &volume.faulty.faults;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+        .config("maxPause: 3s\ngracePeriod: 2m");
+    let running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    // A dump takes half a minute.
+    faults.limit_bandwidth(2_000_000);
+    let began = Instant::now();
+    let told = refused(&running)?.context("there was a checkpoint")?;
+    let paused = began.elapsed();
+    println!("it was given up after {paused:?}: {told}");
+    ensure!(told.contains("raise maxPause or use a faster volume"), "{told}");
+    ensure!(paused < Duration::from_secs(10), "{paused:?}\n{}", running.transcript());
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    let told = refused(&running)?.context("there was a checkpoint")?;
+    println!("and then it was refused: {told}");
+    ensure!(told.contains("the application would stand still for about"), "{told}");
+    ensure!(volume.backing.generations("job-0").is_empty());
+    faults.clear();
+    // A volume that was slow is not slow for ever.
+    wait_for("it to be tried again", || refused(&running).ok()?.is_none().then_some(()))?;
+    ensure!(volume.backing.generations("job-0").len() == 1);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_that_is_nearly_durable_is_finished_when_there_is_no_time_for_another_one() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let faults = &volume.faulty.faults;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+        .config("gracePeriod: 14s\nreserve: 5s\ndecisionTimeout: 1s");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    faults.count();
+    // To make it durable takes nine seconds.
+    faults.limit_reads(7_000_000);
+    let reads = || faults.ops().iter().filter(|op| **op == Op::Read).count();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| refused(&running));
+        running.stderr.wait_for(PAUSED)?;
+        // More than half of it, in pieces of at most 128 KiB.
+        wait_for("most of it to be durable", || (reads() > 270).then_some(()))?;
+        running.signal(Signal::SIGTERM)?;
+        running.stderr.wait_for("the checkpoint that is nearly durable is finished first")?;
+        let told = asked.join().map_err(|_| anyhow!("it panicked"))??;
+        ensure!(told.is_none(), "{told:?}");
+        Ok(())
+    })?;
+    running.wait()?;
+    ensure!(volume.backing.generations("job-0").len() == 1, "{}", running.transcript());
+    // It died of its SIGTERM, so it goes on from what there is.
+    let next = started(&pod.on(&volume.unmount()))?;
+    resumes(&next, 1)?;
+    chain::verify_repeated(&running.stdout.text(), &next.stdout.text()).map(drop)
 }
 
 /// Sets how many files the agent may have open.

@@ -2,17 +2,15 @@
 //! errors may pass.
 
 use std::fmt::Display;
-use std::thread;
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, unshare};
 use thiserror::Error;
-use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Retries};
 use crate::base::signals::Signals;
+use crate::base::step_thread;
 use crate::base::volume_wait::VolumeWait;
 use crate::base::watchdog::Watchdog;
 
@@ -73,6 +71,11 @@ impl<'a> BoundedSteps<'a> {
         std::mem::take(&mut self.troubled)
     }
 
+    /// Whether the volume is in trouble now.
+    pub fn is_waiting(&self) -> bool {
+        self.wait.is_on()
+    }
+
     /// Does the step that `make` makes, again as long as the volume may recover.
     ///
     /// # Errors
@@ -106,7 +109,12 @@ impl<'a> BoundedSteps<'a> {
         loop {
             match step().await {
                 Err(StepError::Failed(error)) => self.before_another(error).await?,
-                other => return other,
+                other => {
+                    if other.is_ok() {
+                        self.wait.is_over();
+                    }
+                    return other;
+                }
             }
         }
     }
@@ -134,7 +142,7 @@ impl<'a> BoundedSteps<'a> {
         let (signals, watchdog) = (self.signals, Watchdog::default());
         let watched = watchdog.clone();
         tokio::select! {
-            done = in_a_thread(move || watched.watch(step)) => done.map_err(|error| Abandoned::Broken(error.to_string())),
+            done = step_thread::run(move || watched.watch(step)) => done.map_err(|error| Abandoned::Broken(error.to_string())),
             abandoned = self.silence(&watchdog) => Err(abandoned),
             abandoned = told_to_stop(signals) => Err(abandoned),
         }
@@ -173,18 +181,4 @@ impl<'a> BoundedSteps<'a> {
 
 async fn told_to_stop(signals: &Signals) -> Abandoned {
     signals.to_end().await.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal)
-}
-
-/// A step that hangs may have a file of the volume open. If the application's process inherited it, its exec would close it,
-/// and to close a file asks the volume again on some file systems (FUSE_FLUSH): the application would hang too.
-fn in_a_thread<T: Send + 'static>(step: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
-    let (tell, done) = oneshot::channel();
-    // Without a thread the sender is dropped, which is an outcome too.
-    let _ = thread::Builder::new().name("crik-step".to_owned()).spawn(move || {
-        // An error means that the kernel lacks memory; then the step is done as it is.
-        let _ = unshare(CloneFlags::CLONE_FILES);
-        // Nobody may be left to hear it.
-        let _ = tell.send(step());
-    });
-    done
 }

@@ -1,13 +1,18 @@
-//! The steps at which a test can end the agent, or let it panic.
+//! The steps at which a test can end the agent, or let it panic; and how it hurries a wait.
 //!
 //! Every step after which the volume, the tree or the attempts look different has a point here. The crash matrix
 //! (`tests/tests/crash.rs`) is made from the list, and fails when one of them is never reached.
+
+use std::time::Duration;
 
 /// The environment variable that names the point at which the agent dies, in builds with the feature `fault-points`. Others do not look.
 pub const VARIABLE: &str = "CRIK_FAULT";
 
 /// The same for a panic, in place of a defect that nobody knows yet.
 pub const PANIC_VARIABLE: &str = "CRIK_PANIC";
+
+/// Names a number, by which the pauses between two looks at another pod's hold are divided, so that minutes pass in seconds.
+pub const HURRY_VARIABLE: &str = "CRIK_HURRY";
 
 macro_rules! points {
     ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
@@ -100,3 +105,17 @@ pub fn reach(point: Point) {
 #[cfg(not(feature = "fault-points"))]
 #[inline]
 pub fn reach(_: Point) {}
+
+/// A pause of a wait, as long as a test wants it.
+#[cfg(feature = "fault-points")]
+pub fn hurried(pause: Duration) -> Duration {
+    let times = std::env::var(HURRY_VARIABLE).ok().and_then(|times| times.parse().ok());
+    pause / times.unwrap_or(1).max(1)
+}
+
+/// A pause of a wait.
+#[cfg(not(feature = "fault-points"))]
+#[inline]
+pub fn hurried(pause: Duration) -> Duration {
+    pause
+}

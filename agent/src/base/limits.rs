@@ -42,6 +42,10 @@ impl std::fmt::Display for CriuVersion {
     }
 }
 
+/// The highest number of a hold or a generation: one a second reaches it after 30,000 years. What has a higher one was made by
+/// somebody else, and to count on from there would end at once.
+pub const NUMBER_MAX: u64 = 1_000_000_000_000;
+
 /// Directories in which the init's program may be put, in order of preference. The first that can be written and
 /// executed from is taken; the image directory is the last resort, for a read-only root file system without a `/tmp`.
 pub const INIT_DIRECTORIES: [&str; 3] = ["/run/crik", "/tmp", "/var/tmp"];
@@ -148,6 +152,10 @@ pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
 
 /// The same for each of many threads, which share the memory that a frozen program leaves.
 pub const SHARED_HASH_CHUNK_BYTES: usize = 128 << 10;
+
+/// How much is read of an image at once before it is looked at whether that is still wanted: a volume that gives a megabyte a second,
+/// of which nothing can be expected, takes a quarter of one for it.
+pub const READ_PIECE_BYTES: usize = 256 << 10;
 
 /// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
 /// program with many threads has thousands.
@@ -274,6 +282,27 @@ pub const RENEWALS_PER_EXPIRY: u32 = 4;
 /// How often another pod's hold is looked at by one that waits for it.
 pub const HOLD_POLL: Duration = Duration::from_millis(250);
 
+/// The threads that a wait for another pod's hold has before it begins: one that looks, and one that renews the hold later. A third
+/// where the volume hangs in one of them.
+pub const THREADS_OF_A_WAIT: usize = 3;
+
+/// The threads of the runtime that are there before the wait: one that looks the controller's address up, and one that calls CRIU.
+pub const BLOCKING_THREADS: usize = 2;
+
+/// How long a thread of the runtime that has nothing to do is kept: for ever, since the next one would take another process id.
+pub const BLOCKING_THREAD_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// How many process ids an attempt to restore a tree uses up beside those of the tree: CRIU, its helpers and our threads are some
+/// twenty; hashing has a thread for each processor besides.
+pub const IDS_OF_AN_ATTEMPT: usize = 128;
+
+/// How many ids are used up at most to get out of a tree's way, which takes two seconds. A tree with more has gaps.
+pub const IDS_PASSED_MAX: usize = 100_000;
+
+/// How long a tree that has got its SIGKILL is waited for before the image directory is given back: it takes milliseconds to go, and
+/// may have locks on files that the next pod wants. At the end of a grace period there is no time for more.
+pub const GOING_PATIENCE: Duration = Duration::from_millis(200);
+
 /// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
 pub const HOLD_ROUNDS: u32 = 16;
 
@@ -285,6 +314,19 @@ pub const HOLD_EXPIRY_MIN: Duration = Duration::from_secs(1);
 
 /// The shortest `interval`: below, the application would hardly run between two pauses.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// How long the application may stand still for a checkpoint after which it goes on, if `maxPause` is not given. A liveness probe with
+/// Kubernetes' defaults (periodSeconds 10, failureThreshold 3) ends a container whose program does not answer for 20 s at the
+/// soonest; what it takes to give a dump up comes on top.
+pub const MAX_PAUSE: Duration = Duration::from_secs(15);
+
+/// A dump that was given up says how fast the program is dumped only when it has had this part of `maxPause`: CRIU looks at every
+/// process first.
+pub const PAUSE_SHARE: u32 = 4;
+
+/// By how much more the program is believed to be dumped in a second each time when a checkpoint is not taken because of `maxPause`: a
+/// volume that was slow is not slow for ever, so it is tried again, the sooner the less is missing.
+pub const PAUSE_HOPE: f64 = 1.25;
 
 /// How long a start waits for a volume before it exits with 75 (`onVolumeUnavailable: wait`): servers that fail over, and the grace
 /// period of those that have started (90 s), take minutes; and a mount that is stuck for good may be made anew for another container.

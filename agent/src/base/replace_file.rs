@@ -20,14 +20,22 @@ pub fn replace_file(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&partial)))
 }
 
-/// Makes a file beside `path` that is to be renamed to it. Under a name that nobody can know before, and never one that is there: a
-/// link under it could lead anywhere.
+/// What a file beside `path` is called that is to be renamed to it: nobody can know it before, since a link under it could lead
+/// anywhere.
+///
+/// # Errors
+/// The kernel gives no random number.
+pub fn partial_name(path: &Path) -> io::Result<PathBuf> {
+    let unique = fs::read_to_string(limits::RANDOM_UUID)?;
+    Ok(path.with_extension(format!("{}.partial", unique.trim())))
+}
+
+/// Makes a file of that name, and never opens one that is there.
 ///
 /// # Errors
 /// The directory cannot be written.
 pub fn partial(path: &Path) -> io::Result<(PathBuf, File)> {
-    let unique = fs::read_to_string(limits::RANDOM_UUID)?;
-    let partial = path.with_extension(format!("{}.partial", unique.trim()));
+    let partial = partial_name(path)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
     Ok((partial, file))
 }

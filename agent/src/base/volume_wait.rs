@@ -43,6 +43,11 @@ impl VolumeWait {
         pause
     }
 
+    /// Whether it has begun.
+    pub fn is_on(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// The volume answers.
     pub fn is_over(&mut self) {
         if let Some(since) = self.since {

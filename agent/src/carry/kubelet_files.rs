@@ -7,8 +7,11 @@
 //! Without crik a program goes on to read what it has opened, whatever the volume holds by then. So new contents are put under it
 //! only if what it has read so far is still the same; a shell that reads its script line by line would go on in the middle of
 //! another one.
+//!
+//! A file whose directory the kubelet has removed since, at an update, has no name any more, and its contents are in the image. The
+//! program keeps them, as it does without crik.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,8 +21,10 @@ use thiserror::Error;
 
 use crate::config::ChangedFiles;
 use crate::store::generation::digest::{self, FileDigest};
+use crate::store::generation::open_files::DELETED;
 use crate::store::generation::tree_facts::KubeletFile;
 use crate::tree::criu::images::{self, Damage, FilesImage, ImageError, RegularFile, Renamed};
+use crate::tree::process::snapshot::Tree;
 
 /// The link to what is current.
 const CURRENT: &str = "..data";
@@ -66,40 +71,68 @@ impl From<Damage> for KubeletFileError {
     }
 }
 
-/// The files of that kind in the images that were just written to a directory, with their contents. What cannot be read any
-/// more, because the volume was updated, is left out: CRIU carries its contents.
+/// The files of that kind in the images of `tree` that were just written to a directory, with their contents; also of those that have no
+/// name any more.
 ///
 /// # Errors
 /// The images cannot be read.
-pub fn of(images: &Path) -> Result<Vec<KubeletFile>, ImageError> {
+pub fn of(images: &Path, tree: &Tree) -> Result<Vec<KubeletFile>, ImageError> {
     let files = images::open_files(images)?.regular_files().map_err(|what| images::damaged(images, what))?;
     let ours: Vec<RegularFile> = files.into_iter().filter(|file| place(&file.path).is_some()).collect();
     if ours.is_empty() {
         return Ok(Vec::new());
     }
     let mapped = images::mapped_files(images)?;
-    Ok(with_contents(&ours, |id| mapped.contains(&id.into())))
+    let found = |path: &Path| if path.exists() { Some(path.to_owned()) } else { unnamed(path, tree) };
+    Ok(with_contents(&ours, |id| mapped.contains(&id.into()), found))
 }
 
-fn with_contents(files: &[RegularFile], is_mapped: impl Fn(u32) -> bool) -> Vec<KubeletFile> {
+/// Where a file that had this name can still be read: where a process has it open or mapped.
+fn unnamed(path: &Path, tree: &Tree) -> Option<PathBuf> {
+    let mut shown = path.as_os_str().to_owned();
+    shown.push(DELETED);
+    let places = tree.0.iter().flat_map(|process| {
+        ["fd", "map_files"].into_iter().map(move |kind| format!("/proc/{}/{kind}", process.pid))
+    });
+    let mut open = places
+        .flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten())
+        .map(|entry| entry.path());
+    open.find(|open| fs::read_link(open).is_ok_and(|link| link == *shown))
+}
+
+/// Where each can be read says `found`.
+fn with_contents(
+    files: &[RegularFile],
+    is_mapped: impl Fn(u32) -> bool,
+    found: impl Fn(&Path) -> Option<PathBuf>,
+) -> Vec<KubeletFile> {
     let mut read_until: BTreeMap<&Path, u64> = BTreeMap::new();
     for file in files.iter().filter(|file| file.size.is_some()) {
         // What is mapped may have been read to its end.
         let read = if is_mapped(file.id) { u64::MAX } else { file.position };
         read_until.entry(&file.path).and_modify(|most| *most = read.max(*most)).or_insert(read);
     }
-    read_until.into_iter().filter_map(|(path, read)| recorded(path, read).ok()).collect()
+    let recorded = |(path, read)| recorded(path, &found(path)?, read).ok();
+    read_until.into_iter().filter_map(recorded).collect()
 }
 
-fn recorded(path: &Path, read: u64) -> io::Result<KubeletFile> {
-    let whole = digest::hash_file(path)?;
-    let read = beginning(path, read.min(whole.size))?;
+fn recorded(path: &Path, found: &Path, read: u64) -> io::Result<KubeletFile> {
+    let whole = digest::hash_file(found)?;
+    let read = beginning(found, read.min(whole.size))?;
     Ok(KubeletFile { path: path.into(), whole, read })
 }
 
 /// The digest of the first `bytes` of a file, or of all that it has.
 fn beginning(path: &Path, bytes: u64) -> io::Result<FileDigest> {
     digest::hash_reader(File::open(path)?.take(bytes))
+}
+
+/// Files without a name, which CRIU makes anew.
+pub struct Unnamed<'a> {
+    /// Their numbers.
+    pub files: &'a BTreeSet<u32>,
+    /// A directory in which that is possible; nothing can be made where the kubelet writes.
+    pub directory: &'a Path,
 }
 
 /// Gives every file of an image that the kubelet wrote its name in this pod.
@@ -109,15 +142,46 @@ fn beginning(path: &Path, bytes: u64) -> io::Result<FileDigest> {
 pub fn put_into(
     files: &mut FilesImage,
     recorded: &[KubeletFile],
+    unnamed: &Unnamed<'_>,
     changed: ChangedFiles,
 ) -> Result<(), KubeletFileError> {
     files.rename(|file| {
         let Some(place) = place(&file.path) else { return Ok(None) };
+        let known = recorded.iter().find(|known| known.path == file.path);
+        if unnamed.files.contains(&file.id) {
+            compare(file, place.now(), known, changed)?;
+            return Ok(Some(Renamed { path: unnamed.directory.join(place.flat()), size: None }));
+        }
         // Another thing that is only called so stays as it is.
         let Some(now) = place.now() else { return Ok(None) };
-        let known = recorded.iter().find(|known| known.path == file.path);
         renamed(file, now, known, changed)
     })
+}
+
+/// Whether a program goes on with contents of its own, when those here are others.
+fn compare(
+    file: &RegularFile,
+    now: Option<PathBuf>,
+    known: Option<&KubeletFile>,
+    changed: ChangedFiles,
+) -> Result<(), KubeletFileError> {
+    let (Some(now), Some(known)) = (now, known) else { return Ok(()) };
+    let same = digest::hash_file(&now).map(|whole| whole == known.whole);
+    match (changed, same) {
+        (_, Ok(true)) => {}
+        (ChangedFiles::Follow, _) => tracing::info!(
+            "{} was updated after the program had opened it; it goes on with what it has open",
+            file.path.display()
+        ),
+        (ChangedFiles::Refuse, Ok(false)) => {
+            let (path, part, remedy) = (file.path.clone(), "", ", or see changedFiles");
+            return Err(KubeletFileError::Changed { path, now, part, remedy });
+        }
+        (ChangedFiles::Refuse, Err(source)) => {
+            return Err(KubeletFileError::Missing { path: file.path.clone(), now, source });
+        }
+    }
+    Ok(())
 }
 
 fn renamed(
@@ -172,6 +236,12 @@ fn place(path: &Path) -> Option<Place<'_>> {
 }
 
 impl Place<'_> {
+    /// Its path as one name. CRIU makes files of the same name one after the other.
+    fn flat(&self) -> String {
+        let path = self.volume.join(self.inside);
+        path.display().to_string().trim_start_matches('/').replace('/', "-")
+    }
+
     /// The same file in this pod; none if there is no such volume.
     fn now(&self) -> Option<PathBuf> {
         let current = fs::read_link(self.volume.join(CURRENT)).ok()?;
@@ -226,7 +296,7 @@ mod tests {
     ) -> Result<Option<Option<u64>>, KubeletFileError> {
         let dir = volume(now);
         let file = open(&dir, position);
-        let known = with_contents(std::slice::from_ref(&file), |_| mapped);
+        let known = with_contents(std::slice::from_ref(&file), |_| mapped, |path| Some(path.into()));
         let renamed = renamed(&file, place(&file.path).unwrap().now().unwrap(), known.first(), changed)?;
         assert!(renamed.iter().all(|renamed| renamed.path == dir.path().join(NOW).join("run.sh")));
         Ok(renamed.map(|renamed| renamed.size))

@@ -51,7 +51,7 @@ mod ptrace {
 
     use nix::errno::Errno;
     use nix::sys::ptrace::{self, Options};
-    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
     use nix::unistd::Pid;
 
     pub fn seize_with_children(criu: i32) -> io::Result<()> {
@@ -67,6 +67,7 @@ mod ptrace {
         loop {
             match next_stop(criu)? {
                 WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) => resume(criu)?,
+                WaitStatus::PtraceEvent(_, signal, 0) => ptrace::cont(criu, signal)?,
                 WaitStatus::PtraceEvent(..) => {
                     let child = Pid::from_raw(ptrace::getevent(criu)? as libc::pid_t);
                     let outcome = newborn(child, root);
@@ -82,7 +83,6 @@ mod ptrace {
                         return Ok(());
                     }
                 }
-                WaitStatus::Stopped(_, signal) => ptrace::cont(criu, signal)?,
                 _ => return Err(io::Error::other("criu ended before the tree was there")),
             }
         }
@@ -99,12 +99,20 @@ mod ptrace {
         Ok(ptrace::cont(pid, None)?)
     }
 
-    /// Waits for a tracee's next stop. Its end is only seen and left to whoever waits for it.
+    /// Waits for a tracee's next stop. Its end is only seen and left to whoever waits for it. A stop for a signal is an event of the
+    /// number 0 (waitid(2), `CLD_TRAPPED`).
     pub fn next_stop(pid: Pid) -> io::Result<WaitStatus> {
+        let stops = WaitPidFlag::WSTOPPED | WaitPidFlag::__WALL;
         loop {
-            match waitpid(pid, Some(WaitPidFlag::__WALL)) {
-                Err(Errno::EINTR) => {}
-                other => return Ok(other?),
+            match waitid(Id::Pid(pid), stops | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+                Err(Errno::EINTR) => continue,
+                Ok(ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => return Ok(ended),
+                seen => seen?,
+            };
+            // It may be killed in between, and then there is no stop any more.
+            match waitid(Id::Pid(pid), stops | WaitPidFlag::WNOHANG) {
+                Err(Errno::EINTR) | Ok(WaitStatus::StillAlive) => {}
+                taken => return Ok(taken?),
             }
         }
     }

@@ -16,22 +16,26 @@ use tokio::task::spawn_blocking;
 use crate::base::limits;
 use crate::store::generation::digest;
 use crate::store::generation::own_values::OwnValues;
+use crate::store::generation::pod_facts::PodFacts;
 use crate::store::generation::program_digests::{self, ProgramDigests};
 use crate::tree::process::which;
 
-/// What is known of the files of one tree. Hashing them takes a while, so it may become known later.
+/// What is known of what one tree was started from. To hash its files takes a while, so that may become known later.
 #[derive(Debug, Clone, Default)]
-pub struct Programs(Arc<OnceLock<ProgramDigests>>);
+pub struct Programs {
+    files: Arc<OnceLock<ProgramDigests>>,
+    pod: PodFacts,
+}
 
 impl Programs {
     /// Those of a tree that was started in the past.
     pub fn of_the_past(digests: ProgramDigests) -> Self {
-        Self(Arc::new(digests.into()))
+        Self { pod: digests.pod.clone(), files: Arc::new(digests.into()) }
     }
 
-    /// The facts, or none as long as they are not known: nothing waits for them.
+    /// The facts; those of files are none as long as they are not known: nothing waits for them.
     pub fn known(&self) -> ProgramDigests {
-        self.0.get().cloned().unwrap_or_default()
+        ProgramDigests { pod: self.pod.clone(), ..self.files.get().cloned().unwrap_or_default() }
     }
 }
 
@@ -62,11 +66,11 @@ pub fn note(command: &[OsString]) -> Noted {
 }
 
 impl Noted {
-    /// Hashes them, beside the application that runs by now, in a pod with these values of its own.
-    pub fn hash(self, own: impl FnOnce() -> OwnValues + Send + 'static) -> Programs {
-        let programs = Programs::default();
-        let known = Arc::clone(&programs.0);
-        spawn_blocking(move || known.set(self.digests(&own())));
+    /// Hashes them, beside the application that runs by now, in a pod with these values of its own, which gave it this.
+    pub fn hash(self, own: OwnValues, pod: PodFacts) -> Programs {
+        let programs = Programs { pod, ..Programs::default() };
+        let known = Arc::clone(&programs.files);
+        spawn_blocking(move || known.set(self.digests(&own)));
         programs
     }
 

@@ -5,7 +5,10 @@
 //! above for ever, and what a restore needs to run first lives below. `clone3` with `set_tid` is no way: it does not
 //! move the counter, and the children of a process with a high id get low ones.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::ops::RangeInclusive;
+use std::thread;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
@@ -31,11 +34,50 @@ const BRIEF_THREAD: i32 = libc::CLONE_VM
 /// No thread can be made; the pod's limit of processes is the likely cause.
 pub fn pass_reserved() -> io::Result<()> {
     on_one_processor(|| {
-        let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()];
+        let mut stack = stack();
         // The last id used must be 299 or more, so that the next is 300 or more.
         while use_up_one(&mut stack)? < limits::FIRST_TREE_PID - 1 {}
         Ok(())
     })
+}
+
+/// Whether an attempt to restore finds enough ids below the reserved ones. Uses up one.
+///
+/// # Errors
+/// No thread can be made.
+pub fn are_left() -> io::Result<bool> {
+    let id = on_one_processor(|| use_up_one(&mut stack()))?;
+    Ok(*room_after(id).end() < limits::FIRST_TREE_PID)
+}
+
+/// Uses up ids until those that follow are none of `taken`: where the counter has passed the reserved ids, since other commands ran in
+/// the container or attempts failed, what a restore runs first would take ids of the tree.
+///
+/// # Errors
+/// No thread can be made, or there is no room between them.
+pub fn make_way(taken: &BTreeSet<i32>) -> io::Result<()> {
+    on_one_processor(|| {
+        let mut stack = stack();
+        let mut id = use_up_one(&mut stack)?;
+        for _ in 0..limits::IDS_PASSED_MAX {
+            if taken.range(room_after(id)).next().is_none() {
+                return Ok(());
+            }
+            id = use_up_one(&mut stack)?;
+        }
+        Err(io::Error::other("the ids of the tree leave no room between them"))
+    })
+}
+
+/// The ids that an attempt may use when this one was the last.
+fn room_after(id: i32) -> RangeInclusive<i32> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let room = i32::try_from(limits::IDS_OF_AN_ATTEMPT + processors).unwrap_or(i32::MAX);
+    id.saturating_add(1)..=id.saturating_add(room)
+}
+
+fn stack() -> Vec<u128> {
+    vec![0; STACK_BYTES / size_of::<u128>()]
 }
 
 /// Keeps this thread and those it makes on the processor where it is. Spread over two, each handing over would wake a

@@ -18,10 +18,12 @@ use crate::base::retry::Retries;
 use crate::base::units;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, until};
-use crate::checkpoint::dump_progress::{Progress, watch};
+use crate::checkpoint::dump_progress::{Progress, Until, watch};
+use crate::checkpoint::forecast::{Pauses, Sealing};
 use crate::checkpoint::freeze::{self, Staged, Stopped};
 use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
 use crate::checkpoint::manifest_of::manifest_of;
+use crate::checkpoint::quiet::{Quiet, Turn};
 use crate::checkpoint::{forecast, volume_speed};
 use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::commit;
@@ -32,7 +34,6 @@ use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::snapshot::Snapshot;
-use crate::tree::process::{beside, hooks};
 use crate::workload::{RunningTree, Workload};
 
 /// Takes the checkpoints of one tree.
@@ -49,6 +50,12 @@ pub struct Checkpointer {
     staging: Mutex<Option<Staging>>,
     /// Bytes per second that the volume takes, once that is known.
     speed: Mutex<Option<f64>>,
+    /// How fast the tree was dumped.
+    pauses: Mutex<Pauses>,
+    /// The checkpoint that is being made durable.
+    under_way: Mutex<Option<UnderWay>>,
+    /// Whose turn it is of the hooks beside a checkpoint.
+    hooks: Turn,
     /// How far the dump is that is under way.
     pub progress: latest::Sender<Progress>,
 }
@@ -64,6 +71,9 @@ impl Checkpointer {
             first: OnceLock::new(),
             staging: Mutex::default(),
             speed: Mutex::default(),
+            pauses: Mutex::default(),
+            under_way: Mutex::default(),
+            hooks: Turn::default(),
             progress: latest::Sender::default(),
         })
     }
@@ -103,9 +113,10 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
-        let (stopped, committed) = contained(self.take_patiently(deadline)).await??;
+        let (quiet, stopped, committed) = contained(self.take_patiently(deadline)).await??;
         // It is durable, whatever happens now.
         let _ = contained_now(|| {
+            quiet.ends();
             stopped.kill();
             reach(Point::Killed);
         });
@@ -113,60 +124,92 @@ impl Checkpointer {
     }
 
     /// Takes one that leaves the tree stopped, again as long as the volume may recover.
-    async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Stopped, Manifest)> {
+    async fn take_patiently(self: &Arc<Self>, deadline: Instant) -> Result<(Quiet, Stopped, Manifest)> {
         let deadlines = Deadlines { frozen: deadline, durable: Some(deadline), hurry: Arc::default() };
         let mut retries = Retries::of_a_stop();
-        self.let_prepare(&deadlines).await?;
+        let mut quiet = Some(Quiet::begin(&self.workload, &self.hooks, &deadlines).await?);
         loop {
-            match self.take(Purpose::Stop, &deadlines).await {
-                Ok(taken) => return Ok(taken),
+            match self.take(Purpose::Stop, &deadlines, &mut quiet).await {
+                Ok((stopped, committed)) => {
+                    let quiet = quiet.take().ok_or_else(|| anyhow!("internal error: it went on"))?;
+                    return Ok((quiet, stopped, committed));
+                }
                 Err(error) => self.before_another(&mut retries, error, deadline).await?,
             }
         }
     }
 
-    /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most as long as a stop
-    /// could take; what follows may take its time, until there is a `hurry`.
+    /// Freezes the tree, lets it go on, and makes its image durable meanwhile. The tree is frozen at most for `maxPause`; what
+    /// follows may take its time, until there is a `hurry`.
     ///
     /// # Errors
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
-        let mut frozen = Instant::now() + self.patience();
-        self.let_prepare(&Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) }).await?;
+        let deadlines = || Deadlines {
+            frozen: Instant::now() + self.patience(),
+            durable: None,
+            hurry: Arc::clone(&hurry),
+        };
+        self.may_pause().await?;
+        let mut quiet = None;
         loop {
-            let deadlines = Deadlines { frozen, durable: None, hurry: Arc::clone(&hurry) };
-            match self.take(Purpose::Interval, &deadlines).await {
+            let deadlines = deadlines();
+            if quiet.is_none() {
+                quiet = Some(Quiet::begin(&self.workload, &self.hooks, &deadlines).await?);
+            }
+            match self.take(Purpose::Interval, &deadlines, &mut quiet).await {
                 Ok((_, committed)) => return Ok(committed),
                 Err(error) if self.made_room_after(&error, Instant::now() + self.patience()).await => {}
                 Err(error) => return Err(error),
             }
-            frozen = Instant::now() + self.patience();
         }
     }
 
-    async fn take(self: &Arc<Self>, purpose: Purpose, deadlines: &Deadlines) -> Result<(Stopped, Manifest)> {
+    /// Refuses what would freeze the tree for longer than `maxPause`, as an earlier one has shown.
+    async fn may_pause(self: &Arc<Self>) -> Result<()> {
+        let this = Arc::clone(self);
+        let (bytes, most) = (move || this.memory(), self.workload.config.max_pause);
+        let bytes = spawn_blocking(bytes).await?;
+        match locked(&self.pauses).too_long(bytes, most) {
+            None => Ok(()),
+            Some(needed) => Err(anyhow!(
+                "the application would stand still for about {needed:.0?}, and maxPause is {most:.0?}; raise it if its probes \
+                 bear that, or use a faster volume"
+            )),
+        }
+    }
+
+    /// Bytes of memory that a dump writes, about.
+    fn memory(&self) -> u64 {
+        Snapshot::take().tree(self.running.root).bytes_to_dump()
+    }
+
+    /// `quiet` ends as soon as the tree goes on.
+    async fn take(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        deadlines: &Deadlines,
+        quiet: &mut Option<Quiet>,
+    ) -> Result<(Stopped, Manifest)> {
         let headway = Arc::new(Headway::default());
         let prepared = self.prepare(purpose, deadlines, &headway).await?;
-        let staging = prepared.staging.clone();
+        let (staging, bytes) = (prepared.staging.clone(), prepared.bytes);
         *locked(&self.staging) = Some(staging.clone());
+        let began = Instant::now();
         let (stopped, staged) = self.freeze(prepared, deadlines, &headway).await?;
-        let committed = self.commit(&staging, staged, deadlines, &headway).await?;
+        if purpose != Purpose::Stop {
+            drop(quiet.take());
+        }
+        headway.expect(bytes);
+        let under_way =
+            UnderWay { dumped: began.elapsed(), since: Instant::now(), headway: Arc::clone(&headway) };
+        *locked(&self.under_way) = Some(under_way);
+        let committed = self.commit(&staging, staged, deadlines, &headway).await;
+        *locked(&self.under_way) = None;
+        let committed = committed?;
         let _ = self.first.set(committed.generation);
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
-    }
-
-    /// Lets the application prepare: once, however often the checkpoint is tried.
-    async fn let_prepare(self: &Arc<Self>, deadlines: &Deadlines) -> Result<()> {
-        let (this, deadline, headway) = (Arc::clone(self), deadlines.frozen, Arc::<Headway>::default());
-        let asked = Arc::clone(&headway);
-        let step = spawn_blocking(move || {
-            beside::give_up();
-            // A hook may quiesce the application, which nothing then follows.
-            ensure!(Instant::now() < deadline, "the time for a checkpoint was over before it began");
-            Ok(hooks::run("preCheckpoint", this.workload.config.hooks.pre_checkpoint.as_ref(), &[], &asked)?)
-        });
-        until(step, deadlines.until_frozen(), &headway).await
     }
 
     /// Makes sure that there is an image directory, room, and a chance.
@@ -181,7 +224,7 @@ impl Checkpointer {
             let hold = this.take_hold()?;
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
-            let bytes = Snapshot::take().tree(this.running.root).bytes_to_dump().saturating_add(carried);
+            let bytes = this.memory().saturating_add(carried);
             retention::make_room(&hold, bytes, this.past(), &asked)?;
             reach(Point::RoomMade);
             this.has_a_chance(&hold, bytes, deadline)?;
@@ -243,16 +286,51 @@ impl Checkpointer {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
         });
+        let limit = self.limit(leave, deadlines);
         let hopeless = async {
             tokio::select! {
-                reason = watch(staging.path(), expected, deadlines.frozen, &self.progress) => reason,
+                reason = watch(staging.path(), expected, limit, &self.progress) => reason,
                 reason = deadlines.until_hurry() => reason,
             }
         };
-        let frozen = until(step, hopeless, headway).await?;
+        let frozen = until(step, hopeless, headway).await;
+        if leave == Leave::Running {
+            self.note_pause(expected, clock.elapsed(), frozen.is_ok(), headway);
+        }
+        let frozen = frozen?;
         tell_frozen(&frozen.1, clock.elapsed());
         tell_helpless(&frozen.1.clocks);
         Ok(frozen)
+    }
+
+    /// Until when a dump may go on.
+    fn limit(&self, leave: Leave, deadlines: &Deadlines) -> Until {
+        let pause = Instant::now() + self.workload.config.max_pause;
+        match leave {
+            // The commit has to be done by then too.
+            Leave::Stopped => Until { at: deadlines.frozen, key: "gracePeriod", whole: *locked(&self.speed) },
+            Leave::Running if pause < deadlines.frozen => Until { at: pause, key: "maxPause", whole: None },
+            Leave::Running => Until { at: deadlines.frozen, key: "gracePeriod", whole: None },
+        }
+    }
+
+    /// Learns how fast a dump was, also of one that was given up; of another failure nothing is learned.
+    fn note_pause(&self, expected: u64, took: Duration, done: bool, headway: &Headway) {
+        let written = if done { expected } else { self.progress.borrow().written };
+        let was_long = took > self.workload.config.max_pause / limits::PAUSE_SHARE;
+        if done || headway.is_given_up() && was_long {
+            locked(&self.pauses).note(written, took);
+        }
+    }
+
+    /// Says whether a checkpoint that is being made durable beside the application is to be finished before another one is begun,
+    /// which must be done by `deadline`: how long that takes.
+    pub fn finish_first(&self, deadline: Instant) -> Option<Duration> {
+        let under_way = locked(&self.under_way);
+        let UnderWay { dumped, since, headway } = under_way.as_ref()?;
+        let (dumped, elapsed) = (*dumped, since.elapsed());
+        let sealing = Sealing { dumped, elapsed, moved: headway.moved(), left: headway.left() };
+        forecast::finish_first(&sealing, deadline.saturating_duration_since(Instant::now()))
     }
 
     fn request(
@@ -321,6 +399,15 @@ impl Checkpointer {
     }
 }
 
+/// A checkpoint that is being made durable.
+struct UnderWay {
+    /// How long its dump took.
+    dumped: Duration,
+    /// When that was over.
+    since: Instant,
+    headway: Arc<Headway>,
+}
+
 /// How long it would take and how long there is, if that is far too little.
 fn is_hopeless(bytes: u64, speed: f64, deadline: Instant) -> Option<(Duration, Duration)> {
     let left = deadline.saturating_duration_since(Instant::now());
@@ -350,7 +437,7 @@ mod tests {
         let ran = dir.path().join("ran");
         let command = vec!["touch".to_owned(), ran.display().to_string()];
         let hook = Hook { command, timeout: Duration::from_secs(5), on_failure: OnFailure::Ignore };
-        let hooks = Hooks { pre_checkpoint: Some(hook), post_restore: None };
+        let hooks = Hooks { pre_checkpoint: Some(hook), ..Hooks::default() };
         let config = Config { hooks, ..Config::default() };
         let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
         let (init, programs) = (PathBuf::new(), Programs::default());

@@ -27,28 +27,35 @@ pub struct Progress {
     pub expected: u64,
 }
 
-/// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes: the deadline is over, or
-/// its pace says that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
-pub async fn watch(
-    staging: &Path,
-    expected: u64,
-    deadline: Instant,
-    progress: &watch::Sender<Progress>,
-) -> Error {
+/// Until when a dump may go on.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// The moment.
+    pub at: Instant,
+    /// What a person can raise.
+    pub key: &'static str,
+    /// Bytes per second from the beginning to the commit, if that must be done by then too.
+    pub whole: Option<f64>,
+}
+
+/// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes: its time is over, or its pace says
+/// that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
+pub async fn watch(staging: &Path, expected: u64, until: Until, progress: &watch::Sender<Progress>) -> Error {
     let (began, written) = (Instant::now(), follow(staging.to_owned()));
     let (mut told, mut lately) = (began, Lately::new(began));
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = until.at.saturating_duration_since(Instant::now());
         sleep(left.min(limits::PACE_POLL)).await;
         let (now, written) = (Instant::now(), written.load(Ordering::Relaxed));
         progress.send_replace(Progress { written, expected });
-        let pace = Pace { written, expected, elapsed: now - began, recent: lately.speed(now, written) };
-        if now >= deadline {
-            return anyhow!("the dump would not be done within gracePeriod less reserve");
+        let recent = lately.speed(now, written);
+        let pace = Pace { written, expected, elapsed: now - began, recent, whole: until.whole };
+        if now >= until.at {
+            return anyhow!("the dump would not be done in time; raise {} or use a faster volume", until.key);
         }
-        let left = deadline - now;
+        let left = until.at - now;
         if let Some(needed) = forecast::hopeless_on_the_way(&pace, left) {
-            return too_slow(written, expected, needed, left);
+            return too_slow(&pace, until.key, needed, left);
         }
         if now - told >= limits::PROGRESS_PAUSE {
             told = now;
@@ -57,12 +64,12 @@ pub async fn watch(
     }
 }
 
-fn too_slow(written: u64, expected: u64, needed: Duration, left: Duration) -> Error {
+fn too_slow(pace: &Pace, key: &str, needed: Duration, left: Duration) -> Error {
     anyhow!(
         "the volume is too slow: {} of {} are written, the rest would take {needed:.0?}, and {left:.0?} are left; raise \
-         gracePeriod or use a faster volume",
-        units::bytes(written),
-        units::bytes(expected)
+         {key} or use a faster volume",
+        units::bytes(pace.written),
+        units::bytes(pace.expected)
     )
 }
 

@@ -22,6 +22,9 @@ pub struct Pace {
     pub elapsed: Duration,
     /// Bytes per second of late: CRIU looks at every process first, and on a busy machine that alone may take seconds.
     pub recent: f64,
+    /// Bytes per second from the beginning of a dump to its commit, if that is known and must be done in the same time: what is
+    /// written is not yet durable.
+    pub whole: Option<f64>,
 }
 
 /// Says if a dump will not be done in the time `left`; returns what it still needs. None as long as it may work.
@@ -29,12 +32,75 @@ pub struct Pace {
 /// Nothing is said in the first half of the time. An early end is no gain that was promised to anybody, and to give up a
 /// dump that would have made it costs the work of days.
 pub fn hopeless_on_the_way(pace: &Pace, left: Duration) -> Option<Duration> {
-    if pace.elapsed < left || pace.expected <= pace.written {
+    if pace.elapsed < left {
         return None;
     }
-    let speed = pace.recent.max(pace.written as f64 / pace.elapsed.as_secs_f64());
-    let needed = seconds((pace.expected - pace.written) as f64 / speed);
+    let needed = rest_of_dump(pace).max(rest_of_all(pace));
     (needed > left.mul_f64(limits::PACE_FACTOR)).then_some(needed)
+}
+
+fn rest_of_dump(pace: &Pace) -> Duration {
+    let rest = pace.expected.saturating_sub(pace.written);
+    if rest == 0 {
+        return Duration::ZERO;
+    }
+    let speed = pace.recent.max(pace.written as f64 / pace.elapsed.as_secs_f64());
+    seconds(rest as f64 / speed)
+}
+
+/// The slowest that is believed of what was measured with another image, and maybe less of it.
+fn rest_of_all(pace: &Pace) -> Duration {
+    let all = pace.whole.map_or(Duration::ZERO, |whole| seconds(pace.expected as f64 / whole.max(1.0)));
+    all.saturating_sub(pace.elapsed)
+}
+
+/// How far a checkpoint is whose dump is over, and which is made durable while the application goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealing {
+    /// How long its dump took.
+    pub dumped: Duration,
+    /// For how long it has been made durable.
+    pub elapsed: Duration,
+    /// Bytes that are.
+    pub moved: u64,
+    /// Bytes that are not.
+    pub left: u64,
+}
+
+/// Whether to finish this checkpoint before another one is begun, which has to be done in the time `left`; returns how long that
+/// takes. It is worth while if there is time for both, or if there is none for another one: then the work since this one is lost in
+/// any case, and all of it would be without.
+pub fn finish_first(sealing: &Sealing, left: Duration) -> Option<Duration> {
+    if sealing.moved == 0 {
+        return None;
+    }
+    let rest = seconds(sealing.left as f64 * sealing.elapsed.as_secs_f64() / sealing.moved as f64);
+    let another = sealing.dumped.saturating_add(sealing.elapsed).saturating_add(rest);
+    let both = rest.saturating_add(another) <= left;
+    let only_this = another.mul_f64(limits::PACE_FACTOR) > left && rest <= left;
+    (both || only_this).then_some(rest)
+}
+
+/// How fast the tree was dumped of late, which says for how long another checkpoint would freeze it.
+#[derive(Debug, Default)]
+pub struct Pauses(Option<f64>);
+
+impl Pauses {
+    /// So many bytes were written while the application stood still for so long.
+    pub fn note(&mut self, bytes: u64, took: Duration) {
+        self.0 = Some(bytes as f64 / took.as_secs_f64().max(1e-3));
+    }
+
+    /// Says for how long a dump of so many bytes would freeze the tree, if that is longer than it may be.
+    pub fn too_long(&mut self, bytes: u64, most: Duration) -> Option<Duration> {
+        let speed = self.0?;
+        let needed = seconds(bytes as f64 / speed.max(1.0));
+        if needed <= most {
+            return None;
+        }
+        self.0 = Some(speed * limits::PAUSE_HOPE);
+        Some(needed)
+    }
 }
 
 /// Any number may come of a division, and a duration has a largest value.
@@ -62,7 +128,7 @@ mod tests {
     fn judged(gigabytes: u64, recent: f64, elapsed: u64, left: u64) -> Option<Duration> {
         let written = gigabytes * GB;
         let elapsed = Duration::from_secs(elapsed);
-        let pace = Pace { written, expected: 10 * GB, elapsed, recent };
+        let pace = Pace { written, expected: 10 * GB, elapsed, recent, whole: None };
         hopeless_on_the_way(&pace, Duration::from_secs(left))
     }
 
@@ -72,6 +138,55 @@ mod tests {
         assert_eq!(judged(4, 4e8, 10, 10), None);
         assert!(judged(0, 0.0, 10, 10).is_some());
         assert_eq!(judged(11, 0.0, 10, 1), None);
+    }
+
+    #[test]
+    fn what_is_written_is_not_yet_durable() {
+        let judged = |written: u64, elapsed, left, whole| {
+            let elapsed = Duration::from_secs(elapsed);
+            let pace = Pace { written: written * GB, expected: 10 * GB, elapsed, recent: 1e9, whole };
+            hopeless_on_the_way(&pace, Duration::from_secs(left))
+        };
+        assert_eq!(judged(10, 12, 2, None), None);
+        assert_eq!(judged(10, 12, 2, Some(5e8)), Some(Duration::from_secs(8)));
+        assert_eq!(judged(10, 12, 6, Some(5e8)), None);
+        assert_eq!(judged(10, 5, 9, Some(5e8)), None);
+    }
+
+    /// Whether a checkpoint of 10 GB, dumped in 5 s, is finished, of which so many GB were made durable in so many seconds.
+    fn finished(moved: u64, elapsed: u64, left: u64) -> Option<u64> {
+        let (dumped, elapsed) = (Duration::from_secs(5), Duration::from_secs(elapsed));
+        let sealing = Sealing { dumped, elapsed, moved: moved * GB, left: (10 - moved) * GB };
+        finish_first(&sealing, Duration::from_secs(left)).map(|rest| rest.as_secs())
+    }
+
+    #[test]
+    fn what_is_nearly_durable_is_finished_when_there_is_no_time_for_another_one() {
+        // A second for each GB: 2 s more, and another one would take 15.
+        assert_eq!(finished(8, 8, 3), Some(2));
+        assert_eq!(finished(8, 8, 14), Some(2));
+        // There is time for both.
+        assert_eq!(finished(8, 8, 18), Some(2));
+    }
+
+    #[test]
+    fn what_would_cost_a_better_one_or_cannot_be_done_is_not_finished() {
+        // 9 s more, and another one would take 15: in 23 s there is time for the better one only.
+        assert_eq!(finished(1, 1, 23), None);
+        assert_eq!(finished(1, 1, 8), None);
+        assert_eq!(finished(0, 3, 60), None);
+    }
+
+    #[test]
+    fn a_pause_that_was_too_long_is_not_made_again_and_yet_tried_later() {
+        let mut pauses = Pauses::default();
+        let most = Duration::from_secs(15);
+        assert_eq!(pauses.too_long(100 * GB, most), None);
+        pauses.note(GB, most);
+        assert_eq!(pauses.too_long(GB, most), None);
+        assert_eq!(pauses.too_long(2 * GB, most), Some(Duration::from_secs(30)));
+        let refused = (0..100).take_while(|_| pauses.too_long(2 * GB, most).is_some()).count();
+        assert_eq!(refused, 3);
     }
 
     #[test]

@@ -17,13 +17,17 @@ use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
+use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
-use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+};
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
@@ -106,12 +110,15 @@ pub struct Stopped {
     tree: Tree,
     /// Those that were stopped before the dump, and stay so.
     before: BTreeSet<i32>,
+    /// What they find again when they go on.
+    removed: RemovedPaths,
 }
 
 impl Stopped {
     /// Ends the tree: its image is durable, and from now on only the image may go on.
     pub fn kill(mut self) {
         std::mem::take(&mut self.tree).signal(Signal::SIGKILL);
+        std::mem::take(&mut self.removed).forget();
     }
 }
 
@@ -137,6 +144,8 @@ pub struct Staged {
     pub addresses: Vec<PodAddress>,
     /// The files of ConfigMaps and their like that it has open.
     pub kubelet_files: Vec<KubeletFile>,
+    /// Its datagram sockets that are connected to those of other pods.
+    pub datagram_peers: Vec<DatagramPeer>,
     /// The files that went along.
     pub carried: Summary,
     /// The files of volumes that it had open.
@@ -160,20 +169,23 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
-    if request.leave == Leave::Stopped {
-        remove_all(&request.inotify_incompatible_paths)?;
-    }
+    let removed = match request.leave {
+        Leave::Stopped => RemovedPaths::remove(&request.inotify_incompatible_paths)?,
+        Leave::Running => RemovedPaths::default(),
+    };
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let staged = (staging.to_owned(), output);
     let headway = &request.headway;
     let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
     let outcome = criu::dump(&what, hook(request, staged, &frozen));
+    // If CRIU failed in between; before anything that is still stopped goes on.
+    drop(std::mem::take(&mut locked(&frozen).detached));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
-        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before },
-        _ => Stopped { tree: Snapshot::take().tree(request.root), before },
+        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
+        _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
     outcome?;
     reach(Point::Frozen);
@@ -195,6 +207,8 @@ struct Frozen {
     files: Option<BesideDump>,
     /// The names of open files that have lost theirs.
     names: LostNames,
+    /// Connections that CRIU must not see.
+    detached: Detached,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -212,10 +226,14 @@ fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Froze
                 let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
                 frozen.files = output.take().map(begin);
             }
+            Pause::Frozen => frozen.detached = Detached::of(&Snapshot::take().tree(request.root)),
             Pause::Dumped => {
                 reach(Point::Dumped);
+                // Connected again before anything of the tree runs, whatever comes of it.
+                let datagram_peers = std::mem::take(&mut frozen.detached).facts();
                 let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
-                frozen.staged = Some(stage(&request, &staging, &names, files));
+                let staged = stage(&request, &staging, &names, files);
+                frozen.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
             }
             Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}
         }
@@ -239,8 +257,9 @@ fn stage(
         cgroups: cgroup_files::of(&tree),
         clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
-        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES))
+        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES), &tree)
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
+        datagram_peers: Vec::new(),
         carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.headway.is_given_up())?,
         volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
         unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
@@ -288,19 +307,6 @@ fn facts(tree: &Tree, request: &FreezeRequest) -> Result<TreeFacts, FreezeError>
     })
 }
 
-fn remove_all(paths: &[PathBuf]) -> Result<(), FreezeError> {
-    for path in paths {
-        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_at("remove", path)(error).into());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
     DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
     Ok(path.to_owned())
@@ -328,7 +334,11 @@ mod tests {
     fn what_stops_only_after_the_look_at_it_goes_on_too() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let root = child.id().cast_signed();
-        let stopped = Stopped { tree: Snapshot::take().tree(root), before: BTreeSet::new() };
+        let stopped = Stopped {
+            tree: Snapshot::take().tree(root),
+            before: BTreeSet::new(),
+            removed: RemovedPaths::default(),
+        };
         kill(Pid::from_raw(root), Signal::SIGSTOP).unwrap();
         wait_for_state(root, |state| state == 'T');
         drop(stopped);

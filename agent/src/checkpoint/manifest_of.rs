@@ -40,6 +40,7 @@ pub fn manifest_of(
         cgroups: staged.cgroups,
         addresses: staged.addresses,
         kubelet_files: staged.kubelet_files,
+        datagram_peers: staged.datagram_peers,
         extra_paths: Vec::new(),
         monotonic_seconds: Duration::from_nanos(clocks.told.monotonic.unsigned_abs()).as_secs(),
         clocks: Some(clocks),

@@ -9,4 +9,6 @@ mod forecast;
 mod freeze;
 mod log_lines;
 mod manifest_of;
+mod quiet;
+mod removed_paths;
 pub mod volume_speed;

@@ -9,7 +9,8 @@ use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging, termination_message};
-use crate::carry::files::beginning;
+use crate::carry::files::{self, beginning};
+use crate::carry::left_overs;
 use crate::config::Config;
 use crate::store::generation::signature::Keys;
 use crate::store::image_dir::pod::Pod;
@@ -49,6 +50,9 @@ fn exit_code(error: &anyhow::Error) -> i32 {
 }
 
 fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
+    // Before it is noted when the program's own changes begin.
+    files::sweep();
+    left_overs::sweep_clocks();
     beginning::note();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
@@ -58,8 +62,11 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
         Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)
+        .build()
+        .context("cannot start")?;
     let code = runtime.block_on(live(&workload, signals));
     // A blocking step that hangs on a dead volume must not hold the exit up.
     runtime.shutdown_background();

@@ -7,7 +7,7 @@ use crik_api::NodeState;
 
 use super::parse_url;
 use super::problem::Problem;
-use super::{ActOn, Config, Hook, Hooks};
+use super::{ActOn, Config, Hook, Hooks, OnFailure};
 use crate::base::limits;
 
 impl Config {
@@ -43,6 +43,12 @@ impl Config {
                 "must not be false with signingKeyFile: a signature vouches for hashes",
             );
         }
+        if self.release.as_ref().is_some_and(String::is_empty) {
+            return wrong(
+                "release",
+                "must not be empty; leave it out if releases are not to be told apart by it",
+            );
+        }
         if self.max_restores == 0 {
             return wrong(
                 "maxRestores",
@@ -66,6 +72,12 @@ impl Config {
         }
         if self.restore_timeout.is_zero() || self.volume_timeout.is_zero() {
             return wrong("restoreTimeout, volumeTimeout", "must be longer than 0s");
+        }
+        if self.max_pause.is_zero() {
+            return wrong(
+                "maxPause",
+                "must be longer than 0s; leave interval out for no periodic checkpoints",
+            );
         }
         if self.reserve.saturating_add(self.decision_timeout) >= self.grace_period {
             return wrong("gracePeriod", "must be longer than reserve and decisionTimeout together");
@@ -169,8 +181,14 @@ impl Hooks {
     fn check(&self, left: Duration) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
         let empty = |hook: &Option<Hook>| hook.as_ref().is_some_and(|hook| hook.command.is_empty());
-        if empty(&self.pre_checkpoint) || empty(&self.post_restore) {
+        if empty(&self.pre_checkpoint) || empty(&self.post_checkpoint) || empty(&self.post_restore) {
             return wrong("hooks", "command must have at least the program, such as [/bin/sync]");
+        }
+        if self.post_checkpoint.as_ref().is_some_and(|hook| hook.on_failure == OnFailure::Fail) {
+            return wrong(
+                "hooks.postCheckpoint.onFailure",
+                "must not be fail: the application goes on, and nothing is left that could fail",
+            );
         }
         if self.pre_checkpoint.as_ref().is_some_and(|hook| hook.timeout >= left) {
             return wrong(

@@ -24,10 +24,10 @@ pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
 pub use problem::ConfigError;
 use problem::Problem;
-use values::{duration, expand, some_duration};
+use values::{duration, expand, is_a_file_name, some_duration};
 pub use words::{
-    ActOn, ChangedFiles, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure, OnRestoreFailure,
-    OnUnknown, OnVolumeUnavailable,
+    ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure,
+    OnRestoreFailure, OnUnknown, OnVolumeUnavailable,
 };
 
 /// What `crik run` is told by its file.
@@ -85,6 +85,10 @@ pub struct Config {
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
     pub changed_files: ChangedFiles,
+    /// What becomes of a program whose pod gives it something else now.
+    pub changed_pod: ChangedPod,
+    /// The program's release: a checkpoint of another one is not resumed.
+    pub release: Option<String>,
     /// How long nothing of a restore may move.
     #[serde(deserialize_with = "duration")]
     pub restore_timeout: Duration,
@@ -104,6 +108,9 @@ pub struct Config {
     /// How often a checkpoint is taken while the application goes on.
     #[serde(deserialize_with = "some_duration")]
     pub interval: Option<Duration>,
+    /// How long the application may stand still for a checkpoint after which it goes on.
+    #[serde(deserialize_with = "duration")]
+    pub max_pause: Duration,
     /// Commands to run beside a checkpoint and a restore.
     pub hooks: Hooks,
     /// Exit codes that can be chosen.
@@ -139,6 +146,8 @@ impl Default for Config {
             multipath_tcp: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
+            changed_pod: ChangedPod::Tell,
+            release: None,
             restore_timeout: Duration::from_secs(600),
             volume_timeout: Duration::from_secs(30),
             on_volume_unavailable: OnVolumeUnavailable::Wait,
@@ -146,6 +155,7 @@ impl Default for Config {
             claim_timeout: Duration::from_secs(300),
             claim_expiry: Duration::from_secs(60),
             interval: None,
+            max_pause: limits::MAX_PAUSE,
             hooks: Hooks::default(),
             exit_code: ExitCode::default(),
             missing: None,
@@ -192,7 +202,11 @@ impl Config {
         let config: Option<Self> = serde_path_to_error::deserialize(yaml).map_err(Problem::Yaml)?;
         let mut config = config.unwrap_or_default();
         if let Some(dir) = &config.image_dir {
-            config.image_dir = Some(expand(dir, variable)?);
+            let dir = dir.to_str().ok_or_else(|| Problem::Value("imageDir", "is not UTF-8".to_owned()))?;
+            config.image_dir = Some(expand("imageDir", dir, &variable, is_a_file_name)?.into());
+        }
+        if let Some(release) = &config.release {
+            config.release = Some(expand("release", release, &variable, |_| true)?);
         }
         config.check()?;
         Ok(config)
@@ -224,8 +238,9 @@ mod tests {
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
-              changedFiles: refuse, restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
-              hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]}},
+              changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
+              maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
+              postCheckpoint: {command: [/p]}},
               exitCode: {checkpointed: 75}}",
         )
         .unwrap();
@@ -233,11 +248,14 @@ mod tests {
         assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
+        assert_eq!((config.changed_pod, config.release.as_deref()), (ChangedPod::Fresh, Some("app:job-0")));
         assert_eq!(config.on_volume_unavailable, OnVolumeUnavailable::Fail);
         assert_eq!(config.volume_patience(), Duration::from_secs(9));
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
+        assert_eq!(config.max_pause, Duration::from_secs(20));
+        assert_eq!(config.hooks.post_checkpoint.unwrap().command, ["/p"]);
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
@@ -266,6 +284,9 @@ mod tests {
             ("imageDir: c", "imageDir: must be an absolute path"),
             ("imageDir: /c/${NODE}", "the environment variable NODE is not set"),
             ("imageDir: /c/${POD_NAME", "without its }"),
+            ("release: ${IMAGE_TAG}", "release: the environment variable IMAGE_TAG is not set"),
+            ("release: ''", "release: must not be empty"),
+            ("changedPod: never", "unknown variant `never`"),
             ("additionalPaths: [a]", "every path must be absolute"),
             ("additionalPaths: [/a/../b]", "no path may be / or have .. in it"),
             ("additionalPaths: [/]", "no path may be / or have .. in it"),
@@ -313,6 +334,9 @@ mod tests {
             ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
             ("interval: 0s", "interval: must be at least 1s"),
             ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("maxPause: 0s", "maxPause: must be longer than 0s"),
+            ("hooks: {postCheckpoint: {command: []}}", "command must have at least the program"),
+            ("hooks: {postCheckpoint: {command: [a], onFailure: fail}}", "nothing is left that could fail"),
             ("hooks: {preCheckpoint: {command: []}}", "command must have at least the program"),
             ("exitCode: {checkpointed: 0}", "a Job counts a pod as done whose work is only frozen"),
             ("hooks: {preCheckpoint: {}}", "missing field `command`"),

@@ -1,6 +1,5 @@
 //! Reads values that are more than a word.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -8,22 +7,24 @@ use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 
-/// Replaces each `${NAME}` by the environment's value, so that replicas do not share an image directory.
-pub(super) fn expand(dir: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<PathBuf, Problem> {
-    let wrong = |problem: String| Problem::Value("imageDir", problem);
-    let mut rest = dir.to_str().ok_or_else(|| wrong("is not UTF-8".to_owned()))?;
-    let mut expanded = String::new();
+/// Replaces each `${NAME}` in the text of `key` by the environment's value, if that is `allowed`.
+pub(super) fn expand(
+    key: &'static str,
+    text: &str,
+    variable: impl Fn(&str) -> Option<String>,
+    allowed: fn(&str) -> bool,
+) -> Result<String, Problem> {
+    let wrong = |problem: String| Problem::Value(key, problem);
+    let (mut rest, mut expanded) = (text, String::new());
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) = after
-            .split_once('}')
-            .ok_or_else(|| wrong(format!("{} has a ${{ without its }}", dir.display())))?;
+        let (name, after) =
+            after.split_once('}').ok_or_else(|| wrong(format!("{text} has a ${{ without its }}")))?;
         let value = variable(name).filter(|value| !value.is_empty()).ok_or_else(|| {
             wrong(format!(
                 "the environment variable {name} is not set; set it in the pod spec (downward API)"
             ))
         })?;
-        // A value with a slash or a dot-dot would lead out of the directory that the author meant.
-        if value.contains('/') || value == ".." {
+        if !allowed(&value) {
             return Err(wrong(format!(
                 "the environment variable {name} is {value:?}, which is no file name"
             )));
@@ -32,7 +33,12 @@ pub(super) fn expand(dir: &Path, variable: impl Fn(&str) -> Option<String>) -> R
         expanded += &value;
         rest = after;
     }
-    Ok(PathBuf::from(expanded + rest))
+    Ok(expanded + rest)
+}
+
+/// A value with a slash or a dot-dot would lead out of the directory that the author meant.
+pub(super) fn is_a_file_name(value: &str) -> bool {
+    !value.contains('/') && value != ".."
 }
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -93,12 +93,24 @@ pub enum ChangedFiles {
     Refuse,
 }
 
+/// What becomes of a program whose pod gives it something else now: another environment, or another script of a ConfigMap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangedPod {
+    /// It goes on with what it had, and the log tells what differs.
+    Tell,
+    /// Its checkpoints are not resumed.
+    Fresh,
+}
+
 /// Commands to run beside a checkpoint and a restore.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Hooks {
     /// Before the tree is frozen.
     pub pre_checkpoint: Option<Hook>,
+    /// After a checkpoint, or the attempt at one, when the application goes on.
+    pub post_checkpoint: Option<Hook>,
     /// When the tree is restored, before its first instruction.
     pub post_restore: Option<Hook>,
 }

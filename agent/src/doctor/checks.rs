@@ -1,4 +1,7 @@
-//! Says at start-up what would make a checkpoint fail, so that nobody learns it at the preemption.
+//! Says at start-up what would make a checkpoint or a restore fail, so that nobody learns it at the preemption.
+
+use std::fs;
+use std::process;
 
 use nix::unistd::{Uid, geteuid};
 
@@ -19,6 +22,25 @@ pub fn obstacles() -> Vec<String> {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found
+}
+
+/// What may make a restore fail in the next pod, though nothing is in the way of a checkpoint.
+pub fn doubts() -> Option<String> {
+    let is_here = |pid: u32| {
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        namespace("self").is_some_and(|own| namespace(&pid.to_string()) == Some(own))
+    };
+    shared_ids(process::id(), is_here)
+}
+
+/// An init in front of crik is in the same container; the pod's pause container, or the machine's init, is not.
+fn shared_ids(own: u32, is_here: impl Fn(u32) -> bool) -> Option<String> {
+    const FIRST: u32 = 1;
+    (own != FIRST && !is_here(FIRST)).then(|| {
+        "processes of other containers share the process ids of this one, and a restore fails where one of them has an id of \
+         the program's; set shareProcessNamespace: false (and hostPID: false)"
+            .to_owned()
+    })
 }
 
 /// The kernel gives the capabilities of a pod spec to root alone, so that naming them would not help anybody else.
@@ -60,6 +82,12 @@ mod tests {
         assert!(missing_capabilities(default_and_two).is_empty());
         let said = missing_capabilities(0xa804_25fb).join("\n");
         assert!(said.contains("CHECKPOINT_RESTORE") && said.contains("SYS_PTRACE"));
+    }
+
+    #[test]
+    fn another_containers_first_process_is_told_and_an_init_of_this_one_is_not() {
+        assert!(shared_ids(7, |_| false).unwrap().contains("shareProcessNamespace: false"));
+        assert_eq!([shared_ids(1, |_| true), shared_ids(7, |_| true)], [None, None]);
     }
 
     #[test]

@@ -30,7 +30,6 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
             image_dir.display()
         ));
     }
-    tried.obstacles.extend(dir.ended().err().map(|error| error.to_string()));
     match Probe::begin(&dir).and_then(|probe| Ok((probe.run()?, probe))) {
         Ok((keeps, probe)) => {
             tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
@@ -75,14 +74,5 @@ mod tests {
             mode(harmless);
             assert!(try_out(volume.path(), false).dangers.is_empty());
         }
-    }
-
-    #[test]
-    fn a_mark_of_an_end_that_cannot_be_understood_is_told_with_its_remedy() {
-        let volume = tempfile::tempdir().unwrap();
-        ImageDir::open(volume.path()).unwrap();
-        std::fs::write(volume.path().join("ended.json"), "{").unwrap();
-        let told = try_out(volume.path(), false).obstacles.join("\n");
-        assert!(told.contains("ended.json") && told.contains("damaged"), "{told}");
     }
 }

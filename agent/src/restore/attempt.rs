@@ -14,14 +14,16 @@ use crate::base::limits;
 use crate::base::signals::Signals;
 use crate::base::units::{self, whole_ms};
 use crate::carry::own_values;
+use crate::carry::pod_facts;
 use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
+use crate::restore::free_ids;
 use crate::restore::stall::stalled;
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::{self, Trust};
+use crate::store::generation::verify::{self, Trust, VerifyError};
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
 use crate::store::image_dir::hold::Hold;
@@ -56,7 +58,8 @@ pub async fn resume(
     let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
     reach(Point::Resumed);
     // The tree may run, and must not be left alone for as long as a volume is waited for.
-    record(attempt, &outcome, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
+    let waited = steps.is_waiting();
+    record(attempt, &outcome, waited, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
     outcome?;
     tell_restored(&manifest, began);
     let stayed = stayed(&manifest, workload.pod.node.as_deref());
@@ -95,8 +98,11 @@ async fn check(
             let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref())
                 .with_own(own_values::of(&workload.pod));
             let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
-            verify::facts(&hold.dir().generation(generation), generation, &here, &trust)
-                .inspect(|manifest| own_values::tell_kept(&manifest.identity, &here))
+            let manifest = verify::facts(&hold.dir().generation(generation), generation, &here, &trust)?;
+            let programs = &manifest.identity.programs;
+            pod_facts::compare(programs, &workload.config, &workload.command, &here.own)?;
+            own_values::tell_kept(&manifest.identity, &here);
+            Ok::<_, VerifyError>(manifest)
         }
     };
     Ok(steps.run(check).await?)
@@ -116,11 +122,21 @@ async fn begin(
     Ok(steps.run(begin).await?)
 }
 
-async fn record(attempt: OpenAttempt, outcome: &Result<(), Failure>, steps: &mut BoundedSteps<'_>) {
+/// Writes down what came of it. If the pod was told to stop while the volume was `waited` for, that is no word on the generation either.
+async fn record(
+    attempt: OpenAttempt,
+    outcome: &Result<(), Failure>,
+    waited: bool,
+    steps: &mut BoundedSteps<'_>,
+) {
     let outcome = match outcome {
         Ok(()) => AttemptOutcome::Resumed,
+        Err(Failure::Stopped(_)) if waited => {
+            AttemptOutcome::Unread("a SIGTERM came while the volume was waited for".to_owned())
+        }
         Err(Failure::Stopped(_)) => AttemptOutcome::Interrupted,
-        Err(Failure::Skip(reason) | Failure::Unread(reason)) => AttemptOutcome::Failed(reason.clone()),
+        Err(Failure::Unread(reason)) => AttemptOutcome::Unread(reason.clone()),
+        Err(Failure::Skip(reason)) => AttemptOutcome::Failed(reason.clone()),
     };
     match steps.once(move || attempt.record(&outcome)).await {
         Ok(Ok(())) => {}
@@ -144,7 +160,11 @@ async fn bring_back_from_any_volume(
     manifest: &Arc<Manifest>,
 ) -> Result<(), Failure> {
     loop {
-        let outcome = steps.retry(async || bring_back(workload, signals, hold, manifest).await).await;
+        let bring_back = async || {
+            free_ids::make_way(workload, signals, hold).await?;
+            bring_back(workload, signals, hold, manifest).await
+        };
+        let outcome = steps.retry(bring_back).await;
         let failure = match outcome.map_err(Failure::from) {
             Err(failure @ Failure::Skip(_)) => failure,
             other => return other,

@@ -4,6 +4,7 @@
 mod attempt;
 mod clock_back;
 mod failure;
+mod free_ids;
 mod parallel_verify;
 mod private_images;
 mod restore_tree;

@@ -18,7 +18,7 @@ use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
 use crate::carry::datagram_peers;
-use crate::carry::kubelet_files::{self, KubeletFileError};
+use crate::carry::kubelet_files::{self, KubeletFileError, Unnamed};
 use crate::carry::open_files;
 use crate::config::{ChangedFiles, Config};
 use crate::store::generation::digest;
@@ -129,9 +129,15 @@ impl PrivateImages {
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
         Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
-        kubelet_files::put_into(&mut files, &manifest.kubelet_files, wishes.changed_files)?;
+        let unnamed = Unnamed {
+            files: &images::unnamed(&images)?,
+            // The init is put back there, so files can be made.
+            directory: manifest.tree.init.parent().unwrap_or(Path::new("/")),
+        };
+        kubelet_files::put_into(&mut files, &manifest.kubelet_files, &unnamed, wishes.changed_files)?;
         open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
-        datagram_peers::wait_for(&mut files, wishes.patience, given_up).map_err(damaged)?;
+        datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, given_up)
+            .map_err(damaged)?;
         let after = files.encode();
         if after == before {
             return Ok(Self { path: images, place: Place::Generation });

@@ -16,7 +16,7 @@ use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
-use crate::carry::{cgroup_files, orphans, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, orphans, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -119,16 +119,18 @@ fn hook(
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
+    let peers = manifest.datagram_peers.clone();
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
             if orphans { orphans::watch_for_root(root) } else { Ok(()) }
         }
-        Pause::BeforeFreeze | Pause::Dumped => Ok(()),
+        Pause::BeforeFreeze | Pause::Frozen | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next generation needs the low ids again.
             reach(Point::BeforeResume);
             clocks.set_others();
+            datagram_peers::attach(&peers);
             go()?;
             placed.take_away();
             reserved_pids::pass_reserved()?;

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
-use crate::base::limits;
+use crate::base::fault_points::hurried;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::signals::Signals;
 use crate::base::units::{roughly, whole_ms};
+use crate::base::{limits, step_thread};
 use crate::config::{Config, OnClaimed};
 use crate::store::image_dir::hold::{Hold, HoldError, Wish};
 use crate::store::image_dir::holder::{Seen, Silence};
@@ -33,6 +37,12 @@ pub enum AcquireError {
         /// For how long it was waited for, as part of the message.
         waited: String,
     },
+    /// Others take it again and again.
+    #[error("{}{waited}", HoldError::Contended)]
+    Contended {
+        /// For how long it was tried, as part of the message.
+        waited: String,
+    },
     /// It takes too long, or the pod was told to stop.
     #[error(transparent)]
     Abandoned(#[from] Abandoned),
@@ -50,13 +60,15 @@ impl AcquireError {
         match self {
             Self::Abandoned(abandoned) => matches!(abandoned, Abandoned::NoAnswer(_)),
             Self::Volume(error) => error.is_of_the_volume(),
-            Self::Held { .. } | Self::Empty(_) => false,
+            Self::Held { .. } | Self::Contended { .. } | Self::Empty(_) => false,
         }
     }
 }
 
 /// Takes the image directory at `path`. While another pod holds it that may be gone, waits until that is known; while one
 /// that lives holds it, waits as long as `onClaimed` says.
+///
+/// However long it waits, that uses up no process ids: all threads are there before.
 ///
 /// # Errors
 /// It is not ours. With `onClaimed: fresh` and `fail` that is [`AcquireError::Held`] as soon as the other pod is seen
@@ -69,16 +81,27 @@ pub async fn acquire(
 ) -> Result<Arc<Hold>, AcquireError> {
     let mut wish = Wish { pod: pod.clone(), expiry: config.claim_expiry, expired: None };
     let mut other: Option<Other> = None;
+    let mut contention = Contention::default();
     let mut steps = BoundedSteps::new(signals, config.volume_timeout).waiting(config.volume_patience());
     let settled = Instant::now() + config.volume_timeout;
+    prepare_threads();
     loop {
-        let waited = other.as_mut().and_then(Other::note_due);
+        let (waited, mut under_way) = (other.as_mut().and_then(Other::note_due), None);
         let take = || {
             let (path, wish, waited) = (path.to_owned(), wish.clone(), waited.clone());
-            move || take(&path, &wish, waited.as_ref()).map_err(|error| or_empty(error, &path, settled))
+            let (over, is_over) = oneshot::channel();
+            under_way = Some(is_over);
+            move || {
+                let taken =
+                    take(&path, &wish, waited.as_ref()).map_err(|error| or_empty(error, &path, settled));
+                taken.map(|hold| Taken { hold, is_kept: false, _over: over })
+            }
         };
         match steps.run(take).await {
-            Ok(hold) => return Ok(hold),
+            Ok(taken) => {
+                other.iter().for_each(Other::tell_taken);
+                return Ok(taken.keep());
+            }
             Err(StepError::Failed(HoldError::Held(seen))) if other.is_none() => {
                 let (path, pod) = (path.to_owned(), pod.clone());
                 let before = steps.once(move || ImageDir::look(&path).ok()?.waited(&pod)).await?;
@@ -86,15 +109,65 @@ pub async fn acquire(
                 continue;
             }
             Err(StepError::Failed(HoldError::Held(seen))) => {
+                contention = Contention::default();
                 wish.expired = other.as_mut().map_or(Ok(None), |other| other.observe(&seen, config))?;
             }
-            // The next look will find one of them.
-            Err(StepError::Failed(HoldError::Contended)) => {}
+            Err(StepError::Failed(HoldError::Contended)) => contention.again(config)?,
             Err(StepError::Failed(HoldError::Volume(error))) => return Err(error.into()),
             Err(StepError::Failed(HoldError::Empty(error))) => return Err(AcquireError::Empty(error)),
-            Err(StepError::Abandoned(abandoned)) => return Err(abandoned.into()),
+            Err(StepError::Abandoned(abandoned)) => {
+                wait_for_the_end(under_way).await;
+                return Err(abandoned.into());
+            }
         }
-        steps.pause(limits::HOLD_POLL).await?;
+        steps.pause(hurried(limits::HOLD_POLL)).await?;
+    }
+}
+
+/// What a wait and the restore after it need; one that is made later may get an id that a process of the tree has.
+fn prepare_threads() {
+    if let Err(error) = step_thread::prepare(limits::THREADS_OF_A_WAIT) {
+        tracing::warn!("threads are made when they are needed: {error}");
+    }
+    // The runtime makes one for each that waits, if none is idle.
+    let waiting: Vec<_> = (0..limits::BLOCKING_THREADS)
+        .map(|_| {
+            let (end, until) = std::sync::mpsc::channel::<()>();
+            spawn_blocking(move || until.recv());
+            end
+        })
+        .collect();
+    drop(waiting);
+}
+
+/// A hold that is given back if nobody is left who wanted it: the pod may have been told to stop while it was taken, and the next one
+/// would wait until it expires.
+struct Taken {
+    hold: Arc<Hold>,
+    is_kept: bool,
+    /// Tells, when it is dropped, that nothing more is done.
+    _over: oneshot::Sender<()>,
+}
+
+impl Taken {
+    fn keep(mut self) -> Arc<Hold> {
+        self.is_kept = true;
+        Arc::clone(&self.hold)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.hold.release();
+        }
+    }
+}
+
+/// A volume that hangs holds up nobody for ever.
+async fn wait_for_the_end(under_way: Option<oneshot::Receiver<()>>) {
+    if let Some(is_over) = under_way {
+        let _ = timeout(limits::CLEAN_UP_PATIENCE, is_over).await;
     }
 }
 
@@ -126,6 +199,7 @@ struct Other {
     silence: Silence,
     silent: Duration,
     noted: Option<Instant>,
+    looks: u64,
 }
 
 impl Other {
@@ -147,6 +221,7 @@ impl Other {
             before: waited,
             silent,
             noted: None,
+            looks: 1,
         };
         other.tell(config);
         other
@@ -176,6 +251,7 @@ impl Other {
 
     /// The number of the hold if it has expired. An error if it is time to follow `onClaimed`.
     fn observe(&mut self, seen: &Seen, config: &Config) -> Result<Option<u64>, AcquireError> {
+        self.looks += 1;
         // Another number is a pod that has taken it just now.
         let alive = self.first != *seen;
         let waited = self.waited();
@@ -204,6 +280,30 @@ impl Other {
             }
         })
     }
+
+    fn tell_taken(&self) {
+        let (waited, looks) = (self.waited(), self.looks);
+        tracing::info!(
+            step = "hold",
+            ms = whole_ms(waited),
+            looks,
+            "the image directory is ours{}",
+            told(waited)
+        );
+    }
+}
+
+/// For how long others have taken the image directory again and again.
+#[derive(Default)]
+struct Contention(Option<Instant>);
+
+impl Contention {
+    /// Usually the next look will find one of them.
+    fn again(&mut self, config: &Config) -> Result<(), AcquireError> {
+        let waited = self.0.get_or_insert_with(Instant::now).elapsed();
+        let is_over = waited >= config.claim_timeout;
+        if is_over { Err(AcquireError::Contended { waited: told(waited) }) } else { Ok(()) }
+    }
 }
 
 fn told(waited: Duration) -> String {
@@ -212,4 +312,20 @@ fn told(waited: Duration) -> String {
 
 fn whole(duration: Duration) -> String {
     roughly(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_take_again_and_again_is_not_tried_without_end() {
+        let config = |claim_timeout| Config { claim_timeout, ..Config::default() };
+        assert!(Contention::default().again(&config(Duration::from_secs(60))).is_ok());
+        let error = Contention::default().again(&config(Duration::ZERO)).unwrap_err().to_string();
+        assert!(
+            error.contains("by other pods again and again") && error.ends_with("(waited 0 s)"),
+            "{error}"
+        );
+    }
 }

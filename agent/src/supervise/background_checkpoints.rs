@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::base::whole_story::whole_story;
+use crate::base::{limits, memory};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
@@ -74,6 +75,26 @@ impl Background {
         }
     }
 
+    /// Makes way for a checkpoint that must be done by `deadline`: finishes the one that is under way if that is the better thing to
+    /// do, and gives it up otherwise.
+    pub async fn make_way(&mut self, deadline: Instant) {
+        let mut told = false;
+        while let (Some(one), Some(rest)) = (&mut self.under_way, self.checkpointer.finish_first(deadline)) {
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!(
+                    step = "commit",
+                    "the checkpoint that is nearly durable is finished first, which takes about {rest:.1?} more"
+                );
+            }
+            // Looked at again, since a volume may become slower.
+            if let Ok(outcome) = timeout(limits::PACE_POLL, &mut one.task).await {
+                self.finish(outcome);
+                return;
+            }
+        }
+        self.give_up(deadline).await;
+    }
+
     /// Gives up the one that is under way. Once its commit has begun it is waited for instead, until `deadline`: nobody
     /// else may take its number.
     pub async fn give_up(&mut self, deadline: Instant) {
@@ -110,6 +131,7 @@ impl Background {
         let checkpointer = Arc::clone(&self.checkpointer);
         spawn_blocking(move || {
             checkpointer.hold().iter().for_each(|hold| housekeeping::retain(&checkpointer, hold));
+            memory::give_back();
         });
     }
 }

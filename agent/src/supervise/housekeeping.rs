@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::base::{limits, units};
+use crate::base::{limits, memory, units};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::clocks::{self, Verdict};
@@ -23,19 +23,27 @@ use crate::workload::RunningTree;
 /// the volume is.
 pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
-        return tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        return memory::give_back();
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
     settle_later(&checkpointer);
-    spawn_blocking(move || tell_clocks(&told.running));
-    spawn_blocking(move || {
+    let clocks = spawn_blocking(move || tell_clocks(&told.running));
+    let checks = spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
+        if let Some(doubt) = checks::doubts() {
+            tracing::warn!(step = "check", "a checkpoint taken here may not be resumed: {doubt}");
+        }
         let Some(hold) = checkpointer.hold() else { return };
         if let Err(error) = hold.remove_left_overs() {
             tracing::warn!("what a former pod left half done cannot be removed: {error}");
         }
         retain(&checkpointer, &hold);
         learn_speed(&checkpointer, &hold);
+    });
+    tokio::spawn(async move {
+        let _ = tokio::join!(clocks, checks);
+        memory::give_back();
     });
 }
 

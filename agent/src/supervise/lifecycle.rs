@@ -196,7 +196,7 @@ impl Life {
         let (background, checkpointer) = (&mut self.background, &self.checkpointer);
         // The volume may hold up both, and signals come all the same.
         let checkpoint = async {
-            background.give_up(deadline).await;
+            background.make_way(deadline).await;
             checkpointer.checkpoint(deadline).await
         };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
@@ -225,10 +225,12 @@ impl Life {
         self.leave().await
     }
 
-    /// The image is durable, and the next pod may have it.
+    /// The image is durable, and the next pod may have it. It does not wait for a process that is long in going: nothing of a tree that
+    /// has got its SIGKILL runs any more, and if ours came first, nobody would give the image directory back.
     async fn leave(&self) -> i32 {
-        reap::end_all_children();
+        reap::end_children_within(limits::GOING_PATIENCE);
         self.give_back(None, limits::CLEAN_UP_PATIENCE).await;
+        reap::end_all_children();
         self.checkpointer.workload.config.exit_code.checkpointed.into()
     }
 
@@ -240,8 +242,13 @@ impl Life {
             let _ = timeout(limits::CLEAN_UP_PATIENCE, rest).await;
         }
         let fresh = next_start(self.phase, status) == NextStart::Fresh;
-        // What is committed after the mark would be resumed.
-        self.background.give_up(Instant::now() + limits::END_PATIENCE).await;
+        let deadline = Instant::now() + limits::END_PATIENCE;
+        if fresh {
+            // What is committed after the mark would be resumed.
+            self.background.give_up(deadline).await;
+        } else {
+            self.background.make_way(deadline).await;
+        }
         self.give_back(fresh.then_some(status), limits::END_PATIENCE).await;
         status.exit_code()
     }

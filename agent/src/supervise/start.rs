@@ -11,6 +11,7 @@ use crate::base::signals::Signals;
 use crate::base::units::whole_ms;
 use crate::carry::install_init::{self, NoPlace};
 use crate::carry::own_values;
+use crate::carry::pod_facts;
 use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure, OnVolumeUnavailable};
 use crate::restore::restored_json;
@@ -90,10 +91,12 @@ async fn place(workload: &Arc<Workload>, signals: &Signals) -> Result<Place, Sta
     match acquire(path, config, &workload.pod, signals).await {
         Ok(hold) => Ok(Place::Held(hold)),
         Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
-        Err(held @ AcquireError::Held { .. }) if config.on_claimed != OnClaimed::Fresh => {
+        Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. }))
+            if config.on_claimed != OnClaimed::Fresh =>
+        {
             Err(StartError::Held(held))
         }
-        Err(held @ AcquireError::Held { .. }) => {
+        Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. })) => {
             tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
             Ok(Place::Anothers)
         }
@@ -132,7 +135,7 @@ async fn start_with(
     if let Some(hold) = place.hold() {
         match resume(workload, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => return fresh(workload, place, false),
+            Ok(None) => return fresh(workload, signals, place, false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
             Err(Unresumed::Unread(reason)) => {
                 unread(workload, reason)?;
@@ -148,7 +151,7 @@ async fn start_with(
     }
     // Nobody knows what could be resumed where the volume was not read, so that is no different.
     let passed_over = workload.config.image_dir.is_some();
-    fresh(workload, place, passed_over)
+    fresh(workload, signals, place, passed_over)
 }
 
 async fn resume(
@@ -166,16 +169,24 @@ async fn resume(
 
 /// Starts the application from nothing. If there may be work that was `passed_over`, a checkpoint of the first moments would
 /// cover it at the next start, and be taken again and again: the state in which the node is now is no notice.
-fn fresh(workload: &Workload, place: Place, passed_over: bool) -> Result<RunningTree, StartError> {
+fn fresh(
+    workload: &Workload,
+    signals: &Signals,
+    place: Place,
+    passed_over: bool,
+) -> Result<RunningTree, StartError> {
     let began = Instant::now();
+    signals.forget_early();
     restored_json::forget();
     let init = install_init::install(workload.config.image_dir.as_deref())?;
     let noted = program_files::note(&workload.command);
+    let own = own_values::of(&workload.pod);
+    // Before it runs: what it reads at its start is what counts.
+    let given = pod_facts::here(&workload.config, &workload.command, &own);
     let library = clocks::library(&workload.config);
     let godebug = environment::godebug(&workload.config);
     let root = spawn::spawn(&init, &workload.command, library.as_ref(), godebug)?;
-    let pod = workload.pod.clone();
-    let programs = noted.hash(move || own_values::of(&pod));
+    let programs = noted.hash(own, given);
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
     let (hold, beside_another) = (place.hold().cloned(), matches!(place, Place::Anothers));

@@ -57,13 +57,17 @@ pub async fn stop(
     tell_grace(grace, checkpointer.workload.config.grace_period);
     if let Decision::Terminate { past, .. } = decision {
         supervisor.forward(libc::SIGTERM);
+        if let Past::Open = past {
+            // A checkpoint that is nearly durable will be resumed.
+            if checkpointer.finish_first(deadline).is_none() {
+                background.give_up(deadline).await;
+            }
+            return Ok(StopOutcome::Passed(Phase::Interrupted, None));
+        }
         background.give_up(deadline).await;
-        return Ok(match past {
-            Past::Closed => StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)),
-            Past::Open => StopOutcome::Passed(Phase::Interrupted, None),
-        });
+        return Ok(StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
     }
-    background.give_up(deadline).await;
+    background.make_way(deadline).await;
     let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
         return Ok(StopOutcome::Checkpointed);
     };

@@ -30,6 +30,9 @@ pub const CHANGES_KEPT: usize = 1024;
 /// nothing meanwhile; so this is how long it may keep its place.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// The longest text of a wait: a duration in all its units has fewer.
+pub const WAIT_MAX_CHARS: usize = 64;
+
 /// What a client that was told to wait should wait before it asks again, in seconds.
 pub const RETRY_AFTER_SECONDS: u32 = 1;
 

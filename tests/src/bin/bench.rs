@@ -20,7 +20,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How often the start of `true` is measured.
 const STARTS: usize = 31;
 
+/// How many threads the program has whose checkpoint is made durable far away, and how long each round trip there takes.
+const FAR: (usize, Duration) = (2000, Duration::from_millis(3));
+
 fn main() -> Result<()> {
+    let wanted = sizes(&std::env::args().skip(1).collect::<Vec<_>>())?;
     println!(
         "times in milliseconds, medians; plain is criu, each time into a new directory that is synced, in the same container\n"
     );
@@ -29,15 +33,42 @@ fn main() -> Result<()> {
         "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio"
     );
     // `make bench SIZES="10 200"` measures some sizes only.
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    for (megabytes, rounds) in SIZES {
-        if wanted.is_empty() || wanted.contains(&megabytes.to_string()) {
-            compare(megabytes, rounds)?;
-        }
+    for (megabytes, rounds) in wanted {
+        compare(megabytes, rounds)?;
     }
     println!("\nstop: SIGTERM to the container's exit; start: the runtime's call to the first new step");
+    far()?;
     idle()?;
     starts()
+}
+
+/// The sizes that are named, or all.
+fn sizes(named: &[String]) -> Result<Vec<(u32, usize)>> {
+    let known = SIZES.map(|(megabytes, _)| megabytes.to_string());
+    let unknown: Vec<&str> =
+        named.iter().map(String::as_str).filter(|name| !known.iter().any(|one| one == name)).collect();
+    ensure!(unknown.is_empty(), "nothing is known of {}; there are {}", unknown.join(" "), known.join(" "));
+    Ok(SIZES.into_iter().filter(|(size, _)| named.is_empty() || named.contains(&size.to_string())).collect())
+}
+
+/// The commit of a program with many threads, each of which has a file in the image, on a volume that is far away.
+fn far() -> Result<()> {
+    let (threads, round_trip) = FAR;
+    let volume = Volume::new()?.far_copy()?;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/threads.py", &threads.to_string()]);
+    let mut running = pod.config("gracePeriod: 5m").start()?;
+    running.wait_for_lines(20)?;
+    volume.faulty.faults.set_round_trip(round_trip);
+    running.signal(Signal::SIGTERM)?;
+    let code = running.wait()?;
+    ensure!(code == 143, "exit code {code}\n{}", running.transcript());
+    let manifest = Volume::manifest(&volume.backing.newest("job-0")?)?;
+    let files = manifest["files"].as_object().map_or(0, serde_json::Map::len);
+    println!(
+        "\n{threads} threads on a volume at {round_trip:?} a round trip: {files} files are durable in {} ms, after a dump of {} ms",
+        manifest["durationsMs"]["durable"], manifest["durationsMs"]["dump"]
+    );
+    Ok(())
 }
 
 /// Both ways take turns, so that a slow moment of the machine meets both.

@@ -40,6 +40,16 @@ pub fn runc_path() -> Result<PathBuf> {
     found_by("tests/tools/runtime/runc.sh", &FOUND).context("no runc")
 }
 
+/// The program that makes requests from a description of an API.
+///
+/// # Errors
+/// It is not there and cannot be installed.
+pub fn schemathesis() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let programs = found_by("tests/tools/schemathesis/install.sh", &FOUND).context("no schemathesis")?;
+    Ok(programs.join("schemathesis"))
+}
+
 /// Where all of them are.
 ///
 /// # Errors

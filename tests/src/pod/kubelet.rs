@@ -76,16 +76,39 @@ impl Drop for Made {
     }
 }
 
+impl PodVolume {
+    /// Writes other contents into a volume that was made, as the kubelet does after its ConfigMap was changed: a new directory beside the
+    /// old one, the link turned, the old one removed.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn update(made: &Made, files: &[(String, String)]) -> Result<()> {
+        let (link, next) = (made.dir.join("..data"), made.dir.join("..data_tmp"));
+        let before = fs::read_link(&link)?;
+        let dated = write_directory(&made.dir, files)?;
+        symlink(dated, &next)?;
+        fs::rename(next, link)?;
+        Ok(fs::remove_dir_all(made.dir.join(before))?)
+    }
+}
+
 /// As the kubelet's atomic writer lays files out (pkg/volume/util/atomic_writer.go): in a directory that has the time in its
 /// name, to which `..data` leads, to which the names lead. No two pods have the same.
 fn write_dated(dir: &Path, files: &[(String, String)]) -> Result<()> {
-    let dated = run("date", &["--utc", "+..%Y_%m_%d_%H_%M_%S.%N"])?;
-    let dated = dated.trim();
-    fs::create_dir(dir.join(dated))?;
-    symlink(dated, dir.join("..data"))?;
-    for (name, text) in files {
-        fs::write(dir.join(dated).join(name), text)?;
+    symlink(write_directory(dir, files)?, dir.join("..data"))?;
+    for (name, _) in files {
         symlink(Path::new("..data").join(name), dir.join(name))?;
     }
     Ok(())
+}
+
+/// Returns its name.
+fn write_directory(dir: &Path, files: &[(String, String)]) -> Result<String> {
+    let dated = run("date", &["--utc", "+..%Y_%m_%d_%H_%M_%S.%N"])?;
+    let dated = dated.trim();
+    fs::create_dir(dir.join(dated))?;
+    for (name, text) in files {
+        fs::write(dir.join(dated).join(name), text)?;
+    }
+    Ok(dated.to_owned())
 }

@@ -142,6 +142,14 @@ impl Running {
         Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
     }
 
+    /// Changes the ConfigMap or Secret that its pod has at `path`, as a kubelet does in a pod that runs.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn update(&self, path: &str, files: &[(&str, &str)]) -> Result<()> {
+        self.pod.update(path, &super::owned(files))
+    }
+
     /// Waits for the container's end and returns its exit code.
     ///
     /// # Errors

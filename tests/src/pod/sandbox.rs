@@ -81,6 +81,16 @@ impl Sandbox {
         self.deleted.load(Ordering::Relaxed)
     }
 
+    /// Updates the ConfigMap or Secret at `path`, which must have the same files.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be written.
+    pub fn update(&self, path: &str, files: &[(String, String)]) -> Result<()> {
+        let found = self.volumes.iter().find(|(_, at, _)| at == path);
+        let (made, ..) = found.with_context(|| format!("the pod has nothing at {path}"))?;
+        PodVolume::update(made, files)
+    }
+
     /// Where the kubelet reads the last words of its containers.
     pub fn termination_log(&self) -> PathBuf {
         self.dir.path().join("pods").join(&self.uid).join("containers/app/termination-log")

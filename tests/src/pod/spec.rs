@@ -30,6 +30,8 @@ pub struct Spec {
     pub mounts: Vec<Value>,
     /// Bytes of memory that it may have.
     pub memory_limit: Option<u64>,
+    /// The PID namespace of another container, as with `shareProcessNamespace: true`.
+    pub pid_namespace: Option<PathBuf>,
 }
 
 /// What a container runtime gives when a pod asks for nothing.
@@ -76,6 +78,7 @@ impl Spec {
             seccomp: None,
             mounts: Vec::new(),
             memory_limit: None,
+            pid_namespace: None,
         }
     }
 
@@ -114,7 +117,7 @@ impl Spec {
             "hooks": {"createContainer": [hook(root, boot_id, pod)]},
             "linux": {
                 "cgroupsPath": format!("/{id}"),
-                "namespaces": namespaces(pod, self.user_namespace),
+                "namespaces": namespaces(pod, self.user_namespace, self.pid_namespace.as_deref()),
                 "uidMappings": own_ids(self.user_namespace),
                 "gidMappings": own_ids(self.user_namespace),
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
@@ -142,9 +145,13 @@ fn own_ids(user_namespace: bool) -> Value {
     if user_namespace { json!([{"containerID": 0, "hostID": 0, "size": 65536}]) } else { json!([]) }
 }
 
-fn namespaces(pod: &Sandbox, user_namespace: bool) -> Vec<Value> {
+fn namespaces(pod: &Sandbox, user_namespace: bool, pids: Option<&Path>) -> Vec<Value> {
     let mut all: Vec<Value> =
-        ["pid", "mount", "ipc", "uts", "time"].iter().map(|kind| json!({"type": kind})).collect();
+        ["mount", "ipc", "uts", "time"].iter().map(|kind| json!({"type": kind})).collect();
+    all.push(match pids {
+        Some(path) => json!({"type": "pid", "path": path}),
+        None => json!({"type": "pid"}),
+    });
     if user_namespace {
         all.push(json!({"type": "user"}));
     }

@@ -11,6 +11,7 @@ mod lost_node;
 mod outages;
 mod preemptions;
 mod quick_start;
+mod rough_edges;
 mod security;
 mod sudden_ends;
 mod who_ended_it;

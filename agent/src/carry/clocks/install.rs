@@ -18,7 +18,8 @@ use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
-use crate::base::replace_file::partial;
+use crate::base::replace_file::partial_name;
+use crate::carry::left_overs;
 
 /// The library, built from `preload/clocks.rs`.
 pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
@@ -110,7 +111,7 @@ impl Installed {
     /// # Errors
     /// One of them cannot be written.
     pub fn put_back(&self, library: &[u8], page: &[u8]) -> io::Result<()> {
-        write(&self.page, page, PAGE_MODE)?;
+        left_overs::hold(&self.page, write(&self.page, page, PAGE_MODE)?);
         write(&self.library, library, LIBRARY_MODE)?;
         let link = self.link();
         match fs::remove_file(&link) {
@@ -159,6 +160,7 @@ impl Installed {
         for path in [&self.page, &self.link(), &self.library] {
             let _ = fs::remove_file(path);
         }
+        left_overs::let_go(&self.page);
     }
 
     /// As the library makes it from its own path.
@@ -182,15 +184,17 @@ fn check(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The mode is in the image, and CRIU compares it.
-fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let (partial, mut file) = partial(path)?;
+/// Returns the file, which is locked before it has a name. The mode is in the image, and CRIU compares it.
+fn write(path: &Path, contents: &[u8], mode: u32) -> io::Result<File> {
+    let partial = partial_name(path)?;
+    let mut file = left_overs::create(&partial)?;
     let written = file
         .write_all(without_end(contents))
         .and_then(|()| file.set_len(contents.len() as u64))
         .and_then(|()| file.set_permissions(Permissions::from_mode(mode)))
         .and_then(|()| fs::rename(&partial, path));
-    written.inspect_err(|_| drop(fs::remove_file(&partial)))
+    written.inspect_err(|_| drop(fs::remove_file(&partial)))?;
+    Ok(file)
 }
 
 /// The zeros at a page's end are a hole, and take no memory.

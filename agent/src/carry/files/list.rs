@@ -63,6 +63,13 @@ pub enum What {
     Link(PathBuf),
     /// A named pipe.
     Pipe,
+    /// A device node.
+    Device {
+        /// Whether it is one of blocks, and not of characters.
+        block: bool,
+        /// Which device.
+        number: u64,
+    },
 }
 
 /// What a file contains. What no extent covers is a hole.
@@ -220,7 +227,7 @@ impl List {
                 What::File(contents) => contents.is_sound(stored),
                 What::HardLink(to) => is_plain(to),
                 What::Directory(Some(names)) => names.iter().all(|name| is_one_part(&name.0)),
-                What::Directory(None) | What::Link(_) | What::Pipe => true,
+                What::Directory(None) | What::Link(_) | What::Pipe | What::Device { .. } => true,
             }
     }
 }

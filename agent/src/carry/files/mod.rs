@@ -22,5 +22,5 @@ mod watches;
 
 pub use beside_dump::{BesideDump, Carrying};
 pub use error::{CarryError, PutBackError};
-pub use put_back::{PutBack, put_back};
+pub use put_back::{PutBack, put_back, sweep};
 pub use take::{Output, Summary};

@@ -106,7 +106,7 @@ impl Taken {
         self.entries.push(Entry { place: found.place, path: found.path.clone(), what, attributes });
     }
 
-    /// None for what is not taken: CRIU makes sockets anew, and device nodes need a right that no pod should have.
+    /// None for what is not taken: CRIU makes sockets anew.
     fn what(&mut self, found: &Found, given_up: &dyn Fn() -> bool) -> io::Result<Option<What>> {
         let kind = found.meta.file_type();
         Ok(if kind.is_dir() {
@@ -118,12 +118,9 @@ impl Taken {
             Some(What::Pipe)
         } else if kind.is_file() {
             Some(self.file(found, given_up)?)
+        } else if kind.is_char_device() || kind.is_block_device() {
+            Some(What::Device { block: kind.is_block_device(), number: found.meta.rdev() })
         } else {
-            tracing::debug!(
-                "{} is a {} and stays behind",
-                found.path.display(),
-                if kind.is_socket() { "socket" } else { "device" }
-            );
             None
         })
     }

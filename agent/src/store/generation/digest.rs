@@ -54,7 +54,7 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64) -> io::Result<()
     let mut buffer = vec![0; chunk.min(usize::try_from(length).unwrap_or(chunk).max(1))];
     let mut size = 0;
     loop {
-        let read = fill(&mut file, &mut buffer)?;
+        let read = fill(&mut file, &mut buffer, done)?;
         if read == 0 {
             return Ok(FileDigest { size, blake3: hasher.finalize().to_hex().to_string() });
         }
@@ -63,18 +63,22 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64) -> io::Result<()
             Effort::AllProcessors => hasher.update_rayon(&buffer[..read]),
         };
         size += read as u64;
-        moved();
-        done(read as u64)?;
     }
 }
 
-/// Reads until the buffer is full or the file ends: a network file system gives less than was asked for.
-fn fill(file: &mut &File, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full or the file ends: a network file system gives less than was asked for. A piece at a time, since a
+/// read that is under way on a slow volume cannot be given up.
+fn fill(file: &mut &File, buffer: &mut [u8], done: &dyn Fn(u64) -> io::Result<()>) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
-        match file.read(&mut buffer[filled..]) {
+        let end = buffer.len().min(filled + limits::READ_PIECE_BYTES);
+        match file.read(&mut buffer[filled..end]) {
             Ok(0) => break,
-            Ok(read) => filled += read,
+            Ok(read) => {
+                filled += read;
+                moved();
+                done(read as u64)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

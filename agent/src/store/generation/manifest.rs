@@ -15,7 +15,9 @@ use crate::store::generation::digest::Files;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::{Keys, SignatureError};
-use crate::store::generation::tree_facts::{Cgroups, KubeletFile, PodAddress, StdioMap, TreeFacts};
+use crate::store::generation::tree_facts::{
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+};
 use crate::store::image_dir::{Generation, layout, no_links};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
@@ -57,6 +59,9 @@ pub struct Manifest {
     /// The files of ConfigMaps and their like that the tree had open; earlier releases did not tell.
     #[serde(default)]
     pub kubelet_files: Vec<KubeletFile>,
+    /// Its datagram sockets that were connected to those of other pods; earlier releases made no checkpoint then.
+    #[serde(default)]
+    pub datagram_peers: Vec<DatagramPeer>,
     /// In version 1: the paths under `files/` that are put back before a restore, as absolute paths.
     pub extra_paths: Vec<PathBuf>,
     /// CLOCK_MONOTONIC of the tree at the dump, in seconds, for earlier releases.

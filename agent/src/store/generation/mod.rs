@@ -8,6 +8,7 @@ pub(crate) mod identity;
 pub mod manifest;
 pub mod open_files;
 pub(crate) mod own_values;
+pub(crate) mod pod_facts;
 pub(crate) mod program_digests;
 pub mod seal;
 pub mod signature;

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 use crate::store::generation::digest::{self, FileDigest};
 use crate::store::generation::own_values::OwnValues;
+use crate::store::generation::pod_facts::PodFacts;
 
 /// The facts of each of the files, by its path.
 pub type Facts = BTreeMap<String, FileDigest>;
 
-/// What is known of the files of a program.
+/// What is known of what a program was started from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramDigests {
     /// The facts of each.
@@ -23,6 +24,9 @@ pub struct ProgramDigests {
     /// BLAKE3 of those that are made for each pod, without the pod's own values.
     #[serde(default, rename = "programsOfAnyPod", skip_serializing_if = "BTreeMap::is_empty")]
     pub of_any_pod: BTreeMap<String, String>,
+    /// What the pod gave it besides.
+    #[serde(flatten)]
+    pub pod: PodFacts,
 }
 
 /// Why a tree that was started from `past` cannot stand for what is here, in a pod with these values of its own, if it cannot.
@@ -84,6 +88,7 @@ mod tests {
         let past = ProgramDigests {
             facts: [(name.clone(), digest::hash_file(&path).unwrap())].into(),
             of_any_pod: [(name, of_any_pod(&path, &pod("10.0.0.5")).unwrap())].into(),
+            ..ProgramDigests::default()
         };
         fs::write(&path, "bind 10.1.0.77\nworkers 2\n").unwrap();
         assert_eq!(changed(&past, &pod("10.1.0.77")), None);

@@ -97,7 +97,7 @@ impl Sealed<'_> {
 
     fn whole(&self, file: &File, effort: Effort) -> io::Result<FileDigest> {
         self.headway.go_on(0)?;
-        let written = WriteBack { file, hashed: Cell::new(0) };
+        let written = WriteBack { file, read: Cell::new(0), begun: Cell::new(0) };
         let digest = digest::hash(file, effort, &|bytes| {
             written.follow(bytes)?;
             self.headway.go_on(bytes)
@@ -125,22 +125,27 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 /// Brings a file to the volume a part at a time, right behind the hash: one fsync(2) of many gigabytes could not be given up.
 struct WriteBack<'a> {
     file: &'a File,
-    hashed: Cell<u64>,
+    /// Bytes that were read.
+    read: Cell<u64>,
+    /// Those of them that are on their way to the volume.
+    begun: Cell<u64>,
 }
 
 impl WriteBack<'_> {
-    /// So many bytes more were hashed: begins to write them, and waits for those that are far behind.
+    /// So many bytes more were read: begins to write those that came together, and waits for those that are far behind.
     fn follow(&self, bytes: u64) -> io::Result<()> {
-        let at = self.hashed.replace(self.hashed.get() + bytes);
-        if at + bytes < limits::LARGE_FILE_BYTES {
+        let (at, read) = (self.begun.get(), self.read.get() + bytes);
+        self.read.set(read);
+        if read - at < limits::LARGE_FILE_BYTES {
             return Ok(());
         }
-        self.sync(at, bytes, libc::SYNC_FILE_RANGE_WRITE)?;
+        self.begun.set(read);
+        self.sync(at, read - at, libc::SYNC_FILE_RANGE_WRITE)?;
         let whole = libc::SYNC_FILE_RANGE_WAIT_BEFORE
             | libc::SYNC_FILE_RANGE_WRITE
             | libc::SYNC_FILE_RANGE_WAIT_AFTER;
         match at.checked_sub(limits::WRITE_BACK_BYTES) {
-            Some(behind) => self.sync(behind, bytes, whole),
+            Some(behind) => self.sync(behind, read - at, whole),
             None => Ok(()),
         }
     }

@@ -48,6 +48,18 @@ pub struct PodAddress {
     pub ip: IpAddr,
 }
 
+/// A datagram socket of the tree that was connected to one of another pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatagramPeer {
+    /// One of the processes that have it.
+    pub pid: i32,
+    /// Its descriptor in that process.
+    pub fd: i32,
+    /// Where the other socket is, in the container.
+    pub path: PathBuf,
+}
+
 /// A file that the kubelet wrote for the pod (of a ConfigMap, a Secret, a projected token or the downward API), and that the tree
 /// had open, mapped or executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

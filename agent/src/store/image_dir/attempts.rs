@@ -31,7 +31,7 @@ pub struct Attempt {
     /// True if it was cut off by a SIGTERM, which says nothing about the generation.
     #[serde(default)]
     pub interrupted: bool,
-    /// True if the tree has run for long enough afterwards, so that no later end is the generation's fault.
+    /// True if the generation is not to blame: the tree has run for long enough afterwards, or the volume could not be read.
     #[serde(default)]
     pub settled: bool,
 }
@@ -55,6 +55,8 @@ pub enum AttemptOutcome {
     Failed(String),
     /// The pod was told to stop meanwhile.
     Interrupted,
+    /// The volume could not be read, for this reason.
+    Unread(String),
 }
 
 /// Why a generation may not be tried. Completes «generation N is skipped: …».
@@ -144,6 +146,7 @@ impl OpenAttempt {
     pub fn record(mut self, outcome: &AttemptOutcome) -> Result<(), AttemptError> {
         if let Some(attempt) = self.attempts.attempts.last_mut() {
             attempt.interrupted = *outcome == AttemptOutcome::Interrupted;
+            attempt.settled |= matches!(outcome, AttemptOutcome::Unread(_));
             attempt.outcome = Some(outcome.to_string());
         }
         self.write()?;
@@ -161,7 +164,7 @@ impl std::fmt::Display for AttemptOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Resumed => f.write_str(RESUMED),
-            Self::Failed(reason) => f.write_str(reason),
+            Self::Failed(reason) | Self::Unread(reason) => f.write_str(reason),
             Self::Interrupted => f.write_str("interrupted by a SIGTERM"),
         }
     }

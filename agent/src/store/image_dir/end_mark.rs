@@ -60,12 +60,16 @@ impl ImageDir {
     /// The number for the next commit: above every generation that exists or was named, or was there when the workload ended.
     ///
     /// # Errors
-    /// The volume cannot be read.
+    /// The volume cannot be read, or there is no such number.
     pub fn next(&self) -> Result<Generation, ImageDirError> {
+        self.newest_ever()?.next().ok_or_else(|| ImageDirError::NoNumber(self.root().into()))
+    }
+
+    fn newest_ever(&self) -> Result<Generation, ImageDirError> {
         let newest = self.list()?.first().copied();
         let ended = self.ended()?.map(|ended| ended.newest);
         let named = self.lines()?.newest();
-        Ok(newest.max(ended).max(named).unwrap_or(Generation(0)).next())
+        Ok(newest.max(ended).max(named).unwrap_or(Generation(0)))
     }
 
     fn ended_path(&self) -> PathBuf {
@@ -90,7 +94,7 @@ impl Hold {
         if self.dir().list()?.is_empty() {
             return Ok(());
         }
-        let newest = Generation(self.dir().next()?.0 - 1);
+        let newest = self.dir().newest_ever()?;
         let ended = EndMark { newest, why: why.to_owned() };
         self.put(&self.dir().ended_path(), &to_json(&ended))?;
         reach(Point::EndMarked);
@@ -151,6 +155,16 @@ mod tests {
         hold.mark_ended("exit status 0").unwrap();
         assert_eq!(hold.dir().ended().unwrap().unwrap().newest, last);
         hold.remove(last).unwrap();
-        assert_eq!(hold.dir().next().unwrap(), last.next());
+        assert_eq!(hold.dir().next().unwrap(), last.next().unwrap());
+    }
+
+    #[test]
+    fn the_number_after_the_last_is_none_and_not_the_first() {
+        let (_volume, hold) = held();
+        commit(&hold);
+        fs::write(hold.dir().ended_path(), r#"{"newest": 18446744073709551615, "why": "a test"}"#).unwrap();
+        assert!(hold.dir().next().unwrap_err().to_string().contains("no number left"));
+        hold.mark_ended("exit status 0").unwrap();
+        assert_eq!(hold.dir().ended().unwrap().unwrap().newest, Generation(u64::MAX));
     }
 }

@@ -43,6 +43,9 @@ pub enum ImageDirError {
     /// It is there, but nothing of crik's is in it.
     #[error("{0} is no image directory of crik: it has no generations/; see --image-dir")]
     Foreign(PathBuf),
+    /// Somebody has made one of a number that no workload reaches.
+    #[error("{0} has no number left; remove what has the highest one, which crik has not made")]
+    NoNumber(PathBuf),
     /// It is not there, and cannot be made.
     #[error("cannot create {path}: {source}")]
     Unmade {

@@ -4,10 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::TryRecvError;
+
 use crate::base::panics::locked;
+use crate::base::step_thread;
 use crate::store::image_dir::holder;
 
 /// Renews a hold until it is dropped. It has a thread of its own, so that neither a long restore nor a volume that hangs
@@ -26,7 +28,7 @@ impl Heartbeat {
         let (alive, dropped) = channel::<()>();
         let (path, stopped) = (path.to_owned(), Arc::<Mutex<bool>>::default());
         let asked = Arc::clone(&stopped);
-        let spawned = thread::Builder::new().name("crik-renew".to_owned()).spawn(move || {
+        let mut begun = step_thread::run(move || {
             let mut count = 0;
             while dropped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
@@ -36,8 +38,10 @@ impl Heartbeat {
                 }
             }
         });
-        if let Err(error) = spawned {
-            tracing::warn!("the hold on the image directory is not renewed and will expire: {error}");
+        if begun.try_recv() == Err(TryRecvError::Closed) {
+            tracing::warn!(
+                "the hold on the image directory is not renewed and will expire: there is no thread for it"
+            );
             return Self { _alive: None, stopped };
         }
         Self { _alive: Some(alive), stopped }

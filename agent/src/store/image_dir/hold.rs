@@ -37,7 +37,7 @@ use crate::store::image_dir::heartbeat::Heartbeat;
 use crate::store::image_dir::holder::{self, Holder, Seen};
 use crate::store::image_dir::lines::Descent;
 use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::{Generation, ImageDir, parse_number, waiting};
+use crate::store::image_dir::{Generation, ImageDir, following, parse_number, waiting};
 
 /// How what is to become a hold is called.
 const PREPARED: &str = "new-";
@@ -110,8 +110,9 @@ impl Hold {
                 may_pass_over(seen, wish)?;
             }
             let before = newest.map_or(0, |seen| seen.number);
-            match rename_in(dir, before + 1, wish) {
-                Ok(Some(path)) => return Ok(Arc::new(Self::begin(dir, path, before + 1, wish)?)),
+            let number = following(before).ok_or_else(|| ImageDirError::NoNumber(dir.holders()))?;
+            match rename_in(dir, number, wish) {
+                Ok(Some(path)) => return Ok(Arc::new(Self::begin(dir, path, number, wish)?)),
                 Err(HoldError::Volume(error)) if is_full(&error) && discard_dumps(&dir.hold(before)) => {}
                 other => drop(other?),
             }

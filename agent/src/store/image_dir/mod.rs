@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::limits;
 use crate::base::watchdog::moved;
 use crate::store::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
 pub use error::{ImageDirError, io_at};
@@ -52,15 +53,22 @@ use strangers::CUT;
 pub struct Generation(pub u64);
 
 impl Generation {
-    /// The one that follows.
-    pub fn next(self) -> Self {
-        Self(self.0 + 1)
+    /// The one that follows. None if that is more than is ever reached ([`limits::NUMBER_MAX`]).
+    pub fn next(self) -> Option<Self> {
+        following(self.0).map(Self)
     }
 }
 
-/// Reads a numbered name; anything but eight or more digits is not one of ours.
+/// The number of the hold or the generation after this one.
+fn following(number: u64) -> Option<u64> {
+    number.checked_add(1).filter(|number| *number <= limits::NUMBER_MAX)
+}
+
+/// Reads a numbered name; anything but eight or more digits is not one of ours, nor is a number that is never reached.
 fn parse_number(name: &str) -> Option<u64> {
-    (name.len() >= 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
+    let number: u64 =
+        (name.len() >= 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())??;
+    (number <= limits::NUMBER_MAX).then_some(number)
 }
 
 impl std::fmt::Display for Generation {
@@ -127,7 +135,8 @@ impl ImageDir {
     /// A directory that somebody uses for something else stays theirs: crik lists, renames and removes by name in its own.
     fn refuse_strangers(&self) -> Result<(), ImageDirError> {
         let own = [self.generations(), self.attempts_directory(), self.holders()];
-        if own.iter().all(|path| path.is_dir()) {
+        // A person may have removed one of them.
+        if own.iter().filter(|path| path.is_dir()).count() > 1 {
             return Ok(());
         }
         match strangers::first(&self.root).map_err(io_at("read", &self.root))? {
@@ -289,7 +298,9 @@ mod tests {
     fn generations_are_listed_newest_first_and_strangers_are_not() {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        for name in ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x"] {
+        for name in
+            ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x", "18446744073709551615"]
+        {
             fs::create_dir(dir.generations().join(name)).unwrap();
         }
         assert_eq!(dir.list().unwrap(), [Generation(100_000_000), Generation(10), Generation(9)]);
@@ -324,7 +335,7 @@ mod tests {
     #[test]
     fn the_root_of_a_volume_and_what_was_begun_are_no_strangers() {
         let volume = tempfile::tempdir().unwrap();
-        for name in ["lost+found", ".snapshot", "generations", "holders"] {
+        for name in ["lost+found", ".snapshot", "generations"] {
             fs::create_dir(volume.path().join(name)).unwrap();
         }
         fs::write(volume.path().join("failed-dump.log"), "").unwrap();

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 24] = [
+const ADVICE: [(&str, &str); 26] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -71,11 +71,9 @@ const ADVICE: [(&str, &str); 24] = [
         "closed in-flight socket",
         "a UNIX socket of the program has a connection that was closed before it was accepted: let the program accept more often",
     ),
-    (
-        "without peer",
-        "a UNIX socket is connected to one of another pod: let the program connect for each datagram, or run the other side in a \
-         container of this pod",
-    ),
+    ("without peer", ELSEWHERE),
+    ("Dangling connection", ELSEWHERE),
+    ("half of stream unix connection", ELSEWHERE),
     (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
@@ -92,6 +90,9 @@ const ADVICE: [(&str, &str); 24] = [
          mount that",
     ),
 ];
+
+const ELSEWHERE: &str = "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run \
+                         the other side in a container of this pod";
 
 const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
 
@@ -153,6 +154,15 @@ mod tests {
             ),
             ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
             ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            (
+                "(criu/pie/restorer.c:2068): Unable to create a thread: -17",
+                "a process id of the tree is taken",
+            ),
+            (
+                "(criu/sk-unix.c:889): unix: Can't dump half of stream unix connection. name: (null); peer name: /a",
+                "one of another pod",
+            ),
+            ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
                 "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",

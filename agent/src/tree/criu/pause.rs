@@ -16,6 +16,8 @@ pub type Hook = Box<dyn FnMut(Pause) -> io::Result<()> + Send>;
 pub enum Pause {
     /// In a dump, before the first process is frozen.
     BeforeFreeze,
+    /// In a dump, when all processes are frozen and nothing of them is looked at yet.
+    Frozen,
     /// The image is written, and all processes are frozen.
     Dumped,
     /// Before the first process is made.
@@ -38,6 +40,7 @@ pub fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
 pub fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
     let pause = match script {
         "pre-dump" => Pause::BeforeFreeze,
+        "query-ext-files" => Pause::Frozen,
         "post-dump" => Pause::Dumped,
         "pre-restore" => Pause::BeforeFork,
         "post-restore" => Pause::BeforeResume,

@@ -3,11 +3,12 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use thiserror::Error;
 
@@ -85,19 +86,17 @@ fn attempt(
     let spawn = |source| HookError::Spawn { name, program: program.clone(), source };
     let _waits = Elsewhere::begin();
     let mut child = command(hook, variables).spawn().map_err(spawn)?;
-    let status = wait(&mut child, hook.timeout, headway).map_err(spawn)?;
-    // What it started and left behind would hold process ids, and be taken for a part of the application.
-    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
-    match status {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(HookError::Failed { name, status }),
-        None => {
-            child.wait().map_err(spawn)?;
-            if headway.is_given_up() {
-                return Err(HookError::GivenUp(name));
-            }
-            Err(HookError::TimedOut { name, timeout: hook.timeout })
-        }
+    let leader = Pid::from_raw(child.id().cast_signed());
+    let in_time = wait(leader, hook.timeout, headway).map_err(spawn)?;
+    // What it started and left behind would hold process ids, and be taken for a part of the application. The id is the group's as
+    // long as nobody has waited for the process that has it.
+    let _ = killpg(leader, Signal::SIGKILL);
+    let status = child.wait().map_err(spawn)?;
+    match in_time {
+        true if status.success() => Ok(()),
+        true => Err(HookError::Failed { name, status }),
+        false if headway.is_given_up() => Err(HookError::GivenUp(name)),
+        false => Err(HookError::TimedOut { name, timeout: hook.timeout }),
     }
 }
 
@@ -128,15 +127,16 @@ fn standard_error() -> Stdio {
     io::stderr().as_fd().try_clone_to_owned().map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// None if it is not done in time, or given up.
-fn wait(child: &mut Child, timeout: Duration, headway: &Headway) -> io::Result<Option<ExitStatus>> {
+/// Waits until a process has ended, and leaves it for `wait` to take away. False if it is not done in time, or given up.
+fn wait(child: Pid, timeout: Duration, headway: &Headway) -> io::Result<bool> {
     let deadline = Instant::now() + timeout;
+    let seen = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        if waitid(Id::Pid(child), seen)? != WaitStatus::StillAlive {
+            return Ok(true);
         }
         if Instant::now() >= deadline || headway.is_given_up() {
-            return Ok(None);
+            return Ok(false);
         }
         thread::sleep(limits::HOOK_POLL);
     }

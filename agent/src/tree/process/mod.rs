@@ -1,6 +1,7 @@
 //! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
 
 pub mod beside;
+pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
 mod memory;
@@ -8,4 +9,5 @@ pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
 pub mod traffic;
+pub mod unix_sockets;
 pub mod which;

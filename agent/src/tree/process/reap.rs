@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -101,7 +101,12 @@ fn collect(whom: i32, root: i32) -> Option<Status> {
 /// Ends all children with SIGKILL, and those that they leave to us, until none is left or they refuse to go
 /// ([`limits::KILL_PATIENCE`]).
 pub fn end_all_children() {
-    let deadline = Instant::now() + limits::KILL_PATIENCE;
+    end_children_within(limits::KILL_PATIENCE);
+}
+
+/// The same for those that go within `patience`.
+pub fn end_children_within(patience: Duration) {
+    let deadline = Instant::now() + patience;
     let own = std::process::id().cast_signed();
     while Instant::now() < deadline {
         let children: Vec<i32> = Snapshot::take().children(own).map(|child| child.pid).collect();

@@ -70,6 +70,9 @@ async fn changed(app: &App, name: &str, since: String, deadline: Instant) -> Opt
 fn check(poll: Result<Query<Poll>, QueryRejection>) -> Result<(Duration, Option<String>), String> {
     let Query(poll) = poll.map_err(|error| error.body_text())?;
     let Some(text) = poll.wait else { return Ok((Duration::ZERO, poll.since)) };
+    if text.len() > limits::WAIT_MAX_CHARS {
+        return Err(format!("wait has {} characters; write a duration such as 2s", text.len()));
+    }
     let wait = humantime::parse_duration(&text)
         .map_err(|error| format!("wait={text:?} is no duration such as 2s: {error}"))?;
     Ok((wait.min(limits::WAIT_MAX), poll.since))

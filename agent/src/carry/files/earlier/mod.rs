@@ -5,7 +5,7 @@ mod put_back;
 #[cfg(test)]
 mod save;
 
-pub use copy::CopyError;
+pub use copy::{CopyError, copy};
 pub use put_back::put_back;
 
 #[cfg(test)]

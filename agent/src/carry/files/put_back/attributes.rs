@@ -63,11 +63,14 @@ fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
     Ok(utimensat(AT_FDCWD, path, &accessed, &modified, UtimensatFlags::NoFollowSymlink)?)
 }
 
+/// As many of them as can be; the first that cannot is told. Access control lists are among them (acl(5)).
 fn extended(path: &Path, wanted: &[(Name, Name)]) -> io::Result<()> {
     // A file system without them has none to remove.
     let there = xattr::list(path).into_iter().flatten();
     let too_much =
         |name: &std::ffi::OsString| name != "security.selinux" && !wanted.iter().any(|(w, _)| w.0 == *name);
-    there.filter(too_much).try_for_each(|name| xattr::remove(path, name))?;
-    wanted.iter().try_for_each(|(name, value)| xattr::set(path, &name.0, value.0.as_encoded_bytes()))
+    let removed = there.filter(too_much).map(|name| xattr::remove(path, name));
+    let set = wanted.iter().map(|(name, value)| xattr::set(path, &name.0, value.0.as_encoded_bytes()));
+    let outcomes: Vec<io::Result<()>> = removed.chain(set).collect();
+    outcomes.into_iter().collect()
 }

@@ -1,7 +1,7 @@
 //! What was done to the container's files, so that it can be undone: a generation that cannot be resumed after all must leave
 //! nothing of itself to the next one, nor to a fresh start.
 
-use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::base::limits;
 use crate::carry::files::holes::extent;
 use crate::carry::files::list::Attributes;
 use crate::carry::files::mounts::Mounts;
+use crate::carry::left_overs;
 use crate::store::image_dir::durable::ignore_missing;
 
 /// One thing that was done.
@@ -29,12 +30,20 @@ enum Done {
     Changed { path: PathBuf, attributes: Attributes },
 }
 
+/// Where what was moved away from a mount lies.
+struct Aside {
+    mount: PathBuf,
+    path: PathBuf,
+    /// As long as it is locked, nobody takes it for a left-over.
+    _lock: File,
+}
+
 /// All that was done, in its order. Undone when it is dropped, unless it is kept.
 #[derive(Default)]
 pub struct Journal {
     done: Vec<Done>,
     /// Where what was moved away lies, by the mount that it was in.
-    aside: Vec<(PathBuf, PathBuf)>,
+    aside: Vec<Aside>,
     next: usize,
     headway: Arc<Headway>,
 }
@@ -107,24 +116,31 @@ impl Journal {
 
     /// Whether what was moved away lies in `path`.
     pub fn is_aside(&self, path: &Path) -> bool {
-        self.aside.iter().any(|(_, aside)| aside == path)
+        self.aside.iter().any(|aside| aside.path == path)
     }
 
     /// A directory in the same mount, since a rename cannot leave it.
     fn aside(&mut self, mount: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
-        if let Some((_, aside)) = self.aside.iter().find(|(of, _)| of == mount) {
-            return Ok(aside.clone());
+        if let Some(aside) = self.aside.iter().find(|aside| aside.mount == mount) {
+            return Ok(aside.path.clone());
         }
         let own = Path::new(limits::OWN_DIRECTORY);
         let parent = if mounts.of(own) == mount { own } else { mount };
         fs::create_dir_all(parent)?;
-        // An agent that was killed may have left one behind.
-        let free =
-            (0_u32..).map(|n| parent.join(format!("{}{n}", limits::ASIDE))).find(|path| !path.exists());
-        let path = free.ok_or(io::ErrorKind::AlreadyExists)?;
-        DirBuilder::new().mode(0o700).create(&path)?;
-        self.aside.push((mount.into(), path.clone()));
-        Ok(path)
+        sweep(parent);
+        // Another container of the pod may be at it too.
+        for number in 0_u32.. {
+            let path = parent.join(format!("{}{number}", limits::ASIDE));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                other => other?,
+            }
+            if let Some(lock) = left_overs::lock_directory(&path)? {
+                self.aside.push(Aside { mount: mount.into(), path: path.clone(), _lock: lock });
+                return Ok(path);
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// Lets what was done stay.
@@ -181,10 +197,22 @@ impl Drop for Journal {
             return;
         }
         self.undo();
-        for (_, aside) in &self.aside {
-            if let Err(error) = remove_unseen(aside) {
-                tracing::warn!("{} is left behind: {error}", aside.display());
+        for Aside { path, .. } in &self.aside {
+            if let Err(error) = remove_unseen(path) {
+                tracing::warn!("{} is left behind: {error}", path.display());
             }
+        }
+    }
+}
+
+/// Removes what an agent has left aside in a directory that was killed while it put files back.
+pub fn sweep(directory: &Path) {
+    for path in left_overs::named(directory, limits::ASIDE) {
+        // Locked until it is gone.
+        let Some(_lock) = left_overs::abandoned(&path) else { continue };
+        match remove_unseen(&path) {
+            Ok(()) => tracing::info!(step = "carry", "{} was left behind and is removed", path.display()),
+            Err(error) => tracing::warn!("{} was left behind and cannot be removed: {error}", path.display()),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::places::{Place, PlaceKind, kind};
 use super::resolve::resolve;
 use super::spared::Spared;
 use crate::base::headway::Headway;
-use crate::base::units;
+use crate::base::{limits, units};
 use crate::config::Config;
 use crate::store::image_dir::{layout, no_links};
 
@@ -52,6 +52,14 @@ pub fn put_back(path: &Path, config: &Config, headway: &Arc<Headway>) -> Result<
     writer.finish()?;
     tell(&writer, stored);
     Ok(PutBack(writer.journal()))
+}
+
+/// Removes what an agent of this pod has left behind that was killed while it put files back: in the places that outlast a container.
+/// On volumes, which may not answer, it is done when something is put back there.
+pub fn sweep() {
+    let Ok(mounts) = Mounts::read() else { return };
+    let own = mounts.iter().filter(|(path, mount)| kind(path, mount).is_some()).map(|(path, _)| path);
+    own.chain([Path::new("/"), Path::new(limits::OWN_DIRECTORY)]).for_each(journal::sweep);
 }
 
 /// A place in this container.

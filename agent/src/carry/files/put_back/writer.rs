@@ -9,7 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
 
 use super::attributes::{apply, apply_on_volume};
@@ -111,6 +111,16 @@ impl<'a> Writer<'a> {
             What::HardLink(to) => return self.hard_link(&map(to), here, &spot),
             What::Link(to) => symlink(to, spot.path())?,
             What::Pipe => mkfifo(&spot.path(), Mode::S_IRUSR | Mode::S_IWUSR)?,
+            What::Device { block, number } => {
+                let made = device(&spot.path(), *block, *number);
+                if let Err(error) = made {
+                    tracing::warn!(
+                        "{} is a device node and is not there any more: {error}; to make one takes the capability MKNOD",
+                        here.display()
+                    );
+                    return Ok(());
+                }
+            }
             What::Directory(_) => {}
         }
         self.journal.made(here);
@@ -302,4 +312,10 @@ impl Spot {
             None => PathBuf::from("/"),
         }
     }
+}
+
+/// Makes a device node (mknod(2)).
+fn device(path: &Path, block: bool, number: u64) -> io::Result<()> {
+    let kind = if block { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
+    Ok(mknod(path, kind, Mode::S_IRUSR | Mode::S_IWUSR, number)?)
 }

@@ -92,3 +92,13 @@ fn a_damaged_account_is_no_obstacle() {
     fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
     assert!(take(&hold, 1).is_ok());
 }
+
+#[test]
+fn a_volume_that_was_away_is_not_the_generations_fault() {
+    let (_volume, hold) = held();
+    for _ in 0..5 {
+        take(&hold, 1).unwrap().record(&AttemptOutcome::Unread("Stale file handle".to_owned())).unwrap();
+    }
+    let attempts = Attempts::read(&hold.dir().attempts(Generation(1))).unwrap();
+    assert_eq!((attempts.counted(), attempts.last_failure()), (0, Some("Stale file handle")));
+}

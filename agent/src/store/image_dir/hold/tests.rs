@@ -85,7 +85,7 @@ fn who_was_passed_over_can_change_nothing_any_more() {
     let expired = Wish { expired: Some(1), ..wish("job-1") };
     let new = Hold::take(old.dir(), &expired).unwrap();
     let refused = [
-        staging.commit(generation.next()),
+        staging.commit(generation.next().unwrap()),
         old.remove(generation),
         old.mark_ended("too late"),
         old.put(&old.dir().attempts(generation), b"{}"),

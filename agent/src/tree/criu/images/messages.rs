@@ -11,6 +11,8 @@ pub struct PsTree {
     pub pid: u32,
     #[prost(uint32, tag = "2")]
     pub parent: u32,
+    #[prost(uint32, tag = "3")]
+    pub group: u32,
     #[prost(uint32, tag = "4")]
     pub session: u32,
     #[prost(uint32, repeated, packed = "false", tag = "5")]
@@ -99,6 +101,20 @@ pub struct FileEntry {
     #[prost(message, optional, tag = "18")]
     pub pipe: Option<Numbered>,
 }
+
+/// `remap_file_path_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Remap {
+    /// The number of the file whose name leads nowhere.
+    #[prost(uint32, tag = "1")]
+    pub file: u32,
+    /// How it is found all the same.
+    #[prost(uint32, tag = "3")]
+    pub kind: u32,
+}
+
+/// In `kind`: its contents are in the image (`GHOST`).
+pub const GHOST: u32 = 1;
 
 /// `reg_file_entry`.
 #[derive(Clone, PartialEq, Message)]

@@ -24,7 +24,7 @@ use crate::base::limits;
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
 pub use records::split;
 
-use messages::{Core, FdInfo, FileEntry, Ids, Memory, Pagemap, PagemapHead, PsTree};
+use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
 pub use sockets::{Inet, IpOptions, Unix};
 
 /// Why an image cannot be read.
@@ -90,6 +90,27 @@ pub fn processes(directory: &Path) -> Result<Vec<ImageProcess>, ImageError> {
         images.all(FILES_IMAGE)?.into_iter().map(|file: FileEntry| (file.id, file)).collect();
     let tree: Vec<PsTree> = images.all("pstree.img")?;
     tree.into_iter().map(|one| images.process(&one, &files)).collect()
+}
+
+/// All ids that must be free to restore the images in `directory`: of processes and threads, and of groups and sessions, for which CRIU
+/// makes a process if their leader is gone.
+///
+/// # Errors
+/// An image is missing or damaged.
+pub fn ids(directory: &Path) -> Result<BTreeSet<i32>, ImageError> {
+    let tree: Vec<PsTree> = Images(directory).all("pstree.img")?;
+    let ids = tree.into_iter().flat_map(|one| [vec![one.pid, one.group, one.session], one.threads].concat());
+    Ok(ids.filter_map(|id| i32::try_from(id).ok()).collect())
+}
+
+/// The numbers of the open files in the images in `directory` to which no name leads any more, so that the images have their contents. CRIU
+/// makes them anew where their last name was.
+///
+/// # Errors
+/// An image is damaged.
+pub fn unnamed(directory: &Path) -> Result<BTreeSet<u32>, ImageError> {
+    let remaps: Vec<Remap> = Images(directory).all_or_none("remap-fpath.img")?;
+    Ok(remaps.into_iter().filter(|remap| remap.kind == GHOST).map(|remap| remap.file).collect())
 }
 
 /// The image of all open files in `directory`.

@@ -1,7 +1,7 @@
-//! UNIX datagram sockets that the tree sends to and that others have bound: a node's agent for metrics or logs.
+//! Waits for the sockets of others to which a tree was connected.
 //!
-//! On a fresh node such an agent may come up after the pod. It is waited for; if it does not come, the program's socket is left
-//! unconnected, and its next send fails (ENOTCONN) as it does when such an agent goes away (unix(7)).
+//! On a fresh node the agent that binds them may come up after the pod. It is waited for; if it does not come, the program's socket is
+//! left unconnected, and its next send fails (ENOTCONN) as it does when such an agent goes away (unix(7)).
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,32 +13,49 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::base::limits;
+use crate::store::generation::tree_facts::DatagramPeer;
 use crate::tree::criu::images::{Damage, FilesImage, Unix};
 
+/// A socket that is waited for.
+struct Awaited {
+    name: String,
+    /// What cannot be told is for CRIU to find out.
+    address: Option<SocketAddr>,
+    /// Its number in the image, if it is one that CRIU connects to.
+    inode: Option<u32>,
+}
+
 /// Waits for the sockets that the tree was connected to, at most for `limit` and until it is `given_up`, and leaves
-/// unconnected what was connected to one that does not come.
+/// unconnected what was connected to one that does not come. Of those of other pods, `far`, that is told when they are connected.
 ///
 /// # Errors
 /// What is wrong with the image.
-pub fn wait_for(files: &mut FilesImage, limit: Duration, given_up: impl Fn() -> bool) -> Result<(), Damage> {
-    let mut away = peers(&files.unix_sockets()?);
+pub fn wait_for(
+    files: &mut FilesImage,
+    far: &[DatagramPeer],
+    limit: Duration,
+    given_up: impl Fn() -> bool,
+) -> Result<(), Damage> {
+    let near = peers(&files.unix_sockets()?);
+    let mut away: Vec<Awaited> = near.iter().map(Awaited::near).chain(far.iter().map(Awaited::far)).collect();
     let until = Instant::now() + limit;
-    away.retain(|peer| !is_there(peer));
+    away.retain(|peer| !peer.is_there());
     if away.is_empty() {
         return Ok(());
     }
     tracing::info!("waiting for {}, to which the program is connected", names(&away));
     while !away.is_empty() && Instant::now() < until && !given_up() {
         sleep(limits::PEER_POLL);
-        away.retain(|peer| !is_there(peer));
+        away.retain(|peer| !peer.is_there());
     }
+    away.retain(|peer| peer.inode.is_some());
     if !away.is_empty() {
         tracing::warn!(
             "{} did not come within {limit:?} (volumeTimeout); the program's socket is left unconnected",
             names(&away)
         );
     }
-    files.disconnect(&away.iter().map(|peer| peer.inode).collect::<Vec<_>>())
+    files.disconnect(&away.iter().filter_map(|peer| peer.inode).collect::<Vec<_>>())
 }
 
 /// Those outside the tree to which one inside is connected.
@@ -47,11 +64,25 @@ fn peers(sockets: &[Unix]) -> Vec<Unix> {
     sockets.iter().filter(|socket| socket.is_datagram_peer_outside()).filter(is_wanted).cloned().collect()
 }
 
-/// Whether somebody takes what is sent there. What cannot be told is for CRIU to find out.
-fn is_there(peer: &Unix) -> bool {
-    let connected = address(peer).and_then(|address| UnixDatagram::unbound()?.connect_addr(&address));
-    let away = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
-    !connected.is_err_and(|error| away.contains(&error.kind()))
+impl Awaited {
+    fn near(peer: &Unix) -> Self {
+        Self { name: name(peer), address: address(peer).ok(), inode: Some(peer.inode) }
+    }
+
+    fn far(peer: &DatagramPeer) -> Self {
+        let address = SocketAddr::from_pathname(&peer.path).ok();
+        Self { name: peer.path.display().to_string(), address, inode: None }
+    }
+
+    /// Whether somebody takes what is sent there.
+    fn is_there(&self) -> bool {
+        let connect = |address| UnixDatagram::unbound()?.connect_addr(address);
+        let away = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        !self
+            .address
+            .as_ref()
+            .is_some_and(|address| connect(address).is_err_and(|error| away.contains(&error.kind())))
+    }
 }
 
 fn address(peer: &Unix) -> io::Result<SocketAddr> {
@@ -67,13 +98,16 @@ fn path(peer: &Unix) -> std::path::PathBuf {
     path(peer.directory.as_deref().unwrap_or_default()).join(path(name))
 }
 
-fn names(peers: &[Unix]) -> String {
-    let name = |peer: &Unix| match peer.name.split_first() {
+fn name(peer: &Unix) -> String {
+    match peer.name.split_first() {
         // As ss tells it.
         Some((0, name)) => format!("@{}", String::from_utf8_lossy(name)),
         _ => path(peer).display().to_string(),
-    };
-    peers.iter().map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn names(peers: &[Awaited]) -> String {
+    peers.iter().map(|peer| peer.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -89,12 +123,13 @@ mod tests {
     fn a_socket_is_there_once_somebody_has_bound_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent.sock");
-        let agent = peer(5, &path);
-        assert!(!is_there(&agent));
+        let far = DatagramPeer { pid: 301, fd: 3, path: path.clone() };
+        let are_there = || [Awaited::near(&peer(5, &path)).is_there(), Awaited::far(&far).is_there()];
+        assert_eq!(are_there(), [false; 2]);
         let bound = UnixDatagram::bind(&path).unwrap();
-        assert!(is_there(&agent));
+        assert_eq!(are_there(), [true; 2]);
         drop(bound);
-        assert!(!is_there(&agent), "its file is there, and nobody listens");
+        assert_eq!(are_there(), [false; 2], "its file is there, and nobody listens");
     }
 
     #[test]

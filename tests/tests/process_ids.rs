@@ -1,0 +1,253 @@
+//! Whatever happens before a restore, every process id of the tree is free: a long wait, commands that others run in the container,
+//! attempts that fail. And what must not be lost or left behind when a wait ends.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_agent::base::fault_points::HURRY_VARIABLE;
+use crik_tests::build::cargo_bin;
+use crik_tests::chain;
+use crik_tests::faulty::Op;
+use crik_tests::node::{Boots, Node};
+use crik_tests::pod::{Pod, Process, Running};
+use crik_tests::story::{
+    CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh,
+};
+use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
+
+/// Process ids of the first four hundred threads; what a restore runs has none of them.
+const MANY: [&str; 2] = ["python3", "/programs/many_threads.py"];
+
+/// As many looks at another pod's hold as five minutes have.
+const LOOKS: u64 = 5 * 60 * 4;
+
+/// The ids below belong to nobody of a tree.
+const FIRST_OF_TREE: i32 = 300;
+
+fn pod(volume: &Volume, command: &[&str]) -> Pod {
+    Pod::new(volume, "node-a", command).config("claimExpiry: 1s\nclaimTimeout: 1h")
+}
+
+/// One that waits as often in two seconds as others do in five minutes.
+fn hurried(pod: &Pod) -> Result<Pod> {
+    let binary = cargo_bin("crik-agent", "crik", &["fault-points"])?;
+    Ok(pod.replacement().binary(&binary).with(|spec| spec.env(HURRY_VARIABLE, "200")))
+}
+
+/// A container that waits for what another one holds.
+fn waiting(pod: &Pod) -> Result<Running> {
+    let waiting = pod.start()?;
+    waiting.stderr.wait_for("waiting for it")?;
+    Ok(waiting)
+}
+
+fn agent(running: &Running) -> Result<Process> {
+    running.processes().into_iter().find(|process| process.pid == 1).context("no agent runs")
+}
+
+/// The ids of the agent's threads, as they are in the container.
+fn threads(running: &Running) -> Result<Vec<i32>> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", agent(running)?.host_pid))?;
+    let id = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?
+            .split_whitespace()
+            .next_back()?
+            .parse()
+            .ok()
+    };
+    Ok(tasks.flatten().filter_map(id).collect())
+}
+
+/// How often it was looked, as the log says.
+fn looks(said: &str) -> Option<u64> {
+    let rest = said.split_once("looks=")?.1;
+    rest[..rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len())].parse().ok()
+}
+
+#[test]
+fn a_wait_of_any_length_uses_up_none() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &MANY);
+    let mut first = started(&pod)?;
+    let waiting = waiting(&hurried(&pod)?)?;
+    let (_, before, _) = waiting.exec(&["sh", "-c", "echo $$"])?;
+    // Each look reads the volume.
+    let read = || {
+        let io = fs::read_to_string(format!("/proc/{}/io", agent(&waiting).ok()?.host_pid)).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("syscr: "))?.trim().parse::<u64>().ok()
+    };
+    wait_for("five minutes' worth of looks", || (read()? > 5 * LOOKS).then_some(()))?;
+    let (_, after, _) = waiting.exec(&["sh", "-c", "echo $$"])?;
+    let used = after.trim().parse::<i32>()? - before.trim().parse::<i32>()?;
+    ensure!(used < 20, "{used} ids were used up, and the two commands need some ten");
+    ends_with(&mut first, CHECKPOINTED)?;
+    resumes(&waiting, 1)?;
+    waiting.wait_for_lines(STEPS)?;
+    let said = waiting.stderr.text();
+    ensure!(looks(&said).is_some_and(|looks| looks > LOOKS), "{said}");
+    let threads = threads(&waiting)?;
+    ensure!(threads.iter().filter(|id| **id < FIRST_OF_TREE).count() > 3, "{threads:?}");
+    chain::verify(&[first.stdout.text(), waiting.stdout.text()]).map(drop)
+}
+
+#[test]
+fn commands_in_a_container_that_waits_take_no_id_of_the_tree() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &MANY);
+    let mut first = started(&pod)?;
+    let waiting = waiting(&pod.replacement())?;
+    // As a probe does in the course of time: the next ids are in the middle of those of the threads.
+    let (code, _, said) = waiting.exec(&["sh", "-c", "for i in $(seq 450); do /bin/true; done"])?;
+    ensure!(code == Some(0), "{said}");
+    ends_with(&mut first, CHECKPOINTED)?;
+    resumes(&waiting, 1)?;
+    waiting.wait_for_lines(STEPS)?;
+    chain::verify(&[first.stdout.text(), waiting.stdout.text()]).map(drop)
+}
+
+#[test]
+fn attempts_that_fail_take_no_id_of_the_tree() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &MANY);
+    let (first, second) = (checkpointed(&pod)?, checkpointed(&pod)?);
+    drop(second);
+    // CRIU fails only at the end, when most of the tree is there, and as often as there are hooks that want it.
+    let refusing = pod.config(
+        "hooks: {postRestore: {command: [sh, -c, 'for i in $(seq 450); do /bin/true; done; test $CRIK_GENERATION = 1'], onFailure: fail}}",
+    );
+    let third = refusing.start()?;
+    resumes(&third, 1)?;
+    third.wait_for_lines(STEPS)?;
+    ensure!(third.stderr.text().contains("generation 00000002 is skipped"), "{}", third.transcript());
+    let third = third.stdout.text();
+    chain::verify_repeated(&first, &third).map(drop)
+}
+
+#[test]
+fn a_hold_that_is_taken_when_the_sigterm_comes_is_given_back() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    volume.faulty.faults.hang_at(Op::Rename);
+    let mut running = pod(&volume.volume, &SINGLE).start()?;
+    wait_for("the hold to be taken", || volume.faulty.faults.hang().then_some(()))?;
+    running.signal(Signal::SIGTERM)?;
+    let status = format!("/proc/{}/status", agent(&running)?.host_pid);
+    let pending = || {
+        fs::read_to_string(&status)
+            .ok()?
+            .lines()
+            .find_map(|line| line.strip_prefix("ShdPnd:").map(str::to_owned))
+    };
+    wait_for("the agent to read its signal", || (pending()?.trim() == "0000000000000000").then_some(()))?;
+    volume.faulty.faults.clear();
+    ensure!(running.wait()? == 128 + 15, "{}", running.transcript());
+    let backing = volume.unmount();
+    ensure!(backing.path().join("job-0/holders/00000001/released").exists(), "{}", running.transcript());
+    Ok(())
+}
+
+#[test]
+fn a_signal_that_comes_while_it_waits_is_for_the_program_that_goes_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &["python3", "/programs/signals.py"]);
+    let mut first = pod.start()?;
+    first.stdout.wait_for("listening")?;
+    let waiting = waiting(&pod.replacement())?;
+    for signal in [Signal::SIGUSR1, Signal::SIGWINCH] {
+        waiting.signal(signal)?;
+    }
+    ends_with(&mut first, CHECKPOINTED)?;
+    resumes(&waiting, 1)?;
+    ["got SIGUSR1", "got SIGWINCH"].iter().try_for_each(|said| waiting.stdout.wait_for(said))
+}
+
+#[test]
+fn a_signal_that_comes_while_it_waits_does_not_end_a_program_that_has_not_begun() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &SINGLE);
+    let first = started(&pod)?;
+    let waiting = waiting(&pod.replacement())?;
+    waiting.signal(Signal::SIGUSR1)?;
+    first.signal(Signal::SIGKILL)?;
+    starts_fresh(&waiting)?;
+    waiting.wait_for_lines(STEPS)
+}
+
+#[test]
+fn a_number_that_no_workload_reaches_is_nobodys() -> Result<()> {
+    let volume = Volume::new()?;
+    for place in ["holders", "generations"] {
+        fs::create_dir_all(volume.path().join("job-0").join(place).join("18446744073709551615"))?;
+    }
+    let pod = pod(&volume, &SINGLE);
+    let first = checkpointed(&pod)?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    chain::verify(&[first, second.stdout.text()]).map(drop)
+}
+
+#[test]
+fn ids_that_are_shared_with_other_containers_are_told() -> Result<()> {
+    let volume = Volume::new()?;
+    // Its first process is that of the whole pod.
+    let sidecar = Pod::new(&volume, "node-a", &["sleep", "1000"]).only_config("").start()?;
+    let namespace = format!("/proc/{}/ns/pid", agent(&sidecar)?.host_pid);
+    let pod = pod(&volume, &SINGLE).with(|spec| spec.pid_namespace = Some(namespace.into()));
+    let mut running = started(&pod)?;
+    running
+        .stderr
+        .wait_for("a checkpoint taken here may not be resumed: processes of other containers share")?;
+    running.stderr.wait_for("shareProcessNamespace: false")?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let plain = started(&pod.with(|spec| spec.pid_namespace = None))?;
+    resumes(&plain, 1)?;
+    plain.stderr.wait_for("the volume takes about")?;
+    ensure!(!plain.stderr.text().contains("may not be resumed"), "{}", plain.transcript());
+    Ok(())
+}
+
+/// A node whose pods have this oom_score_adj: the more memory a node has, the higher is a Burstable pod's.
+fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
+    Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
+}
+
+/// Leaves a process behind that has the id 305.
+const TAKES_AN_ID: &str = "
+import os, sys, time
+while True:
+    pid = os.fork()
+    if pid == 0 and os.getpid() == 305:
+        for stream in range(3):
+            os.dup2(os.open('/dev/null', os.O_RDWR), stream)
+        time.sleep(1000)
+    if pid == 0:
+        os._exit(0)
+    if pid >= 305:
+        sys.exit(pid - 305)
+    os.waitpid(pid, 0)
+";
+
+#[test]
+fn an_id_that_is_taken_is_told_though_criu_has_said_another_error_first() -> Result<()> {
+    let volume = Volume::new()?;
+    // Two processes, of which the second has eight threads more.
+    let pod = pod(&volume, &["python3", "/programs/threads.py"]);
+    let mut first = started(&pod.replacement_on(node_of_pods_with(900)?))?;
+    let waiting = waiting(&pod.replacement_on(node_of_pods_with(950)?))?;
+    let (code, _, said) = waiting.exec(&["python3", "-c", TAKES_AN_ID])?;
+    ensure!(code == Some(0), "{said}");
+    ends_with(&mut first, CHECKPOINTED)?;
+    starts_fresh(&waiting)?;
+    waiting.stderr.wait_for(
+        "generation 00000001 is skipped: criu failed: Unable to create a thread: -17 — a process id of the tree is taken",
+    )?;
+    // CRIU may not make a process less likely to be killed for memory, says so first, and goes on.
+    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
+    let [harmless, reason] = ["oom_score_adj failed", "Unable to create a thread"].map(|part| log.find(part));
+    ensure!(harmless.is_some() && harmless < reason, "{log}");
+    Ok(())
+}
