@@ -188,10 +188,10 @@ fn a_device_node_is_made_again_where_that_is_allowed_and_told_where_it_is_not() 
     let mut second = started(&with)?;
     ensure!(shown(&second)?.1.trim() == "character special file-1-3", "{:?}", shown(&second)?);
     ensure!(second.stop()? == CHECKPOINTED, "{}", second.transcript());
+    // The program has the capability too, which CRIU cannot give back to it here.
     let third = started(&without)?;
-    resumes(&third, 2)?;
     third.stderr.wait_for("/srv/node is a device node and is not there any more")?;
-    chain::verify(&[first, second.stdout.text(), third.stdout.text()]).map(drop)
+    chain::verify(&[first, second.stdout.text()]).map(drop)
 }
 
 /// An agent that is killed while it works ends with its container; what outlasts that is the pod's.
