@@ -147,15 +147,18 @@ fn old_generations_are_removed_only_after_a_newer_one_is_committed() -> Result<(
 #[test]
 fn what_a_dump_left_half_way_is_swept_and_never_resumed() -> Result<()> {
     let volume = Volume::new()?;
-    let half =
-        ["job-0/staging/criu", "job-0/holders/00000001/staging/criu"].map(|path| volume.path().join(path));
-    for path in &half {
-        fs::create_dir_all(path)?;
-        fs::write(path.join("inventory.img"), "half an image")?;
+    let (half, theirs) = ("job-0/holders/00000001/staging-1/criu", "job-0/staging/criu");
+    for name in ["job-0/generations", "job-0/claims", half, theirs] {
+        fs::create_dir_all(volume.path().join(name))?;
+    }
+    for name in [half, theirs] {
+        fs::write(volume.path().join(name).join("inventory.img"), "half an image")?;
     }
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("claimExpiry: 1s");
     let output = checkpointed(&pod)?;
-    ensure!(half.iter().all(|path| !path.exists()));
+    ensure!(!volume.path().join(half).exists());
+    // What crik has not made is not crik's to remove.
+    ensure!(volume.path().join(theirs).exists());
     let next = started(&pod)?;
     resumes(&next, 1)?;
     chain::verify(&[output, next.stdout.text()]).map(drop)

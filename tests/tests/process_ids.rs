@@ -8,7 +8,6 @@ use crik_agent::base::fault_points::HURRY_VARIABLE;
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::faulty::Op;
-use crik_tests::node::{Boots, Node};
 use crik_tests::pod::{Pod, Process, Running};
 use crik_tests::story::{
     CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh,
@@ -207,47 +206,5 @@ fn ids_that_are_shared_with_other_containers_are_told() -> Result<()> {
     resumes(&plain, 1)?;
     plain.stderr.wait_for("the volume takes about")?;
     ensure!(!plain.stderr.text().contains("may not be resumed"), "{}", plain.transcript());
-    Ok(())
-}
-
-/// A node whose pods have this oom_score_adj: the more memory a node has, the higher is a Burstable pod's.
-fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
-    Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
-}
-
-/// Leaves a process behind that has the id 305.
-const TAKES_AN_ID: &str = "
-import os, sys, time
-while True:
-    pid = os.fork()
-    if pid == 0 and os.getpid() == 305:
-        for stream in range(3):
-            os.dup2(os.open('/dev/null', os.O_RDWR), stream)
-        time.sleep(1000)
-    if pid == 0:
-        os._exit(0)
-    if pid >= 305:
-        sys.exit(pid - 305)
-    os.waitpid(pid, 0)
-";
-
-#[test]
-fn an_id_that_is_taken_is_told_though_criu_has_said_another_error_first() -> Result<()> {
-    let volume = Volume::new()?;
-    // Two processes, of which the second has eight threads more.
-    let pod = pod(&volume, &["python3", "/programs/threads.py"]);
-    let mut first = started(&pod.replacement_on(node_of_pods_with(900)?))?;
-    let waiting = waiting(&pod.replacement_on(node_of_pods_with(950)?))?;
-    let (code, _, said) = waiting.exec(&["python3", "-c", TAKES_AN_ID])?;
-    ensure!(code == Some(0), "{said}");
-    ends_with(&mut first, CHECKPOINTED)?;
-    starts_fresh(&waiting)?;
-    waiting.stderr.wait_for(
-        "generation 00000001 is skipped: criu failed: Unable to create a thread: -17 — a process id of the tree is taken",
-    )?;
-    // CRIU may not make a process less likely to be killed for memory, says so first, and goes on.
-    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
-    let [harmless, reason] = ["oom_score_adj failed", "Unable to create a thread"].map(|part| log.find(part));
-    ensure!(harmless.is_some() && harmless < reason, "{log}");
     Ok(())
 }
