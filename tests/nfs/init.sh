@@ -43,5 +43,6 @@ while read -r test <&3; do
         dmesg --level warn,err,crit,alert,emerg
         ps -eo pid,ppid,stat,wchan:32,args | grep -v '\['
     } >&3
-    echo "ended $status" >&3
+    # What was ended may have stopped in the midst of a line.
+    printf '\nended %s\n' "$status" >&3
 done

@@ -1,5 +1,6 @@
 //! QEMU, with all that it needs: nothing of it has a name, and it ends with this process, however that ends.
 
+use std::env::consts::ARCH;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,7 +11,7 @@ use std::process::{self, Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::given;
 use crate::rootfs::{Root, SMALL, built};
@@ -43,6 +44,10 @@ impl Emulator {
     /// # Errors
     /// What it needs cannot be built.
     pub fn start(port: UnixStream) -> Result<Self> {
+        ensure!(
+            ARCH == "x86_64",
+            "the machine with the NFS is one of x86-64, as the programs that it runs have to be"
+        );
         let pods = Root::Small.path()?;
         let image = built("nfs-machine", IMAGE, &[IMAGE, SMALL].concat(), Some(&pods))?;
         let (given, console) = (given::disk()?, console()?);

@@ -112,7 +112,9 @@ impl Grace {
 
 impl Drop for Grace {
     fn drop(&mut self) {
-        let _ = end().and_then(|()| self.lost.connect());
+        // Refused if it is over.
+        let _ = end();
+        let _ = self.lost.connect();
     }
 }
 
