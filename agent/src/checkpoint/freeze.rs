@@ -1,7 +1,7 @@
 //! Freezes the tree: CRIU writes its image into the staging directory, and leaves every process stopped or lets it go on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
 };
+use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
@@ -190,7 +191,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     outcome?;
     reach(Point::Frozen);
     let log = images.join(limits::DUMP_LOG);
-    criu::last_log().and_then(|said| fs::write(&log, said)).map_err(io_at("write", &log))?;
+    criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *locked(&frozen));
     let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));

@@ -17,14 +17,23 @@ pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     json
 }
 
-/// Writes a file and makes it and its name durable. Mode 0600.
+/// Writes a file for its owner alone.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    Ok(file)
+}
+
+/// Writes a file for its owner alone, and makes it and its name durable.
 ///
 /// # Errors
 /// The volume cannot be written.
 pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     moved();
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(contents)?;
+    let file = create_private(path, contents)?;
     moved();
     file.sync_all()?;
     moved();
