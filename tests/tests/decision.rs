@@ -198,7 +198,7 @@ fn a_program_that_ends_while_the_decision_is_open_keeps_its_exit_status() -> Res
     let pod = pod.with(|spec| {
         spec.command(
             &["crik", "run", "--"],
-            &["sh", "-c", "echo up; trap 'exit 9' USR1; while :; do sleep 0.1; done"],
+            &["sh", "-c", "trap 'exit 9' USR1; echo up; while :; do sleep 0.1; done"],
         )
     });
     let mut running = pod.start()?;

@@ -80,7 +80,7 @@ fn a_wait_of_any_length_uses_up_none() -> Result<()> {
         let io = fs::read_to_string(format!("/proc/{}/io", agent(&waiting).ok()?.host_pid)).ok()?;
         io.lines().find_map(|line| line.strip_prefix("syscr: "))?.trim().parse::<u64>().ok()
     };
-    wait_for("five minutes' worth of looks", || (read()? > 5 * LOOKS).then_some(()))?;
+    wait_for("five minutes' worth of looks", || (read()? > 8 * LOOKS).then_some(()))?;
     let (_, after, _) = waiting.exec(&["sh", "-c", "echo $$"])?;
     let used = after.trim().parse::<i32>()? - before.trim().parse::<i32>()?;
     ensure!(used < 20, "{used} ids were used up, and the two commands need some ten");

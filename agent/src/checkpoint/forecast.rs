@@ -71,7 +71,8 @@ pub struct Sealing {
 /// takes. It is worth while if there is time for both, or if there is none for another one: then the work since this one is lost in
 /// any case, and all of it would be without.
 pub fn finish_first(sealing: &Sealing, left: Duration) -> Option<Duration> {
-    if sealing.moved == 0 {
+    // One of which all bytes are durable has no rest, and may wait for ever for the volume to make its name so.
+    if sealing.moved == 0 || left.is_zero() {
         return None;
     }
     let rest = seconds(sealing.left as f64 * sealing.elapsed.as_secs_f64() / sealing.moved as f64);
@@ -175,6 +176,12 @@ mod tests {
         assert_eq!(finished(1, 1, 23), None);
         assert_eq!(finished(1, 1, 8), None);
         assert_eq!(finished(0, 3, 60), None);
+    }
+
+    #[test]
+    fn what_only_waits_for_the_volume_is_waited_for_until_the_time_is_over() {
+        assert_eq!(finished(10, 10, 1), Some(0));
+        assert_eq!(finished(10, 10, 0), None);
     }
 
     #[test]
