@@ -19,7 +19,7 @@ use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
 use crate::restore::free_ids;
-use crate::restore::stall::stalled;
+use crate::restore::stall::{criu_is_gone, stalled};
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::Manifest;
@@ -199,6 +199,7 @@ async fn bring_back(
         done = &mut step => return restored(done),
         Some(()) = running.recv() => return farewell(step).await,
         () = stalled(limit, &headway) => StepError::Failed(NotBroughtBack::Stalled(limit)),
+        () = criu_is_gone() => StepError::Failed(NotBroughtBack::CriuGone),
         signal = signals.to_end() => Abandoned::Signal(signal.unwrap_or(libc::SIGTERM)).into(),
     };
     if headway.give_up() {

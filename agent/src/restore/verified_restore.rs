@@ -48,6 +48,9 @@ pub enum NotBroughtBack {
     /// It hangs.
     #[error("nothing of it moved for {0:?} (restoreTimeout)")]
     Stalled(Duration),
+    /// Somebody has ended CRIU, or the kernel for want of memory.
+    #[error("criu was killed; has the container enough memory for it besides the application?")]
+    CriuGone,
     /// Nobody waits any more.
     #[error("the restore was given up")]
     GivenUp,
@@ -73,6 +76,8 @@ impl HasOutlook for NotBroughtBack {
             Self::Altered(error) => error.outlook(),
             Self::Images(error) => error.outlook(),
             Self::Restore(error) => error.outlook(),
+            // It may have been in the way of something else.
+            Self::CriuGone => Outlook::Unexplained,
             Self::Hook(_) | Self::Stalled(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
         }
     }

@@ -36,7 +36,7 @@ pub enum PodUnknown {
 impl From<Arc<Unknown>> for PodUnknown {
     fn from(unknown: Arc<Unknown>) -> Self {
         match &*unknown {
-            Unknown::Refused(refusal) if matches!(refusal.status.as_u16(), 403 | 404) => {
+            Unknown::Refused(refusal) if matches!(refusal.status.as_u16(), 400 | 403 | 404) => {
                 Self::Untold(unknown)
             }
             _ => Self::Failed(unknown),

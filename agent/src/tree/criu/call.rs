@@ -151,6 +151,11 @@ impl Call {
     }
 }
 
+/// Whether a call is under way.
+pub fn is_called() -> bool {
+    matches!(ONE_AT_A_TIME.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 /// Waits until no other call is under way.
 fn turn(headway: &Headway) -> Result<MutexGuard<'static, ()>, CriuError> {
     loop {

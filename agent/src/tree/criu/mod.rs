@@ -15,7 +15,7 @@ mod restore;
 mod umask;
 mod version;
 
-pub use call::{bound_log, inheritable_file, last_log, prepare_environment};
+pub use call::{bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::child_pid;
 pub use dump::{Dump, Leave, dump};
