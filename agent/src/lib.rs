@@ -10,8 +10,10 @@
 //! Each room says in its `mod.rs` what it is for. A room imports only rooms further right; of names between commas none imports
 //! the other. `tests/tests/layers.rs` reads the rule here:
 //!
+//! ```text
 //!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, store, tree > config > base
 //!     inside a pillar: node > pod > controller, generation > image_dir, criu > process
+//! ```
 
 pub mod base;
 pub mod carry;
