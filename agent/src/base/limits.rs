@@ -351,7 +351,7 @@ pub const VERIFY_POLL: Duration = Duration::from_millis(50);
 /// How often it is looked at whether a restore moves.
 pub const STALL_POLL: Duration = Duration::from_secs(1);
 
-/// After how many looks in a row at a call without its CRIU that is taken for killed.
+/// After how many looks in a row at a call whose CRIU has ended that is taken for killed.
 pub const CRIU_GONE_LOOKS: u32 = 3;
 
 /// How long a CRIU that has let the tree go may take to end, which is at once unless the volume holds it.

@@ -24,13 +24,13 @@ pub async fn stalled(limit: Duration, headway: &Headway) {
     }
 }
 
-/// Returns once a call of CRIU has been without a CRIU for a while. The processes that it had made may hold the connection open by
+/// Returns once the CRIU of a call has been dead for a while. The processes that it had made may hold the connection open by
 /// which its end would be noticed, and wait for it for ever; a call that works is over within moments of CRIU's end.
 pub async fn criu_is_gone() {
     let mut missed = 0;
     while missed < limits::CRIU_GONE_LOOKS {
         sleep(limits::STALL_POLL).await;
-        missed = if criu::is_called() && criu::child_pid().is_none() { missed + 1 } else { 0 };
+        missed = if criu::is_called() && criu::has_ended() { missed + 1 } else { 0 };
     }
 }
 

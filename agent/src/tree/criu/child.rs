@@ -11,3 +11,10 @@ pub fn child_pid() -> Option<i32> {
     let is_criu = |pid: &i32| fs::symlink_metadata(format!("/proc/{pid}/fd/{CONFIG_FD}")).is_ok();
     Snapshot::take().children(own).map(|child| child.pid).find(is_criu)
 }
+
+/// Whether a CRIU has ended of which nobody has taken notice. What it was restoring has inherited its descriptors, and is a child of
+/// ours too.
+pub fn has_ended() -> bool {
+    let own = std::process::id().cast_signed();
+    Snapshot::take().children(own).any(|child| child.state == 'Z')
+}

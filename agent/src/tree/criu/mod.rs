@@ -17,7 +17,7 @@ mod version;
 
 pub use call::{bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
-pub use child::child_pid;
+pub use child::{child_pid, has_ended};
 pub use dump::{Dump, Leave, dump};
 pub use dump_log::DumpLog;
 pub use error::CriuError;
