@@ -33,11 +33,7 @@ impl Cluster {
     }
 
     fn new() -> Result<Self> {
-        let plane = ControlPlane::start()?;
-        plane.create_node(&TestNode::ready("a"))?;
-        plane.api().create_all(&[json!({"kind": "ServiceAccount", "metadata": {"name": "app"}})])?;
-        let kubeconfig = plane.kubeconfig_of(plane.create_controllers_identity()?)?;
-        let controller = Controller::watching(&kubeconfig, &[])?;
+        let (controller, kubeconfig, plane) = Controller::of_pods_on("a")?;
         Ok(Self { controller, kubeconfig, plane })
     }
 

@@ -1,6 +1,7 @@
 //! The real controller, with its nodes in a file or in a control plane; several of them behind one name; the nodes that they are
 //! shown.
 
+mod of_pods;
 pub mod replicas;
 pub mod signal_fixture;
 pub mod test_node;
