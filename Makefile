@@ -3,13 +3,13 @@
 .PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
-export RUST_BACKTRACE ?= 0
+export RUST_BACKTRACE = 0
 
 # The fuzz targets have a lock file of their own, which a new dependency of the agent's would leave behind.
 FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: tools lint deny ; cargo test --workspace --locked --lib --bins --tests
+test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
