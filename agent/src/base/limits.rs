@@ -476,6 +476,9 @@ pub const VDSO_MAX_BYTES: usize = 1 << 20;
 /// How many instructions a thread may take to leave the vDSO. Its longest function, which makes random numbers, takes hundreds.
 pub const VDSO_STEPS_MAX: usize = 100_000;
 
+/// The least that the kernel's clocks tell apart (clock_getres(2)): what took none of it took about as much.
+pub const CLOCK_STEP: Duration = Duration::from_nanos(1);
+
 /// The coarse clocks say the time of the last tick, of which there are at least 100 a second.
 pub const COARSE_CLOCK_TICK: Duration = Duration::from_millis(10);
 
