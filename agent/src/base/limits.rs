@@ -165,6 +165,13 @@ pub const READ_PIECE_BYTES: usize = 256 << 10;
 /// program with many threads has thousands.
 pub const SEALERS_MAX: usize = 32;
 
+/// How many small files are verified at the same time, for the same reason; twice as many threads, for the images and for what is put
+/// back, are some of [`IDS_OF_AN_ATTEMPT`].
+pub const VERIFIERS_MAX: usize = 32;
+
+/// A thread more for so many files: those of a program with few processes are verified in some hundredths of a second by one.
+pub const ITEMS_PER_VERIFIER: usize = 16;
+
 /// A file from this size on is hashed by all processors, one after the other; for smaller ones the round trips are most of the work.
 pub const LARGE_FILE_BYTES: u64 = 8 << 20;
 
@@ -297,7 +304,7 @@ pub const BLOCKING_THREADS: usize = 2;
 pub const BLOCKING_THREAD_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How many process ids an attempt to restore a tree uses up beside those of the tree: CRIU, its helpers and our threads are some
-/// twenty; hashing has a thread for each processor besides.
+/// twenty, those that verify many files [`VERIFIERS_MAX`] each time; hashing has a thread for each processor besides.
 pub const IDS_OF_AN_ATTEMPT: usize = 128;
 
 /// How many ids are used up at most to get out of a tree's way, which takes two seconds. A tree with more has gaps.
@@ -479,6 +486,9 @@ pub const VDSO_MAX_BYTES: usize = 1 << 20;
 
 /// How many instructions a thread may take to leave the vDSO. Its longest function, which makes random numbers, takes hundreds.
 pub const VDSO_STEPS_MAX: usize = 100_000;
+
+/// The least that the kernel's clocks tell apart (clock_getres(2)): what took none of it took about as much.
+pub const CLOCK_STEP: Duration = Duration::from_nanos(1);
 
 /// The coarse clocks say the time of the last tick, of which there are at least 100 a second.
 pub const COARSE_CLOCK_TICK: Duration = Duration::from_millis(10);

@@ -12,6 +12,7 @@ pub(crate) mod panics;
 pub(crate) mod point_of_no_return;
 pub(crate) mod replace_file;
 pub(crate) mod retry;
+pub(crate) mod side_by_side;
 pub(crate) mod signals;
 pub(crate) mod step_thread;
 pub(crate) mod termination_message;

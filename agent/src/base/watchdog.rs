@@ -23,6 +23,11 @@ pub fn moved() {
 }
 
 impl Watchdog {
+    /// The one that watches over this thread, or one at which nobody looks.
+    pub fn of_this_thread() -> Self {
+        OF_THIS_THREAD.with_borrow(|watched| watched.clone().unwrap_or_default())
+    }
+
     /// Does `step`, watched.
     pub fn watch<T>(&self, step: impl FnOnce() -> T) -> T {
         /// Also when it panics, since a thread may be used again.

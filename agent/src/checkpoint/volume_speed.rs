@@ -35,11 +35,18 @@ pub fn measure_again(directory: &Path, known: f64) -> io::Result<f64> {
 
 fn measure_by(directory: &Path, bytes: u64) -> io::Result<f64> {
     let path = directory.join("speed");
-    // What a file costs however small it is says nothing about speed.
-    let overhead = write_durably(&path, 1);
-    let took = overhead.and_then(|overhead| Ok(write_durably(&path, bytes)?.saturating_sub(overhead)));
-    fs::remove_file(&path)?;
-    Ok(bytes as f64 / took?.as_secs_f64().max(1e-6))
+    let took = write_durably(&path, 1).and_then(|overhead| Ok((overhead, write_durably(&path, bytes)?)));
+    // A file that could not be made cannot be removed either, which is not the reason.
+    let removed = fs::remove_file(&path);
+    let (overhead, took) = took?;
+    removed?;
+    Ok(bytes as f64 / without(overhead, took).as_secs_f64())
+}
+
+/// What a file costs however small it is says nothing about speed. It varies, and where it is most of the time it is half of it at
+/// most that is known to be none of the writing's.
+fn without(overhead: Duration, took: Duration) -> Duration {
+    took.saturating_sub(overhead).max(took / 2).max(limits::CLOCK_STEP)
 }
 
 fn write_durably(path: &Path, bytes: u64) -> io::Result<Duration> {
@@ -57,7 +64,30 @@ fn write_durably(path: &Path, bytes: u64) -> io::Result<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_overhead_makes_a_volume_more_than_twice_as_fast_as_the_file_was_written(
+            overhead in 0..10_000_000_000_u64,
+            took in 0..10_000_000_000_u64,
+        ) {
+            let counted = without(Duration::from_nanos(overhead), Duration::from_nanos(took));
+            prop_assert!(!counted.is_zero() && counted >= Duration::from_nanos(took / 2));
+            prop_assert!(counted <= Duration::from_nanos(took.max(1)));
+            prop_assert!(overhead > took / 2 || counted == Duration::from_nanos((took - overhead).max(1)));
+        }
+    }
+
+    #[test]
+    fn it_is_told_why_a_volume_cannot_be_written() {
+        // Nobody may make a file there, and what is not there cannot be removed.
+        let directory = Path::new("/dev/pts");
+        assert_eq!(fs::remove_file(directory.join("speed")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(measure(directory).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
 
     #[test]
     fn a_measurement_leaves_nothing_behind() {

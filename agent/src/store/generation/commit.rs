@@ -10,9 +10,10 @@ use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
+use crate::store::generation::contents::Members;
 use crate::store::generation::manifest::{self, Manifest};
+use crate::store::generation::seal;
 use crate::store::generation::signature::Keys;
-use crate::store::generation::{contents, seal};
 use crate::store::image_dir::durable::create_durably;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, layout};
@@ -71,7 +72,7 @@ pub fn commit(
     manifest.durations_ms.insert(manifest::DURABLE.to_owned(), whole_ms(clock.elapsed()));
     // What was given up writes nothing more.
     headway.go_on(0).map_err(durable)?;
-    manifest.extra = Some(contents::extra(contents::of(path).map_err(durable)?));
+    manifest.extra = Some(Members::new());
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     headway.go_on(0).map_err(durable)?;

@@ -1,9 +1,8 @@
 //! What lies in a generation: nothing may be there that was not committed, since CRIU reads whatever has the right name.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, FileType};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -26,23 +25,26 @@ pub struct Attributes {
     pub link: Option<String>,
 }
 
+/// What something is, as the directory says in which it lies: the volume is asked for no more.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Its type (inode(7)); 0 if it is neither a file, a directory nor a symbolic link.
+    pub kind: u32,
+    /// Where it leads, if it is a symbolic link.
+    pub link: Option<String>,
+}
+
 /// Attributes by the path relative to the generation.
 pub type Members = BTreeMap<String, Attributes>;
 
-/// Everything below `root`.
+/// Everything below `root`, by its path in it.
 ///
 /// # Errors
 /// It cannot be read, or a name is not UTF-8.
-pub fn of(root: &Path) -> io::Result<Members> {
-    let mut members = Members::new();
-    add(root, "", &mut members)?;
-    Ok(members)
-}
-
-/// The additional files among them, which a manifest tells.
-pub fn extra(mut members: Members) -> Members {
-    members.retain(|name, _| is_extra(name));
-    members
+pub fn of(root: &Path) -> io::Result<BTreeMap<String, Kind>> {
+    let mut found = BTreeMap::new();
+    add(root, "", &mut found)?;
+    Ok(found)
 }
 
 /// Whether a name is that of an additional file.
@@ -55,19 +57,25 @@ pub fn is_put_back(name: &str) -> bool {
     is_extra(name) || [layout::CARRIED_LIST, layout::CARRIED_DATA].contains(&name)
 }
 
-fn add(directory: &Path, prefix: &str, members: &mut Members) -> io::Result<()> {
+fn add(directory: &Path, prefix: &str, found: &mut BTreeMap<String, Kind>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         moved();
-        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
         let name =
             name.to_str().ok_or_else(|| io::Error::other(format!("the name of {path:?} is not UTF-8")))?;
-        let (meta, name) = (path.symlink_metadata()?, format!("{prefix}{name}"));
-        if meta.is_dir() {
-            add(&path, &format!("{name}/"), members)?;
+        let (kind, name) = (kind(entry.file_type()?), format!("{prefix}{name}"));
+        if kind == libc::S_IFDIR {
+            add(&path, &format!("{name}/"), found)?;
         }
-        let link = meta.is_symlink().then(|| fs::read_link(&path)).transpose()?;
-        let link = link.map(|link| link.to_string_lossy().into_owned());
-        members.insert(name, Attributes { mode: meta.mode(), uid: meta.uid(), gid: meta.gid(), link });
+        let link = (kind == libc::S_IFLNK).then(|| fs::read_link(&path)).transpose()?;
+        found.insert(name, Kind { kind, link: link.map(|link| link.to_string_lossy().into_owned()) });
     }
     Ok(())
+}
+
+fn kind(kind: FileType) -> u32 {
+    let kinds =
+        [(kind.is_file(), libc::S_IFREG), (kind.is_dir(), libc::S_IFDIR), (kind.is_symlink(), libc::S_IFLNK)];
+    kinds.iter().find(|(is, _)| *is).map_or(0, |(_, kind)| *kind)
 }

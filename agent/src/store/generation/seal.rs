@@ -17,6 +17,7 @@ use std::thread;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
+use crate::base::side_by_side::in_threads;
 use crate::store::generation::digest::{self, Effort, FileDigest, Files};
 use crate::store::image_dir::durable::sync_names;
 use crate::store::image_dir::layout;
@@ -61,21 +62,9 @@ impl Sealed<'_> {
     fn side_by_side(&self, paths: &[PathBuf]) {
         let (next, (tell, large)) = (AtomicUsize::new(0), channel());
         thread::scope(|scope| {
-            let mut helpers = 0;
-            while helpers < paths.len().min(limits::SEALERS_MAX) {
-                let (tell, next) = (tell.clone(), &next);
-                let thread = thread::Builder::new().name("crik-seal".to_owned());
-                // A pod has as many threads as it is allowed to have; those that there are do it.
-                if thread.spawn_scoped(scope, move || self.small_ones(paths, next, tell)).is_err() {
-                    break;
-                }
-                helpers += 1;
-            }
-            if helpers == 0 {
-                self.small_ones(paths, &next, tell);
-            } else {
-                drop(tell);
-            }
+            let (threads, next) = (paths.len().min(limits::SEALERS_MAX), &next);
+            // What `tell` is for ends with the last of them.
+            in_threads(scope, ("crik-seal", threads), move || self.small_ones(paths, next, &tell));
             for (path, file) in large {
                 self.note(path, self.whole(&file, Effort::AllProcessors));
             }
@@ -83,7 +72,7 @@ impl Sealed<'_> {
     }
 
     /// Takes one file after the other from `paths`, until another thread has failed.
-    fn small_ones<'p>(&self, paths: &'p [PathBuf], next: &AtomicUsize, large: Large<'p>) {
+    fn small_ones<'p>(&self, paths: &'p [PathBuf], next: &AtomicUsize, large: &Large<'p>) {
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
             if locked(&self.outcome).is_err() {
                 return;

@@ -1,15 +1,16 @@
 //! Verifies that a generation is whole and can run here, before anything of it runs or overwrites a file.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::side_by_side::try_for_each;
 use crate::base::watchdog::moved;
-use crate::store::generation::contents::{self, Attributes, is_extra, is_put_back};
+use crate::store::generation::contents::{self, Attributes, Kind, is_extra, is_put_back};
 use crate::store::generation::digest::{self, Effort, FileDigest};
 use crate::store::generation::identity::Identity;
 use crate::store::generation::manifest::{Manifest, ManifestError};
@@ -116,28 +117,31 @@ fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
     if let Some(name) = stranger(path, manifest).map_err(|source| read(".", source))? {
         return Err(VerifyError::Stranger(name));
     }
-    for (name, expected) in &manifest.files {
+    let files: Vec<Expected<'_>> = manifest.files.iter().collect();
+    try_for_each(&files, |(name, expected)| {
         moved();
         let found = path.join(name).symlink_metadata().map_err(|source| read(name, source))?.len();
-        if found != expected.size {
-            return Err(VerifyError::Size { name: name.clone(), found, expected: expected.size });
+        match found == expected.size {
+            true => Ok(()),
+            false => Err(VerifyError::Size { name: name.to_string(), found, expected: expected.size }),
         }
-    }
-    Ok(())
+    })
 }
+
+/// A file and what was committed of it.
+type Expected<'a> = (&'a String, &'a FileDigest);
 
 /// Compares sizes and hashes of all files, for a person who wants to know; `done` is told of bytes as they are read.
 ///
 /// # Errors
 /// A file was altered or cannot be read.
-pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(), VerifyError> {
+pub fn whole(path: &Path, manifest: &Manifest, done: &(dyn Fn(u64) + Sync)) -> Result<(), VerifyError> {
     names_and_sizes(path, manifest)?;
-    compare(path, manifest, |_| true, &|file| {
-        digest::hash(file, Effort::AllProcessors, &|bytes| {
-            done(bytes);
-            Ok(())
-        })
-    })
+    let done = |bytes| {
+        done(bytes);
+        Ok(())
+    };
+    compare(path, manifest, |_| true, (Effort::AllProcessors, &done))
 }
 
 /// Compares the hashes of the files that are put back into the container, which happens before CRIU begins.
@@ -145,7 +149,7 @@ pub fn whole(path: &Path, manifest: &Manifest, done: &dyn Fn(u64)) -> Result<(),
 /// # Errors
 /// A file was altered or cannot be read; or it was given up.
 pub fn extra_files(path: &Path, manifest: &Manifest, headway: &Headway) -> Result<(), VerifyError> {
-    compare(path, manifest, is_put_back, &quietly(headway))
+    compare(path, manifest, is_put_back, (QUIETLY, &|bytes| headway.go_on(bytes)))
 }
 
 /// Compares the hashes of CRIU's images. Takes about as long as CRIU takes to read them.
@@ -153,28 +157,33 @@ pub fn extra_files(path: &Path, manifest: &Manifest, headway: &Headway) -> Resul
 /// # Errors
 /// A file was altered or cannot be read; or it was given up.
 pub fn images(path: &Path, manifest: &Manifest, headway: &Headway) -> Result<(), VerifyError> {
-    compare(path, manifest, |name| !is_put_back(name), &quietly(headway))
+    compare(path, manifest, |name| !is_put_back(name), (QUIETLY, &|bytes| headway.go_on(bytes)))
 }
 
-/// On one processor: CRIU needs the others.
-fn quietly(headway: &Headway) -> impl Fn(&File) -> io::Result<FileDigest> {
-    |file| digest::hash(file, Effort::OneProcessor, &|bytes| headway.go_on(bytes))
-}
+/// CRIU needs the other processors.
+const QUIETLY: Effort = Effort::OneProcessor;
 
+/// Compares small files at the same time, whose round trips are most of the work, and then the others in turn with this `effort`; `done`
+/// is told of bytes as they are read.
 fn compare(
     path: &Path,
     manifest: &Manifest,
     which: impl Fn(&str) -> bool,
-    hash: &dyn Fn(&File) -> io::Result<FileDigest>,
+    (effort, done): (Effort, &(dyn Fn(u64) -> io::Result<()> + Sync)),
 ) -> Result<(), VerifyError> {
-    for (name, expected) in manifest.files.iter().filter(|(name, _)| which(name)) {
+    let one = |(name, expected): &Expected<'_>, effort| {
         let opened = no_links::file(path, Path::new(name));
-        let found = opened.and_then(|file| hash(&file)).map_err(|source| read(name, source))?;
-        if found != *expected {
-            return Err(VerifyError::Altered { name: name.clone() });
+        let found = opened.and_then(|file| digest::hash(&file, effort, done));
+        match found.map_err(|source| read(name, source))? == **expected {
+            true => Ok(()),
+            false => Err(VerifyError::Altered { name: name.to_string() }),
         }
-    }
-    Ok(())
+    };
+    let wanted = manifest.files.iter().filter(|(name, _)| which(name));
+    let (small, large): (Vec<Expected<'_>>, Vec<_>) =
+        wanted.partition(|(_, expected)| expected.size <= limits::READ_PIECE_BYTES as u64);
+    try_for_each(&small, |file| one(file, Effort::OneOfMany))?;
+    large.iter().try_for_each(|file| one(file, effort))
 }
 
 fn read(name: &str, source: io::Error) -> VerifyError {
@@ -188,7 +197,7 @@ fn stranger(root: &Path, manifest: &Manifest) -> io::Result<Option<String>> {
     if !root.symlink_metadata()?.is_dir() {
         return Ok(Some(".".to_owned()));
     }
-    let belongs = |name: &str, found: &Attributes| match found.mode & libc::S_IFMT {
+    let belongs = |name: &str, found: &Kind| match found.kind {
         _ if is_extra(name) => is_as_told(name, found, manifest),
         libc::S_IFREG if is_link(name, manifest) => true,
         libc::S_IFREG => {
@@ -210,9 +219,8 @@ fn is_link(name: &str, manifest: &Manifest) -> bool {
 }
 
 /// Generations of earlier releases do not tell of the additional files other than their contents.
-fn is_as_told(name: &str, found: &Attributes, manifest: &Manifest) -> bool {
+fn is_as_told(name: &str, found: &Kind, manifest: &Manifest) -> bool {
     let Some(extra) = &manifest.extra else { return true };
-    let same =
-        |told: &Attributes| told.mode & libc::S_IFMT == found.mode & libc::S_IFMT && told.link == found.link;
+    let same = |told: &Attributes| told.mode & libc::S_IFMT == found.kind && told.link == found.link;
     extra.get(name).is_some_and(same)
 }

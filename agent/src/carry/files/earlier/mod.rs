@@ -18,7 +18,7 @@ mod tests {
     use super::*;
     use crate::base::headway::Headway;
     use crate::carry::files::earlier::save::save;
-    use crate::store::generation::contents;
+    use crate::store::generation::contents::Attributes;
 
     #[test]
     fn modes_times_links_and_empty_directories_come_back() {
@@ -51,7 +51,10 @@ mod tests {
         fs::write(&source, "s").unwrap();
         fs::set_permissions(&source, Permissions::from_mode(0o640)).unwrap();
         let saved = save(std::slice::from_ref(&source), &store).unwrap();
-        let told = contents::extra(contents::of(dir.path()).unwrap());
+        let meta = fs::metadata(below(&store, &source)).unwrap();
+        let name = below(Path::new("files"), &source).display().to_string();
+        let attributes = Attributes { mode: meta.mode(), uid: meta.uid(), gid: meta.gid(), link: None };
+        let told = [(name, attributes)].into();
         // As the kubelet does for an fsGroup.
         fs::set_permissions(below(&store, &source), Permissions::from_mode(0o666)).unwrap();
         put_back(&saved, &store, Some(&told), &Headway::default()).unwrap();
