@@ -312,6 +312,20 @@ fn a_volume_that_hangs_or_goes_away() -> Result<()> {
 }
 
 #[test]
+fn a_volume_that_hangs_when_a_dump_begins() -> Result<()> {
+    let _kept = before()?;
+    let mut table =
+        Table::new("a volume that hangs for ever, while what CRIU and the agent write is created");
+    let ops = (STOP.case)(Box::new(Faults::count))?.ops;
+    let created = (1..).zip(&ops).filter(|(_, op)| matches!(op, Op::MkDir | Op::Create));
+    // Also just before, and just after.
+    let places: BTreeSet<usize> = created.take(8).flat_map(|(n, _)| [n - 1, n, n + 1]).collect();
+    let places: Vec<usize> = places.into_iter().filter(|n| *n > 0).collect();
+    STOP.fail_at(&mut table, "hangs for ever", Fault::Hang, &places, false);
+    table.finish()
+}
+
+#[test]
 fn a_start_that_must_not_wait_says_so_and_exits() -> Result<()> {
     let volume = before()?.volume.faulty_copy()?;
     let pod = pod(&volume.volume).config("onVolumeUnavailable: fail");

@@ -403,6 +403,9 @@ pub const PACE_POLL: Duration = Duration::from_millis(200);
 /// How many times longer than it takes to look the volume is left alone afterwards.
 pub const PACE_POLL_SHARE: u32 = 10;
 
+/// How long at most: one that hung for long may be well again.
+pub const PACE_POLL_MOST: Duration = Duration::from_secs(5);
+
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
 

@@ -87,6 +87,12 @@ fn begin() -> io::Result<Idle> {
     Ok(Idle { jobs: own, runtime })
 }
 
+/// Gives this thread a table of descriptors of its own, so that no process that is started inherits what it opens from now on. What is
+/// open by now stays open in both, so it is for a thread that ends soon. An error means that the kernel lacks memory.
+pub fn own_descriptors() {
+    let _ = unshare(CloneFlags::CLONE_FILES);
+}
+
 /// What is open in the process by now is not held open by a thread that stays: a connection that is closed later would not end. An
 /// error means that the kernel lacks memory; then the thread works as it is.
 fn leave_descriptors() {

@@ -65,6 +65,13 @@ pub async fn watch(staging: &Path, expected: u64, until: Until, progress: &watch
 }
 
 fn too_slow(pace: &Pace, key: &str, needed: Duration, left: Duration) -> Error {
+    if pace.written == 0 {
+        return anyhow!(
+            "nothing of {} is written after {:.0?}: the volume does not answer or is too slow, and {left:.0?} are left",
+            units::bytes(pace.expected),
+            pace.elapsed
+        );
+    }
     anyhow!(
         "the volume is too slow: {} of {} are written, the rest would take {needed:.0?}, and {left:.0?} are left; raise \
          {key} or use a faster volume",
@@ -117,7 +124,8 @@ fn follow(staging: PathBuf) -> Arc<AtomicU64> {
             Weak::upgrade(&wanted).iter().for_each(|written| written.store(size, Ordering::Relaxed));
             criu::bound_log();
             // A volume that takes long to list many files has other things to do.
-            std::thread::sleep(limits::PACE_POLL.max(began.elapsed() * limits::PACE_POLL_SHARE));
+            let pause = began.elapsed() * limits::PACE_POLL_SHARE;
+            std::thread::sleep(pause.clamp(limits::PACE_POLL, limits::PACE_POLL_MOST));
         }
     });
     written

@@ -18,7 +18,7 @@ use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
-use crate::carry::files::{BesideDump, CarryError, Carrying, Output, Summary};
+use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::checkpoint::removed_paths::RemovedPaths;
@@ -166,7 +166,6 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let before = Snapshot::take().tree(request.root).stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
-    let output = Output::create(staging)?;
     if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
@@ -176,10 +175,9 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     };
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
-    let staged = (staging.to_owned(), output);
     let headway = &request.headway;
     let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
-    let outcome = criu::dump(&what, hook(request, staged, &frozen));
+    let outcome = criu::dump(&what, hook(request, staging.to_owned(), &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
@@ -213,9 +211,8 @@ struct Frozen {
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Frozen>>) -> Hook {
-    let (request, frozen, (staging, output)) = (request.clone(), Arc::clone(frozen), to);
-    let mut output = Some(output);
+fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+    let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
         match pause {
@@ -224,8 +221,8 @@ fn hook(request: &FreezeRequest, to: (PathBuf, Output), frozen: &Arc<Mutex<Froze
                 frozen.since = Some(Instant::now());
                 frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
                 let leave = frozen.names.paths();
-                let begin = |output| BesideDump::begin(Arc::clone(&request.carrying), output, leave);
-                frozen.files = output.take().map(begin);
+                let carrying = Arc::clone(&request.carrying);
+                frozen.files = Some(BesideDump::begin(carrying, staging.clone(), leave));
             }
             Pause::Frozen => frozen.detached = Detached::of(&Snapshot::take().tree(request.root)),
             Pause::Dumped => {

@@ -4,6 +4,7 @@ use std::env;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use tokio::runtime::{Builder, Runtime};
 
 use super::args::Run;
 use crate::base::signals::block_signals;
@@ -62,13 +63,26 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
         Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)
         .build()
         .context("cannot start")?;
-    let code = runtime.block_on(live(&workload, signals));
-    // A blocking step that hangs on a dead volume must not hold the exit up.
-    runtime.shutdown_background();
-    code
+    Impatient(Some(runtime)).block_on(live(&workload, signals))
+}
+
+/// A runtime that waits for nobody at its end, also when that is a panic: a blocking step that hangs on a dead volume must not hold
+/// the exit up.
+struct Impatient(Option<Runtime>);
+
+impl Impatient {
+    fn block_on(&self, life: impl Future<Output = Result<i32>>) -> Result<i32> {
+        self.0.as_ref().context("the runtime is gone")?.block_on(life)
+    }
+}
+
+impl Drop for Impatient {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }

@@ -19,6 +19,7 @@ use super::take::{Output, Summary, Taken};
 use super::walk::{Found, Walk, walk, walk_again};
 use crate::base::limits;
 use crate::base::panics::locked;
+use crate::base::step_thread;
 use crate::config::Config;
 use crate::tree::criu::DumpLog;
 
@@ -167,13 +168,19 @@ pub struct BesideDump {
 }
 
 impl BesideDump {
-    /// Begins as soon as the tree is frozen. To be called before that. What is at the paths to `leave` is there for a while only.
-    pub fn begin(carrying: Arc<Carrying>, output: Output, leave: BTreeSet<PathBuf>) -> Self {
+    /// Begins as soon as the tree is frozen, to write into `staging`. To be called before that, but after CRIU has been started. What
+    /// is at the paths to `leave` is there for a while only.
+    pub fn begin(carrying: Arc<Carrying>, staging: PathBuf, leave: BTreeSet<PathBuf>) -> Self {
         let (tell, coming) = channel();
         let steps = Arc::<Steps>::default();
         let seen = Arc::clone(&steps);
         thread::spawn(move || {
-            let taken = seen.wait_until_frozen().and_then(|()| carrying.take(output, &leave, &seen));
+            // A child that inherited its files would wait for the volume when its exec closes them.
+            step_thread::own_descriptors();
+            let taken = Output::create(&staging).and_then(|output| {
+                seen.wait_until_frozen()?;
+                carrying.take(output, &leave, &seen)
+            });
             // Nobody may be left to hear it.
             let _ = tell.send(taken);
         });

@@ -23,4 +23,4 @@ mod watches;
 pub use beside_dump::{BesideDump, Carrying};
 pub use error::{CarryError, PutBackError};
 pub use put_back::{PutBack, put_back, sweep};
-pub use take::{Output, Summary};
+pub use take::Summary;

@@ -27,7 +27,8 @@ pub struct Taken {
     pace: Pace,
 }
 
-/// The files on the volume. They are opened before the tree is frozen, so that one who is given up touches no other.
+/// The files on the volume. They are opened once, and before the tree is frozen if the volume answers, so that one who is given up
+/// touches no other.
 pub struct Output {
     list: (PathBuf, File),
     data: (PathBuf, File),
