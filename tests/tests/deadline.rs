@@ -1,5 +1,7 @@
 //! A stop has a deadline, and the volume has an end: what cannot make it is refused in time.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::Pod;
@@ -55,6 +57,22 @@ fn what_the_volume_has_no_room_for_is_refused_with_the_two_numbers() -> Result<(
     ensure!(!log.contains("the application is frozen"), "it was found out only by trying\n{log}");
     let next = started(&small)?;
     resumes(&next, 1)
+}
+
+#[test]
+fn a_volume_without_room_for_what_the_program_has_by_now_is_told_while_it_runs_and_so_is_one_that_has_it_again()
+-> Result<()> {
+    let volume = Volume::of_size(200)?;
+    let running = started(&holding(&volume, 60))?;
+    running.stderr.wait_for("the volume takes about")?;
+    let ballast = volume.path().join("somebody-else");
+    fs::write(&ballast, vec![1; 150 << 20])?;
+    running.stderr.wait_for("a checkpoint may find no room by now: the volume has ")?;
+    fs::remove_file(&ballast)?;
+    running.stderr.wait_for("the volume has room for a checkpoint again")?;
+    let told = running.stderr.text().matches("may find no room").count();
+    ensure!(told == 1, "it was told {told} times\n{}", running.transcript());
+    Ok(())
 }
 
 /// What many processes share is written once, and so are the pages that nobody has touched never.

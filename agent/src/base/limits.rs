@@ -420,6 +420,10 @@ pub const ROOM_FACTOR: u64 = 2;
 /// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
 pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
 
+/// Pauses before it is looked whether a checkpoint of the program would find room: doubled from the first to the last. Most programs
+/// have what they need after some seconds or minutes, and what grows later does so over hours; each look walks the container's files.
+pub const ROOM_PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60 * 60));
+
 /// How often a hook that runs is looked at.
 pub const HOOK_POLL: Duration = Duration::from_millis(5);
 

@@ -179,6 +179,14 @@ impl Checkpointer {
         }
     }
 
+    /// Bytes that a checkpoint of the tree would have by now, about; none if there is no tree any more.
+    pub fn would_write(&self) -> Option<u64> {
+        let memory = Some(self.memory()).filter(|bytes| *bytes > 0)?;
+        // What cannot be carried is told elsewhere.
+        let carried = self.carrying().and_then(|carrying| carrying.look()).unwrap_or_default();
+        Some(memory.saturating_add(carried))
+    }
+
     /// Bytes of memory that a dump writes, about.
     fn memory(&self) -> u64 {
         Snapshot::take().tree(self.running.root).bytes_to_dump()

@@ -2,5 +2,6 @@
 
 pub mod checks;
 pub mod clocks;
+pub mod room;
 pub mod trial;
 pub mod volume;

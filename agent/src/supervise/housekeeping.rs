@@ -3,15 +3,17 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::base::panics::locked;
 use crate::base::{limits, memory, units};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::clocks::{self, Verdict};
+use crate::doctor::room::{News, Room};
 use crate::doctor::{checks, trial, volume};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
@@ -28,6 +30,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
     };
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
     settle_later(&checkpointer);
+    look_for_room(&checkpointer);
     let clocks = spawn_blocking(move || tell_clocks(&told.running));
     let checks = spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
@@ -103,6 +106,36 @@ fn settle(checkpointer: &Checkpointer, generation: Generation) {
             "it cannot be noted that generation {generation} works, so its resume counts: {error}"
         );
     }
+}
+
+/// Says once that the volume has no room for a checkpoint of what the program has by now, and again when that changes.
+fn look_for_room(checkpointer: &Arc<Checkpointer>) {
+    let (checkpointer, room) = (Arc::clone(checkpointer), Arc::<Mutex<Room>>::default());
+    tokio::spawn(async move {
+        let (mut pause, longest) = limits::ROOM_PAUSES;
+        loop {
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+            let (checkpointer, room) = (Arc::clone(&checkpointer), Arc::clone(&room));
+            let _ = spawn_blocking(move || tell_room(&checkpointer, &mut locked(&room))).await;
+        }
+    });
+}
+
+fn tell_room(checkpointer: &Checkpointer, room: &mut Room) {
+    let lacking = || {
+        let (hold, bytes) = (checkpointer.hold()?, checkpointer.would_write()?);
+        // Something may be removed meanwhile; what lasts is told at a checkpoint.
+        retention::lacking(&hold, bytes, checkpointer.past()).ok()
+    };
+    match lacking().and_then(|lacking| room.news(lacking)) {
+        Some(News::Lacks(why)) => {
+            tracing::warn!(step = "check", "a checkpoint may find no room by now: {why}")
+        }
+        Some(News::Enough) => tracing::info!(step = "check", "the volume has room for a checkpoint again"),
+        None => {}
+    }
+    memory::give_back();
 }
 
 fn tell_clocks(running: &RunningTree) {

@@ -84,6 +84,22 @@ pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Resu
     Ok(())
 }
 
+/// Says whether there would be too little room for an image of about `image` bytes, however much is given up; nothing is removed. What
+/// this pod has half done there counts as free, since it is removed or committed before another one is begun.
+///
+/// # Errors
+/// The volume fails.
+pub fn lacking(hold: &Hold, image: u64, past: Past) -> Result<Option<RoomError>, ImageDirError> {
+    let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
+    let mut free = free(hold.dir().root())?;
+    if free < needed {
+        let own = stored(hold.path()).map_err(io_at("read", hold.path()))?;
+        let older = sized(hold, dispensable(hold, past)?)?;
+        free = older.iter().fold(free.saturating_add(own), |sum, (_, bytes)| sum.saturating_add(*bytes));
+    }
+    Ok((free < needed).then_some(RoomError::TooLittle { free, needed }))
+}
+
 /// What is free, where some of what was removed may not be free yet: there are volumes that do it later (CephFS, thin volumes).
 #[derive(Debug, Clone, Copy)]
 struct FreeSpace {

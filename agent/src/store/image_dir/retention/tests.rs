@@ -81,6 +81,27 @@ fn nothing_is_given_up_where_all_of_it_would_not_be_enough() {
 }
 
 #[test]
+fn what_can_be_given_up_is_no_lack_and_is_not_given_up_for_the_question() {
+    let (_volume, hold) = held();
+    let oldest = commit(&hold);
+    commit(&hold);
+    let ballast = hold.dir().generation(oldest).join("ballast");
+    fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    fs::File::open(&ballast).unwrap().sync_all().unwrap();
+    let lacks = |image, past| lacking(&hold, image, past).unwrap().is_some();
+    assert!(!lacks(0, Past::Fresh(None)) && lacks(u64::MAX / 2, Past::Fresh(None)));
+    // So much more than is free that only the oldest one makes up for it; others use the disk meanwhile, by less than half of it.
+    let makes_up = |past| {
+        let image = free(hold.dir().root()).unwrap() - limits::IMAGE_OVERHEAD_BYTES + (1 << 19);
+        !lacks(image, past)
+    };
+    let again = |wanted, past| (0..100).any(|_| makes_up(past) == wanted);
+    assert!(again(true, Past::Resumed(Generation(2))));
+    assert!(again(false, Past::Fresh(None)));
+    assert_eq!(hold.dir().list().unwrap().len(), 2);
+}
+
+#[test]
 fn what_is_not_free_yet_counts_as_free() {
     let mut volume = FreeSpace::new(10);
     volume.gave_up(30, 10);
