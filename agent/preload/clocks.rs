@@ -8,6 +8,8 @@
 //! It is mapped into every image, and CRIU restores a mapping only from an identical file. So it must stay small, and since it
 //! meets whatever C library a container has, it takes three functions of that and nothing else.
 //!
+//! Besides, it has programs do without io_uring (`rings.rs`), unless the page says that they may have it.
+//!
 //! Not shifted: CPU times (they count from the process's start), `sysinfo` and /proc/uptime (they tell of the machine).
 #![no_std]
 // Else loops become calls to memcpy and memset.
@@ -19,6 +21,7 @@ mod lookup;
 mod next;
 mod page;
 mod read;
+mod rings;
 mod slot;
 mod start;
 mod system_calls;

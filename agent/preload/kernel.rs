@@ -43,6 +43,7 @@ pub mod nr {
 }
 
 /// The same on every architecture, as all new ones.
+pub const IO_URING_SETUP: usize = 425;
 pub const FUTEX_WAITV: usize = 449;
 pub const FUTEX_WAIT: usize = 455;
 

@@ -5,10 +5,10 @@ use core::arch::naked_asm;
 use core::ffi::{c_char, c_void};
 
 use crate::next::{self, DLSYM, Next};
-use crate::{read, system_calls, timers, waits};
+use crate::{read, rings, system_calls, timers, waits};
 
 /// Each function that is passed on to, and the one that stands before it.
-static IN_FRONT: [(&Next, unsafe extern "C" fn()); 14] = {
+static IN_FRONT: [(&Next, unsafe extern "C" fn()); 17] = {
     macro_rules! in_front {
         ($($next:ident $function:path),*) => {
             // SAFETY: nobody calls them by this type.
@@ -22,7 +22,8 @@ static IN_FRONT: [(&Next, unsafe extern "C" fn()); 14] = {
         RWLOCK_CLOCKWRLOCK waits::pthread_rwlock_clockwrlock, CLOCKJOIN waits::pthread_clockjoin_np,
         SEM_CLOCKWAIT waits::sem_clockwait, TIMERFD_SETTIME timers::timerfd_settime,
         TIMER_CREATE timers::timer_create, TIMER_DELETE timers::timer_delete, TIMER_SETTIME timers::timer_settime,
-        SYSCALL system_calls::syscall
+        IO_URING_QUEUE_INIT rings::io_uring_queue_init, IO_URING_QUEUE_INIT_PARAMS rings::io_uring_queue_init_params,
+        IO_URING_QUEUE_INIT_MEM rings::io_uring_queue_init_mem, SYSCALL system_calls::syscall
     )
 };
 

@@ -62,6 +62,9 @@ pub static TIMERFD_SETTIME: Next = Next::named(c"timerfd_settime");
 pub static TIMER_CREATE: Next = Next::named(c"timer_create");
 pub static TIMER_DELETE: Next = Next::named(c"timer_delete");
 pub static TIMER_SETTIME: Next = Next::named(c"timer_settime");
+pub static IO_URING_QUEUE_INIT: Next = Next::named(c"io_uring_queue_init");
+pub static IO_URING_QUEUE_INIT_PARAMS: Next = Next::named(c"io_uring_queue_init_params");
+pub static IO_URING_QUEUE_INIT_MEM: Next = Next::named(c"io_uring_queue_init_mem");
 pub static SYSCALL: Next = Next::named(c"syscall");
 pub static DLSYM: Next = Next::named(c"dlsym");
 

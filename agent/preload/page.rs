@@ -130,6 +130,8 @@ pub struct Page {
     pub offsets: [Time; CLOCKS],
     /// What times(2) returns counts from the machine's start too, in ticks of `sysconf(_SC_CLK_TCK)`.
     pub ticks: i64,
+    /// Whether the programs may make rings of io_uring: not where it is zero, as in all pages of releases that did not know it.
+    pub rings: u64,
     pub slots: Slots,
 }
 

@@ -91,14 +91,12 @@ fn python() -> Result<()> {
 #[test]
 fn node() -> Result<()> {
     let ways = ["timeout", "interval", "promise", "atomics"];
-    let (library, mount) = mounted(&compiled("waits/no_ring.so.c")?);
-    let change = |spec: &mut Spec| {
-        with_runtimes(spec);
-        mount(spec);
-        // The user's own stays.
-        spec.env("LD_PRELOAD", &library);
-    };
-    goes_on_either_way(&["node", "/programs/waits/waits.js"], &ways, change)
+    let pod = |volume| Pod::new(volume, "node-a", &["node", "/programs/waits/waits.js"]).with(with_runtimes);
+    let [one, other] = [Volume::new()?, Volume::new()?];
+    goes_on(&pod(&one), &ways, LIBRARY).context("by the library")?;
+    // There is no library of crik's to keep it from making a ring of io_uring.
+    let without_ring = pod(&other).with(|spec| spec.env("UV_USE_IO_URING", "0"));
+    goes_on(&without_ring.with(with_user_namespace), &ways, KERNEL).context("by the kernel")
 }
 
 #[test]

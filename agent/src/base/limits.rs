@@ -112,6 +112,9 @@ pub const TOUCHED_MAX: usize = 100_000;
 /// program makes in some tens of milliseconds.
 pub const WATCHES_POLL: Duration = Duration::from_millis(5);
 
+/// How long after a start it is looked what of the tree cannot be frozen: a program makes its rings while it starts.
+pub const TREE_LOOK_AFTER: Duration = Duration::from_secs(2);
+
 /// For so long the paths of what a program watches are looked for before a checkpoint; a root file system of 80,000 names takes a
 /// third of a second. The program runs meanwhile, but at a stop the time is that of the checkpoint.
 pub const WATCHED_PATIENCE: Duration = Duration::from_secs(10);

@@ -34,6 +34,7 @@ use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::snapshot::{Snapshot, Tree};
+use crate::tree::process::unfreezable::{self, Unfreezable};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -68,6 +69,9 @@ pub enum FreezeError {
          without an init of its own (tini, dumb-init), since crik has one"
     )]
     LostSessions(Vec<i32>),
+    /// A process is traced, or has what CRIU does not know.
+    #[error(transparent)]
+    Unfreezable(#[from] Unfreezable),
     /// The tree has processes that a restore would lose here.
     #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
     Orphans,
@@ -167,7 +171,9 @@ pub struct Staged {
 /// The tree cannot be dumped whole. It then runs on.
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
-    let before = Snapshot::take().tree(request.root).stopped();
+    let tree = Snapshot::take().tree(request.root);
+    unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
+    let before = tree.stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
     if request.headway.is_given_up() {

@@ -81,6 +81,8 @@ pub struct Config {
     pub clock_library: bool,
     /// Whether Go programs may listen by MPTCP, which cannot be frozen.
     pub multipath_tcp: bool,
+    /// Whether programs that are preloaded with the library may make rings of io_uring, which cannot be frozen.
+    pub io_uring: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
@@ -144,6 +146,7 @@ impl Default for Config {
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
             multipath_tcp: false,
+            io_uring: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             changed_pod: ChangedPod::Tell,
@@ -237,7 +240,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -260,6 +263,7 @@ mod tests {
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
+        assert!(config.io_uring);
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!(config.accepted_key_files, [Path::new("/old")]);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));

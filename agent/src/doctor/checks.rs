@@ -8,6 +8,8 @@ use nix::unistd::{Uid, geteuid};
 use crate::carry::streams;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{Capability, effective, field, status};
+use crate::tree::process::snapshot::Snapshot;
+use crate::tree::process::unfreezable;
 
 /// What of the container stands in the way of a checkpoint, each with its remedy. Takes a few milliseconds.
 pub fn obstacles() -> Vec<String> {
@@ -22,6 +24,11 @@ pub fn obstacles() -> Vec<String> {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found
+}
+
+/// What of the tree with this root stands in the way of a checkpoint now, each with its remedy.
+pub fn of_tree(root: i32) -> Vec<String> {
+    unfreezable::of(&Snapshot::take().tree(root)).iter().map(ToString::to_string).collect()
 }
 
 /// What may make a restore fail in the next pod, though nothing is in the way of a checkpoint.

@@ -11,5 +11,11 @@ pub fn library(config: &Config) -> Option<Installed> {
     if !config.clock_library || time_namespace::is_possible() {
         return None;
     }
-    Installed::fresh(Some(image_dir)).inspect_err(|error| tracing::warn!(step = "start", "{error}")).ok()
+    let installed = Installed::fresh(Some(image_dir))
+        .inspect_err(|error| tracing::warn!(step = "start", "{error}"))
+        .ok()?;
+    if let Err(error) = if config.io_uring { installed.allow_rings() } else { Ok(()) } {
+        tracing::warn!(step = "start", "the program will have to do without io_uring: {error}");
+    }
+    Some(installed)
 }

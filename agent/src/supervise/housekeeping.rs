@@ -31,6 +31,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
     let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
     settle_later(&checkpointer);
     look_for_room(&checkpointer);
+    tell_tree_later(&checkpointer);
     let clocks = spawn_blocking(move || tell_clocks(&told.running));
     let checks = spawn_blocking(move || {
         tell_obstacles(&checkpointer, &image_dir);
@@ -96,6 +97,21 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     tokio::spawn(async move {
         sleep(limits::SETTLED_AFTER).await;
         let _ = spawn_blocking(move || settle(&checkpointer, generation)).await;
+    });
+}
+
+/// Says what of the tree is in the way of a checkpoint, when its program has made what it needs. What comes later is told at the
+/// checkpoint.
+fn tell_tree_later(checkpointer: &Arc<Checkpointer>) {
+    let root = checkpointer.running.root;
+    tokio::spawn(async move {
+        sleep(limits::TREE_LOOK_AFTER).await;
+        let told = spawn_blocking(move || {
+            for obstacle in checks::of_tree(root) {
+                tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
+            }
+        });
+        let _ = told.await;
     });
 }
 

@@ -106,6 +106,15 @@ impl Installed {
         Err(last)
     }
 
+    /// Lets the program that is about to be started make rings of io_uring.
+    ///
+    /// # Errors
+    /// The page cannot be written.
+    pub fn allow_rings(&self) -> io::Result<()> {
+        let (at, allowed) = page::RINGS;
+        File::options().write(true).open(&self.page)?.write_all_at(&allowed, at)
+    }
+
     /// For a restore: the library and the page that went along with the checkpoint.
     ///
     /// # Errors

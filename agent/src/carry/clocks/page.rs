@@ -36,6 +36,9 @@ pub fn fresh() -> Vec<u8> {
     page
 }
 
+/// Where in the page stands whether programs may make rings of io_uring, and what says that they may.
+pub const RINGS: (u64, [u8; 8]) = (offset_of!(Page, rings) as u64, 1_u64.to_ne_bytes());
+
 /// How far the tree's clocks are ahead of its machine's.
 ///
 /// # Errors

@@ -27,7 +27,7 @@ const ADVICE: [(&str, &str); 28] = [
     ),
     (
         "io_uring",
-        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node",
+        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node (kernel.io_uring_disabled)",
     ),
     (
         "Unsupported proto 262",

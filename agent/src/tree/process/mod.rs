@@ -10,5 +10,6 @@ pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;
 pub mod traffic;
+pub mod unfreezable;
 pub mod unix_sockets;
 pub mod which;

@@ -1,0 +1,84 @@
+//! What CRIU cannot freeze is named with its process a moment after the start, and at a checkpoint before CRIU is tried; and a program
+//! that asks for a ring of io_uring, and bears that there is none, is not given one.
+
+use anyhow::{Result, ensure};
+use crik_tests::chain;
+use crik_tests::compile::compiled;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::spec::bind;
+use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started};
+use crik_tests::volume::Volume;
+
+/// A pod with a program that asks for a ring in this way.
+fn rings(volume: &Volume, way: &str) -> Result<Pod> {
+    let library = compiled("rings/liburing.so.c")?;
+    let mount = bind(&library, "/liburing.so.2", "ro");
+    let command = ["python3", "/programs/rings.py", way, "/liburing.so.2"];
+    Ok(Pod::new(volume, "node-a", &command).with(|spec| spec.mounts.push(mount.clone())))
+}
+
+/// Expects that it is said after the start, and at a checkpoint at once, with all of this.
+fn is_named(running: &Running, reasons: &[&str]) -> Result<()> {
+    running.stderr.wait_for("no checkpoint can be taken here: process ")?;
+    let told = running.stderr.text();
+    ensure!(reasons.iter().all(|reason| told.contains(reason)), "{}", running.transcript());
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    let tried = said.contains("criu failed");
+    ensure!(code != Some(0) && !tried && reasons.iter().all(|reason| said.contains(reason)), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_program_that_asks_for_a_ring_does_without_and_goes_on() -> Result<()> {
+    for way in ["syscall", "liburing"] {
+        let (volume, mut outputs) = (Volume::new()?, Vec::new());
+        let pod = rings(&volume, way)?;
+        for generation in 0..2 {
+            let mut running = started(&pod)?;
+            match generation {
+                0 => running.stderr.wait_for("no ring, error 38")?,
+                _ => resumes(&running, generation)?,
+            }
+            ends_with(&mut running, CHECKPOINTED)?;
+            outputs.push(running.stdout.text());
+        }
+        chain::verify(&outputs)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn one_that_is_to_have_a_ring_gets_it_and_is_named() -> Result<()> {
+    for way in ["syscall", "liburing"] {
+        let volume = Volume::new()?;
+        let running = started(&rings(&volume, way)?.config("ioUring: true"))?;
+        running.stderr.wait_for("a ring is made")?;
+        is_named(&running, &["(python3) has a ring of io_uring", "kernel.io_uring_disabled"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ring_that_is_made_by_an_instruction_is_named_and_the_program_gets_its_sigterm() -> Result<()> {
+    let volume = Volume::new()?;
+    let mut running = started(&rings(&volume, "instruction")?)?;
+    running.stderr.wait_for("a ring is made")?;
+    is_named(&running, &["(python3) has a ring of io_uring", "have the program do without"])?;
+    running.stop()?;
+    let told = running.stderr.text();
+    ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
+    ensure!(volume.generations("job-0").is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_tracer_is_named_and_when_it_has_ended_there_is_a_checkpoint() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"]))?;
+    is_named(&running, &["(python3) is traced by process", "(debugger), and CRIU", "end the tracer"])?;
+    running.exec(&["touch", "/tmp/end"])?;
+    running.stderr.wait_for("nobody traces")?;
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}");
+    Ok(())
+}
