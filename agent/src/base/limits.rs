@@ -112,6 +112,10 @@ pub const TOUCHED_MAX: usize = 100_000;
 /// program makes in some tens of milliseconds.
 pub const WATCHES_POLL: Duration = Duration::from_millis(5);
 
+/// For so long the paths of what a program watches are looked for before a checkpoint; a root file system of 80,000 names takes a
+/// third of a second. The program runs meanwhile, but at a stop the time is that of the checkpoint.
+pub const WATCHED_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
 pub const HOST_IPC: &str = "ipc:[4026531839]";
 

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
@@ -227,6 +228,16 @@ struct Place<'a> {
 /// Whether a path is that of a file which the kubelet writes.
 pub fn is_one(path: &Path) -> bool {
     place(path).is_some()
+}
+
+/// The same file or directory by the link to what is current, so that the next pod has it under this name too. With a slash at its
+/// end if it is the directory with the time itself, for which the link would be taken otherwise.
+pub fn by_link(path: &Path) -> Option<PathBuf> {
+    let place = place(path)?;
+    let by_link = place.volume.join(CURRENT).join(place.inside);
+    let same = |one: fs::Metadata, other: fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    let found = fs::symlink_metadata(&by_link).ok().zip(fs::symlink_metadata(path).ok());
+    found.is_some_and(|(one, other)| same(one, other)).then_some(by_link)
 }
 
 /// Finds the directory with the time in a path.

@@ -16,3 +16,4 @@ pub mod pod_facts;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;
+pub mod watched;

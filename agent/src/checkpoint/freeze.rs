@@ -20,6 +20,7 @@ use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
+use crate::carry::watched::{self, Watched, WatchedError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
@@ -76,6 +77,9 @@ pub enum FreezeError {
     /// The next container would not have what the program has open.
     #[error(transparent)]
     Unreachable(#[from] UnreachableError),
+    /// A watch could not be made again.
+    #[error(transparent)]
+    Watched(#[from] WatchedError),
     /// Not all of the container's files go along.
     #[error(transparent)]
     Carry(#[from] CarryError),
@@ -173,11 +177,13 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         Leave::Stopped => RemovedPaths::remove(&request.inotify_incompatible_paths)?,
         Leave::Running => RemovedPaths::default(),
     };
+    let watched = watched(request)?;
+    watched.tell(&images)?;
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let headway = &request.headway;
     let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
-    let outcome = criu::dump(&what, hook(request, staging.to_owned(), &frozen));
+    let outcome = criu::dump(&what, hook(request, staging.to_owned(), watched, &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
@@ -188,6 +194,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     };
     outcome?;
     reach(Point::Frozen);
+    watched::forget_paths(&images).map_err(io_at("clean up", &images))?;
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *locked(&frozen));
@@ -197,6 +204,22 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
     }
     Ok((stopped, staged))
+}
+
+/// What the tree watches now.
+fn watched(request: &FreezeRequest) -> Result<Watched, WatchedError> {
+    let tree = Snapshot::take().tree(request.root);
+    Watched::find(&tree, &|path| request.carrying.takes(path), &request.headway)
+}
+
+/// The program may have begun to watch more until CRIU was there. If that cannot be told, CRIU says so.
+fn watch_again(before: &Watched, request: &FreezeRequest, images: &Path) {
+    if before.is_all_of(&Snapshot::take().tree(request.root)) {
+        return;
+    }
+    if let Err(error) = watched(request).and_then(|watched| watched.tell(images)) {
+        tracing::warn!(step = "freeze", "{error}");
+    }
 }
 
 /// What is learned while the tree is frozen.
@@ -211,13 +234,14 @@ struct Frozen {
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, staging: PathBuf, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Arc<Mutex<Frozen>>) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
+                watch_again(&watched, &request, &staging.join(layout::IMAGES));
                 frozen.since = Some(Instant::now());
                 frozen.names = LostNames::give(&Snapshot::take().tree(request.root));
                 let leave = frozen.names.paths();

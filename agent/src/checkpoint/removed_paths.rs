@@ -1,5 +1,5 @@
-//! Paths that are removed before a dump, since CRIU could not restore the inotify watches on them; put back when the application goes
-//! on after all.
+//! Paths that are removed before a dump with the inotify watches on them, since the program cannot bear these in the next container; put
+//! back when the application goes on after all.
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -50,7 +50,7 @@ pub struct Config {
     pub additional_paths: Vec<PathBuf>,
     /// What of the container's files goes along by itself.
     pub carry: Carry,
-    /// Paths removed before a checkpoint, since CRIU could not restore the inotify watches on them.
+    /// Paths removed before a checkpoint, for a program that cannot bear the inotify watches on them in the next container.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// The states of the node and of the pod that mean a checkpoint.
     pub checkpoint_on: CheckpointOn,

@@ -9,7 +9,7 @@ use super::coverage::{self, Coverage, is_from_go};
 use super::machine::Clocks;
 use super::vdso_stub;
 use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
-use crate::tree::process::snapshot::Tree;
+use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::time_namespace::Offsets;
 
 /// Those of the tree with this root, which was started with this library. For how long it has run is not known here.
@@ -40,7 +40,7 @@ pub fn others(tree: &Tree, root: i32, library: Option<&Installed>) -> BTreeMap<i
 
 fn other(pid: i32, library: Option<&Installed>) -> Option<Other> {
     let kind = kind(pid, library)?;
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
+    let name = snapshot::name(pid);
     let ahead = vdso_stub::read(pid).ok().flatten().unwrap_or_default();
     Some(Other { name, kind, ahead })
 }

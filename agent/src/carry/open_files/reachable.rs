@@ -66,6 +66,18 @@ pub fn refuse_unreachable(
     if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
 }
 
+/// Those of `paths` that the next container would not have, unless they go along.
+///
+/// # Errors
+/// What is mounted cannot be learned.
+pub fn missing<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+    goes_along: &dyn Fn(&Path) -> bool,
+) -> io::Result<Vec<&'a Path>> {
+    let container = NextContainer { volumes: Volumes::here()?, since: beginning::since(), goes_along };
+    Ok(paths.filter(|path| !container.has(path)).collect())
+}
+
 /// The error that names what is missing.
 fn told(missing: &[PathBuf]) -> UnreachableError {
     let named: Vec<String> =

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 26] = [
+const ADVICE: [(&str, &str); 28] = [
     (
         "Can't get rlimit",
         "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
@@ -79,7 +79,13 @@ const ADVICE: [(&str, &str); 26] = [
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
     ),
     ("ghost file", "a deleted file that is still open is larger than the limit"),
-    ("inotify", "an inotify watch cannot be restored: put its path into inotifyIncompatiblePaths"),
+    ("Can't dump that handle", WATCHED),
+    ("irmap: Can't stat", WATCHED),
+    (
+        "inotify",
+        "this node allows its user no more inotify instances or watches: raise fs.inotify.max_user_instances and \
+         fs.inotify.max_user_watches there",
+    ),
     (
         "Can't open file sys/fs/cgroup",
         "this pod's control groups lack it: let the program close it after each use",
@@ -93,6 +99,9 @@ const ADVICE: [(&str, &str); 26] = [
 
 const ELSEWHERE: &str = "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run \
                          the other side in a container of this pod";
+
+const WATCHED: &str = "what the program watches by inotify was made, renamed or removed just when the checkpoint began: the next one will \
+                       find it, or name it";
 
 const TAKEN: &str = "a process id of the tree is taken: run nothing else in the container while it starts";
 

@@ -25,12 +25,13 @@ pub enum Leave {
 impl Leave {
     /// With `link-remap`, since CRIU carries a file of the container's layer that was removed only where it has tried to link it
     /// (criu/files-reg.c, `check_overlayfs_fallback`). Others that have lost their name have one while it works.
-    fn options(self) -> [&'static str; 3] {
+    /// With `force-irmap`, since the inodes of what is watched are others in the next container, and their paths are the same.
+    fn options(self) -> [&'static str; 4] {
         let leave = match self {
             Self::Stopped => "leave-stopped",
             Self::Running => "leave-running",
         };
-        [leave, "link-remap", COMPARE_CPU]
+        [leave, "link-remap", "force-irmap", COMPARE_CPU]
     }
 }
 

@@ -5,6 +5,7 @@ pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
 mod memory;
+pub mod notify;
 pub mod reap;
 pub mod snapshot;
 pub mod time_namespace;

@@ -136,6 +136,16 @@ impl Tree {
     }
 }
 
+/// How a process is told: `312 (python3)`.
+pub fn told(pid: i32) -> String {
+    format!("{pid} ({})", name(pid))
+}
+
+/// The name of a process, as ps shows it; empty if it has ended.
+pub fn name(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}
+
 fn open_files(pid: i32) -> Vec<PathBuf> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()

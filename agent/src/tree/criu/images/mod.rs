@@ -6,6 +6,7 @@
 //! known is skipped.
 
 mod files_image;
+mod irmap;
 mod messages;
 mod records;
 mod sockets;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 use crate::base::limits;
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
+pub use irmap::{PATHS_FILE, paths_file};
 pub use records::split;
 
 use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};

@@ -1,4 +1,4 @@
-//! Splits an image into its records.
+//! Splits an image into its records, and puts one together.
 
 /// Every image but the oldest begins with one of these (CRIU, `criu/include/magic.h`), and its own number follows.
 const MAGIC: [u32; 2] = [0x5456_4319, 0x5510_5940];
@@ -21,6 +21,16 @@ pub fn split(bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
         rest = after;
     }
     Ok(records)
+}
+
+/// The contents of a service image (one that only CRIU on this machine reads) with its own number and these records.
+pub fn joined(own: u32, records: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut bytes = [MAGIC[1].to_le_bytes(), own.to_le_bytes()].concat();
+    for record in records {
+        bytes.extend((record.len() as u32).to_le_bytes());
+        bytes.extend(record);
+    }
+    bytes
 }
 
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
