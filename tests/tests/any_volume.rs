@@ -84,6 +84,20 @@ fn a_directory_that_is_used_for_something_else_is_refused_and_left_as_it_is() ->
 }
 
 #[test]
+fn a_volume_that_takes_files_from_who_has_them_open_is_told_and_serves() -> Result<()> {
+    let volume = like(Manners::Forgetful)?;
+    let pod = Pod::new(&volume.volume, "node-a", &SINGLE);
+    let mut first = started(&pod)?;
+    first
+        .stderr
+        .wait_for("the volume takes a file from who has it open when it is renamed or removed (ESTALE)")?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
+}
+
+#[test]
 fn a_volume_that_cannot_rename_directories_keeps_nothing_from_starting() -> Result<()> {
     let volume = like(Manners::Bucket)?;
     let mut running = started(&Pod::new(&volume.volume, "node-a", &SINGLE))?;

@@ -55,7 +55,15 @@ impl Headway {
         if self.is_given_up() { Err(io::Error::other("it was given up")) } else { Ok(()) }
     }
 
-    /// How many bytes were moved.
+    /// It waits for something that is no part of it, for which there is a limit of its own: that is no silence.
+    ///
+    /// # Errors
+    /// The step was given up, and waits no more.
+    pub fn wait_on(&self) -> io::Result<()> {
+        self.go_on(1)
+    }
+
+    /// How many bytes were moved, and how often it was waited.
     pub fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
     }

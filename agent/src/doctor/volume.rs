@@ -34,6 +34,7 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
         Ok((keeps, probe)) => {
             tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
             tried.dangers.extend(danger(dir.root(), keeps, signed));
+            tried.dangers.extend(stale(keeps));
             tried.probe = Some(probe);
         }
         Err(lack) => tried.obstacles.push(lack.to_string()),
@@ -51,6 +52,15 @@ fn danger(root: &Path, keeps: Keeps, signed: bool) -> Option<String> {
              runs with all rights of this container; chmod 0700 it, or see signingKeyFile",
             root.display()
         )
+    })
+}
+
+/// Crik itself opens a file again that was moved. A program cannot.
+fn stale(keeps: Keeps) -> Option<String> {
+    keeps.takes_open_files.then(|| {
+        "the volume takes a file from who has it open when it is renamed or removed (ESTALE), so that a program that has such a file \
+         there fails, with crik or without; keep such files on another volume, or use another kind of volume"
+            .to_owned()
     })
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
@@ -112,7 +113,7 @@ impl Wishes {
 
 impl PrivateImages {
     /// Makes the images of the generation in `path` fit this pod; `work` makes a directory on the volume, for a container that has
-    /// none. Blocks, until it is `given_up`.
+    /// none. Blocks, until it is given up.
     ///
     /// # Errors
     /// They cannot be made to fit.
@@ -121,7 +122,7 @@ impl PrivateImages {
         manifest: &Manifest,
         wishes: Wishes,
         work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
-        given_up: impl Fn() -> bool,
+        headway: &Headway,
     ) -> Result<Self, PrivateImagesError> {
         let images = path.join(layout::IMAGES);
         let before = read(path, manifest, wishes.verify)?;
@@ -136,7 +137,7 @@ impl PrivateImages {
         };
         kubelet_files::put_into(&mut files, &manifest.kubelet_files, &unnamed, wishes.changed_files)?;
         open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
-        datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, given_up)
+        datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, headway)
             .map_err(damaged)?;
         let after = files.encode();
         if after == before {

@@ -109,7 +109,7 @@ pub fn bring_back(
     let verification = Arc::new(verify(&path, manifest, workload, headway)?);
     let given_up = || headway.is_given_up();
     let work = || staging.make().map(Path::to_owned);
-    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, given_up)?;
+    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, headway)?;
     if given_up() {
         return Err(NotBroughtBack::GivenUp);
     }

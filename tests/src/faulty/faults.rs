@@ -75,6 +75,9 @@ pub enum Manners {
     Smb,
     /// A directory cannot be renamed: buckets that are mounted by FUSE.
     Bucket,
+    /// A file that was removed is gone for who has it open too: a server that knows nothing of open files, when somebody else than
+    /// the client removes it.
+    Forgetful,
 }
 
 /// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.

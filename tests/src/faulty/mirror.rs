@@ -134,7 +134,7 @@ impl Mirror {
         if gives_away && manners == Some(Manners::OneOwner) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        if gives_away && manners.is_none() {
+        if gives_away && matches!(manners, None | Some(Manners::Forgetful)) {
             std::os::unix::fs::chown(&path, wanted.uid, wanted.gid)?;
         }
         if let Some(size) = wanted.size {
@@ -468,6 +468,9 @@ impl Filesystem for Mirror {
     ) {
         let work = || {
             self.within_quota(data.len())?;
+            if self.faults.manners() == Some(Manners::Forgetful) && self.file(fh)?.metadata()?.nlink() == 0 {
+                return Err(io::Error::from_raw_os_error(libc::ESTALE));
+            }
             let written = self.faults.written(data.len());
             self.file(fh)?.write_all_at(&data[..written], offset)?;
             Ok(u32::try_from(written).unwrap_or(u32::MAX))

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::store::generation::tree_facts::DatagramPeer;
 use crate::tree::criu::images::{Damage, FilesImage, Unix};
@@ -25,7 +26,7 @@ struct Awaited {
     inode: Option<u32>,
 }
 
-/// Waits for the sockets that the tree was connected to, at most for `limit` and until it is `given_up`, and leaves
+/// Waits for the sockets that the tree was connected to, at most for `limit` and until it is given up, and leaves
 /// unconnected what was connected to one that does not come. Of those of other pods, `far`, that is told when they are connected.
 ///
 /// # Errors
@@ -34,7 +35,7 @@ pub fn wait_for(
     files: &mut FilesImage,
     far: &[DatagramPeer],
     limit: Duration,
-    given_up: impl Fn() -> bool,
+    headway: &Headway,
 ) -> Result<(), Damage> {
     let near = peers(&files.unix_sockets()?);
     let mut away: Vec<Awaited> = near.iter().map(Awaited::near).chain(far.iter().map(Awaited::far)).collect();
@@ -44,7 +45,7 @@ pub fn wait_for(
         return Ok(());
     }
     tracing::info!("waiting for {}, to which the program is connected", names(&away));
-    while !away.is_empty() && Instant::now() < until && !given_up() {
+    while !away.is_empty() && Instant::now() < until && headway.wait_on().is_ok() {
         sleep(limits::PEER_POLL);
         away.retain(|peer| !peer.is_there());
     }

@@ -57,8 +57,8 @@ pub struct Keeps {
     pub links: bool,
     /// Locks of files.
     pub locks: bool,
-    /// What an open file has, although its directory was renamed.
-    pub open_files: bool,
+    /// No file that is open, where its directory was renamed or its name removed: ESTALE (errno(3)).
+    pub takes_open_files: bool,
 }
 
 /// A directory in which a volume is tried, which is removed when this is dropped. One that is left, by a pod that died, is removed
@@ -163,12 +163,20 @@ impl Probe {
         let wanted = file.metadata()?.uid() + 1;
         let owners =
             chown(file, Some(wanted), None).is_ok() && file.metadata().is_ok_and(|meta| meta.uid() == wanted);
-        let links = fs::hard_link(file, self.0.join("link")).is_ok();
+        let link = self.0.join("link");
+        // What has another name is not removed with the one below.
+        let links = fs::hard_link(file, &link).is_ok() && fs::remove_file(&link).is_ok();
         let locks = open.try_lock().is_ok() && open.unlock().is_ok();
         let again = self.0.join("again");
-        let renamed = fs::rename(file.parent().unwrap_or(file), &again);
-        let open_files = renamed.is_ok() && (&open).write_all(b"x").and_then(|()| open.sync_all()).is_ok();
-        Ok(Keeps { modes, owners, links, locks, open_files })
+        let is_stale = || {
+            let used = (&open).write_all(b"x").and_then(|()| open.sync_all());
+            used.is_err_and(|error| error.raw_os_error() == Some(libc::ESTALE))
+        };
+        fs::rename(file.parent().unwrap_or(file), &again)?;
+        let stale_when_moved = is_stale();
+        fs::remove_file(again.join(FILE))?;
+        let takes_open_files = stale_when_moved || is_stale();
+        Ok(Keeps { modes, owners, links, locks, takes_open_files })
     }
 }
 
@@ -195,7 +203,7 @@ mod tests {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(volume.path()).unwrap();
         let probe = Probe::begin(&dir).unwrap();
-        let all = Keeps { modes: true, owners: true, links: true, locks: true, open_files: true };
+        let all = Keeps { modes: true, owners: true, links: true, locks: true, takes_open_files: false };
         assert_eq!(probe.run().unwrap(), all);
         drop(probe);
         assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 0);
