@@ -23,7 +23,7 @@ pub enum Unfreezable {
     },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
-        "process {process} has a ring of io_uring, which CRIU cannot dump: have the program do without (Node.js: UV_USE_IO_URING=0), or \
+        "process {process} has a ring of io_uring, which CRIU cannot dump: have the program do without, or \
          turn it off on the node (sysctl kernel.io_uring_disabled=2); by clockLibrary crik does so for programs that ask the C library \
          or liburing for it"
     )]
