@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(
             error,
             "criu failed: Can't dump anon_inode:[io_uring] — the program uses io_uring, which CRIU cannot dump: turn it \
-             off in the program or on the node"
+             off in the program or on the node (kernel.io_uring_disabled)"
         );
     }
 
