@@ -1,5 +1,5 @@
-//! Compiles what the agent carries as bytes: the init's program (`init/init.rs`) and the library of the clocks
-//! (`preload/clocks.rs`).
+//! Compiles what the agent carries as bytes: the init's program (`init/init.rs`), and the libraries that the tree's programs
+//! (`preload/clocks.rs`) and CRIU (`preload/rlimits.rs`) are preloaded with.
 //!
 //! They are built here and not as crates, since they have no runtime to link and stable cargo cannot make one crate's
 //! program another one's data.
@@ -12,7 +12,8 @@ fn main() {
     compile("init/init.rs", "init", &INIT);
     // A directory: all of its files.
     println!("cargo::rerun-if-changed=preload");
-    compile("preload/clocks.rs", "clocks.so", &CLOCKS);
+    compile("preload/clocks.rs", "clocks.so", &LIBRARY);
+    compile("preload/rlimits.rs", "rlimits.so", &LIBRARY);
 }
 
 /// A program without a C library, at a fixed address.
@@ -31,7 +32,7 @@ const INIT: [&str; 11] = [
 ];
 
 /// A library that needs none. A thread that is cancelled in a wait is unwound through its functions.
-const CLOCKS: [&str; 10] = [
+const LIBRARY: [&str; 10] = [
     "--crate-type=cdylib",
     "-Ctarget-feature=-crt-static",
     "-Clink-arg=-nostdlib",

@@ -1,11 +1,27 @@
-"""A tree with pipes between its members: each step goes through every worker and back."""
+"""A tree with pipes between its members: each step goes through every worker and back.
+
+There is a worker for each user that is named, or some of the same user; one of another user has limits of its own.
+"""
 
 import os
+import resource
+import sys
 import time
 
 from steps import Steps, fail
 
-WORKERS = 3
+WORKERS = [int(user) for user in sys.argv[1:]] or [os.getuid()] * 3
+
+
+def become(user):
+    if user == os.getuid():
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200 + user % 100, 300 + user % 100))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 40, resource.RLIM_INFINITY))
+    os.setgroups([user])
+    os.setgid(user)
+    os.setuid(user)
 
 
 def worker(read, write):
@@ -21,9 +37,10 @@ def worker(read, write):
 
 first_read, first_write = os.pipe()
 read = first_read
-for _ in range(WORKERS):
+for user in WORKERS:
     next_read, next_write = os.pipe()
     if os.fork() == 0:
+        become(user)
         worker(read, next_write)
     read = next_read
 

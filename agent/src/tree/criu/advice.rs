@@ -23,7 +23,8 @@ const HARMLESS: [&str; 5] = [
 const ADVICE: [(&str, &str); 28] = [
     (
         "Can't get rlimit",
-        "a process of the tree has another uid: add the capability SYS_RESOURCE, or use one uid",
+        "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
+         the one of crik's image, or add the capability SYS_RESOURCE",
     ),
     (
         "io_uring",

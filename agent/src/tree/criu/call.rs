@@ -17,8 +17,10 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use rust_criu::{CgMode, Criu};
 
+use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use super::preload::{LIBRARY, LIBRARY_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -92,7 +94,7 @@ pub fn log_file() -> Option<File> {
 pub unsafe fn prepare_environment() {
     // SAFETY: the caller's promise.
     unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
-    [CONFIG_FD, LOG_FD, NAMESPACE_FD].into_iter().for_each(reserve);
+    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD].into_iter().for_each(reserve);
 }
 
 /// Keeps a descriptor for what CRIU is handed, so that no file of ours ever gets its number: it would be closed by the next call.
@@ -106,6 +108,8 @@ fn reserve(fd: RawFd) {
 pub struct Call {
     namespace: TimeNamespace,
     _handed_down: [HandedDown; 3],
+    /// What CRIU is preloaded with.
+    library: Option<HandedDown>,
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
     /// Given back last, since the next call takes the same descriptors.
@@ -127,7 +131,20 @@ impl Call {
             HandedDown::new(c"time-namespace", NAMESPACE_FD, namespace.line().as_bytes()).map_err(prepare)?;
         let kept = log.file().map_err(prepare)?;
         *locked(&LAST_LOG) = Some(kept);
-        Ok(Self { _turn: turn, _waits: Elsewhere::begin(), namespace, _handed_down: [config, log, place] })
+        let handed_down = [config, log, place];
+        let waits = Elsewhere::begin();
+        Ok(Self { _turn: turn, _waits: waits, namespace, _handed_down: handed_down, library: None })
+    }
+
+    /// Has CRIU learn the limits of other users' processes.
+    ///
+    /// # Errors
+    /// A memory file cannot be made.
+    pub fn preloaded(mut self) -> Result<Self, CriuError> {
+        let library = HandedDown::new(c"rlimits.so", LIBRARY_FD, LIBRARY)
+            .map_err(|source| CriuError::Prepare { what: "make a memory file", source })?;
+        self.library = Some(library);
+        Ok(self)
     }
 
     /// What every call asks for, with the directory of its images.
@@ -135,7 +152,9 @@ impl Call {
     /// # Errors
     /// The program is not there.
     pub fn request(&self, images: &OwnedFd) -> Result<Criu, CriuError> {
-        let mut criu = self.namespace.criu().map_err(|error| CriuError::Missing(error.to_string()))?;
+        let is_plain = self.namespace == TimeNamespace::Own && self.library.is_none();
+        let criu = if is_plain { Criu::new() } else { by_way_of_us() };
+        let mut criu = criu.map_err(|error| CriuError::Missing(error.to_string()))?;
         criu.set_images_dir_fd(images.as_raw_fd());
         criu.set_log_level(limits::CRIU_LOG_LEVEL);
         criu.set_ext_unix_sk(true);

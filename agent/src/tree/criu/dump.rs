@@ -53,7 +53,8 @@ pub struct Dump<'a> {
 /// # Errors
 /// CRIU refused, or it was given up before it began; the tree then runs as before.
 pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
-    let call = Call::begin(TimeNamespace::of_tree(what.root), &what.leave.options(), what.headway)?;
+    let namespace = TimeNamespace::of_tree(what.root);
+    let call = Call::begin(namespace, &what.leave.options(), what.headway)?.preloaded()?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;

@@ -1,6 +1,7 @@
 //! CRIU, by way of rust-criu: the one folder that names either. It imports what the room `tree` may, and `process`.
 
 mod advice;
+mod become_criu;
 mod call;
 mod cancel;
 mod child;
@@ -11,17 +12,19 @@ mod failable_dump;
 pub mod images;
 mod in_namespace;
 mod pause;
+mod preload;
 mod restore;
 mod umask;
 mod version;
 
+pub use become_criu::become_criu;
 pub use call::{bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::{child_pid, has_ended};
 pub use dump::{Dump, Leave, dump};
 pub use dump_log::DumpLog;
 pub use error::CriuError;
-pub use in_namespace::{TimeNamespace, become_criu};
+pub use in_namespace::TimeNamespace;
 pub use pause::{Hook, Pause};
 pub use restore::{Restore, restore};
 pub use version::version;

@@ -1,0 +1,41 @@
+//! This program started once more, to become CRIU: what must be so in CRIU's own process and not in the agent's is done in between.
+//!
+//! rust-criu starts a program, with the agent's environment. Only a process with a single thread may change its time namespace
+//! (time_namespaces(7)), and what CRIU is preloaded with is nobody else's business.
+
+use std::env;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rust_criu::Criu;
+
+use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use super::preload;
+use crate::base::exit_codes;
+
+/// What rust-criu says to a CRIU that it starts.
+const SERVE: &str = "swrk";
+
+/// CRIU by way of this program.
+///
+/// # Errors
+/// A socket cannot be made.
+pub(super) fn by_way_of_us() -> Result<Criu, rust_criu::CriuError> {
+    Criu::new_with_criu_path("/proc/self/exe".to_owned())
+}
+
+/// Becomes CRIU, if that is what this program was started for. Returns an exit code if it cannot.
+#[must_use]
+pub fn become_criu() -> Option<i32> {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    arguments.first().filter(|first| *first == SERVE)?;
+    let namespace = TimeNamespace::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
+    let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
+    let failed = match namespace.enter() {
+        Ok(()) => Command::new("criu").args(arguments).envs(library).exec(),
+        Err(error) => error,
+    };
+    eprintln!("crik: cannot start criu: {failed}");
+    Some(exit_codes::FAILURE)
+}

@@ -1,0 +1,77 @@
+//! A program goes on whose processes belong to more than one user, with the limits and rights that each of them had, in a
+//! container that has no more than the two capabilities besides the usual ones.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started};
+use crik_tests::volume::Volume;
+
+const MOVES: u64 = 3;
+
+/// Of /proc/PID/status: what a process is and may do.
+const IDENTITY: [&str; 10] = [
+    "Uid:",
+    "Gid:",
+    "Groups:",
+    "NoNewPrivs:",
+    "Seccomp:",
+    "CapInh:",
+    "CapPrm:",
+    "CapEff:",
+    "CapBnd:",
+    "CapAmb:",
+];
+
+/// What each process of the tree is and may do, by its id in the container: the agent's own is not of it.
+fn rights(running: &Running) -> Result<BTreeMap<i32, String>> {
+    let tree = running.processes().into_iter().filter(|process| process.pid >= 300);
+    tree.map(|process| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process.host_pid));
+        let status = read("status").with_context(|| running.state())?;
+        let identity = status.lines().filter(|line| IDENTITY.iter().any(|field| line.starts_with(field)));
+        let identity: Vec<&str> = identity.collect();
+        Ok((process.pid, format!("{}\n{}\n{}", process.name, identity.join("\n"), read("limits")?)))
+    })
+    .collect()
+}
+
+/// Runs `command` in a pod, and in three others after it, each on another node. Each process stays what it was, and `users` are
+/// those to whom they belong.
+fn moves(command: &[&str], users: &[u32]) -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", command);
+    let (mut outputs, mut before) = (Vec::new(), None);
+    for generation in 0..=MOVES {
+        let mut running = started(&pod)?;
+        if generation > 0 {
+            resumes(&running, generation)?;
+        }
+        let now = rights(&running)?;
+        for user in users {
+            let line = format!("Uid:\t{user}\t{user}\t{user}\t{user}");
+            ensure!(now.values().any(|one| one.contains(&line)), "nobody is {user}: {now:#?}");
+        }
+        let before = before.get_or_insert_with(|| now.clone());
+        ensure!(*before == now, "{before:#?}\nhas become\n{now:#?}");
+        ends_with(&mut running, CHECKPOINTED)?;
+        outputs.push(running.stdout.text());
+    }
+    chain::verify(&outputs).map(drop)
+}
+
+#[test]
+fn a_program_whose_root_has_become_another_user_moves_three_times() -> Result<()> {
+    let drop_rights = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let script = "ulimit -Sn 500; ulimit -Hn 600; ulimit -c 0; exec \"$@\"";
+    let program = ["python3", "/programs/single.py"];
+    moves(&[&["sh", "-c", script, "entrypoint"], &drop_rights[..], &program].concat(), &[0, 65534])
+}
+
+#[test]
+fn a_master_of_root_and_its_workers_of_other_users_move_three_times() -> Result<()> {
+    moves(&["python3", "/programs/tree.py", "33", "33", "65534", "1000"], &[0, 33, 65534, 1000])
+}
