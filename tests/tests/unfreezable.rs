@@ -6,7 +6,7 @@ use crik_tests::chain;
 use crik_tests::compile::compiled;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::spec::bind;
-use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started};
+use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started, stops_without_checkpoint};
 use crik_tests::volume::Volume;
 
 /// A pod with a program that asks for a ring in this way.
@@ -64,11 +64,7 @@ fn a_ring_that_is_made_by_an_instruction_is_named_and_the_program_gets_its_sigte
     let mut running = started(&rings(&volume, "instruction")?)?;
     running.stderr.wait_for("a ring is made")?;
     is_named(&running, &["(python3) has a ring of io_uring", "have the program do without"])?;
-    running.stop()?;
-    let told = running.stderr.text();
-    ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
-    ensure!(volume.generations("job-0").is_empty());
-    Ok(())
+    stops_without_checkpoint(&mut running, &volume)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{CHECKPOINTED, checkpointed, ends_with, resumes, started};
+use crik_tests::story::{CHECKPOINTED, checkpointed, ends_with, resumes, started, stops_without_checkpoint};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 
@@ -97,11 +97,7 @@ fn is_refused(pod: &Pod, volume: &Volume, reasons: &[&str]) -> Result<()> {
     let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
     ensure!(code != Some(0) && reasons.iter().all(|reason| said.contains(reason)), "{said}");
     running.wait_for_lines(running.stdout.text().lines().count() + 1)?;
-    running.stop()?;
-    let told = running.stderr.text();
-    ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
-    ensure!(volume.generations("job-0").is_empty());
-    Ok(())
+    stops_without_checkpoint(&mut running, volume)
 }
 
 #[test]

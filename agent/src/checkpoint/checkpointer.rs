@@ -183,7 +183,7 @@ impl Checkpointer {
     pub fn would_write(&self) -> Option<u64> {
         let memory = Some(self.memory()).filter(|bytes| *bytes > 0)?;
         // What cannot be carried is told elsewhere.
-        let carried = self.carrying().and_then(|carrying| carrying.look()).unwrap_or_default();
+        let carried = self.carrying().and_then(|carrying| carrying.bytes()).unwrap_or_default();
         Some(memory.saturating_add(carried))
     }
 

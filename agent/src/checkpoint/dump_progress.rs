@@ -67,7 +67,8 @@ pub async fn watch(staging: &Path, expected: u64, until: Until, progress: &watch
 fn too_slow(pace: &Pace, key: &str, needed: Duration, left: Duration) -> Error {
     if pace.written == 0 {
         return anyhow!(
-            "nothing of {} is written after {:.0?}: the volume does not answer or is too slow, and {left:.0?} are left",
+            "the volume does not answer or is too slow: nothing of {} is written after {:.0?}, and {left:.0?} are left; raise {key} \
+             or use a faster volume",
             units::bytes(pace.expected),
             pace.elapsed
         );

@@ -1,10 +1,11 @@
 //! `crik run`: from the command line to the exit code.
 
 use std::env;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::args::Run;
 use crate::base::signals::block_signals;
@@ -68,21 +69,8 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
         .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)
         .build()
         .context("cannot start")?;
-    Impatient(Some(runtime)).block_on(live(&workload, signals))
-}
-
-/// A runtime that waits for nobody at its end, also when that is a panic: a blocking step that hangs on a dead volume must not hold
-/// the exit up.
-struct Impatient(Option<Runtime>);
-
-impl Impatient {
-    fn block_on(&self, life: impl Future<Output = Result<i32>>) -> Result<i32> {
-        self.0.as_ref().context("the runtime is gone")?.block_on(life)
-    }
-}
-
-impl Drop for Impatient {
-    fn drop(&mut self) {
-        self.0.take().into_iter().for_each(Runtime::shutdown_background);
-    }
+    let code = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(&workload, signals))));
+    // A blocking step that hangs on a dead volume must not hold the exit up, not even that of a panic.
+    runtime.shutdown_background();
+    code.unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -14,7 +14,9 @@ pub fn library(config: &Config) -> Option<Installed> {
     let installed = Installed::fresh(Some(image_dir))
         .inspect_err(|error| tracing::warn!(step = "start", "{error}"))
         .ok()?;
-    if let Err(error) = if config.io_uring { installed.allow_rings() } else { Ok(()) } {
+    if config.io_uring
+        && let Err(error) = installed.allow_rings()
+    {
         tracing::warn!(step = "start", "the program will have to do without io_uring: {error}");
     }
     Some(installed)

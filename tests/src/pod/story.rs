@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use crate::pod::{Pod, Running};
+use crate::volume::Volume;
 
 /// How many steps a program makes before something happens to it.
 pub const STEPS: usize = 20;
@@ -40,6 +41,18 @@ pub fn checkpointed(pod: &Pod) -> Result<String> {
 pub fn ends_with(running: &mut Running, expected: i32) -> Result<()> {
     let code = running.stop()?;
     ensure!(code == expected, "exit code {code}, not {expected}\n{}", running.transcript());
+    Ok(())
+}
+
+/// Stops a container of which no checkpoint can be taken: its program gets the SIGTERM, and nothing is committed.
+///
+/// # Errors
+/// There is a generation, or the reason why there is none was not told.
+pub fn stops_without_checkpoint(running: &mut Running, volume: &Volume) -> Result<()> {
+    running.stop()?;
+    let told = running.stderr.text();
+    ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
+    ensure!(volume.generations("job-0").is_empty(), "{}", running.transcript());
     Ok(())
 }
 

@@ -64,6 +64,16 @@ impl Carrying {
         Ok(stored(found.iter()))
     }
 
+    /// How many bytes would go along now, for who takes nothing along: nothing is remembered or watched for it.
+    ///
+    /// # Errors
+    /// Something cannot be read, or it is more than may go along.
+    pub fn bytes(&self) -> Result<u64, CarryError> {
+        let found = walk(&self.places, &self.spared, |_| true)?;
+        within(&found, &self.places, self.max_bytes)?;
+        Ok(stored(found.iter()))
+    }
+
     /// All that goes along now, of which the first look may have seen most.
     fn find(&self) -> Result<Vec<Found>, CarryError> {
         let (layer, first_look) = (self.layer(), locked(&self.first_look).take());

@@ -62,21 +62,18 @@ impl Snapshot {
 /// to close a file of a volume that does not answer: newer kernels let nobody read /proc/PID/stat meanwhile (`exec_update_lock`,
 /// fs/proc/array.c).
 pub fn own_children() -> Vec<i32> {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let listed: Option<Vec<String>> =
-        threads.map(|thread| fs::read_to_string(thread.path().join("children")).ok()).collect();
-    match listed {
-        Some(listed) => listed
-            .iter()
-            .flat_map(|pids| pids.split_whitespace())
-            .filter_map(|pid| pid.parse().ok())
-            .collect(),
-        // A thread has ended meanwhile, or the kernel was built without the lists.
-        None => {
-            let own = std::process::id().cast_signed();
-            Snapshot::take().children(own).map(|child| child.pid).collect()
+    while Path::new("/proc/thread-self/children").exists() {
+        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let listed: Option<Vec<String>> =
+            threads.map(|thread| fs::read_to_string(thread.path().join("children")).ok()).collect();
+        // A thread that ends meanwhile leaves its children to another one, which may have been read by then.
+        if let Some(listed) = listed {
+            return listed.concat().split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         }
     }
+    // The kernel was built without the lists.
+    let own = std::process::id().cast_signed();
+    Snapshot::take().children(own).map(|child| child.pid).collect()
 }
 
 /// A process and all its descendants.
@@ -146,7 +143,8 @@ pub fn name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
-fn open_files(pid: i32) -> Vec<PathBuf> {
+/// What the descriptors of a process lead to, as /proc/PID/fd shows it; nothing if it has ended.
+pub fn open_files(pid: i32) -> Vec<PathBuf> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }

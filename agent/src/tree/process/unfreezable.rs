@@ -5,7 +5,7 @@ use std::fs;
 use thiserror::Error;
 
 use super::capabilities::field;
-use super::snapshot::{Tree, told};
+use super::snapshot::{Tree, open_files, told};
 
 /// Why a process cannot be frozen.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,8 +54,7 @@ fn traced(pid: i32) -> Option<Unfreezable> {
 }
 
 fn ring(pid: i32) -> Option<Unfreezable> {
-    let mut open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let is_open = open.any(|open| fs::read_link(open.path()).is_ok_and(|what| what.as_os_str() == RING));
+    let is_open = open_files(pid).iter().any(|what| what.as_os_str() == RING);
     let is_mapped = || fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(RING));
     (is_open || is_mapped()).then(|| Unfreezable::Ring { process: told(pid) })
 }
