@@ -17,7 +17,7 @@ const SESSIONS: [(&str, &str); 6] = [
     ("is connected to a UNIX socket", CLIENT),
     (
         "is connected by TCP",
-        "import socket; s = socket.create_connection(('127.0.0.1', 7000)); s.send(b'here'); print(s.recv(9), flush=True); s.recv(9)",
+        "import socket; s = socket.create_connection(('127.0.0.1', 7000)); s.send(b'here'); print(s.recv(9).decode(), flush=True); s.recv(9)",
     ),
     (
         "writes to a FIFO",
@@ -25,7 +25,7 @@ const SESSIONS: [(&str, &str); 6] = [
     ),
     (
         "traces it",
-        "import ctypes, time; print(ctypes.CDLL(None).ptrace(0x4206, int(open('/tmp/pid').read()), None, None), 'here', flush=True); time.sleep(1000)",
+        "import ctypes, time; print(ctypes.CDLL(None).ptrace(0x4206, int(open('/tmp/pid').read()), None, None) or 'here', flush=True); time.sleep(1000)",
     ),
     (
         "ends when it is asked to",
@@ -35,13 +35,13 @@ const SESSIONS: [(&str, &str); 6] = [
 
 const SLEEPER: &str = "import time; print('here', flush=True); time.sleep(1000)";
 
-const CLIENT: &str = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/tmp/server.sock'); s.send(b'here'); print(s.recv(9), flush=True); s.recv(9)";
+const CLIENT: &str = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/tmp/server.sock'); s.send(b'here'); print(s.recv(9).decode(), flush=True); s.recv(9)";
 
 /// Begins a session, which goes on after its shell, and asks for the signals that end it in vain.
 fn begin_session(running: &Running, program: &str) -> Result<()> {
     let deaf = "import signal; [signal.signal(n, signal.SIG_IGN) for n in (signal.SIGHUP, signal.SIGTERM)]; ";
     let script = format!(
-        "setsid python3 -c \"{deaf}{program}\" > /tmp/session 2>&1 & echo $! > /tmp/session.pid; while ! grep -qi here /tmp/session; do sleep 0.01; done"
+        "setsid python3 -c \"{deaf}{program}\" > /tmp/session 2>&1 & echo $! > /tmp/session.pid; while ! grep -qix here /tmp/session; do sleep 0.01; done"
     );
     let (code, _, error) = running.exec(&["timeout", "20", "sh", "-c", &script])?;
     ensure!(code == Some(0), "no session: {error}\n{}", running.exec(&["cat", "/tmp/session"])?.1);
@@ -74,7 +74,7 @@ fn a_stop_ends_what_runs_beside_the_program_and_moves_that() -> Result<()> {
 #[test]
 fn a_periodic_checkpoint_ends_nothing_and_comes_when_the_session_is_over() -> Result<()> {
     let volume = Volume::new()?;
-    let running = Pod::new(&volume, "node-a", &SERVER).config("interval: 6s").start()?;
+    let running = started(&Pod::new(&volume, "node-a", &SERVER).config("interval: 6s"))?;
     begin_session(&running, CLIENT)?;
     running.stderr.wait_for("something else runs in this container; it is tried again in 2s")?;
     let (code, _, error) = running.exec(&["sh", "-c", "kill -KILL $(cat /tmp/session.pid)"])?;
