@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::addresses::{BRIDGE_BITS, HOST, PODS, of_node, of_pods};
+use super::boot;
 use super::bridge::Bridge;
 use super::cgroups::Cgroups;
 use super::directory::CGROUP;
@@ -34,6 +36,7 @@ pub struct Node {
 /// What stays the same when it goes down and comes back.
 struct NodeIdentity {
     number: u8,
+    boots: AtomicU32,
     directory: PathBuf,
     kubeconfig: PathBuf,
     proxy_kubeconfig: PathBuf,
@@ -152,7 +155,8 @@ impl NodeIdentity {
         let directory = parent.join(&name);
         fs::create_dir_all(&directory)?;
         let authority = plane.certificates().path("ca.crt");
-        Ok(Self { number, directory, kubeconfig, proxy_kubeconfig, authority })
+        let boots = AtomicU32::new(0);
+        Ok(Self { number, boots, directory, kubeconfig, proxy_kubeconfig, authority })
     }
 
     /// First the namespaces, then what connects them, then the programs in the order in which they need each other.
@@ -167,6 +171,8 @@ impl NodeIdentity {
         let namespaces = &machine.namespaces;
         namespaces.run(self.setup())?;
         self.configure()?;
+        let ahead = boot::ahead(self.number, self.boots.fetch_add(1, Ordering::Relaxed));
+        boot::write(&self.directory, ahead, namespaces)?;
         let scripts = workspace().join("tests/cluster");
         machine.others = logind::start(namespaces, &scripts, &self.directory)?;
         machine.others.push(self.containerd(namespaces)?);
