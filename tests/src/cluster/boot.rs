@@ -1,5 +1,5 @@
-//! The boot of a node, as all that runs on it sees it: how long ago that was, and what the kernel made up then (random(4)). The kernel is
-//! this machine's, so containers get time namespaces and another file in the place of the boot id, and the kubelet the latter.
+//! The boot of a node, as the containers on it see it: how long ago that was, and what the kernel made up then (random(4)). The kernel is
+//! this machine's, so they get time namespaces, and another file in the place of the boot id.
 
 use std::fs;
 use std::path::Path;
@@ -24,11 +24,9 @@ const BETWEEN_BOOTS: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Where the node has its boot id: in its own memory, where also the root of a user namespace may read it.
 const BOOT_ID: &str = "/run/boot_id";
 
-/// Makes one up, and puts it over that of this machine.
-const MAKE_BOOT_ID: &str = "set -e
-cat /proc/sys/kernel/random/uuid > \"$1\"
-chmod 0444 \"$1\"
-mount --bind \"$1\" /proc/sys/kernel/random/boot_id";
+/// Makes one up. It is not put over that of the node's own `/proc`: where something lies over a part of it, the kernel lets no user
+/// namespace have one of its own (`mount_too_revealing` in the kernel's fs/namespace.c).
+const MAKE_BOOT_ID: &str = "cat /proc/sys/kernel/random/uuid > \"$1\" && chmod 0444 \"$1\"";
 
 /// Puts its first argument over the boot id of the container of which the runtime tells on standard input.
 const PUT_BOOT_ID: &str = r#"bundle=$(sed -n 's/.*"bundle": *"\([^"]*\)".*/\1/p')
@@ -36,7 +34,7 @@ exec mount --bind "$1" "$bundle/rootfs/proc/sys/kernel/random/boot_id""#;
 
 /// How far the clocks of the node of this number are ahead after so many boots before.
 pub fn ahead(number: u8, boots: u32) -> Duration {
-    FIRST.saturating_sub(BETWEEN_NODES * u32::from(number)).saturating_sub(BETWEEN_BOOTS * boots)
+    FIRST.saturating_sub(BETWEEN_NODES * u32::from(number - 1)).saturating_sub(BETWEEN_BOOTS * boots)
 }
 
 /// Writes what containerd makes all containers of this boot from, and gives the node its boot id.
@@ -51,6 +49,9 @@ pub fn write(directory: &Path, ahead: Duration, namespaces: &Namespaces) -> Resu
     let mut default = Command::new(runtime()?.join("ctr"));
     default.args(["oci", "spec"]);
     let mut spec: Value = serde_json::from_str(&namespaces.run(default)?)?;
+    // What containerd leaves out when it makes the specification itself (`WithoutDefaultSecuritySettings`).
+    let process = spec["process"].as_object_mut().context("a specification without a process")?;
+    process.remove("rlimits");
     let linux = spec["linux"].as_object_mut().context("a specification without linux")?;
     let offset = json!({"secs": ahead.as_secs(), "nanosecs": 0});
     linux.insert("timeOffsets".to_owned(), json!({"monotonic": offset, "boottime": offset}));
