@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -140,6 +141,20 @@ impl Running {
         let output = runc(&["exec", &self.bundle.id])?.args(command).output()?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+    }
+
+    /// Starts a command in the container that goes on, as a session of `kubectl exec` does: no process of the container is its parent. It
+    /// ends with the container.
+    ///
+    /// # Errors
+    /// runc cannot be run.
+    pub fn exec_on(&self, command: &[&str]) -> Result<()> {
+        let mut runc = runc(&["exec", &self.bundle.id])?;
+        runc.args(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut session = runc.spawn()?;
+        // The container's namespace is not gone before somebody has waited for all that was in it.
+        thread::spawn(move || session.wait());
+        Ok(())
     }
 
     /// Changes the ConfigMap or Secret that its pod has at `path`, as a kubelet does in a pod that runs.
