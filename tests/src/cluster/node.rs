@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -126,6 +127,11 @@ impl Node {
         ensure!(machine.is_none(), "{} is up", self.name());
         *machine = Some(self.identity.boot(bridge)?);
         Ok(())
+    }
+
+    /// How much longer than this machine it has been up, as its pods see it; of its last boot while it is down.
+    pub fn ahead(&self) -> Duration {
+        boot::ahead(self.identity.number, self.identity.boots.load(Ordering::Relaxed).saturating_sub(1))
     }
 
     /// What its kubelet has logged.

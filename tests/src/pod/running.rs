@@ -247,7 +247,7 @@ impl Drop for Running {
             let _ = kill(self.init, Signal::SIGKILL);
             let _ = wait_for("a killed container to end", || self.poll());
         }
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("{}", self.transcript());
         }
     }
