@@ -398,11 +398,17 @@ fn take_away(path: &Path, trash: &Path, later: &Path) -> Result<(), ImageDirErro
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let left = format!("{LEFT_OVER}{name}-{}", entry.file_name().to_string_lossy());
+            let left = left_over(&name, &entry.file_name().to_string_lossy());
             ignore_missing(fs::rename(entry.path(), later.join(left))).map_err(io_at("remove", path))?;
         }
     }
     remove_stubbornly(trash)
+}
+
+/// How a directory of the hold `of` is called from now on. What that had from a former one keeps its name: a program that crashes as
+/// soon as it runs makes one hold after the other in which nothing was removed yet, and no name may grow with each.
+fn left_over(of: &str, name: &str) -> String {
+    if name.starts_with(LEFT_OVER) { name.to_owned() } else { format!("{LEFT_OVER}{of}-{name}") }
 }
 
 /// A pod that was cut off may still write into what is removed.
