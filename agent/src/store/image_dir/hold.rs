@@ -30,7 +30,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::watchdog::moved;
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::{
-    create_durably, ignore_missing, remove_tree, sync_directory, to_json,
+    create_durably, create_nameless, ignore_missing, remove_tree, sync_directory, to_json,
 };
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
@@ -208,7 +208,7 @@ impl Hold {
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn put(&self, target: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
         let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
-        create_durably(&partial, contents)
+        create_nameless(&partial, contents)
             .inspect(|()| reach(Point::PartialWritten))
             .and_then(|()| self.move_over(&partial, target))
             .map_err(|error| self.explain("write", target, error))?;
@@ -352,7 +352,7 @@ fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDir
         since: units::now(),
         expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
     };
-    let written = create_durably(&new.join(holder::HOLDER), &to_json(&holder))
+    let written = create_nameless(&new.join(holder::HOLDER), &to_json(&holder))
         .and_then(|()| create_durably(&new.join(holder::RENEWED), b"0\n"));
     written.map_err(io_at("write", &new))?;
     Ok(new)
