@@ -19,6 +19,7 @@ use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
 use crate::store::image_dir::{Generation, attempts};
+use crate::tree::criu;
 use crate::workload::RunningTree;
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
@@ -101,13 +102,15 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
 }
 
 /// Says what of the tree is in the way of a checkpoint, when its program has made what it needs. What comes later is told at the
-/// checkpoint.
+/// checkpoint, which also looks, and meanwhile traces the tree itself: that is no obstacle.
 fn tell_tree_later(checkpointer: &Arc<Checkpointer>) {
     let root = checkpointer.running.root;
     tokio::spawn(async move {
         sleep(limits::TREE_LOOK_AFTER).await;
         let told = spawn_blocking(move || {
-            for obstacle in checks::of_tree(root) {
+            let found = if criu::is_called() { Vec::new() } else { checks::of_tree(root) };
+            // It may have begun while the tree was looked at.
+            for obstacle in found.iter().filter(|_| !criu::is_called()) {
                 tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
             }
         });
