@@ -162,6 +162,10 @@ pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
 /// of which nothing can be expected, takes a quarter of one for it.
 pub const READ_PIECE_BYTES: usize = 256 << 10;
 
+/// From which size on memory is a buffer, which goes back to the kernel as soon as it is not used any more: the allocator's own limit,
+/// as long as it is left alone.
+pub const BUFFER_BYTES: i32 = 128 << 10;
+
 /// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
 /// program with many threads has thousands.
 pub const SEALERS_MAX: usize = 32;

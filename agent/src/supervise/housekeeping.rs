@@ -97,7 +97,11 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     let checkpointer = Arc::clone(checkpointer);
     tokio::spawn(async move {
         sleep(limits::SETTLED_AFTER).await;
-        let _ = spawn_blocking(move || settle(&checkpointer, generation)).await;
+        let settled = spawn_blocking(move || {
+            settle(&checkpointer, generation);
+            memory::give_back();
+        });
+        let _ = settled.await;
     });
 }
 
@@ -113,6 +117,7 @@ fn tell_tree_later(checkpointer: &Arc<Checkpointer>) {
             for obstacle in found.iter().filter(|_| !criu::is_called()) {
                 tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
             }
+            memory::give_back();
         });
         let _ = told.await;
     });
