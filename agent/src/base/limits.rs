@@ -226,6 +226,13 @@ pub const POD_AGAIN: Duration = Duration::from_millis(500);
 /// API server's, some milliseconds, and the shortest grace period that leaves time for anything is some seconds.
 pub const POD_ANSWER: Duration = Duration::from_millis(250);
 
+/// What a kubelet gives a container at least whose preStop hook has used up the grace period (pkg/kubelet/kuberuntime,
+/// `minimumGracePeriodInSeconds`).
+pub const GRACE_AFTER_HOOK: Duration = Duration::from_secs(2);
+
+/// How long after the end of the grace period a hook is cut off at the latest: a busy kubelet needs seconds to see a deletion.
+pub const HOOK_CUT_OFF: Duration = Duration::from_secs(10);
+
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.
 pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -337,6 +344,9 @@ pub const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// A dump that was given up says how fast the program is dumped only when it has had this part of `maxPause`: CRIU looks at every
 /// process first.
 pub const PAUSE_SHARE: u32 = 4;
+
+/// The smallest part of a dump that says how fast the whole goes.
+pub const PAUSE_LEAST_SHARE: u64 = 16;
 
 /// By how much more the program is believed to be dumped in a second each time when a checkpoint is not taken because of `maxPause`: a
 /// volume that was slow is not slow for ever, so it is tried again, the sooner the less is missing.
