@@ -10,7 +10,7 @@ use crik_tests::node::Boots;
 use crik_tests::pod::Pod;
 use crik_tests::rootfs::Root;
 use crik_tests::spec::{Spec, bind};
-use crik_tests::story::{CHECKPOINTED, ends_with, resumes, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::ticks::{Move, ticks, wait_for_each};
 use crik_tests::volume::Volume;
 
@@ -217,6 +217,19 @@ fn whoever_wants_no_risk_gets_none() -> Result<()> {
     let volume = Volume::new()?;
     let (pod, _) = helpless(&volume, "refuse")?;
     starts_fresh(&pod.start()?)
+}
+
+#[test]
+fn what_is_frozen_before_it_has_the_library_gets_it_when_it_goes_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/loading.py"]).config("onClockBack: refuse");
+    for _ in 0..MOVES {
+        checkpointed(&pod)?;
+    }
+    let running = started(&pod)?;
+    resumes(&running, MOVES)?;
+    running.exec(&["touch", "/tmp/go"])?;
+    running.stderr.wait_for("ended with 0\nended with 0\n").with_context(|| running.transcript())
 }
 
 #[test]

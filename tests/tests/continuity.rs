@@ -71,3 +71,8 @@ fn timers_and_signal_handlers() -> Result<()> {
 fn children_and_threads_that_come_and_go() -> Result<()> {
     goes_on(&["python3", "/programs/churn.py"])
 }
+
+#[test]
+fn programs_that_are_half_started() -> Result<()> {
+    goes_on(&["python3", "/programs/starts.py"])
+}

@@ -12,8 +12,8 @@ use super::install::Installed;
 pub enum Coverage {
     /// By the library: its clocks go on, and so does what it waits for.
     Library,
-    /// It is dynamically linked, but was started without the library (another user's environment, a setuid program). A stub helps
-    /// its reads, and not what waits absolutely.
+    /// It is dynamically linked, but was started without the library (another user's environment, a setuid program), or has yet to
+    /// load it ([`super::loading`]). A stub helps its reads, and not what waits absolutely.
     Bare,
     /// It is linked statically. A stub helps its reads, and not what waits absolutely.
     Static,
@@ -40,7 +40,7 @@ pub fn files(maps: &str) -> impl Iterator<Item = &str> {
 }
 
 /// `ld-linux-x86-64.so.2`, `ld-2.31.so`, `ld-musl-aarch64.so.1`; of musl it is the C library too.
-fn is_dynamic_linker(path: &str) -> bool {
+pub(super) fn is_dynamic_linker(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.starts_with("ld-") && name.contains(".so") || name.starts_with("libc.musl-")
 }

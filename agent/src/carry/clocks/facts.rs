@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::coverage::{self, Coverage, is_from_go};
+use super::loading::is_loading;
 use super::machine::Clocks;
 use super::vdso_stub;
 use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
@@ -46,12 +47,15 @@ fn other(pid: i32, library: Option<&Installed>) -> Option<Other> {
 }
 
 fn kind(pid: i32, library: Option<&Installed>) -> Option<OtherKind> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    // One that is about to be a zombie has none.
+    let maps = fs::read_to_string(process.join("maps")).ok().filter(|maps| !maps.is_empty())?;
     let none = Installed { library: PathBuf::new(), page: PathBuf::new() };
-    let program = format!("/proc/{pid}/exe");
-    match coverage::of(&maps, library.unwrap_or(&none)) {
-        _ if is_from_go(Path::new(&program)).unwrap_or(false) => Some(OtherKind::Go),
+    let library = library.unwrap_or(&none);
+    match coverage::of(&maps, library) {
+        _ if is_from_go(&process.join("exe")).unwrap_or(false) => Some(OtherKind::Go),
         Coverage::Library => None,
+        Coverage::Bare if is_loading(&process, &maps, library) => None,
         Coverage::Bare => Some(OtherKind::Bare),
         Coverage::Static => Some(OtherKind::Static),
     }

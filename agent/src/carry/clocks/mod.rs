@@ -2,12 +2,13 @@
 //!
 //! Dynamically linked programs are preloaded with a library that is given its offsets by a page which it shares with the agent
 //! ([`install`], [`page`]). Others read the clock from the kernel's vDSO and get a stub there ([`vdso_stub`]); which they are is
-//! told by what they have mapped ([`coverage`]).
+//! told by what they have mapped ([`coverage`]), or are about to map ([`loading`]).
 
 pub mod coverage;
 pub mod facts;
 pub mod go_on;
 pub mod install;
+pub mod loading;
 pub mod machine;
 pub mod page;
 pub mod step_out;
