@@ -400,6 +400,9 @@ pub const CONTROL_PEERS_MAX: usize = 8;
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
 
+/// The least that is written for it where there is no room for more: less than the smallest image of any program.
+pub const PROBE_LEAST_BYTES: u64 = PROBE_BYTES / 64;
+
 /// For how long a volume is measured again that would be too slow by what is known of it.
 pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 

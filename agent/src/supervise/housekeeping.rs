@@ -4,12 +4,15 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::base::fault_points::hurried;
 use crate::base::panics::locked;
-use crate::base::{limits, memory, units};
+use crate::base::units::{self, whole_ms};
+use crate::base::{limits, memory};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::clocks::{self, Verdict};
@@ -58,7 +61,7 @@ fn tell_obstacles(checkpointer: &Checkpointer, image_dir: &Path) {
     found.append(&mut tried.obstacles);
     found.extend(carried_obstacle(checkpointer));
     if let Some(probe) = tried.probe.filter(|_| found.is_empty() && is_untried(checkpointer)) {
-        found.extend(trial::run(probe.path(), &checkpointer.running.init));
+        found.extend(tried_by_two_processes(checkpointer, probe.path()));
     }
     for obstacle in found {
         tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
@@ -66,6 +69,17 @@ fn tell_obstacles(checkpointer: &Checkpointer, image_dir: &Path) {
     for danger in tried.dangers {
         tracing::warn!(step = "check", "{danger}");
     }
+}
+
+/// The trial, whose cost is the volume's and CRIU's: the program runs meanwhile.
+fn tried_by_two_processes(checkpointer: &Checkpointer, directory: &Path) -> Option<String> {
+    let began = Instant::now();
+    let obstacle = trial::run(directory, &checkpointer.running.init);
+    if obstacle.is_none() {
+        let ms = whole_ms(began.elapsed());
+        tracing::info!(step = "check", ms, "two small processes were dumped and restored for a trial");
+    }
+    obstacle
 }
 
 fn carried_obstacle(checkpointer: &Checkpointer) -> Option<String> {
@@ -95,7 +109,7 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     let Some(generation) = checkpointer.running.resumed else { return };
     let checkpointer = Arc::clone(checkpointer);
     tokio::spawn(async move {
-        sleep(limits::SETTLED_AFTER).await;
+        sleep(hurried(limits::SETTLED_AFTER)).await;
         let _ = spawn_blocking(move || settle(&checkpointer, generation)).await;
     });
 }
@@ -186,7 +200,7 @@ fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) {
         Err(error) => tracing::warn!(
             step = "check",
             "no checkpoint can be taken here: {} cannot be written to the volume: {error}; make room or raise the quota",
-            units::bytes(limits::PROBE_BYTES)
+            units::bytes(limits::PROBE_LEAST_BYTES)
         ),
     }
 }
