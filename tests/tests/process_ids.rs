@@ -8,6 +8,7 @@ use crik_agent::base::fault_points::HURRY_VARIABLE;
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::faulty::Op;
+use crik_tests::node::{Boots, Node};
 use crik_tests::pod::{Pod, Process, Running};
 use crik_tests::story::{
     CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh,
@@ -48,7 +49,12 @@ fn agent(running: &Running) -> Result<Process> {
 
 /// The ids of the agent's threads, as they are in the container.
 fn threads(running: &Running) -> Result<Vec<i32>> {
-    let tasks = fs::read_dir(format!("/proc/{}/task", agent(running)?.host_pid))?;
+    ids(agent(running)?.host_pid)
+}
+
+/// The ids of a process's threads, as they are in its container.
+fn ids(host_pid: i32) -> Result<Vec<i32>> {
+    let tasks = fs::read_dir(format!("/proc/{host_pid}/task"))?;
     let id = |task: fs::DirEntry| {
         let status = fs::read_to_string(task.path().join("status")).ok()?;
         status
@@ -207,4 +213,74 @@ fn ids_that_are_shared_with_other_containers_are_told() -> Result<()> {
     plain.stderr.wait_for("the volume takes about")?;
     ensure!(!plain.stderr.text().contains("may not be resumed"), "{}", plain.transcript());
     Ok(())
+}
+
+/// Its number among the capabilities (include/uapi/linux/capability.h).
+const SYS_RESOURCE: u32 = 24;
+
+/// A node whose pods have this oom_score_adj: the more memory a node has, the higher is a Burstable pod's.
+fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
+    Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
+}
+
+/// Starts a process that has the id $1 and goes on, and its parent with it.
+const TAKES_AN_ID: &str = "
+import os, sys, time
+wanted = int(sys.argv[1])
+while True:
+    pid = os.fork()
+    if pid == 0 and os.getpid() == wanted:
+        time.sleep(1000)
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+";
+
+/// The ids of the program's threads, its own among them.
+fn ids_of_the_program(running: &Running) -> Result<Vec<i32>> {
+    let program = running.processes().into_iter().find(|process| process.name == "python3");
+    ids(program.context("no program runs")?.host_pid)
+}
+
+/// Expects that a checkpoint is not resumed, for this reason, where a session of somebody has an id of the tree.
+fn is_told(taken: impl Fn(&[i32]) -> Option<i32>, reason: impl Fn(i32) -> String) -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &["python3", "/programs/threads.py"]);
+    let mut first = started(&pod.replacement_on(node_of_pods_with(900)?))?;
+    let id = taken(&ids_of_the_program(&first)?).context("no such id")?;
+    let waiting = waiting(&pod.replacement_on(node_of_pods_with(950)?))?;
+    waiting.exec_on(&["python3", "-c", TAKES_AN_ID, &id.to_string()])?;
+    wait_for("the id to be taken", || {
+        waiting.processes().iter().any(|process| process.pid == id).then_some(())
+    })?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    starts_fresh(&waiting)?;
+    let reason = reason(id);
+    let told =
+        format!("generation 00000001 is skipped: criu failed: {reason} — a process id of the tree is taken");
+    ensure!(waiting.stderr.text().contains(&told), "{}", waiting.transcript());
+    // CRIU may not make a process less likely to be killed for memory, says so first, and goes on.
+    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
+    let [harmless, reason] = ["oom_score_adj failed", &reason].map(|part| log.find(part));
+    ensure!(harmless.is_some() == scores_have_a_least()? && harmless < reason, "{log}");
+    Ok(())
+}
+
+/// Whether a process of a container may not lower its oom_score_adj below what runc has given it: the kernel remembers that as the
+/// least only if who writes it has SYS_RESOURCE (`__set_oom_adj` in the kernel's fs/proc/base.c), which not every machine for tests lets
+/// its root have.
+fn scores_have_a_least() -> Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let ours = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no capabilities")?;
+    Ok(u64::from_str_radix(ours.trim(), 16)? >> SYS_RESOURCE & 1 == 1)
+}
+
+#[test]
+fn an_id_of_a_process_that_is_taken_is_told() -> Result<()> {
+    is_told(|ids| ids.iter().min().copied(), |id| format!("Can't fork for {id}: File exists"))
+}
+
+#[test]
+fn an_id_of_a_thread_that_is_taken_is_told_though_criu_has_said_another_error_first() -> Result<()> {
+    is_told(|ids| ids.iter().max().copied(), |_| "Unable to create a thread: -17".to_owned())
 }

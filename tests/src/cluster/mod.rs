@@ -4,6 +4,7 @@
 //! this machine's disk, and so a directory on it is a volume that any node can mount.
 
 mod addresses;
+mod boot;
 mod bridge;
 mod cgroups;
 mod directory;

@@ -4,11 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::addresses::{BRIDGE_BITS, HOST, PODS, of_node, of_pods};
+use super::boot;
 use super::bridge::Bridge;
 use super::cgroups::Cgroups;
 use super::directory::CGROUP;
@@ -34,6 +37,7 @@ pub struct Node {
 /// What stays the same when it goes down and comes back.
 struct NodeIdentity {
     number: u8,
+    boots: AtomicU32,
     directory: PathBuf,
     kubeconfig: PathBuf,
     proxy_kubeconfig: PathBuf,
@@ -125,6 +129,11 @@ impl Node {
         Ok(())
     }
 
+    /// How much longer than this machine it has been up, as its pods see it; of its last boot while it is down.
+    pub fn ahead(&self) -> Duration {
+        boot::ahead(self.identity.number, self.identity.boots.load(Ordering::Relaxed).saturating_sub(1))
+    }
+
     /// What its kubelet has logged.
     pub fn kubelet_log(&self) -> String {
         fs::read_to_string(self.identity.directory.join("kubelet.log")).unwrap_or_default()
@@ -152,7 +161,8 @@ impl NodeIdentity {
         let directory = parent.join(&name);
         fs::create_dir_all(&directory)?;
         let authority = plane.certificates().path("ca.crt");
-        Ok(Self { number, directory, kubeconfig, proxy_kubeconfig, authority })
+        let boots = AtomicU32::new(0);
+        Ok(Self { number, boots, directory, kubeconfig, proxy_kubeconfig, authority })
     }
 
     /// First the namespaces, then what connects them, then the programs in the order in which they need each other.
@@ -167,6 +177,8 @@ impl NodeIdentity {
         let namespaces = &machine.namespaces;
         namespaces.run(self.setup())?;
         self.configure()?;
+        let ahead = boot::ahead(self.number, self.boots.fetch_add(1, Ordering::Relaxed));
+        boot::write(&self.directory, ahead, namespaces)?;
         let scripts = workspace().join("tests/cluster");
         machine.others = logind::start(namespaces, &scripts, &self.directory)?;
         machine.others.push(self.containerd(namespaces)?);

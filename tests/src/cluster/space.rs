@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Cluster, volumes};
+use super::{Cluster, Node, volumes};
 use crate::output::Output;
 use crate::tools::tool;
 use crate::wait::wait_for;
@@ -99,7 +99,21 @@ impl Space {
             let running = pod["status"]["containerStatuses"][0]["state"]["running"].is_object();
             (is_new && running && pod["metadata"]["deletionTimestamp"].is_null()).then_some(pod)
         };
-        wait_for(&format!("pod {name} to run"), runs).with_context(|| self.describe())
+        let pod = wait_for(&format!("pod {name} to run"), runs).with_context(|| self.describe())?;
+        before.iter().for_each(|before| self.tell_move(before, &pod));
+        Ok(pod)
+    }
+
+    /// Tells whether the pod came to a younger or an older node.
+    fn tell_move(&self, from: &Value, to: &Value) {
+        let [from, to] = [from, to].map(|pod| pod["spec"]["nodeName"].as_str().unwrap_or_default());
+        let nodes = [from, to].map(|name| self.cluster.node(name).map(Node::ahead));
+        if let ([Ok(before), Ok(after)], false) = (nodes, from == to) {
+            let (longer, shorter) = (before.max(after), before.min(after));
+            let hours = (longer - shorter).as_secs_f64() / 3600.0;
+            let boot = if after < before { "later" } else { "earlier" };
+            eprintln!("{}: from {from} to {to}, which was booted {hours:.0} hours {boot}", self.name);
+        }
     }
 
     /// The directory of the volume that a claim has.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -142,6 +143,20 @@ impl Running {
         Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
     }
 
+    /// Starts a command in the container that goes on, as a session of `kubectl exec` does: no process of the container is its parent. It
+    /// ends with the container.
+    ///
+    /// # Errors
+    /// runc cannot be run.
+    pub fn exec_on(&self, command: &[&str]) -> Result<()> {
+        let mut runc = runc(&["exec", &self.bundle.id])?;
+        runc.args(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut session = runc.spawn()?;
+        // The container's namespace is not gone before somebody has waited for all that was in it.
+        thread::spawn(move || session.wait());
+        Ok(())
+    }
+
     /// Changes the ConfigMap or Secret that its pod has at `path`, as a kubelet does in a pod that runs.
     ///
     /// # Errors
@@ -232,7 +247,7 @@ impl Drop for Running {
             let _ = kill(self.init, Signal::SIGKILL);
             let _ = wait_for("a killed container to end", || self.poll());
         }
-        if std::thread::panicking() {
+        if thread::panicking() {
             eprintln!("{}", self.transcript());
         }
     }

@@ -1,6 +1,6 @@
 //! Nodes that are drained, and pods that are stopped for other reasons.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::cluster::{Follower, Space, Workload};
 use serde_json::{Value, json};
@@ -38,9 +38,23 @@ fn kubectl_drain() -> Result<()> {
     let turn = turn()?;
     let space = turn.space("drained")?;
     let (pod, said) = begun(&space)?;
+    let before = boot(&space, "job-0")?;
     let only_ours = "--pod-selector=app=job";
     turn.cluster.kubectl(&["drain", &node_of(&pod)?, only_ours, "--timeout=60s"])?;
-    goes_on(&space, &pod, said, "cordoned")
+    goes_on(&space, &pod, said, "cordoned")?;
+    // The next pod is on another node in every respect.
+    let after = boot(&space, "job-0")?;
+    ensure!(before.0 != after.0 && (before.1 - after.1).abs() > 20.0 * 3600.0, "{before:?} and {after:?}");
+    Ok(())
+}
+
+/// What a pod sees of its node: the boot id, and for how many seconds it has been up.
+fn boot(space: &Space, pod: &str) -> Result<(String, f64)> {
+    let files = ["/proc/sys/kernel/random/boot_id", "/proc/uptime"];
+    let seen = space.kubectl(&["exec", pod, "--", "cat", files[0], files[1]])?;
+    let mut words = seen.split_whitespace();
+    let id = words.next().context("no boot id")?.to_owned();
+    Ok((id, words.next().context("no uptime")?.parse()?))
 }
 
 fn evicted_after(turn: &Turn, about: &str, taint: &str, state: &str) -> Result<()> {
