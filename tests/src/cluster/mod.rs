@@ -8,6 +8,7 @@ mod boot;
 mod bridge;
 mod cgroups;
 mod directory;
+mod faulty_volume;
 pub mod hold;
 pub mod images;
 mod logind;
@@ -33,6 +34,7 @@ use self::addresses::{HOST, PODS};
 use self::bridge::Bridge;
 use self::directory::Directory;
 pub use self::directory::{DIRECTORY, control_plane_file};
+pub use self::faulty_volume::FaultyVolume;
 use self::images::Image;
 pub use self::node::Node;
 use self::node::{COUNT, name};
@@ -207,6 +209,8 @@ fn controller_manager(plane: &ControlPlane) -> Result<Command> {
     // Nobody asks it anything.
     command.args(["--secure-port=0", "--use-service-account-credentials", "--leader-elect=false"]);
     command.args(["--cluster-cidr", PODS]);
+    // By default 50 s, with leases that are renewed every 10 s; `kubelet.yaml` has half of that.
+    command.arg("--node-monitor-grace-period=30s");
     Ok(command)
 }
 
