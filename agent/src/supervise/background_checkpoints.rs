@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::Notify;
@@ -14,13 +15,17 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::housekeeping;
+use crate::supervise::looks::Looks;
 
 /// At most one such checkpoint at a time.
 pub struct Background {
     checkpointer: Arc<Checkpointer>,
+    looks: Arc<Looks>,
     under_way: Option<UnderWay>,
     /// When the next one is due, if they are periodic.
     due: Option<Instant>,
+    /// For how long it was waited before another try, where that was not a whole interval.
+    paused: Option<Duration>,
 }
 
 struct UnderWay {
@@ -31,17 +36,25 @@ struct UnderWay {
 
 impl Background {
     /// The first periodic one is due after `interval`.
-    pub fn new(checkpointer: &Arc<Checkpointer>) -> Self {
-        let mut background = Self { checkpointer: Arc::clone(checkpointer), under_way: None, due: None };
-        background.schedule();
+    pub fn new(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) -> Self {
+        let (checkpointer, looks) = (Arc::clone(checkpointer), Arc::clone(looks));
+        let mut background = Self { checkpointer, looks, under_way: None, due: None, paused: None };
+        background.schedule(None);
         background
     }
 
     /// Counted from the end of the one before, so that a slow volume has its time.
-    fn schedule(&mut self) {
+    fn schedule(&mut self, sooner: Option<Duration>) {
         let config = &self.checkpointer.workload.config;
         let interval = config.interval.filter(|_| config.image_dir.is_some());
-        self.due = interval.map(|interval| Instant::now() + interval);
+        self.paused = interval.zip(sooner).map(|(interval, sooner)| sooner.min(interval));
+        self.due = self.paused.or(interval).map(|pause| Instant::now() + pause);
+    }
+
+    /// What runs beside the program may have been what kept it from being frozen, and may be gone in a moment.
+    fn another_try(&self) -> Option<Duration> {
+        let pause = self.paused.map_or(limits::SESSION_RETRY, |before| before * 2);
+        self.checkpointer.runs_beside_others().then_some(pause)
     }
 
     /// Begins one for who has asked.
@@ -54,7 +67,11 @@ impl Background {
         }
         let (hurry, checkpointer) = (Arc::<Notify>::default(), Arc::clone(&self.checkpointer));
         let told = Arc::clone(&hurry);
-        let task = tokio::spawn(async move { checkpointer.snapshot(told).await });
+        let looks = Arc::clone(&self.looks);
+        let task = tokio::spawn(async move {
+            looks.before_checkpoint().await;
+            checkpointer.snapshot(told).await
+        });
         self.under_way = Some(UnderWay { task, hurry, asked_by });
     }
 
@@ -108,6 +125,7 @@ impl Background {
 
     fn finish(&mut self, outcome: Result<Result<Manifest>, JoinError>) {
         let asked_by = self.under_way.take().and_then(|one| one.asked_by);
+        let mut sooner = None;
         let answer = match outcome.map_err(anyhow::Error::from).flatten() {
             Ok(committed) => {
                 self.retain();
@@ -120,11 +138,18 @@ impl Background {
                     whole_story(&error)
                 );
                 drop(self.checkpointer.clean_up());
+                sooner = self.another_try();
                 Answer::failed(&whole_story(&error))
             }
         };
         asked_by.iter().for_each(|reply| reply.send(answer.clone()));
-        self.schedule();
+        self.schedule(sooner);
+        if let Some(pause) = self.paused {
+            tracing::info!(
+                step = "checkpoint",
+                "something else runs in this container; it is tried again in {pause:.0?}"
+            );
+        }
     }
 
     fn retain(&self) {

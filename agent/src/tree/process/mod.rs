@@ -7,6 +7,7 @@ pub mod hooks;
 mod memory;
 pub mod notify;
 pub mod reap;
+pub mod sessions;
 pub mod snapshot;
 pub mod time_namespace;
 pub mod traffic;
