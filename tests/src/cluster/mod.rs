@@ -209,8 +209,6 @@ fn controller_manager(plane: &ControlPlane) -> Result<Command> {
     // Nobody asks it anything.
     command.args(["--secure-port=0", "--use-service-account-credentials", "--leader-elect=false"]);
     command.args(["--cluster-cidr", PODS]);
-    // By default 50 s, with leases that are renewed every 10 s; `kubelet.yaml` has half of that.
-    command.arg("--node-monitor-grace-period=30s");
     Ok(command)
 }
 

@@ -5,7 +5,6 @@
 
 mod drains;
 mod examples;
-mod flapping;
 mod images;
 mod kubelet_shutdown;
 mod lost_node;
