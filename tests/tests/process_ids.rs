@@ -223,7 +223,7 @@ fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
     Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
 }
 
-/// Starts a process that has the id $1 and goes on, and its parent with it.
+/// Starts a process that has the id $1 and goes on, and its parent with it unless $2 is `leaves`.
 const TAKES_AN_ID: &str = "
 import os, sys, time
 wanted = int(sys.argv[1])
@@ -233,6 +233,8 @@ while True:
         time.sleep(1000)
     if pid == 0:
         os._exit(0)
+    if pid == wanted and sys.argv[2:] == ['leaves']:
+        sys.exit()
     os.waitpid(pid, 0)
 ";
 
@@ -242,6 +244,14 @@ fn ids_of_the_program(running: &Running) -> Result<Vec<i32>> {
     ids(program.context("no program runs")?.host_pid)
 }
 
+/// Takes an id of the tree in a container that waits for it.
+fn take(id: i32, waiting: &Running, whether: &[&str]) -> Result<()> {
+    waiting.exec_on(&[&["python3", "-c", TAKES_AN_ID, &id.to_string()], whether].concat())?;
+    wait_for("the id to be taken", || {
+        waiting.processes().iter().any(|process| process.pid == id).then_some(())
+    })
+}
+
 /// Expects that a checkpoint is not resumed, for this reason, where a session of somebody has an id of the tree.
 fn is_told(taken: impl Fn(&[i32]) -> Option<i32>, reason: impl Fn(i32) -> String) -> Result<()> {
     let volume = Volume::new()?;
@@ -249,10 +259,7 @@ fn is_told(taken: impl Fn(&[i32]) -> Option<i32>, reason: impl Fn(i32) -> String
     let mut first = started(&pod.replacement_on(node_of_pods_with(900)?))?;
     let id = taken(&ids_of_the_program(&first)?).context("no such id")?;
     let waiting = waiting(&pod.replacement_on(node_of_pods_with(950)?))?;
-    waiting.exec_on(&["python3", "-c", TAKES_AN_ID, &id.to_string()])?;
-    wait_for("the id to be taken", || {
-        waiting.processes().iter().any(|process| process.pid == id).then_some(())
-    })?;
+    take(id, &waiting, &[])?;
     ends_with(&mut first, CHECKPOINTED)?;
     starts_fresh(&waiting)?;
     let reason = reason(id);
@@ -283,4 +290,19 @@ fn an_id_of_a_process_that_is_taken_is_told() -> Result<()> {
 #[test]
 fn an_id_of_a_thread_that_is_taken_is_told_though_criu_has_said_another_error_first() -> Result<()> {
     is_told(|ids| ids.iter().max().copied(), |_| "Unable to create a thread: -17".to_owned())
+}
+
+#[test]
+fn an_id_that_something_has_that_was_left_behind_in_the_container_is_free_for_the_second_try() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &["python3", "/programs/threads.py"]);
+    let mut first = started(&pod)?;
+    let id = ids_of_the_program(&first)?.into_iter().max().context("no such id")?;
+    let waiting = waiting(&pod.replacement())?;
+    // The agent is its parent from now on.
+    take(id, &waiting, &["leaves"])?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    resumes(&waiting, 1)?;
+    waiting.wait_for_lines(STEPS)?;
+    chain::verify(&[first.stdout.text(), waiting.stdout.text()]).map(drop)
 }

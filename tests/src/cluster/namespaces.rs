@@ -52,6 +52,22 @@ impl Namespaces {
         })
     }
 
+    /// Does something to its mounts, in a thread of its own.
+    ///
+    /// # Errors
+    /// It fails, or the namespaces have ended.
+    pub fn among_mounts(&self, what: impl FnOnce() -> io::Result<()> + Send) -> Result<()> {
+        let mounts = File::open(self.process.join("mnt")).context("the node has ended")?;
+        let there = || {
+            // setns(2): not while a thread shares its root directory with others.
+            unshare(CloneFlags::CLONE_FS)?;
+            setns(&mounts, CloneFlags::CLONE_NEWNS)?;
+            what()
+        };
+        thread::scope(|scope| scope.spawn(there).join().ok().context("a thread panicked"))?
+            .map_err(Into::into)
+    }
+
     /// Runs a command in them to its end, and returns what it printed.
     ///
     /// # Errors

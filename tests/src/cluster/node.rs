@@ -2,6 +2,7 @@
 //! has them. All of it ends when its first process does.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 
 use super::addresses::{BRIDGE_BITS, HOST, PODS, of_node, of_pods};
 use super::boot;
@@ -95,6 +97,26 @@ impl Node {
         let machine = self.machine();
         let machine = machine.as_ref().with_context(|| format!("{} is down", self.name()))?;
         machine.namespaces.run(command)
+    }
+
+    /// Does something to its mounts.
+    ///
+    /// # Errors
+    /// It is down, or it fails.
+    pub fn among_mounts(&self, what: impl FnOnce() -> io::Result<()> + Send) -> Result<()> {
+        let machine = self.machine();
+        let machine = machine.as_ref().with_context(|| format!("{} is down", self.name()))?;
+        machine.namespaces.among_mounts(what)
+    }
+
+    /// Sends its kubelet a signal.
+    ///
+    /// # Errors
+    /// It is down.
+    pub fn signal_kubelet(&self, signal: Signal) -> Result<()> {
+        let machine = self.machine();
+        let kubelet = machine.as_ref().and_then(|machine| machine.kubelet.as_ref());
+        kubelet.with_context(|| format!("{} is down", self.name()))?.signal(signal)
     }
 
     /// Announces that it is about to be shut down, as logind does.

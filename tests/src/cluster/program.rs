@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::namespaces::Namespaces;
 use crate::wait::wait_for;
@@ -55,6 +57,14 @@ impl Program {
         let ended = self.child.try_wait()?;
         ensure!(ended.is_none(), "{} has ended: {}", self.name, self.last_words());
         waited.with_context(|| self.last_words())
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
     }
 
     /// What it has logged.

@@ -3,8 +3,11 @@
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::cluster::{Follower, Space, Workload};
+use crik_tests::http::get;
+use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
+use crate::outages::addresses;
 use crate::{Turn, logs, node_of, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
@@ -60,9 +63,22 @@ fn boot(space: &Space, pod: &str) -> Result<(String, f64)> {
 fn evicted_after(turn: &Turn, about: &str, taint: &str, state: &str) -> Result<()> {
     let space = turn.space(about)?;
     let (pod, said) = begun(&space)?;
-    turn.cluster.kubectl(&["taint", "node", &node_of(&pod)?, taint])?;
+    let node = node_of(&pod)?;
+    turn.cluster.kubectl(&["taint", "node", &node, taint])?;
+    // Who drains a node does not evict within milliseconds; then the eviction itself may be the first reason that is known.
+    let controllers = addresses(turn)?;
+    wait_for("the controllers to see the taint", || {
+        controllers.iter().all(|address| is(address, &node, state)).then_some(())
+    })?;
     evict(&space, "job-0")?;
     goes_on(&space, &pod, said, state)
+}
+
+/// Whether the controller says of a node that it is in this state.
+fn is(controller: &str, node: &str, state: &str) -> bool {
+    let answer = get(&format!("{controller}/v1/nodes/{node}")).ok();
+    let status = answer.and_then(|answer| serde_json::from_str::<Value>(&answer.body).ok());
+    status.is_some_and(|status| status["state"] == state)
 }
 
 /// By the eviction API, as those who drain nodes do.

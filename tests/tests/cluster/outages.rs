@@ -96,7 +96,7 @@ fn the_api_server_is_away_while_a_pod_is_preempted() -> Result<()> {
 }
 
 /// Where the controller's pods listen; this machine has routes to them.
-fn addresses(turn: &Turn) -> Result<Vec<String>> {
+pub fn addresses(turn: &Turn) -> Result<Vec<String>> {
     let pods = ["--namespace", "crik", "get", "pods", "--output", "jsonpath={.items[*].status.podIP}"];
     Ok(turn.cluster.kubectl(&pods)?.split_whitespace().map(|ip| format!("http://{ip}:9376")).collect())
 }

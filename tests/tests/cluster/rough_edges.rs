@@ -1,12 +1,12 @@
 //! What Kubernetes does around a container under crik: probes, hooks, and Jobs of the same name.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
-use crik_tests::cluster::Workload;
+use crik_tests::cluster::{FaultyVolume, Space, Workload};
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
-use crate::{logs, preempt, turn, whole_lines};
+use crate::{logs, node_of, preempt, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
@@ -45,6 +45,86 @@ fn a_restore_that_takes_longer_than_the_liveness_probe_allows_is_awaited_by_the_
     let restarts = space.get("pod", "slow-0")?["status"]["containerStatuses"][0]["restartCount"].clone();
     ensure!(restarts == 0, "{restarts} restarts");
     space.held()
+}
+
+#[test]
+fn a_periodic_checkpoint_on_a_slow_volume_is_given_up_before_a_liveness_probe_ends_the_container()
+-> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("slow-volume")?;
+    let command = ["python3", "/programs/answering.py", "60"];
+    // All that is not said here is as Kubernetes has it: every 10 s, within 1 s, three times.
+    let alive = json!({"httpGet": {"path": "/", "port": 8080}, "initialDelaySeconds": 2});
+    let workload = Workload::new("job", &command).config("interval: 2s");
+    let workload = workload.container(|container| container["livenessProbe"] = alive);
+    space.apply(&workload.stateful_set(0))?;
+    let directory = wait_for("the claim to have a volume", || space.volume("job").ok())?;
+    let volume = FaultyVolume::over(&turn.cluster, directory)?;
+    space.apply(&workload.stateful_set(1))?;
+    space.running("job-0", None)?;
+    let said = space.follow("job-0")?;
+    said.output.wait_for("generation 00000001 is durable")?;
+    // Half a minute for each.
+    volume.faults().limit_bandwidth(2_000_000);
+    said.output.wait_for("raise maxPause or use a faster volume")?;
+    // It was not answered while the program stood still, and is again.
+    wait_for("a probe that failed", || {
+        space.kubectl(&["get", "events"]).ok()?.contains("Liveness probe failed").then_some(())
+    })?;
+    said.output.wait_for("the application would stand still for about")?;
+    let (lines, asked) = (said.output.text().lines().count(), answers(&said.output.text()));
+    said.output.wait_for_lines(lines + 40)?;
+    wait_for("a probe that is answered", || (answers(&said.output.text()) > asked).then_some(()))?;
+    let restarts = space.get("pod", "job-0")?["status"]["containerStatuses"][0]["restartCount"].clone();
+    ensure!(restarts == 0, "{restarts} restarts");
+    chain::verify(&[whole_lines(&said.output.text())])?;
+    space.held()
+}
+
+/// How often it has answered.
+fn answers(output: &str) -> usize {
+    output.lines().filter(|line| *line == "asked").count()
+}
+
+#[test]
+fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("refused")?;
+    space.apply(&Workload::new("job", &["python3", "/programs/refusing.py"]).stateful_set(1))?;
+    let pod = space.running("job-0", None)?;
+    let said = space.follow("job-0")?;
+    said.output.wait_for_lines(40)?;
+    // The agent passes it on; from then on CRIU cannot dump the program.
+    space.kubectl(&["exec", "job-0", "--", "sh", "-c", "kill -USR1 1"])?;
+    said.output.wait_for("attached")?;
+    // So that what became of the pod can be read when it has ended.
+    finalizers(&space, &json!(["crik.invalid/read"]))?;
+    let node = node_of(&pod)?;
+    turn.cluster.kubectl(&["cordon", &node])?;
+    space.kubectl(&["delete", "pod", "job-0", "--wait=false"])?;
+    let message = wait_for("the termination message", || {
+        let state = &space.get("pod", "job-0").ok()?["status"]["containerStatuses"][0]["state"];
+        Some(state["terminated"].as_object()?.get("message")?.as_str()?.to_owned())
+    });
+    finalizers(&space, &Value::Null)?;
+    let message = message.with_context(|| said.output.text())?;
+    ensure!(message.contains("crik: no checkpoint: ") && message.contains("SysV shared memory"), "{message}");
+    let said = said.whole()?;
+    ensure!(said.contains("goodbye"), "the program got no SIGTERM:\n{said}");
+    space.running("job-0", Some(&pod))?;
+    let stop = format!("the last stop, of job-0 on {node}");
+    let log = logs(&space, "job-0", "the application starts fresh")?;
+    let list = space.kubectl(&["exec", "job-0", "--", "crik", "list"])?;
+    for shown in [log, list] {
+        ensure!(shown.contains(&stop) && shown.contains("SysV shared memory"), "{stop:?} is not in\n{shown}");
+    }
+    space.held()
+}
+
+/// What keeps the pod from being removed when it has ended.
+fn finalizers(space: &Space, names: &Value) -> Result<()> {
+    let patch = json!({"metadata": {"finalizers": names}}).to_string();
+    space.kubectl(&["patch", "pod", "job-0", "--type=merge", "--patch", &patch]).map(drop)
 }
 
 #[test]
