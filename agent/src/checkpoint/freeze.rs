@@ -33,6 +33,7 @@ use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::process::lacking_rights::{Lacking, enough};
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::unfreezable::{self, Unfreezable};
 
@@ -69,6 +70,9 @@ pub enum FreezeError {
          without an init of its own (tini, dumb-init), since crik has one"
     )]
     LostSessions(Vec<i32>),
+    /// CRIU may not do it, or what it dumps could not be restored with the rights that there are.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
     /// A process is traced, or has what CRIU does not know.
     #[error(transparent)]
     Unfreezable(#[from] Unfreezable),
@@ -172,6 +176,7 @@ pub struct Staged {
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
     let tree = Snapshot::take().tree(request.root);
+    enough()?;
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
     let before = tree.stopped();
     let staging = staging.make()?;
