@@ -145,7 +145,7 @@ fn a_restarted_container_keeps_all_of_its_pod_but_the_layer() -> Result<()> {
 #[test]
 fn a_changed_template_is_another_pod_and_so_is_a_replacement() -> Result<()> {
     let volume = Volume::new()?;
-    let pod = pod(&volume);
+    let pod = pod(&volume).boots(Boots::YoungerFirst);
     let running =
         [pod.start()?, pod.clone().config("# changed").start()?, pod.replacement().start()?, pod.start()?];
     let names: Vec<&str> = running.iter().map(|one| one.node().name.as_str()).collect();

@@ -374,6 +374,17 @@ pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
+/// How long what runs beside the program may take to end before a stop, and again when it is killed. A debugger lets go of its program
+/// in some milliseconds; the time is a small part of the shortest notice of a node's end, 25 seconds.
+pub const SESSION_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether that has ended: a fraction of what a freeze takes.
+pub const SESSION_POLL: Duration = Duration::from_millis(2);
+
+/// After how long a periodic checkpoint is tried again where something ran beside the program, as most such sessions are short. Doubled
+/// each time, up to `interval`.
+pub const SESSION_RETRY: Duration = Duration::from_secs(2);
+
 /// How often a process of crik's own beside the application is looked at.
 pub const BESIDE_POLL: Duration = Duration::from_millis(10);
 

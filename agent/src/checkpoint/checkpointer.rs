@@ -33,6 +33,7 @@ use crate::store::image_dir::retention::{self, Past};
 use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
+use crate::tree::process::sessions;
 use crate::tree::process::snapshot::Snapshot;
 use crate::workload::{RunningTree, Workload};
 
@@ -185,6 +186,11 @@ impl Checkpointer {
         // What cannot be carried is told elsewhere.
         let carried = self.carrying().and_then(|carrying| carrying.bytes()).unwrap_or_default();
         Some(memory.saturating_add(carried))
+    }
+
+    /// Whether something else runs in this container, which may keep the tree from being frozen.
+    pub fn runs_beside_others(&self) -> bool {
+        !sessions::beside(self.running.root).is_empty()
     }
 
     /// Bytes of memory that a dump writes, about.

@@ -34,6 +34,7 @@ use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};
+use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::unfreezable::{self, Unfreezable};
 
@@ -175,8 +176,11 @@ pub struct Staged {
 /// The tree cannot be dumped whole. It then runs on.
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
-    let tree = Snapshot::take().tree(request.root);
     enough()?;
+    if request.leave == Leave::Stopped {
+        sessions::end(request.root);
+    }
+    let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
     let before = tree.stopped();
     let staging = staging.make()?;

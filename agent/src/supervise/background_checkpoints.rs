@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::Notify;
@@ -21,6 +22,8 @@ pub struct Background {
     under_way: Option<UnderWay>,
     /// When the next one is due, if they are periodic.
     due: Option<Instant>,
+    /// For how long it was waited before another try, where that was not a whole interval.
+    paused: Option<Duration>,
 }
 
 struct UnderWay {
@@ -32,16 +35,24 @@ struct UnderWay {
 impl Background {
     /// The first periodic one is due after `interval`.
     pub fn new(checkpointer: &Arc<Checkpointer>) -> Self {
-        let mut background = Self { checkpointer: Arc::clone(checkpointer), under_way: None, due: None };
-        background.schedule();
+        let mut background =
+            Self { checkpointer: Arc::clone(checkpointer), under_way: None, due: None, paused: None };
+        background.schedule(None);
         background
     }
 
     /// Counted from the end of the one before, so that a slow volume has its time.
-    fn schedule(&mut self) {
+    fn schedule(&mut self, sooner: Option<Duration>) {
         let config = &self.checkpointer.workload.config;
         let interval = config.interval.filter(|_| config.image_dir.is_some());
-        self.due = interval.map(|interval| Instant::now() + interval);
+        self.paused = interval.zip(sooner).map(|(interval, sooner)| sooner.min(interval));
+        self.due = self.paused.or(interval).map(|pause| Instant::now() + pause);
+    }
+
+    /// What runs beside the program may have been what kept it from being frozen, and may be gone in a moment.
+    fn another_try(&self) -> Option<Duration> {
+        let pause = self.paused.map_or(limits::SESSION_RETRY, |before| before * 2);
+        self.checkpointer.runs_beside_others().then_some(pause)
     }
 
     /// Begins one for who has asked.
@@ -108,6 +119,7 @@ impl Background {
 
     fn finish(&mut self, outcome: Result<Result<Manifest>, JoinError>) {
         let asked_by = self.under_way.take().and_then(|one| one.asked_by);
+        let mut sooner = None;
         let answer = match outcome.map_err(anyhow::Error::from).flatten() {
             Ok(committed) => {
                 self.retain();
@@ -120,11 +132,18 @@ impl Background {
                     whole_story(&error)
                 );
                 drop(self.checkpointer.clean_up());
+                sooner = self.another_try();
                 Answer::failed(&whole_story(&error))
             }
         };
         asked_by.iter().for_each(|reply| reply.send(answer.clone()));
-        self.schedule();
+        self.schedule(sooner);
+        if let Some(pause) = self.paused {
+            tracing::info!(
+                step = "checkpoint",
+                "something else runs in this container; it is tried again in {pause:.0?}"
+            );
+        }
     }
 
     fn retain(&self) {

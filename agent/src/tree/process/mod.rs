@@ -9,6 +9,7 @@ mod memory;
 pub mod notify;
 pub mod reap;
 pub mod rights;
+pub mod sessions;
 pub mod snapshot;
 pub mod time_namespace;
 pub mod traffic;

@@ -22,6 +22,8 @@ pub struct Process {
     pub state: char,
     /// Resident memory in pages.
     pub resident_pages: u64,
+    /// When it was started, in ticks of the machine's clock since its boot.
+    pub started: u64,
 }
 
 /// All processes in sight at one moment.
@@ -50,6 +52,16 @@ impl Snapshot {
             }
         }
         Tree(members.iter().filter_map(|pid| self.0.get(pid).cloned()).collect())
+    }
+
+    /// Each of them.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.0.values()
+    }
+
+    /// The one with this id.
+    pub fn get(&self, pid: i32) -> Option<&Process> {
+        self.0.get(&pid)
     }
 
     /// The children of `parent`.
@@ -168,6 +180,7 @@ fn parse(pid: i32, stat: &str) -> Option<Process> {
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         resident_pages: fields.get(21)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
     })
 }
 
@@ -176,7 +189,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32, session: i32) -> (i32, Process) {
-        (pid, Process { pid, parent, session, state: 'S', resident_pages: 1 })
+        (pid, Process { pid, parent, session, state: 'S', resident_pages: 1, started: 1 })
     }
 
     #[test]
