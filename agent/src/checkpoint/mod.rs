@@ -6,7 +6,7 @@ pub mod checkpointer;
 pub mod deadlines;
 pub mod dump_progress;
 mod forecast;
-mod freeze;
+pub mod freeze;
 mod log_lines;
 mod manifest_of;
 mod quiet;

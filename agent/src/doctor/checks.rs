@@ -3,15 +3,19 @@
 use std::fs;
 use std::process;
 
+use super::finding::{Effect, Finding};
 use crate::carry::streams;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{field, status};
 use crate::tree::process::lacking_rights::lacking;
-use crate::tree::process::snapshot::Snapshot;
-use crate::tree::process::unfreezable;
 
-/// What of the container stands in the way of a checkpoint, each with its remedy. Takes a few milliseconds.
-pub fn obstacles() -> Vec<String> {
+/// What of the container stands in the way of a checkpoint, or may, each with its remedy. Takes a few milliseconds.
+pub fn findings() -> Vec<Finding> {
+    let doubt = doubts().map(|doubt| Finding::new(Effect::MayNotBeResumed, doubt));
+    obstacles().into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
+}
+
+fn obstacles() -> Vec<String> {
     let status = status();
     let mut found = lacking();
     found.extend(seccomp(&status));
@@ -22,13 +26,8 @@ pub fn obstacles() -> Vec<String> {
     found
 }
 
-/// What of the tree with this root stands in the way of a checkpoint now, each with its remedy.
-pub fn of_tree(root: i32) -> Vec<String> {
-    unfreezable::of(&Snapshot::take().tree(root)).iter().map(ToString::to_string).collect()
-}
-
 /// What may make a restore fail in the next pod, though nothing is in the way of a checkpoint.
-pub fn doubts() -> Option<String> {
+fn doubts() -> Option<String> {
     let is_here = |pid: u32| {
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         namespace("self").is_some_and(|own| namespace(&pid.to_string()) == Some(own))

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use super::finding::{Effect, Finding};
 use crate::base::limits;
 use crate::carry::clocks::facts;
 use crate::carry::clocks::go_on::helpless;
@@ -14,7 +15,7 @@ use crate::tree::process::time_namespace;
 
 /// How the clocks of a tree will go on.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GoOn {
     /// By a time namespace, whatever the processes are.
     Kernel,
     /// By crik's library, and what is written into the vDSO.
@@ -23,12 +24,41 @@ pub enum Verdict {
     Not(Vec<String>),
 }
 
+impl GoOn {
+    /// By what.
+    #[must_use]
+    pub fn by(&self) -> Option<&'static str> {
+        match self {
+            Self::Kernel => Some("by the kernel"),
+            Self::Library => Some("by crik's library"),
+            Self::Not(_) => None,
+        }
+    }
+
+    /// What is to be said of it, if anything is.
+    #[must_use]
+    pub fn finding(&self) -> Option<Finding> {
+        match self {
+            // What has ended meanwhile has no processes.
+            Self::Not(helpless) if !helpless.is_empty() => Some(Finding::new(
+                Effect::MayStandStill,
+                format!(
+                    "on a node that was booted later {} may stand still for the difference, unless they wait for a time from now on, \
+                     which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack",
+                    helpless.join(", ")
+                ),
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// Looks at the tree of `root`, whose program is `init`, until its program has begun. Blocks for a moment, and for longer if a process
 /// has no library, since it may be about to load that.
 #[must_use]
-pub fn verdict(root: i32, init: &Path, library: Option<&Installed>) -> Verdict {
+pub fn will_go_on(root: i32, init: &Path, library: Option<&Installed>) -> GoOn {
     if time_namespace::is_possible() {
-        return Verdict::Kernel;
+        return GoOn::Kernel;
     }
     let patience = Instant::now() + limits::START_PATIENCE;
     loop {
@@ -37,10 +67,10 @@ pub fn verdict(root: i32, init: &Path, library: Option<&Installed>) -> Verdict {
         let others = facts::others(&tree, root, library);
         let helpless = helpless(&ClockFacts { others, ..ClockFacts::default() });
         if begun && helpless.is_empty() {
-            return Verdict::Library;
+            return GoOn::Library;
         }
         if Instant::now() > patience {
-            return Verdict::Not(helpless);
+            return GoOn::Not(helpless);
         }
         thread::sleep(limits::START_PAUSE);
     }

@@ -1,7 +1,9 @@
-//! What stands in the way of a checkpoint here, each with its remedy. It imports everything but `cli` and `supervise`.
+//! What stands in the way of going on elsewhere, each with its remedy, and what all of it comes to. It imports everything but `cli` and `supervise`.
 
 pub mod checks;
 pub mod clocks;
-pub mod room;
+pub mod finding;
+pub mod protection;
+pub mod tree;
 pub mod trial;
 pub mod volume;

@@ -3,16 +3,15 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::finding::{Effect, Finding};
 use crate::store::image_dir::ImageDir;
 use crate::store::image_dir::probe::{Keeps, Probe};
 
 /// A volume that was tried.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// What stands in the way of a checkpoint, each with its remedy.
-    pub obstacles: Vec<String>,
-    /// What does not, and should be known.
-    pub dangers: Vec<String>,
+    /// What stands in the way of a checkpoint, and what should be known.
+    pub findings: Vec<Finding>,
     /// Where it was tried, if it could be.
     pub probe: Option<Probe>,
 }
@@ -22,22 +21,22 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
     let mut tried = Tried::default();
     let dir = match ImageDir::open(image_dir) {
         Ok(dir) => dir,
-        Err(error) => return Tried { obstacles: vec![error.to_string()], ..tried },
+        Err(error) => return Tried { findings: vec![Finding::no_checkpoint(error)], ..tried },
     };
     if dir.is_on_root_file_system() {
-        tried.obstacles.push(format!(
+        tried.findings.push(Finding::no_checkpoint(format!(
             "imageDir {} is on the container's own file system and ends with it; mount a volume there",
             image_dir.display()
-        ));
+        )));
     }
     match Probe::begin(&dir).and_then(|probe| Ok((probe.run()?, probe))) {
         Ok((keeps, probe)) => {
             tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
-            tried.dangers.extend(danger(dir.root(), keeps, signed));
-            tried.dangers.extend(stale(keeps));
+            let dangers = [danger(dir.root(), keeps, signed), stale(keeps)].into_iter().flatten();
+            tried.findings.extend(dangers.map(|danger| Finding::new(Effect::Danger, danger)));
             tried.probe = Some(probe);
         }
-        Err(lack) => tried.obstacles.push(lack.to_string()),
+        Err(lack) => tried.findings.push(Finding::no_checkpoint(lack)),
     }
     tried
 }
@@ -74,15 +73,21 @@ mod tests {
     #[test]
     fn a_directory_that_everybody_can_write_is_told_unless_that_says_nothing() {
         let volume = tempfile::tempdir().unwrap();
+        let dangers = |signed| -> Vec<String> {
+            let found = try_out(volume.path(), signed).findings;
+            // It may be where a container would have none.
+            found.iter().filter(|one| one.effect == Effect::Danger).map(ToString::to_string).collect()
+        };
         let mode = |mode| set_permissions(volume.path(), Permissions::from_mode(mode)).unwrap();
         mode(0o777);
-        let told = &try_out(volume.path(), false).dangers[0];
+        let told = dangers(false);
+        let told = told.first().unwrap();
         assert!(told.contains("(mode 0777)") && told.contains("chmod 0700"), "{told}");
-        assert!(try_out(volume.path(), true).dangers.is_empty());
+        assert!(dangers(true).is_empty());
         assert_eq!(danger(volume.path(), Keeps { modes: false, ..Keeps::default() }, false), None);
         for harmless in [0o700, 0o2770, 0o1777] {
             mode(harmless);
-            assert!(try_out(volume.path(), false).dangers.is_empty());
+            assert!(dangers(false).is_empty());
         }
     }
 }

@@ -15,10 +15,12 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::housekeeping;
+use crate::supervise::looks::Looks;
 
 /// At most one such checkpoint at a time.
 pub struct Background {
     checkpointer: Arc<Checkpointer>,
+    looks: Arc<Looks>,
     under_way: Option<UnderWay>,
     /// When the next one is due, if they are periodic.
     due: Option<Instant>,
@@ -34,9 +36,9 @@ struct UnderWay {
 
 impl Background {
     /// The first periodic one is due after `interval`.
-    pub fn new(checkpointer: &Arc<Checkpointer>) -> Self {
-        let mut background =
-            Self { checkpointer: Arc::clone(checkpointer), under_way: None, due: None, paused: None };
+    pub fn new(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) -> Self {
+        let (checkpointer, looks) = (Arc::clone(checkpointer), Arc::clone(looks));
+        let mut background = Self { checkpointer, looks, under_way: None, due: None, paused: None };
         background.schedule(None);
         background
     }
@@ -65,7 +67,11 @@ impl Background {
         }
         let (hurry, checkpointer) = (Arc::<Notify>::default(), Arc::clone(&self.checkpointer));
         let told = Arc::clone(&hurry);
-        let task = tokio::spawn(async move { checkpointer.snapshot(told).await });
+        let looks = Arc::clone(&self.looks);
+        let task = tokio::spawn(async move {
+            looks.before_checkpoint().await;
+            checkpointer.snapshot(told).await
+        });
         self.under_way = Some(UnderWay { task, hurry, asked_by });
     }
 

@@ -3,47 +3,41 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::base::panics::locked;
 use crate::base::{limits, memory, units};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
-use crate::doctor::clocks::{self, Verdict};
-use crate::doctor::room::{News, Room};
+use crate::doctor::clocks::{self, GoOn};
+use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::protection::Look;
 use crate::doctor::{checks, trial, volume};
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::retention;
+use crate::store::image_dir::verdict::Verdict;
 use crate::store::image_dir::{Generation, attempts};
+use crate::supervise::looks::{self, Looks};
 use crate::workload::RunningTree;
 
 /// Says what is in the way of a checkpoint, removes generations that later ones have made superfluous, and learns how fast
-/// the volume is.
-pub fn keep(checkpointer: &Arc<Checkpointer>) {
+/// the volume is. What is found is told to `looks`, which go on.
+pub fn keep(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
         tell_nowhere(checkpointer.workload.config.missing.as_deref());
         return memory::give_back();
     };
-    let (checkpointer, told) = (Arc::clone(checkpointer), Arc::clone(checkpointer));
-    settle_later(&checkpointer);
-    look_for_room(&checkpointer);
-    tell_tree_later(&checkpointer);
-    let clocks = spawn_blocking(move || tell_clocks(&told.running));
+    settle_later(checkpointer);
+    looks.go_on();
+    let (watched, told) = (Arc::clone(checkpointer), Arc::clone(looks));
+    let clocks = spawn_blocking(move || told.note_clocks(&clocks_of(&watched.running)));
+    let (checkpointer, looks) = (Arc::clone(checkpointer), Arc::clone(looks));
     let checks = spawn_blocking(move || {
-        tell_obstacles(&checkpointer, &image_dir);
-        if let Some(doubt) = checks::doubts() {
-            tracing::warn!(step = "check", "a checkpoint taken here may not be resumed: {doubt}");
-        }
-        let Some(hold) = checkpointer.hold() else { return };
-        if let Err(error) = hold.remove_left_overs() {
-            tracing::warn!("what a former pod left half done cannot be removed: {error}");
-        }
-        retain(&checkpointer, &hold);
-        learn_speed(&checkpointer, &hold);
+        looks.note(Look::Container, container(&checkpointer, &image_dir));
+        looks.note(Look::Speed, prepare_volume(&checkpointer).into_iter().collect());
     });
     tokio::spawn(async move {
         let _ = tokio::join!(clocks, checks);
@@ -51,21 +45,33 @@ pub fn keep(checkpointer: &Arc<Checkpointer>) {
     });
 }
 
-/// What stands in the way of a checkpoint. Only where nothing is known to, a trial may find something.
-fn tell_obstacles(checkpointer: &Checkpointer, image_dir: &Path) {
+/// Makes the volume ready for the next checkpoint, and learns what it can do.
+fn prepare_volume(checkpointer: &Checkpointer) -> Option<Finding> {
+    let hold = checkpointer.hold()?;
+    if let Err(error) = hold.remove_left_overs() {
+        tracing::warn!("what a former pod left half done cannot be removed: {error}");
+    }
+    retain(checkpointer, &hold);
+    learn_speed(checkpointer, &hold)
+}
+
+/// What of the container and its volume is in the way. Only where nothing is known to be, a trial may find something.
+fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
-    let mut found = checks::obstacles();
-    found.append(&mut tried.obstacles);
-    found.extend(carried_obstacle(checkpointer));
-    if let Some(probe) = tried.probe.filter(|_| found.is_empty() && is_untried(checkpointer)) {
-        found.extend(trial::run(probe.path(), &checkpointer.running.init));
+    let mut found = checks::findings();
+    found.append(&mut tried.findings);
+    found.extend(carried_obstacle(checkpointer).map(Finding::no_checkpoint));
+    if checkpointer.running.beside_another {
+        found.push(Finding::no_checkpoint(
+            "another pod went on with the work when this one was started, and its checkpoints are the ones that count \
+             (onClaimed: fresh)",
+        ));
     }
-    for obstacle in found {
-        tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
+    let is_well = found.iter().all(|one| one.severity < Severity::NotProtected);
+    if let Some(probe) = tried.probe.filter(|_| is_well && is_untried(checkpointer)) {
+        found.extend(trial::run(probe.path(), &checkpointer.running.init).map(Finding::no_checkpoint));
     }
-    for danger in tried.dangers {
-        tracing::warn!(step = "check", "{danger}");
-    }
+    found
 }
 
 fn carried_obstacle(checkpointer: &Checkpointer) -> Option<String> {
@@ -79,14 +85,12 @@ fn is_untried(checkpointer: &Checkpointer) -> bool {
 }
 
 fn tell_nowhere(missing: Option<&Path>) {
-    match missing {
-        None => tracing::warn!(step = "check", "no checkpoint can be taken here: no imageDir is configured"),
-        Some(path) => tracing::warn!(
-            step = "check",
-            "no checkpoint can be taken here: there is no configuration {}; mount the ConfigMap there",
-            path.display()
-        ),
-    }
+    let found = Finding::no_checkpoint(match missing {
+        None => "no imageDir is configured".to_owned(),
+        Some(path) => format!("there is no configuration {}; mount the ConfigMap there", path.display()),
+    });
+    tracing::warn!(step = "check", "{}", found.line());
+    looks::tell(&Verdict::not(&found.to_string()));
 }
 
 /// Notes on the volume that the tree runs for long enough since it was resumed, so that what ends it later does not count against
@@ -100,21 +104,6 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     });
 }
 
-/// Says what of the tree is in the way of a checkpoint, when its program has made what it needs. What comes later is told at the
-/// checkpoint.
-fn tell_tree_later(checkpointer: &Arc<Checkpointer>) {
-    let root = checkpointer.running.root;
-    tokio::spawn(async move {
-        sleep(limits::TREE_LOOK_AFTER).await;
-        let told = spawn_blocking(move || {
-            for obstacle in checks::of_tree(root) {
-                tracing::warn!(step = "check", "no checkpoint can be taken here: {obstacle}");
-            }
-        });
-        let _ = told.await;
-    });
-}
-
 fn settle(checkpointer: &Checkpointer, generation: Generation) {
     let Some(hold) = checkpointer.hold() else { return };
     if let Err(error) = attempts::settle(&hold, generation) {
@@ -124,49 +113,8 @@ fn settle(checkpointer: &Checkpointer, generation: Generation) {
     }
 }
 
-/// Says once that the volume has no room for a checkpoint of what the program has by now, and again when that changes.
-fn look_for_room(checkpointer: &Arc<Checkpointer>) {
-    let (checkpointer, room) = (Arc::clone(checkpointer), Arc::<Mutex<Room>>::default());
-    tokio::spawn(async move {
-        let (mut pause, longest) = limits::ROOM_PAUSES;
-        loop {
-            sleep(pause).await;
-            pause = longest.min(pause * 2);
-            let (checkpointer, room) = (Arc::clone(&checkpointer), Arc::clone(&room));
-            let _ = spawn_blocking(move || tell_room(&checkpointer, &mut locked(&room))).await;
-        }
-    });
-}
-
-fn tell_room(checkpointer: &Checkpointer, room: &mut Room) {
-    let lacking = || {
-        let (hold, bytes) = (checkpointer.hold()?, checkpointer.would_write()?);
-        // Something may be removed meanwhile; what lasts is told at a checkpoint.
-        retention::lacking(&hold, bytes, checkpointer.past()).ok()
-    };
-    match lacking().and_then(|lacking| room.news(lacking)) {
-        Some(News::Lacks(why)) => {
-            tracing::warn!(step = "check", "a checkpoint may find no room by now: {why}")
-        }
-        Some(News::Enough) => tracing::info!(step = "check", "the volume has room for a checkpoint again"),
-        None => {}
-    }
-    memory::give_back();
-}
-
-fn tell_clocks(running: &RunningTree) {
-    match clocks::verdict(running.root, &running.init, running.library.as_ref()) {
-        Verdict::Kernel => tracing::info!(step = "check", "clocks will go on elsewhere, by the kernel"),
-        Verdict::Library => tracing::info!(step = "check", "clocks will go on elsewhere, by crik's library"),
-        // It has ended meanwhile.
-        Verdict::Not(helpless) if helpless.is_empty() => {}
-        Verdict::Not(helpless) => tracing::warn!(
-            step = "check",
-            "on a node that was booted later {} may stand still for the difference, unless they wait for a time from now on, \
-             which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack",
-            helpless.join(", ")
-        ),
-    }
+fn clocks_of(running: &RunningTree) -> GoOn {
+    clocks::will_go_on(running.root, &running.init, running.library.as_ref())
 }
 
 /// Removes superfluous generations.
@@ -177,17 +125,18 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     }
 }
 
-fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) {
+/// What is in the way, if that is what it shows.
+fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
     match speed(checkpointer, hold) {
         Ok(speed) => {
             tracing::info!(step = "check", "the volume takes about {}/s", units::bytes(speed as u64));
             checkpointer.learn_speed(Some(speed));
+            None
         }
-        Err(error) => tracing::warn!(
-            step = "check",
-            "no checkpoint can be taken here: {} cannot be written to the volume: {error}; make room or raise the quota",
+        Err(error) => Some(Finding::no_checkpoint(format!(
+            "{} cannot be written to the volume: {error}; make room or raise the quota",
             units::bytes(limits::PROBE_BYTES)
-        ),
+        ))),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
 use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
+use crate::supervise::looks::Looks;
 use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
 use crate::supervise::stop::{StopOutcome, after_failure, mark_ended, stop};
@@ -43,12 +44,14 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     let supervisor = Supervisor::new(signals, started.root);
     let notice_watch = NoticeWatch::new(&workload.config, node.as_ref(), started.stayed);
     let checkpointer = Checkpointer::new(workload, started);
-    housekeeping::keep(&checkpointer);
+    let looks = Looks::new(&checkpointer, workload.config.image_dir.as_deref());
+    housekeeping::keep(&checkpointer, &looks);
     let life = Life {
-        background: Background::new(&checkpointer),
+        background: Background::new(&checkpointer, &looks),
         control: Control::listen(&checkpointer.progress),
         phase: Phase::Running,
         rest: None,
+        looks,
         checkpointer,
         node,
         notice_watch,
@@ -77,6 +80,7 @@ async fn remove(library: Option<Installed>) {
 /// A tree that runs, and what may happen to it.
 struct Life {
     checkpointer: Arc<Checkpointer>,
+    looks: Arc<Looks>,
     node: Option<Node>,
     notice_watch: NoticeWatch,
     supervisor: Supervisor,
@@ -128,6 +132,7 @@ impl Life {
 
     /// The exit code if that was the end.
     async fn stop(&mut self, began: Instant) -> Result<Option<i32>> {
+        self.looks.end();
         let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
         let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
         match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
@@ -236,6 +241,7 @@ impl Life {
 
     /// The application has ended: marks the end if it is one, ends what it left behind, and passes its status on.
     async fn end(&mut self, status: Status) -> i32 {
+        self.looks.end();
         tracing::info!(step = "exit", "the application ended: {status}");
         reap::end_all_children();
         if let Some(rest) = self.rest.take() {

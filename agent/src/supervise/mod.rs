@@ -9,6 +9,7 @@ mod during_checkpoint;
 mod environment;
 mod housekeeping;
 pub mod lifecycle;
+mod looks;
 mod next_start;
 mod spawn;
 pub mod start;

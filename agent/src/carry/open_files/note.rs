@@ -1,6 +1,6 @@
 //! Notes which files of volumes a frozen tree has open or mapped, and how long they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -69,6 +69,12 @@ fn access(fdinfo: &str) -> Option<Access> {
         libc::O_WRONLY | libc::O_RDWR => Access::Write,
         _ => Access::Read,
     })
+}
+
+/// The paths of files that a process has mapped.
+pub(super) fn mapped_paths(pid: i32) -> BTreeSet<PathBuf> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    maps.lines().filter_map(mapping).map(|(path, _)| path).collect()
 }
 
 fn mapped(pid: i32) -> impl Iterator<Item = Seen> {

@@ -11,19 +11,21 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::lost_names::LostNames;
+use super::note;
 use super::volumes::{Next, Volumes};
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::files::beginning::{self, ChangeTime, changed_at};
 use crate::carry::kubelet_files;
 use crate::tree::criu::images::{self, ImageError};
+use crate::tree::process::snapshot::{Tree, open_files};
 
 /// Why the tree could not go on elsewhere.
 #[derive(Debug, Error)]
 pub enum UnreachableError {
     /// It has something open that the next container does not have.
     #[error(
-        "the program has {what} open, and the next container would not have {them}: let it use a directory on a volume, or put \
+        "the program has {what} open, and the next container would not have {them}; let it use a directory on a volume, or put \
          {them} into additionalPaths"
     )]
     Missing {
@@ -64,6 +66,26 @@ pub fn refuse_unreachable(
     let is_missing = |path: &PathBuf| !names.has(path) && !container.has(path);
     let missing: Vec<PathBuf> = named(directory)?.into_iter().filter(is_missing).collect();
     if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
+}
+
+/// The same for a tree that runs: what it has open or mapped, and where its processes work.
+///
+/// # Errors
+/// The next container would not have one, as it is now.
+pub fn refuse_missing(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool) -> Result<(), UnreachableError> {
+    let paths: BTreeSet<PathBuf> = tree.0.iter().flat_map(|process| used(process.pid)).collect();
+    let missing =
+        missing(paths.iter().map(PathBuf::as_path), goes_along).map_err(UnreachableError::Mounts)?;
+    let missing: Vec<PathBuf> = missing.into_iter().map(Path::to_owned).collect();
+    if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
+}
+
+/// Paths that a process has open, that are its own, or that it has mapped (proc(5)).
+fn used(pid: i32) -> impl Iterator<Item = PathBuf> {
+    let own = ["cwd", "root", "exe"].into_iter();
+    let own = own.filter_map(move |name| fs::read_link(format!("/proc/{pid}/{name}")).ok());
+    let all = open_files(pid).into_iter().chain(own).chain(note::mapped_paths(pid));
+    all.filter(|path| path.is_absolute())
 }
 
 /// Those of `paths` that the next container would not have, unless they go along.

@@ -50,7 +50,7 @@ pub enum WatchedError {
     },
     /// The next container does not have it.
     #[error(
-        "process {process} watches {path}, and the next container would not have it: let it watch a directory on a volume, or put it \
+        "process {process} watches {path}, and the next container would not have it; let it watch a directory on a volume, or put it \
          into additionalPaths"
     )]
     Elsewhere {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Heartbeat {
     _alive: Option<Sender<()>>,
     /// True once nothing more is to be written.
     stopped: Arc<Mutex<bool>>,
+    /// True once another pod has the image directory.
+    lost: Arc<AtomicBool>,
 }
 
 impl Heartbeat {
@@ -27,13 +30,18 @@ impl Heartbeat {
     pub fn start(path: &Path, interval: Duration) -> Self {
         let (alive, dropped) = channel::<()>();
         let (path, stopped) = (path.to_owned(), Arc::<Mutex<bool>>::default());
-        let asked = Arc::clone(&stopped);
+        let lost = Arc::<AtomicBool>::default();
+        let (asked, told) = (Arc::clone(&stopped), Arc::clone(&lost));
         let mut begun = step_thread::run(move || {
             let mut count = 0;
             while dropped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 count += 1;
                 let stopped = locked(&asked);
-                if *stopped || !renewed(&path, count) {
+                if *stopped {
+                    return;
+                }
+                if !renewed(&path, count) {
+                    told.store(true, Ordering::Relaxed);
                     return;
                 }
             }
@@ -42,9 +50,14 @@ impl Heartbeat {
             tracing::warn!(
                 "the hold on the image directory is not renewed and will expire: there is no thread for it"
             );
-            return Self { _alive: None, stopped };
+            return Self { _alive: None, stopped, lost };
         }
-        Self { _alive: Some(alive), stopped }
+        Self { _alive: Some(alive), stopped, lost }
+    }
+
+    /// Whether another pod was found to have taken the image directory over.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Writes nothing more. Waits for what is being written, which a volume that hangs may hold up.

@@ -192,6 +192,11 @@ impl Hold {
         }
     }
 
+    /// Whether another pod is known to have taken the image directory over.
+    pub fn is_lost(&self) -> bool {
+        self.heartbeat.is_lost()
+    }
+
     /// The image directory.
     pub fn dir(&self) -> &ImageDir {
         &self.dir

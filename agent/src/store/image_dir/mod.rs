@@ -32,6 +32,7 @@ pub(crate) mod retention;
 pub(crate) mod staging;
 mod stand_apart;
 mod strangers;
+pub mod verdict;
 pub mod waiting;
 
 use std::fs::{self, DirBuilder};

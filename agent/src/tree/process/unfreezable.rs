@@ -13,7 +13,7 @@ use super::snapshot::{Tree, open_files, told};
 pub enum Unfreezable {
     /// A process has one tracer, and CRIU has to be that.
     #[error(
-        "process {process} is traced by process {tracer}, and CRIU has to trace it itself: end the tracer (a debugger, strace, a \
+        "process {process} is traced by process {tracer}, and CRIU has to trace it itself; end the tracer (a debugger, strace, a \
          profiler)"
     )]
     Traced {
@@ -35,7 +35,7 @@ pub enum Unfreezable {
     },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
-        "process {process} has a ring of io_uring, which CRIU cannot dump: have the program do without, or \
+        "process {process} has a ring of io_uring, which CRIU cannot dump; have the program do without, or \
          turn it off on the node (sysctl kernel.io_uring_disabled=2); by clockLibrary crik does so for programs that ask the C library \
          or liburing for it"
     )]

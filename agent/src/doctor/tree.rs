@@ -1,0 +1,21 @@
+//! Looks at the program as it runs, for what a checkpoint would be refused for: each with its remedy, while there is time.
+
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::carry::open_files;
+use crate::checkpoint::freeze::FreezeError;
+use crate::tree::process::snapshot::Tree;
+use crate::tree::process::unfreezable;
+
+/// What of `tree`, which has this `root`, stands in the way of a checkpoint now. What `goes_along` the next container gets. Costs a look
+/// at every descriptor and mapping; a volume that does not answer holds it up.
+pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool) -> Vec<Finding> {
+    let mut found: Vec<Finding> = unfreezable::of(tree).iter().map(Finding::no_checkpoint).collect();
+    let lost = tree.in_lost_sessions(root);
+    if !lost.is_empty() {
+        found.push(Finding::no_checkpoint(FreezeError::LostSessions(lost)));
+    }
+    found.extend(open_files::refuse_missing(tree, goes_along).err().map(Finding::no_checkpoint));
+    found
+}

@@ -1,0 +1,175 @@
+//! Looks at the program as long as it runs: each finding is one line of the log when it comes and when it goes, and so is the verdict,
+//! which is also kept on the volume.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+
+use crate::base::panics::locked;
+use crate::base::{limits, memory};
+use crate::checkpoint::checkpointer::Checkpointer;
+use crate::doctor::clocks::GoOn;
+use crate::doctor::finding::{Effect, Finding, Severity};
+use crate::doctor::protection::{Look, News, Protection};
+use crate::doctor::tree;
+use crate::store::image_dir::retention;
+use crate::store::image_dir::verdict::Verdict;
+use crate::tree::criu;
+use crate::tree::process::snapshot::Snapshot;
+
+/// What is known of one program.
+pub struct Looks {
+    checkpointer: Arc<Checkpointer>,
+    protection: Mutex<Protection>,
+    /// The verdict that was kept last; who writes has it.
+    kept: Mutex<Option<Verdict>>,
+    /// Nothing is told any more.
+    over: AtomicBool,
+}
+
+impl Looks {
+    /// At the program of `checkpointer`, whose image directory this is.
+    pub fn new(checkpointer: &Arc<Checkpointer>, image_dir: Option<&Path>) -> Arc<Self> {
+        let place = image_dir.map_or_else(String::new, |path| format!("imageDir {}", path.display()));
+        Arc::new(Self {
+            checkpointer: Arc::clone(checkpointer),
+            protection: Mutex::new(Protection::new(place)),
+            kept: Mutex::default(),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// Looks at the tree when its program has made what it needs, and once a minute from then on; and at the room on the volume, which
+    /// costs more, ever more seldom.
+    pub fn go_on(self: &Arc<Self>) {
+        tokio::spawn(Arc::clone(self).at_the_tree());
+        tokio::spawn(Arc::clone(self).at_the_room());
+    }
+
+    /// The program is told to stop, or has ended.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// A look of its own for a checkpoint that is about to be taken.
+    pub async fn before_checkpoint(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let _ = timeout(limits::TREE_LOOK_PATIENCE, spawn_blocking(move || this.look_at_tree())).await;
+    }
+
+    async fn at_the_tree(self: Arc<Self>) {
+        let mut pause = limits::TREE_LOOK_AFTER;
+        while !self.is_over() {
+            sleep(pause).await;
+            let this = Arc::clone(&self);
+            let is_unsure = spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false);
+            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { limits::TREE_LOOK_PAUSE };
+        }
+    }
+
+    async fn at_the_room(self: Arc<Self>) {
+        let (mut pause, longest) = limits::ROOM_PAUSES;
+        while !self.is_over() {
+            sleep(pause).await;
+            pause = longest.min(pause * 2);
+            let this = Arc::clone(&self);
+            let _ = spawn_blocking(move || this.look_at_room()).await;
+        }
+    }
+
+    /// Whether it is to be looked again soon. Blocks.
+    fn look_at_tree(&self) -> bool {
+        let root = self.checkpointer.running.root;
+        let tree = Snapshot::take().tree(root);
+        let has_ended = tree.0.iter().all(|process| process.pid != root || process.state == 'Z');
+        // A tree that CRIU has in hand is traced, by CRIU.
+        if has_ended || criu::is_called() {
+            return !has_ended;
+        }
+        // What cannot be carried is told elsewhere.
+        let Ok(carrying) = self.checkpointer.carrying() else { return false };
+        let mut found = tree::findings(&tree, root, &|path| carrying.takes(path));
+        if self.checkpointer.hold().is_some_and(|hold| hold.is_lost()) {
+            found.push(Finding::no_checkpoint("another pod has taken the image directory over"));
+        }
+        let is_unsure = criu::is_called() || self.note(Look::Tree, found).is_unsure;
+        memory::give_back();
+        is_unsure
+    }
+
+    fn look_at_room(&self) {
+        let lacking = || {
+            let (hold, bytes) = (self.checkpointer.hold()?, self.checkpointer.would_write()?);
+            // Something may be removed meanwhile; what lasts is told at a checkpoint.
+            retention::lacking(&hold, bytes, self.checkpointer.past()).ok()
+        };
+        if let Some(lacking) = lacking() {
+            let found = lacking.map(|why| Finding::new(Effect::NoRoom, why)).into_iter().collect();
+            self.note(Look::Room, found);
+        }
+        memory::give_back();
+    }
+
+    /// Takes down by what the clocks go on, and what is to be said of it.
+    pub fn note_clocks(&self, clocks: &GoOn) {
+        if let Some(by) = clocks.by() {
+            tracing::info!(step = "check", "clocks will go on elsewhere, {by}");
+            locked(&self.protection).goes_on(&format!("clocks go on {by}"));
+        }
+        self.note(Look::Clocks, clocks.finding().into_iter().collect());
+    }
+
+    /// Takes down what was found, and says what of it is news. Blocks.
+    pub fn note(&self, look: Look, found: Vec<Finding>) -> News {
+        if self.is_over() {
+            return News::default();
+        }
+        let (news, verdict) = {
+            let mut protection = locked(&self.protection);
+            (protection.note(look, found), protection.news())
+        };
+        news.found.iter().for_each(|found| tracing::warn!(step = "check", "{}", found.line()));
+        news.gone.iter().for_each(tell_gone);
+        verdict.iter().for_each(|verdict| {
+            tell(verdict);
+            self.keep(verdict);
+        });
+        news
+    }
+
+    /// For who looks at the volume. The log has it in any case.
+    fn keep(&self, verdict: &Verdict) {
+        let mut kept = locked(&self.kept);
+        let Some(hold) = self.checkpointer.hold().filter(|_| kept.as_ref() != Some(verdict)) else { return };
+        if let Err(error) = hold.keep_verdict(verdict) {
+            tracing::debug!(step = "check", "crik list cannot be told: {error}");
+        }
+        *kept = Some(verdict.clone());
+    }
+}
+
+/// Says whether the program is protected.
+pub fn tell(verdict: &Verdict) {
+    if verdict.is_protected() {
+        tracing::info!(step = "check", "{verdict}");
+    } else {
+        tracing::warn!(step = "check", "{verdict}");
+    }
+}
+
+fn tell_gone(gone: &Finding) {
+    match gone.effect {
+        Effect::NoRoom => tracing::info!(step = "check", "the volume has room for a checkpoint again"),
+        _ if gone.severity == Severity::NotProtected => {
+            tracing::info!(step = "check", "no longer in the way of a checkpoint: {}", gone.what);
+        }
+        _ => {}
+    }
+}
