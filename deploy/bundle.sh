@@ -18,3 +18,11 @@ for program; do
     loader=$(basename "$(patchelf --print-interpreter "$program")")
     patchelf --set-interpreter "/usr/local/lib/crik/$loader" --force-rpath --set-rpath /usr/local/lib/crik "$to"
 done
+
+# Where crik keeps what the program maps and what it is told, whoever the pod runs as.
+mkdir -p "$bundle/run"
+mkdir -m 1777 "$bundle/run/crik"
+
+# What a pod needs that does not run as root: it has no more than its programs' files permit, and crik hands that on to CRIU. Permitted
+# only (=p): a file that demands more than a pod spec allows cannot be started at all. Last, since a file that is written loses it.
+setcap cap_checkpoint_restore,cap_sys_ptrace,cap_setpcap=p "$bin/crik"

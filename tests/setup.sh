@@ -18,7 +18,7 @@ fi
 
 missing=
 for pair in debootstrap:debootstrap ip:iproute2 cc:gcc c++:g++ musl-gcc:musl-tools wrk:wrk \
-    qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs; do
+    qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs setcap:libcap2-bin; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
 # What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.

@@ -120,6 +120,14 @@ fn go() -> Result<()> {
     runs(&compiled("waits/waits.go")?, &["sleep", "ticker", "after", "timer", "context", "after-func"])
 }
 
+/// What is written into the vDSO of a tree that is not root's takes rights that the agent has by its file.
+#[test]
+fn go_where_the_container_does_not_run_as_root() -> Result<()> {
+    let (volume, (path, mount)) = (Volume::new()?, mounted(&compiled("waits/waits.go")?));
+    let pod = Pod::new(&volume, "node-a", &[&path]).with(mount).ordinary_user(1000)?;
+    goes_on(&pod, &["sleep", "ticker", "timer"], LIBRARY)
+}
+
 #[test]
 fn cpp() -> Result<()> {
     let ways = [

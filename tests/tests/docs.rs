@@ -214,7 +214,7 @@ fn every_example_of_a_job_ignores_what_is_no_failure_and_is_none_but_itself() ->
     Ok(())
 }
 
-const EXAMPLES: [&str; 4] = ["counter", "batch", "redis", "training"];
+const EXAMPLES: [&str; 5] = ["counter", "batch", "redis", "training", "ordinary-user"];
 
 #[test]
 fn the_configuration_of_every_example_is_accepted() -> Result<()> {

@@ -172,15 +172,6 @@ fn missing_capabilities_are_said_at_start_and_the_application_stops_in_order() -
 }
 
 #[test]
-fn an_ordinary_user_is_told_to_be_root_and_the_application_stops_in_order() -> Result<()> {
-    let volume = Volume::new()?;
-    let mut running = started(&Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.user = 1000))?;
-    running.stderr.wait_for("the container runs as user 1000")?;
-    ensure!(!running.stderr.text().contains("is missing; add it"), "{}", running.transcript());
-    stops_in_order(&mut running, 0)
-}
-
-#[test]
 fn a_seccomp_profile_is_said_at_start_and_the_application_stops_in_order() -> Result<()> {
     let volume = Volume::new()?;
     // Allows all but one call that nothing here makes; any profile is in CRIU's way.

@@ -34,6 +34,7 @@ use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::process::lacking_rights::{Lacking, enough};
 use crate::tree::process::outside::{self, Outside};
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
@@ -74,6 +75,9 @@ pub enum FreezeError {
          without an init of its own (tini, dumb-init), since crik has one"
     )]
     LostSessions(Vec<i32>),
+    /// CRIU may not do it, or what it dumps could not be restored with the rights that there are.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
     /// A process is traced, or has what CRIU does not know.
     #[error(transparent)]
     Unfreezable(#[from] Unfreezable),
@@ -181,6 +185,7 @@ pub struct Staged {
 /// The tree cannot be dumped whole. It then runs on.
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     refuse_strays(&request.strays)?;
+    enough()?;
     if request.leave == Leave::Stopped {
         sessions::end(request.root);
     }

@@ -1,7 +1,9 @@
 //! What the log says of a checkpoint on its way.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::limits;
 use crate::base::units::whole_ms;
 use crate::carry::clocks::go_on::helpless;
 use crate::checkpoint::freeze::Staged;
@@ -26,6 +28,7 @@ pub fn tell_frozen(staged: &Staged, took: Duration) {
     if let Some(carried) = staged.carried.told() {
         tracing::info!(step = "carry", files = staged.carried.files(), "{carried} go along");
     }
+    tell_left(&staged.carried.left);
     let pause = staged.durations_ms.get(manifest::PAUSE);
     tracing::info!(
         step = "freeze",
@@ -39,6 +42,21 @@ pub fn tell_frozen(staged: &Staged, took: Duration) {
             Some(pause) => format!("the application was frozen for {pause} ms and goes on"),
         }
     );
+}
+
+/// What only its owner can read, which the program, another user, has not made.
+fn tell_left(left: &[PathBuf]) {
+    let some: Vec<String> =
+        left.iter().take(limits::PATHS_TOLD).map(|path| path.display().to_string()).collect();
+    if !some.is_empty() {
+        tracing::warn!(
+            step = "carry",
+            "{} of other users have changed, cannot be read and stay behind: {}{}",
+            if left.len() == 1 { "1 path".to_owned() } else { format!("{} paths", left.len()) },
+            some.join(", "),
+            if left.len() > some.len() { " …" } else { "" }
+        );
+    }
 }
 
 /// Who may stand still on a node that was booted later.

@@ -74,9 +74,20 @@ impl Drop for RemovedPaths {
     }
 }
 
+/// In the first directory that can be written: an ordinary user cannot write to every one.
 fn aside() -> io::Result<PathBuf> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for own in limits::INIT_DIRECTORIES {
+        match aside_in(Path::new(own)) {
+            Err(error) => last = error,
+            made => return made,
+        }
+    }
+    Err(last)
+}
+
+fn aside_in(own: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    let own = Path::new(limits::OWN_DIRECTORY);
     fs::create_dir_all(own)?;
     let path = own.join(format!("{}inotify-{}", limits::ASIDE, NEXT.fetch_add(1, Ordering::Relaxed)));
     ignore_missing(fs::remove_dir_all(&path))?;

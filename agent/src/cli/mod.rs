@@ -18,10 +18,12 @@ use crate::base::whole_story::whole_story;
 use crate::doctor::trial;
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
+use crate::tree::process::rights;
 use args::Command;
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {
+    rights::take_up();
     if let Some(code) = criu::become_criu() {
         return code;
     }

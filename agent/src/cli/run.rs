@@ -19,6 +19,7 @@ use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
 use crate::tree::criu;
+use crate::tree::process::rights;
 use crate::workload::Workload;
 
 /// `crik run`. Returns the exit code.
@@ -59,7 +60,10 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     beginning::note();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
-    unsafe { criu::prepare_environment() };
+    unsafe {
+        rights::give_back_environment();
+        criu::prepare_environment();
+    }
     // Whatever the tree loses comes to us, also where another program is the container's PID 1.
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();

@@ -3,12 +3,11 @@
 use std::fs;
 use std::process;
 
-use nix::unistd::{Uid, geteuid};
-
 use super::finding::{Effect, Finding};
 use crate::carry::streams;
 use crate::tree::criu;
-use crate::tree::process::capabilities::{Capability, effective, field, status};
+use crate::tree::process::capabilities::{field, status};
+use crate::tree::process::lacking_rights::lacking;
 
 /// What of the container stands in the way of a checkpoint, or may, each with its remedy. Takes a few milliseconds.
 pub fn findings() -> Vec<Finding> {
@@ -18,10 +17,7 @@ pub fn findings() -> Vec<Finding> {
 
 fn obstacles() -> Vec<String> {
     let status = status();
-    let mut found: Vec<String> = ordinary_user(geteuid()).into_iter().collect();
-    if found.is_empty() {
-        found.extend(missing_capabilities(effective(&status)));
-    }
+    let mut found = lacking();
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
     found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
@@ -49,26 +45,6 @@ fn shared_ids(own: u32, is_here: impl Fn(u32) -> bool) -> Option<String> {
     })
 }
 
-/// The kernel gives the capabilities of a pod spec to root alone, so that naming them would not help anybody else.
-fn ordinary_user(user: Uid) -> Option<String> {
-    (!user.is_root()).then(|| {
-        format!(
-            "the container runs as user {user}, to whom Kubernetes gives no capabilities; run it as root: \
-             securityContext.runAsUser: 0 (with hostUsers: false that is root inside only)"
-        )
-    })
-}
-
-fn missing_capabilities(effective: u64) -> Vec<String> {
-    [("CHECKPOINT_RESTORE", Capability::CheckpointRestore), ("SYS_PTRACE", Capability::SysPtrace)]
-        .into_iter()
-        .filter(|(_, capability)| effective & 1 << *capability as u32 == 0)
-        .map(|(name, _)| {
-            format!("the capability {name} is missing; add it to securityContext.capabilities.add")
-        })
-        .collect()
-}
-
 /// CRIU can dump under a seccomp filter only with SYS_ADMIN in the initial user namespace, which no pod should have.
 fn seccomp(status: &str) -> Option<String> {
     (field(status, "Seccomp") == Some("2")).then(|| {
@@ -81,14 +57,6 @@ fn seccomp(status: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_two_capabilities_are_enough() {
-        let default_and_two = 0xa804_25fb | 1 << 19 | 1 << 40;
-        assert!(missing_capabilities(default_and_two).is_empty());
-        let said = missing_capabilities(0xa804_25fb).join("\n");
-        assert!(said.contains("CHECKPOINT_RESTORE") && said.contains("SYS_PTRACE"));
-    }
 
     #[test]
     fn another_containers_first_process_is_told_and_an_init_of_this_one_is_not() {

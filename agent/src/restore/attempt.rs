@@ -28,6 +28,7 @@ use crate::store::image_dir::Generation;
 use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
 use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
+use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
 use crate::workload::{Life, RunningTree, Workload};
@@ -89,6 +90,8 @@ async fn check(
     hold: &Arc<Hold>,
     generation: Generation,
 ) -> Result<Manifest, Failure> {
+    // What this container may not do would make one attempt after the other fail, and none of them is to be blamed on the generation.
+    enough().map_err(|lacking| Failure::Skip(lacking.to_string()))?;
     // Asked beside the step, which takes as long, and not in it, since CRIU's descriptors are nothing for one.
     let criu = spawn_blocking(criu::version);
     let check = || {

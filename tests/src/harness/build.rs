@@ -9,6 +9,7 @@ use std::{env, io};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::command::run;
 use crate::nfs::INSIDE;
 
 /// Builds a binary of the workspace as it is released, and returns a copy that later builds do not touch. Once in each test
@@ -62,6 +63,28 @@ fn build(package: &str, features: &[&str]) -> Result<()> {
         .output()?;
     ensure!(output.status.success(), "cannot build {package}:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
+}
+
+/// A copy of a program with the capabilities that the agent's image gives to its file.
+///
+/// # Errors
+/// The disk is full, or the file system keeps none.
+pub fn with_capabilities(program: &Path) -> Result<PathBuf> {
+    let copy = program.with_extension("with-capabilities");
+    let lock = File::create(kept()?.join("lock"))?;
+    lock.lock()?;
+    copy_if_changed(program, &copy)?;
+    // Said twice it changes nothing, since the file is the same.
+    run("setcap", &[&capabilities_of_the_image()?, &copy.to_string_lossy()])?;
+    Ok(copy)
+}
+
+/// What `setcap` is told where the image is made.
+fn capabilities_of_the_image() -> Result<String> {
+    let script = fs::read_to_string(workspace().join("deploy/bundle.sh"))?;
+    let words = script.lines().find_map(|line| line.trim().strip_prefix("setcap "));
+    let words = words.context("deploy/bundle.sh gives no capabilities")?;
+    Ok(words.split(' ').next().unwrap_or_default().to_owned())
 }
 
 /// Where programs are put that no other build may touch.

@@ -5,11 +5,12 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 
 /// Which Debian package has a tool, for the message when it is missing.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("debootstrap", "debootstrap"),
     ("ip", "iproute2"),
     ("mke2fs", "e2fsprogs"),
     ("mount", "mount"),
+    ("setcap", "libcap2-bin"),
     ("wrk", "wrk"),
 ];
 

@@ -1,7 +1,7 @@
 //! What a kubelet makes for a pod in the pod's own directory on the node, and mounts into its containers.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -34,7 +34,10 @@ impl PodVolume {
         let dir = pod.join(format!("volumes/kubernetes.io~{kind}/{name}"));
         fs::create_dir_all(&dir)?;
         match self {
-            Self::EmptyDir => Ok(Made { dir, in_memory: false }),
+            Self::EmptyDir => {
+                fs::set_permissions(&dir, Permissions::from_mode(0o777))?;
+                Ok(Made { dir, in_memory: false })
+            }
             Self::ConfigMap(files) => write_dated(&dir, files).map(|()| Made { dir, in_memory: false }),
             Self::Secret(files) => {
                 let made = Made::in_memory(dir, "mode=0755")?;
@@ -74,6 +77,16 @@ impl Drop for Made {
             let _ = umount2(&self.dir, MntFlags::MNT_DETACH);
         }
     }
+}
+
+/// Gives a volume to a group, as the kubelet does where the pod has an `fsGroup` (pkg/volume/volume_linux.go).
+///
+/// # Errors
+/// It cannot be changed.
+pub fn give_to(group: u32, volume: &Path) -> Result<()> {
+    let mode = volume.metadata()?.permissions().mode() & 0o7777;
+    chown(volume, None, Some(group))?;
+    Ok(fs::set_permissions(volume, Permissions::from_mode(mode | 0o2770))?)
 }
 
 impl PodVolume {

@@ -30,7 +30,7 @@ pub use self::running::{Process, Running};
 use self::sandbox::Sandbox;
 use self::spec::Spec;
 use self::volume::{MOUNT, PodCount, Volume};
-use crate::build::cargo_bin;
+use crate::build::{cargo_bin, with_capabilities};
 
 /// What pods of a workload are made from. Start it as often as you like.
 ///
@@ -197,6 +197,19 @@ impl Pod {
         Self { binary: Some(path.into()), ..self.replacement() }
     }
 
+    /// Runs as this user, with `crik` as the agent's image has it and a volume that the kubelet has given to the user's group:
+    /// `runAsUser`, `runAsNonRoot` and `fsGroup`.
+    ///
+    /// # Errors
+    /// `crik` cannot be built, or not be given its capabilities.
+    pub fn ordinary_user(self, user: u32) -> Result<Self> {
+        let pod = self.binary(&with_capabilities(&cargo_bin("crik-agent", "crik", &[])?)?);
+        Ok(pod.with(|spec| {
+            spec.user = user;
+            spec.volume_group = Some(user);
+        }))
+    }
+
     /// Has another layer of its image above the others.
     #[must_use]
     pub fn layer(self, path: &Path) -> Self {
@@ -226,6 +239,9 @@ impl Pod {
         nix::sys::prctl::set_child_subreaper(true)?;
         let (pod, bundle) = (self.sandbox()?, Bundle::new(self.spec.root, &self.layers)?);
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
+        if let Some(group) = self.spec.volume_group {
+            kubelet::give_to(group, &self.volume)?;
+        }
         let mut mounts = pod.mounts(&self.hosts)?;
         mounts.push((binary, "/usr/local/bin/crik".to_owned(), "ro"));
         mounts.push((self.volume.clone(), MOUNT.to_owned(), "rw"));

@@ -1,6 +1,7 @@
 //! A pod on its node: what lives as long as the pod, whatever becomes of its containers.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -143,5 +144,10 @@ impl Sandbox {
 /// What a container has changed stays for the pod's next one.
 fn write_once(path: &Path, text: &str) -> Result<()> {
     fs::create_dir_all(path.parent().context("no parent")?)?;
-    if path.exists() { Ok(()) } else { Ok(fs::write(path, text)?) }
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(path, text)?;
+    // The kubelet lets any user write the last words (pkg/kubelet/kubelet_pods.go); the others are the same for all.
+    Ok(fs::set_permissions(path, Permissions::from_mode(0o666))?)
 }

@@ -16,8 +16,12 @@ pub struct Spec {
     env: Vec<String>,
     /// Its capabilities.
     pub capabilities: Vec<String>,
-    /// The user that its first process runs as.
+    /// The user that its first process runs as: `runAsUser`.
     pub user: u32,
+    /// The group of its volumes, which it is in besides the first: `fsGroup`.
+    pub volume_group: Option<u32>,
+    /// Whether nothing gains rights by an exec: `allowPrivilegeEscalation: false`.
+    pub no_new_privileges: bool,
     /// What it finds at `/`.
     pub root: Root,
     /// Whether it has a user namespace of its own, as with `hostUsers: false`.
@@ -74,6 +78,8 @@ impl Spec {
                 .map(|&name| name.to_owned())
                 .collect(),
             user: 0,
+            volume_group: None,
+            no_new_privileges: false,
             root: Root::Small,
             user_namespace: false,
             read_only: false,
@@ -112,7 +118,9 @@ impl Spec {
                 "args": self.args,
                 "env": self.environment(pod),
                 "cwd": "/",
-                "user": {"uid": self.user, "gid": self.user},
+                // A runtime looks for the user's group in the image, and takes root's where it finds none.
+                "user": {"uid": self.user, "gid": 0, "additionalGids": self.volume_group.as_slice()},
+                "noNewPrivileges": self.no_new_privileges,
                 "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
                 "oomScoreAdj": pod.node.oom_score_adj,
             },

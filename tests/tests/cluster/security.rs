@@ -1,8 +1,13 @@
 //! How few rights a pod needs, and what it says when it has fewer.
 
-use anyhow::{Result, ensure};
+use std::fs;
+use std::os::unix::fs::chown;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::build::workspace;
 use crik_tests::chain;
 use crik_tests::cluster::{Space, Workload};
+use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
 use crate::{logs, preempt, turn, whole_lines};
@@ -35,6 +40,39 @@ fn two_capabilities_and_no_other_and_a_read_only_root_file_system() -> Result<()
     };
     let space = turn.space("hardened")?;
     survives(&space, &Workload::new("job", &COMMAND).container(hardened))?;
+    space.held()
+}
+
+/// The objects of an example, and the claim among them.
+fn example_with_claim(path: &str) -> Result<(String, String)> {
+    let all = fs::read_to_string(workspace().join("deploy/examples").join(path))?;
+    let claim = all.split("\n---\n").find(|one| one.contains("kind: PersistentVolumeClaim"));
+    Ok((all.clone(), claim.context("no claim")?.to_owned()))
+}
+
+#[test]
+fn a_pod_that_does_not_run_as_root() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("ordinary")?;
+    let (all, claim) = example_with_claim("ordinary-user/ordinary-user.yaml")?;
+    space.apply(&claim)?;
+    // As whoever exports a directory does: a volume of this kind heeds no fsGroup.
+    let directory = wait_for("the claim's volume", || space.volume("ordinary-user").ok())?;
+    chown(&directory, Some(1000), Some(1000))?;
+    space.apply(&all)?;
+    let pod = space.running("ordinary-user-0", None)?;
+    let id = space.kubectl(&["exec", "ordinary-user-0", "--", "id"])?;
+    ensure!(id.contains("uid=1000") && id.contains("gid=1000"), "{id}");
+    let before = space.follow("ordinary-user-0")?;
+    before.output.wait_for_lines(5)?;
+    preempt(&space, &pod)?;
+    let said = logs(&space, "ordinary-user-0", "restored generation 00000001")?;
+    let counted = |log: &str| log.lines().filter_map(|line| line.parse::<u64>().ok()).collect::<Vec<_>>();
+    let last = counted(&before.whole()?).into_iter().max().context("it did not count")?;
+    let first = wait_for("it to count on", || {
+        counted(&space.kubectl(&["logs", "ordinary-user-0"]).ok()?).first().copied()
+    })?;
+    ensure!(first == last + 1, "{last} is followed by {first}\n{said}");
     space.held()
 }
 

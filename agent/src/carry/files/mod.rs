@@ -11,6 +11,7 @@ mod largest;
 mod list;
 pub mod mounts;
 mod open_for_writing;
+mod others;
 mod pace;
 mod places;
 mod put_back;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::error::{CarryError, taking};
 use super::holes::extent;
 use super::list::{Attributes, Contents, Entry, List, Name, What};
+use super::others::is_hidden;
 use super::pace::Pace;
 use super::places::{Place, PlaceKind};
 use super::walk::Found;
@@ -23,6 +24,7 @@ pub struct Taken {
     /// The name under which a file was taken, by its device and inode.
     names: HashMap<(u64, u64), PathBuf>,
     end: u64,
+    left: Vec<PathBuf>,
     output: Output,
     pace: Pace,
 }
@@ -54,6 +56,8 @@ impl Output {
 pub struct Summary {
     /// Files and bytes of each kind of place.
     pub of: BTreeMap<PlaceKind, (usize, u64)>,
+    /// What is somebody else's, and cannot be read.
+    pub left: Vec<PathBuf>,
 }
 
 impl Summary {
@@ -80,7 +84,8 @@ impl Summary {
 impl Taken {
     /// Nothing yet, of these places.
     pub fn new(places: Vec<Place>, output: Output) -> Self {
-        Self { places, entries: Vec::new(), names: HashMap::new(), end: 0, output, pace: Pace::default() }
+        let (entries, names, left) = (Vec::new(), HashMap::new(), Vec::new());
+        Self { places, entries, names, end: 0, left, output, pace: Pace::default() }
     }
 
     /// Takes all that was `found`, unless nobody waits any more.
@@ -92,9 +97,14 @@ impl Taken {
             if given_up() {
                 return Err(CarryError::GivenUp);
             }
+            if found.hidden {
+                self.left.push(found.path.clone());
+                continue;
+            }
             match self.what(found, &given_up) {
                 // It has gone meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_hidden(&found.meta, &error) => self.left.push(found.path.clone()),
                 what => self.add(found, what.map_err(taking(&found.path))?),
             }
         }
@@ -173,7 +183,7 @@ impl Taken {
     }
 
     fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
+        let mut summary = Summary { left: self.left.clone(), ..Summary::default() };
         let files = self.entries.iter().filter(|entry| !matches!(entry.what, What::Directory(_)));
         for entry in files {
             let (count, bytes) = summary.of.entry(self.places[entry.place].kind).or_default();

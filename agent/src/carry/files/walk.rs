@@ -16,6 +16,7 @@ use std::thread;
 
 use super::beginning::{self, ChangeTime, changed_at};
 use super::error::{CarryError, taking};
+use super::others::is_hidden;
 use super::places::{Place, PlaceKind};
 use super::spared::Spared;
 use super::watches::Watches;
@@ -33,6 +34,8 @@ pub struct Found {
     pub meta: Metadata,
     /// The names in it, if it is a directory and they are not those of the image.
     pub names: Option<Vec<OsString>>,
+    /// Whether it is a directory of somebody else's, in which we cannot look.
+    pub hidden: bool,
 }
 
 /// All that goes along of these places, or of those among them that are `wanted`; what holds other things comes before them.
@@ -244,18 +247,27 @@ impl<'a> Walk<'a> {
         let at = taking(&path);
         let Some(meta) = self.watch(&path, meta).map_err(&at)? else { return Ok(()) };
         let (mut names, changed, left) = (Vec::new(), self.has_changed(&meta), self.left.get(&path));
-        let Some(entries) = unless_gone(fs::read_dir(&path)).map_err(&at)? else { return Ok(()) };
-        for entry in entries {
+        let entries = match unless_gone(fs::read_dir(&path)) {
+            Err(error) if is_hidden(&meta, &error) => {
+                walked.found.extend(changed.then(|| Found { hidden: true, ..self.found(path, meta, None) }));
+                return Ok(());
+            }
+            entries => entries.map_err(&at)?,
+        };
+        for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(&at)?;
             let name = entry.file_name();
             let is_left = left.is_some_and(|left| left.contains(&name)) || self.is_left(&path, &name);
             if !is_left {
                 // Other containers of the pod do not stand still.
-                let Some(meta) =
-                    unless_gone(entry.metadata()).map_err(|error| taking(&path.join(&name))(error))?
-                else {
-                    continue;
-                };
+                let met = unless_gone(entry.metadata());
+                if met.as_ref().is_err_and(|error| is_hidden(&meta, error)) {
+                    walked.found.extend(
+                        changed.then(|| Found { hidden: true, ..self.found(path.clone(), meta, None) }),
+                    );
+                    return Ok(());
+                }
+                let Some(meta) = met.map_err(|error| taking(&path.join(&name))(error))? else { continue };
                 if meta.is_dir() {
                     directories.push((path.join(&name), meta));
                 } else if self.has_changed(&meta) {
@@ -289,8 +301,10 @@ impl<'a> Walk<'a> {
         let at = taking(path);
         let meta = if self.holds(path) { unless_gone(path.symlink_metadata()).map_err(&at)? } else { None };
         let Some(meta) = meta.filter(|meta| self.has_changed(meta)) else { return Ok(None) };
-        let names = if meta.is_dir() { unless_gone(names(path)).map_err(&at)? } else { None };
-        Ok(Some(self.found(path.to_owned(), meta, names)))
+        let names = if meta.is_dir() { unless_gone(names(path)) } else { Ok(None) };
+        let hidden = names.as_ref().is_err_and(|error| is_hidden(&meta, error));
+        let names = if hidden { None } else { names.map_err(&at)? };
+        Ok(Some(Found { hidden, ..self.found(path.to_owned(), meta, names) }))
     }
 
     /// Whether `path` is in this place, and neither it nor what it is in is left alone.
@@ -319,7 +333,7 @@ impl<'a> Walk<'a> {
     }
 
     fn found(&self, path: PathBuf, meta: Metadata, names: Option<Vec<OsString>>) -> Found {
-        Found { place: self.place, path, meta, names }
+        Found { place: self.place, path, meta, names, hidden: false }
     }
 
     /// With the directories that lead there, for a container whose image does not have them.

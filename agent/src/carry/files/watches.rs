@@ -100,6 +100,8 @@ impl Watches {
             Ok(watch) => drop(state.paths.insert(watch, directory.to_owned())),
             // The directory above is watched, and has told of it.
             Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            // What is in it cannot be looked at either.
+            Err(Errno::EACCES) => {}
             Err(_) => state.doubt("a directory cannot be watched"),
         }
     }

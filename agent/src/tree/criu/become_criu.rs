@@ -1,7 +1,7 @@
 //! This program started once more, to become CRIU: what must be so in CRIU's own process and not in the agent's is done in between.
 //!
 //! rust-criu starts a program, with the agent's environment. Only a process with a single thread may change its time namespace
-//! (time_namespaces(7)), and what CRIU is preloaded with is nobody else's business.
+//! (time_namespaces(7)), what CRIU is preloaded with is nobody else's business, and what the agent may do by its own file only it can hand on.
 
 use std::env;
 use std::fs;
@@ -13,6 +13,7 @@ use rust_criu::Criu;
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
 use super::preload;
 use crate::base::exit_codes;
+use crate::tree::process::rights;
 
 /// What rust-criu says to a CRIU that it starts.
 const SERVE: &str = "swrk";
@@ -32,7 +33,7 @@ pub fn become_criu() -> Option<i32> {
     arguments.first().filter(|first| *first == SERVE)?;
     let namespace = TimeNamespace::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
     let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
-    let failed = match namespace.enter() {
+    let failed = match namespace.enter().and_then(|()| rights::hand_on()) {
         Ok(()) => Command::new("criu").args(arguments).envs(library).exec(),
         Err(error) => error,
     };

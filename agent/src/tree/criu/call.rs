@@ -15,6 +15,7 @@ use std::thread;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 use rust_criu::{CgMode, Criu};
 
 use super::become_criu::by_way_of_us;
@@ -152,9 +153,7 @@ impl Call {
     /// # Errors
     /// The program is not there.
     pub fn request(&self, images: &OwnedFd) -> Result<Criu, CriuError> {
-        let is_plain = self.namespace == TimeNamespace::Own && self.library.is_none();
-        let criu = if is_plain { Criu::new() } else { by_way_of_us() };
-        let mut criu = criu.map_err(|error| CriuError::Missing(error.to_string()))?;
+        let mut criu = self.criu()?;
         criu.set_images_dir_fd(images.as_raw_fd());
         criu.set_log_level(limits::CRIU_LOG_LEVEL);
         criu.set_ext_unix_sk(true);
@@ -162,6 +161,16 @@ impl Call {
         // A pod's control groups are the kubelet's.
         criu.cgroups_mode(CgMode::IGNORE);
         Ok(criu)
+    }
+
+    /// The program. Root's CRIU has root's rights in any case.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn criu(&self) -> Result<Criu, CriuError> {
+        let is_plain = self.namespace == TimeNamespace::Own && self.library.is_none() && geteuid().is_root();
+        let criu = if is_plain { Criu::new() } else { by_way_of_us() };
+        criu.map_err(|error| CriuError::Missing(error.to_string()))
     }
 
     /// Why CRIU refused, as its log says.

@@ -2,8 +2,6 @@
 
 use std::sync::OnceLock;
 
-use rust_criu::Criu;
-
 use super::call::Call;
 use super::error::CriuError;
 use super::in_namespace::TimeNamespace;
@@ -23,8 +21,8 @@ pub fn version() -> Result<CriuVersion, CriuError> {
 }
 
 fn ask_version() -> Result<CriuVersion, CriuError> {
-    let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
+    let call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
     let missing = |error: rust_criu::CriuError| CriuError::Missing(error.to_string());
-    let found = CriuVersion(Criu::new().and_then(|mut criu| criu.get_criu_version()).map_err(missing)?);
+    let found = CriuVersion(call.criu()?.get_criu_version().map_err(missing)?);
     if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }
 }

@@ -1,10 +1,13 @@
 //! What this process may do.
 
 use std::fs;
+use std::io;
 
 /// A capability, by its bit in capabilities(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Capability {
+    /// Takes capabilities away from what may ever be had.
+    SetPcap = 8,
     /// Reads other processes' memory and registers.
     SysPtrace = 19,
     /// Nearly everything.
@@ -15,9 +18,29 @@ pub enum Capability {
     CheckpointRestore = 40,
 }
 
+impl Capability {
+    /// As a pod spec calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SetPcap => "SETPCAP",
+            Self::SysPtrace => "SYS_PTRACE",
+            Self::SysAdmin => "SYS_ADMIN",
+            Self::SysTime => "SYS_TIME",
+            Self::CheckpointRestore => "CHECKPOINT_RESTORE",
+        }
+    }
+
+    /// Its bit.
+    #[must_use]
+    pub fn bit(self) -> u64 {
+        1 << self as u32
+    }
+}
+
 /// True if this process has `capability`.
 pub fn has(capability: Capability) -> bool {
-    effective(&status()) & 1 << capability as u32 != 0
+    mask(&status(), "CapEff") & capability.bit() != 0
 }
 
 /// What the kernel tells of this process (proc(5), `/proc/self/status`).
@@ -30,7 +53,54 @@ pub fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
 }
 
-/// The effective capabilities that it tells, a bit each.
-pub fn effective(status: &str) -> u64 {
-    field(status, "CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
+/// A set of capabilities that it tells, such as `CapEff`, a bit each.
+pub fn mask(status: &str, set: &str) -> u64 {
+    field(status, set).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
+}
+
+/// What capset(2) calls itself in its third version, which has two words for each set.
+const VERSION: u32 = 0x2008_0522;
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+struct Word {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Changes what this thread may do: what it may use, what it may take up, and what it hands on to a program that takes it. To be
+/// called while there is no other thread, which would keep what it has.
+///
+/// # Errors
+/// It is more than the thread may take up.
+pub fn set(effective: u64, permitted: u64, inheritable: u64) -> io::Result<()> {
+    let mut header = Header { version: VERSION, pid: 0 };
+    let word = |shift: u32| {
+        let part = |mask: u64| (mask >> shift) as u32;
+        Word { effective: part(effective), permitted: part(permitted), inheritable: part(inheritable) }
+    };
+    let words = [word(0), word(u32::BITS)];
+    // SAFETY: capset(2) reads a header and two words of these layouts.
+    let done = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Has a capability stay over an exec of any program, which must be one that it may take up and hand on (prctl(2),
+/// `PR_CAP_AMBIENT`).
+///
+/// # Errors
+/// It is not.
+pub fn keep_over_exec(bit: u32) -> io::Result<()> {
+    let no = 0 as libc::c_ulong;
+    // SAFETY: prctl(2) takes numbers.
+    let done = unsafe {
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, libc::c_ulong::from(bit), no, no)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

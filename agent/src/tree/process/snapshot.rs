@@ -161,6 +161,11 @@ pub fn open_files(pid: i32) -> Vec<PathBuf> {
     entries.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }
 
+/// The id of the parent of a process: 0 where that is none that can be seen. None if it has ended.
+pub fn parent(pid: i32) -> Option<i32> {
+    Some(read(pid)?.parent)
+}
+
 fn read(pid: i32) -> Option<Process> {
     parse(pid, &fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use nix::unistd::geteuid;
 use thiserror::Error;
 
-use super::capabilities::field;
+use super::capabilities::{field, mask, status};
 use super::snapshot::{Tree, open_files, told};
 
 /// Why a process cannot be frozen.
@@ -20,6 +21,17 @@ pub enum Unfreezable {
         process: String,
         /// Who traces it.
         tracer: String,
+    },
+    /// Nobody but root can make a process of another user, or give it rights that it does not have itself.
+    #[error(
+        "process {process} {what}, which crik cannot give back to it, since the container does not run as root: have the program do \
+         without, or run the container as root"
+    )]
+    BeyondUs {
+        /// The process.
+        process: String,
+        /// What it has.
+        what: &'static str,
     },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
@@ -38,7 +50,30 @@ const RING: &str = "anon_inode:[io_uring]";
 
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
-    tree.0.iter().flat_map(|process| traced(process.pid).into_iter().chain(ring(process.pid))).collect()
+    let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid));
+    tree.0.iter().flat_map(|process| each(process.pid)).collect()
+}
+
+/// A program that was started with a set-user-ID bit or capabilities of its file has more than the one that started it.
+fn beyond_us(pid: i32) -> Option<Unfreezable> {
+    if geteuid().is_root() {
+        return None;
+    }
+    let theirs = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let what = more_than(&status(), &theirs)?;
+    Some(Unfreezable::BeyondUs { process: told(pid), what })
+}
+
+/// What the process of one status has and that of the other has not.
+fn more_than(ours: &str, theirs: &str) -> Option<&'static str> {
+    let differs = |name| field(ours, name) != field(theirs, name);
+    if differs("Uid") {
+        Some("is of another user")
+    } else if differs("Gid") || differs("Groups") {
+        Some("is in other groups")
+    } else {
+        (mask(theirs, "CapPrm") & !mask(ours, "CapPrm") != 0).then_some("has capabilities of its own")
+    }
 }
 
 /// Each thread may have a tracer of its own.
@@ -63,6 +98,23 @@ fn ring(pid: i32) -> Option<Unfreezable> {
 mod tests {
     use super::super::snapshot::Snapshot;
     use super::*;
+
+    #[test]
+    fn what_a_process_has_beyond_ours_is_named() {
+        let status = |uid, groups, permitted| {
+            format!(
+                "Uid:\t1000\t{uid}\t1000\t1000\nGid:\t0\t0\t0\t0\nGroups:\t{groups} \nCapPrm:\t{permitted}\n"
+            )
+        };
+        let ours = status(1000, 1000, "0000010000080100");
+        assert_eq!(more_than(&ours, &status(1000, 1000, "0000000000000000")), None);
+        assert_eq!(more_than(&ours, &status(0, 1000, "000001ffffffffff")), Some("is of another user"));
+        assert_eq!(more_than(&ours, &status(1000, 5, "0000000000000000")), Some("is in other groups"));
+        assert_eq!(
+            more_than(&ours, &status(1000, 1000, "0000000000002000")),
+            Some("has capabilities of its own")
+        );
+    }
 
     #[test]
     fn an_ordinary_tree_can_be_frozen() {

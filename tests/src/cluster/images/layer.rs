@@ -65,7 +65,8 @@ impl Layer {
         let again = tempfile::Builder::new().prefix("crik-image-").tempdir_in("/var/tmp")?;
         let (from, to) =
             (self.files().display().to_string(), again.path().join("files").display().to_string());
-        let copy = "cp --recursive --preserve=mode,links \"$1\" \"$2\" && find \"$2\" -exec touch -h {} +";
+        let copy =
+            "cp --recursive --preserve=mode,links,xattr \"$1\" \"$2\" && find \"$2\" -exec touch -h {} +";
         run("sh", &["-c", copy, "sh", &from, &to])?;
         pack(again.path())?;
         Ok(fs::read_to_string(again.path().join("digest"))?)
@@ -153,6 +154,11 @@ fn pack(layer: &Path) -> Result<()> {
             "--sort=name",
             "--numeric-owner",
             "--clamp-mtime",
+            // In the form of POSIX, since no other has them; without the times of now that this has besides.
+            "--format=posix",
+            "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+            "--xattrs",
+            "--xattrs-include=security.capability",
             &format!("--mtime={NEWEST}"),
             ".",
         ],

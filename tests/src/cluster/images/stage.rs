@@ -196,16 +196,17 @@ fn copy_one(source: &Path, target: &Path, into: bool) -> Result<()> {
     let directory = if into || source.is_dir() { Some(target) } else { target.parent() };
     fs::create_dir_all(directory.context("no directory")?)?;
     let from = if source.is_dir() { source.join(".") } else { source.to_owned() };
-    let owned = ["--recursive", "--no-dereference", "--preserve=mode,timestamps,links"];
+    let owned = ["--recursive", "--no-dereference", "--preserve=mode,timestamps,links,xattr"];
     run("cp", &[&owned[..], &[&path(&from), &path(target)]].concat())?;
     // Nobody's rights on this machine are those in an image; what others may not read they may not there either.
     let _ = run("chmod", &["u+rwX,go+rX,go-w", &path(target)]);
     Ok(())
 }
 
-/// What tells the files of a path from others: their names, modes and contents.
+/// What tells the files of a path from others: their names, modes, capabilities and contents.
 fn fingerprint(path: &Path) -> Result<String> {
-    let script = "tar --create --directory \"$1\" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \"$2\" \\
+    let script = "tar --create --directory \"$1\" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \\
+        --format=posix --pax-option=exthdr.name=%d/%f,delete=atime,delete=ctime --xattrs --xattrs-include=security.capability \"$2\" \\
         | sha256sum";
     ensure!(path.exists(), "{} is missing", path.display());
     let directory = path.parent().unwrap_or(Path::new("/")).to_string_lossy();

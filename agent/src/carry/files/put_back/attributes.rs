@@ -8,25 +8,18 @@ use std::path::Path;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
+use nix::unistd::geteuid;
 
-use crate::base::limits;
 use crate::carry::files::list::{Attributes, Name};
+use crate::carry::files::others::is_fixed;
 
-/// Gives `path` what it had. What belongs to somebody whom the pod's user namespace does not know, as the root of `/dev/shm` in a pod
-/// with `hostUsers: false`, is the node's: nobody in the pod can change it, the program could not either, and it stays as it is.
+/// Gives `path` what it had. What belongs to somebody else and cannot be changed stays as it is: the program could not change it either.
 ///
 /// # Errors
 /// The owner, the mode or a time cannot be set. An extended attribute that cannot is told only: few programs look.
 pub fn apply(path: &Path, wanted: &Attributes) -> io::Result<()> {
     let meta = path.symlink_metadata()?;
-    match set(path, &meta, wanted) {
-        Err(error)
-            if error.kind() == io::ErrorKind::PermissionDenied && meta.uid() == limits::OVERFLOW_UID =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
+    set(path, &meta, wanted).or_else(|error| if is_fixed(&meta, &error) { Ok(()) } else { Err(error) })
 }
 
 /// The same on a volume, which may keep neither owners nor modes nor times, and be right: what cannot be set does not matter then.
@@ -51,7 +44,7 @@ pub fn apply_on_volume(path: &Path, wanted: &Attributes) -> io::Result<()> {
 /// Owner first, since to change it clears the set-id bits of the mode and a capability; times last, since all else touches them.
 fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
     if (meta.uid(), meta.gid()) != (wanted.uid, wanted.gid) {
-        lchown(path, Some(wanted.uid), Some(wanted.gid))?;
+        give(path, wanted)?;
     }
     if !meta.is_symlink() {
         fs::set_permissions(path, Permissions::from_mode(wanted.mode))?;
@@ -61,6 +54,21 @@ fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
     }
     let [accessed, modified] = [wanted.accessed, wanted.modified].map(|(s, ns)| TimeSpec::new(s, ns));
     Ok(utimensat(AT_FDCWD, path, &accessed, &modified, UtimensatFlags::NoFollowSymlink)?)
+}
+
+/// Only root can give a file away. One that another container of the pod has made in an emptyDir becomes the program's.
+fn give(path: &Path, wanted: &Attributes) -> io::Result<()> {
+    match lchown(path, Some(wanted.uid), Some(wanted.gid)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() => {
+            let (user, group) = (wanted.uid, wanted.gid);
+            tracing::warn!(
+                "{} belonged to user {user} and group {group}, and does not get them back: {error}",
+                path.display()
+            );
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// As many of them as can be; the first that cannot is told. Access control lists are among them (acl(5)).

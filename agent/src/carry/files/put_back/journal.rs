@@ -80,7 +80,7 @@ impl Journal {
         if in_memory && meta.is_file() && meta.nlink() == 1 && self.copy_away(path, &meta, mounts).is_ok() {
             return Ok(());
         }
-        let to = self.place(mount, mounts)?;
+        let to = self.place(path, mounts)?;
         fs::rename(path, &to)?;
         self.done.push(Done::Moved { from: path.into(), to });
         Ok(())
@@ -94,10 +94,10 @@ impl Journal {
         Ok(())
     }
 
-    /// A name for one thing more.
-    fn place(&mut self, mount: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
+    /// A name for one thing more in the same mount as `path`.
+    fn place(&mut self, path: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
         self.next += 1;
-        Ok(self.aside(mount, mounts)?.join(self.next.to_string()))
+        Ok(self.aside(path, mounts)?.join(self.next.to_string()))
     }
 
     /// Removes the directory at `path` if nothing is in it.
@@ -119,13 +119,25 @@ impl Journal {
         self.aside.iter().any(|aside| aside.path == path)
     }
 
-    /// A directory in the same mount, since a rename cannot leave it.
-    fn aside(&mut self, mount: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
+    /// A directory in the same mount as `path`, since a rename cannot leave it.
+    fn aside(&mut self, path: &Path, mounts: &Mounts) -> io::Result<PathBuf> {
+        let mount = mounts.of(path);
         if let Some(aside) = self.aside.iter().find(|aside| aside.mount == mount) {
             return Ok(aside.path.clone());
         }
-        let own = Path::new(limits::OWN_DIRECTORY);
-        let parent = if mounts.of(own) == mount { own } else { mount };
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        let own = limits::INIT_DIRECTORIES.map(Path::new).into_iter().filter(|own| mounts.of(own) == mount);
+        // An ordinary user can write to few of them, and where the name is that is moved away.
+        for parent in own.chain([mount]).chain(path.parent()) {
+            match self.aside_in(parent, mount) {
+                Err(error) => last = error,
+                made => return made,
+            }
+        }
+        Err(last)
+    }
+
+    fn aside_in(&mut self, parent: &Path, mount: &Path) -> io::Result<PathBuf> {
         fs::create_dir_all(parent)?;
         sweep(parent);
         // Another container of the pod may be at it too.

@@ -1,0 +1,195 @@
+//! What this process may not do that a checkpoint and a restore take, and how a pod gets it.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{Uid, geteuid};
+use thiserror::Error;
+
+use super::capabilities::{Capability, field, mask, status};
+use super::rights::is_of_a_tree;
+
+/// This program's file.
+const OWN_FILE: &str = "/proc/self/exe";
+
+/// Where a file's capabilities stand (capabilities(7)).
+const OF_A_FILE: &str = "security.capability";
+
+/// What keeps CRIU from working here, each with its remedy; empty if nothing does.
+#[must_use]
+pub fn lacking() -> Vec<String> {
+    let status = status();
+    let lacks = |set: &str| -> Vec<Capability> {
+        let has = mask(&status, set);
+        needed(&status).into_iter().filter(|capability| has & capability.bit() == 0).collect()
+    };
+    let user = geteuid();
+    if user.is_root() {
+        return lacks("CapEff").into_iter().map(to_be_added).collect();
+    }
+    if lacks("CapEff").is_empty() {
+        return Vec::new();
+    }
+    let why = Why {
+        no_new_privileges: has_no_new_privileges(&status),
+        file: std::env::current_exe().unwrap_or_else(|_| OWN_FILE.into()),
+        nosuid: statvfs(OWN_FILE).is_ok_and(|on| on.flags().contains(FsFlags::ST_NOSUID)),
+        permits: permitted_by(&xattr::get_deref(OWN_FILE, OF_A_FILE).ok().flatten().unwrap_or_default()),
+        beyond: lacks("CapBnd"),
+        of_a_tree: is_of_a_tree(),
+    };
+    why.told(user)
+}
+
+/// An error where something keeps CRIU from working here.
+///
+/// # Errors
+/// All that does, each with its remedy.
+pub fn enough() -> Result<(), Lacking> {
+    let lacking = lacking();
+    if lacking.is_empty() { Ok(()) } else { Err(Lacking(lacking.join("; "))) }
+}
+
+/// What this process may not do.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Lacking(String);
+
+/// At a restore CRIU takes from each process what it never could have, unless the kernel sees to it that it never can.
+fn needed(status: &str) -> Vec<Capability> {
+    let always = [Capability::CheckpointRestore, Capability::SysPtrace];
+    let to_drop = (!has_no_new_privileges(status)).then_some(Capability::SetPcap);
+    always.into_iter().chain(to_drop).collect()
+}
+
+fn has_no_new_privileges(status: &str) -> bool {
+    field(status, "NoNewPrivs") == Some("1")
+}
+
+fn to_be_added(capability: Capability) -> String {
+    format!("the capability {} is missing; add it to securityContext.capabilities.add", capability.name())
+}
+
+/// Why this program has not got what its file should give to it.
+struct Why {
+    no_new_privileges: bool,
+    file: PathBuf,
+    nosuid: bool,
+    permits: u64,
+    beyond: Vec<Capability>,
+    of_a_tree: bool,
+}
+
+impl Why {
+    /// Each reason, with its remedy.
+    fn told(&self, user: Uid) -> Vec<String> {
+        let who = format!(
+            "the container runs as user {user}, to whom Kubernetes gives no capabilities, so that crik has only those of its file"
+        );
+        let mut reasons = Vec::new();
+        if self.no_new_privileges {
+            reasons.push(
+                "allowPrivilegeEscalation: false takes these away, unless crik is the first program that the container starts; leave it \
+                 out, or have command begin with crik"
+                    .to_owned(),
+            );
+        }
+        if self.nosuid {
+            reasons.push(format!(
+                "{} is on a file system that is mounted nosuid, which takes these away; put it into the container's image",
+                self.file.display()
+            ));
+        }
+        reasons.extend(of_file(&self.file, self.permits));
+        if self.of_a_tree {
+            reasons.push("another crik runs it, and what runs under one gets none; run it once".to_owned());
+        }
+        let told = reasons.into_iter().map(|reason| format!("{who}: {reason}"));
+        told.chain(self.beyond.iter().copied().map(to_be_added)).collect()
+    }
+}
+
+/// What a file's capabilities lack, and where it was lost.
+fn of_file(file: &Path, permits: u64) -> Option<String> {
+    let all = [Capability::CheckpointRestore, Capability::SysPtrace, Capability::SetPcap];
+    let lacks: Vec<&str> =
+        all.iter().filter(|one| permits & one.bit() == 0).map(|capability| capability.name()).collect();
+    let wanted: Vec<String> = all.iter().map(|one| format!("cap_{}", one.name().to_lowercase())).collect();
+    (!lacks.is_empty()).then(|| {
+        format!(
+            "{} lacks {}, as after a copy that leaves extended attributes behind; in the image's Dockerfile: RUN setcap {}=p {}",
+            file.display(),
+            lacks.join(", "),
+            wanted.join(","),
+            file.display()
+        )
+    })
+}
+
+/// What a file permits, as its attribute says (linux/capability.h, `vfs_cap_data`): a word that tells the layout, then two for the
+/// lower and two for the upper half, all of them little-endian. The first layout had no upper half.
+fn permitted_by(attribute: &[u8]) -> u64 {
+    let word = |number: usize| attribute.as_chunks::<4>().0.get(number).map(|word| u32::from_le_bytes(*word));
+    u64::from(word(1).unwrap_or_default()) | u64::from(word(3).unwrap_or_default()) << u32::BITS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `setcap cap_checkpoint_restore,cap_sys_ptrace,cap_setpcap=p` as it is on the disk.
+    const ALL: [u8; 20] = [0, 0, 0, 2, 0, 1, 8, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+    fn all_is_well() -> Why {
+        Why {
+            no_new_privileges: false,
+            file: "/usr/local/bin/crik".into(),
+            nosuid: false,
+            permits: permitted_by(&ALL),
+            beyond: Vec::new(),
+            of_a_tree: false,
+        }
+    }
+
+    fn told(why: &Why) -> String {
+        why.told(Uid::from_raw(1000)).join("\n")
+    }
+
+    #[test]
+    fn each_reason_is_told_with_its_remedy() {
+        assert_eq!(told(&all_is_well()), "");
+        let no_new_privileges = Why { no_new_privileges: true, ..all_is_well() };
+        assert!(
+            told(&no_new_privileges).contains("user 1000")
+                && told(&no_new_privileges).contains("leave it out")
+        );
+        let nosuid = Why { nosuid: true, ..all_is_well() };
+        assert!(told(&nosuid).contains("nosuid") && told(&nosuid).contains("image"));
+        let copied = Why { permits: 0, ..all_is_well() };
+        let setcap = "RUN setcap cap_checkpoint_restore,cap_sys_ptrace,cap_setpcap=p /usr/local/bin/crik";
+        assert!(told(&copied).contains(setcap), "{}", told(&copied));
+        let bound = Why { beyond: vec![Capability::SetPcap], ..all_is_well() };
+        assert_eq!(
+            told(&bound),
+            "the capability SETPCAP is missing; add it to securityContext.capabilities.add"
+        );
+        assert!(told(&Why { of_a_tree: true, ..all_is_well() }).contains("another crik"));
+    }
+
+    #[test]
+    fn what_a_file_lacks_is_named_and_what_it_has_is_not() {
+        let mut attribute = ALL;
+        attribute[13] = 0;
+        let said = of_file(Path::new("/crik"), permitted_by(&attribute)).unwrap();
+        assert!(said.contains("lacks CHECKPOINT_RESTORE, as"), "{said}");
+        assert_eq!(permitted_by(&[]), 0);
+        assert_eq!(permitted_by(&[0, 0, 0, 1, 0, 1]), 0);
+    }
+
+    #[test]
+    fn root_needs_what_the_pod_spec_adds_and_setpcap_unless_nothing_can_be_gained() {
+        let named = |status| needed(status).into_iter().map(Capability::name).collect::<Vec<_>>();
+        assert_eq!(named("NoNewPrivs:\t0\n"), ["CHECKPOINT_RESTORE", "SYS_PTRACE", "SETPCAP"]);
+        assert_eq!(named("NoNewPrivs:\t1\n"), ["CHECKPOINT_RESTORE", "SYS_PTRACE"]);
+    }
+}
