@@ -7,16 +7,18 @@ use nix::unistd::{Uid, geteuid};
 
 use super::finding::{Effect, Finding};
 use crate::carry::streams;
+use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{Capability, effective, field, status};
 
-/// What of the container stands in the way of a checkpoint, or may, each with its remedy. Takes a few milliseconds.
-pub fn findings() -> Vec<Finding> {
+/// What of the container stands in the way of a checkpoint, or may, each with its remedy; the program has these standard streams. Takes
+/// a few milliseconds.
+pub fn findings(stdio: &StdioMap) -> Vec<Finding> {
     let doubt = doubts().map(|doubt| Finding::new(Effect::MayNotBeResumed, doubt));
-    obstacles().into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
+    obstacles(stdio).into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
 }
 
-fn obstacles() -> Vec<String> {
+fn obstacles(stdio: &StdioMap) -> Vec<String> {
     let status = status();
     let mut found: Vec<String> = ordinary_user(geteuid()).into_iter().collect();
     if found.is_empty() {
@@ -24,7 +26,7 @@ fn obstacles() -> Vec<String> {
     }
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
-    found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
+    found.extend(streams::unfreezable(stdio).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found

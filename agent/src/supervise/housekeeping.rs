@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::base::{limits, memory, units};
+use crate::carry::streams;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::clocks::{self, GoOn};
@@ -58,7 +59,7 @@ fn prepare_volume(checkpointer: &Checkpointer) -> Option<Finding> {
 /// What of the container and its volume is in the way. Only where nothing is known to be, a trial may find something.
 fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
-    let mut found = checks::findings();
+    let mut found = checks::findings(&streams::current());
     found.append(&mut tried.findings);
     found.extend(carried_obstacle(checkpointer).map(Finding::no_checkpoint));
     if checkpointer.running.beside_another {

@@ -10,13 +10,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::panics::locked;
 use crate::base::{limits, memory};
+use crate::carry::files::beginning;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
 use crate::doctor::tree;
+use crate::store::generation::clock_facts::Installed;
 use crate::store::image_dir::retention;
 use crate::store::image_dir::verdict::Verdict;
+use crate::supervise::known::Known;
 use crate::tree::criu;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -52,6 +55,29 @@ impl Looks {
     /// The program is told to stop, or has ended.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Who tells what is known, for others than the log.
+    pub fn teller(self: &Arc<Self>) -> Arc<dyn Fn() -> Known + Send + Sync> {
+        let this = Arc::clone(self);
+        Arc::new(move || this.known())
+    }
+
+    fn known(&self) -> Known {
+        let (running, config) = (&self.checkpointer.running, &self.checkpointer.workload.config);
+        let protection = locked(&self.protection);
+        let library = running.library.iter().flat_map(Installed::paths);
+        Known {
+            agent: std::process::id().cast_signed(),
+            root: running.root,
+            own: [running.init.clone()].into_iter().chain(library).collect(),
+            library: running.library.clone(),
+            image_dir: config.image_dir.clone(),
+            since: beginning::since(),
+            verdict: protection.told(),
+            findings: protection.lasting(),
+            bytes_per_second: self.checkpointer.speed().map(|speed| speed as u64),
+        }
     }
 
     fn is_over(&self) -> bool {

@@ -9,6 +9,7 @@ pub mod notify;
 pub mod reap;
 pub mod sessions;
 pub mod snapshot;
+pub mod sockets;
 pub mod time_namespace;
 pub mod traffic;
 pub mod unfreezable;
