@@ -1,6 +1,7 @@
 //! Says at start-up what would make a checkpoint or a restore fail, so that nobody learns it at the preemption.
 
 use std::fs;
+use std::path::Path;
 use std::process;
 
 use nix::unistd::{Uid, geteuid};
@@ -16,6 +17,14 @@ use crate::tree::process::capabilities::{Capability, effective, field, status};
 pub fn findings(stdio: &StdioMap) -> Vec<Finding> {
     let doubt = doubts().map(|doubt| Finding::new(Effect::MayNotBeResumed, doubt));
     obstacles(stdio).into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
+}
+
+/// That checkpoints have nowhere to go; the configuration that says where may be `missing`.
+pub fn nowhere(missing: Option<&Path>) -> Finding {
+    Finding::no_checkpoint(match missing {
+        None => "no imageDir is configured".to_owned(),
+        Some(path) => format!("there is no configuration {}; mount the ConfigMap there", path.display()),
+    })
 }
 
 fn obstacles(stdio: &StdioMap) -> Vec<String> {

@@ -77,8 +77,7 @@ pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) 
         checks::findings(&program.map(|program| streams::of(stream_holder(program))).unwrap_or_default());
     let place = config.image_dir.clone();
     match &place {
-        None => findings
-            .push(Finding::no_checkpoint("no imageDir is configured; see the README, \"Configuration\"")),
+        None => findings.push(checks::nowhere(config.missing.as_deref())),
         Some(path) => {
             findings.extend(of_volume(path, config.signing_key_file.is_some(), program, &mut facts))
         }

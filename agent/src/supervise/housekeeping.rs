@@ -86,10 +86,7 @@ fn is_untried(checkpointer: &Checkpointer) -> bool {
 }
 
 fn tell_nowhere(missing: Option<&Path>) {
-    let found = Finding::no_checkpoint(match missing {
-        None => "no imageDir is configured".to_owned(),
-        Some(path) => format!("there is no configuration {}; mount the ConfigMap there", path.display()),
-    });
+    let found = checks::nowhere(missing);
     tracing::warn!(step = "check", "{}", found.line());
     looks::tell(&Verdict::not(&found.to_string()));
 }
