@@ -4,6 +4,23 @@
 use std::fs;
 use std::ops::Range;
 
+/// Has the allocator keep little, before there are threads: one heap for all of them, and buffers apart from it. By itself it makes a
+/// heap for each thread, and after the first large buffer it takes all that are not larger from there, where each leaves its memory
+/// behind (mallopt(3), `M_ARENA_MAX`, `M_MMAP_THRESHOLD`).
+pub fn keep_little() {
+    #[cfg(target_env = "gnu")]
+    use crate::base::limits;
+    #[cfg(target_env = "gnu")]
+    for (option, value) in [
+        (libc::M_ARENA_MAX, 1),
+        (libc::M_MMAP_THRESHOLD, limits::BUFFER_BYTES),
+        (libc::M_TRIM_THRESHOLD, limits::BUFFER_BYTES),
+    ] {
+        // SAFETY: mallopt(3) takes numbers. What it does not know it leaves.
+        unsafe { libc::mallopt(option, value) };
+    }
+}
+
 /// Gives back what the allocator keeps, and takes the pages of programs and libraries out of this process's sight. They are in the
 /// page cache as long as there is room, and the few that are needed come back by themselves.
 pub fn give_back() {

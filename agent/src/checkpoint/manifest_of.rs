@@ -32,7 +32,8 @@ pub fn manifest_of(
         generation,
         created_at: units::now(),
         crik_version: env!("CARGO_PKG_VERSION").to_owned(),
-        identity: Identity::here(&workload.command, criu::version()?, pod.node.as_deref())
+        identity: Identity::here(&workload.command, pod.node.as_deref())
+            .with_criu(criu::version()?)
             .with_own(own_values::of(pod))
             .with_programs(running.programs.known()),
         tree: staged.tree,

@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use super::args::Run;
 use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
-use crate::base::{exit_codes, limits, logging, termination_message};
+use crate::base::{exit_codes, limits, logging, memory, termination_message};
 use crate::carry::files::{self, beginning};
 use crate::carry::left_overs;
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::workload::Workload;
 
 /// `crik run`. Returns the exit code.
 pub fn run(args: &Run) -> i32 {
+    memory::keep_little();
     logging::init(args.log_format, args.debug);
     let config = match Config::load(&args.config_path) {
         Ok(config) => config,

@@ -89,13 +89,12 @@ async fn check(
     hold: &Arc<Hold>,
     generation: Generation,
 ) -> Result<Manifest, Failure> {
-    // Asked here, since CRIU's descriptors are nothing for a step of its own.
-    let criu = spawn_blocking(criu::version).await.map_err(|error| Failure::Skip(error.to_string()))?;
-    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
+    // Asked beside the step, which takes as long, and not in it, since CRIU's descriptors are nothing for one.
+    let criu = spawn_blocking(criu::version);
     let check = || {
         let (hold, workload) = (Arc::clone(hold), Arc::clone(workload));
         move || {
-            let here = Identity::here(&workload.command, criu, workload.pod.node.as_deref())
+            let here = Identity::here(&workload.command, workload.pod.node.as_deref())
                 .with_own(own_values::of(&workload.pod));
             let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
             let manifest = verify::facts(&hold.dir().generation(generation), generation, &here, &trust)?;
@@ -105,7 +104,13 @@ async fn check(
             Ok::<_, VerifyError>(manifest)
         }
     };
-    Ok(steps.run(check).await?)
+    let manifest = steps.run(check).await?;
+    let criu = criu.await.map_err(|error| Failure::Skip(error.to_string()))?;
+    let criu = criu.map_err(|error| Failure::Skip(error.to_string()))?;
+    match manifest.identity.too_new_for(criu) {
+        Some(why) => Err(Failure::Skip(why)),
+        None => Ok(manifest),
+    }
 }
 
 /// Notes the attempt on the volume.

@@ -98,7 +98,11 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     let checkpointer = Arc::clone(checkpointer);
     tokio::spawn(async move {
         sleep(limits::SETTLED_AFTER).await;
-        let _ = spawn_blocking(move || settle(&checkpointer, generation)).await;
+        let settled = spawn_blocking(move || {
+            settle(&checkpointer, generation);
+            memory::give_back();
+        });
+        let _ = settled.await;
     });
 }
 

@@ -5,17 +5,32 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use crik_tests::control_plane::Certificates;
+use crik_tests::controller::{Controller, TestNode};
+use crik_tests::network::Network;
 use crik_tests::node::Boots;
 use crik_tests::pod::{Pod, Running};
+use crik_tests::spec::bind;
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
-/// Megabytes of memory and how often to measure with them.
-const SIZES: [(u32, usize); 3] = [(10, 9), (200, 7), (2048, 5)];
+/// Megabytes of memory, how often a program with them is started and stopped, and how often it is started besides: one start takes
+/// twice as long as another of the same kind, depending on where the machine has its memory.
+const SIZES: [(u32, usize, usize); 3] = [(10, 9, 12), (200, 7, 12), (2048, 5, 10)];
+
+/// The most that a container can weigh for processor time, so that what else runs on the machine takes little of what is measured.
+const CPU_SHARES: u64 = 262_144;
+
+/// How long it takes until an agent is idle: the checks at its start end a thread of theirs after ten seconds, and after fifteen it
+/// looks for the first time whether the volume has room.
+const SETTLES: Duration = Duration::from_secs(20);
 
 /// How long an idle agent is watched.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// How many megabytes the program has of which the idle agent was resumed or has taken checkpoints.
+const IDLE_MEGABYTES: &str = "200";
 
 /// How often the start of `true` is measured.
 const STARTS: usize = 31;
@@ -25,6 +40,7 @@ const FAR: (usize, Duration) = (2000, Duration::from_millis(3));
 
 fn main() -> Result<()> {
     let wanted = sizes(&std::env::args().skip(1).collect::<Vec<_>>())?;
+    let before = load()?;
     println!(
         "times in milliseconds, medians; plain is criu, each time into a new directory that is synced, in the same container\n"
     );
@@ -33,22 +49,29 @@ fn main() -> Result<()> {
         "memory", "plain dump", "crik stop", "ratio", "plain restore", "crik start", "ratio"
     );
     // `make bench SIZES="10 200"` measures some sizes only.
-    for (megabytes, rounds) in wanted {
-        compare(megabytes, rounds)?;
+    for (megabytes, rounds, starts) in wanted {
+        compare(megabytes, rounds, starts)?;
     }
     println!("\nstop: SIGTERM to the container's exit; start: the runtime's call to the first new step");
+    println!("the machine's load before and after: {before}, {}", load()?);
     far()?;
     idle()?;
     starts()
 }
 
 /// The sizes that are named, or all.
-fn sizes(named: &[String]) -> Result<Vec<(u32, usize)>> {
-    let known = SIZES.map(|(megabytes, _)| megabytes.to_string());
+fn sizes(named: &[String]) -> Result<Vec<(u32, usize, usize)>> {
+    let known = SIZES.map(|(megabytes, ..)| megabytes.to_string());
     let unknown: Vec<&str> =
         named.iter().map(String::as_str).filter(|name| !known.iter().any(|one| one == name)).collect();
     ensure!(unknown.is_empty(), "nothing is known of {}; there are {}", unknown.join(" "), known.join(" "));
-    Ok(SIZES.into_iter().filter(|(size, _)| named.is_empty() || named.contains(&size.to_string())).collect())
+    Ok(SIZES.into_iter().filter(|(size, ..)| named.is_empty() || named.contains(&size.to_string())).collect())
+}
+
+/// How many processes have wanted to run in the last minute, on average.
+fn load() -> Result<String> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    Ok(load.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 /// The commit of a program with many threads, each of which has a file in the image, on a volume that is far away.
@@ -57,10 +80,21 @@ fn far() -> Result<()> {
     let volume = Volume::new()?.far_copy()?;
     let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/threads.py", &threads.to_string()]);
     let mut running = pod.config("gracePeriod: 5m").start()?;
-    running.wait_for_lines(20)?;
+    let program = || running.processes().into_iter().find(|process| process.name == "python3");
+    let threads_of = |pid: i32| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let all = || program().filter(|program| threads_of(program.host_pid) >= threads);
+    wait_for("all threads of the program", all)?;
     volume.faulty.faults.set_round_trip(round_trip);
+    let began = Instant::now();
     running.signal(Signal::SIGTERM)?;
-    let code = running.wait()?;
+    let code = loop {
+        // CRIU's dump takes some round trips for each thread, which is more than a test waits for.
+        if let Some(code) = running.poll() {
+            break code;
+        }
+        ensure!(began.elapsed() < Duration::from_secs(300), "it does not end\n{}", running.transcript());
+        thread::sleep(Duration::from_millis(50));
+    };
     ensure!(code == 143, "exit code {code}\n{}", running.transcript());
     let manifest = Volume::manifest(&volume.backing.newest("job-0")?)?;
     let files = manifest["files"].as_object().map_or(0, serde_json::Map::len);
@@ -72,7 +106,7 @@ fn far() -> Result<()> {
 }
 
 /// Both ways take turns, so that a slow moment of the machine meets both.
-fn compare(megabytes: u32, rounds: usize) -> Result<()> {
+fn compare(megabytes: u32, rounds: usize, further: usize) -> Result<()> {
     let size = megabytes.to_string();
     let command = ["python3", "/programs/memory.py", &size];
     let (ours, theirs) = (Volume::new()?, Volume::new()?);
@@ -80,7 +114,8 @@ fn compare(megabytes: u32, rounds: usize) -> Result<()> {
         Pod::new(&ours, "node-a", &command).config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m");
     let plain = Pod::new(&theirs, "node-a", &[]).with(|spec| spec.command(&["/programs/plain.sh"], &command));
     // On a node that was booted later, a program that CRIU alone brings back stands still.
-    let [crik, plain] = [crik, plain].map(|pod| pod.boots(Boots::EverOlder));
+    let [crik, plain] =
+        [crik, plain].map(|pod| pod.boots(Boots::EverOlder).with(|spec| spec.cpu_shares = Some(CPU_SHARES)));
     let (mut stops, mut starts) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for round in 0..=rounds {
         for (index, pod) in [&plain, &crik].into_iter().enumerate() {
@@ -90,6 +125,11 @@ fn compare(megabytes: u32, rounds: usize) -> Result<()> {
                 starts[index].push(start);
                 stops[index].push(stop);
             }
+        }
+    }
+    for _ in 0..further {
+        for (index, pod) in [&plain, &crik].into_iter().enumerate() {
+            starts[index].push(start(pod)?);
         }
     }
     let [plain_stop, crik_stop] = stops.map(median);
@@ -107,8 +147,7 @@ fn compare(megabytes: u32, rounds: usize) -> Result<()> {
 fn cycle(pod: &Pod, volume: &Volume, expected: i32) -> Result<(f64, f64)> {
     let mut running = pod.start()?;
     running.wait_for_lines(20)?;
-    let first = running.stdout.first_at().context("nothing was written")?;
-    let start = milliseconds(first.duration_since(running.started));
+    let start = first_step(&running)?;
     // Neither pays for what the disk still has to do from before.
     wait_for("the older image to be removed", || (images(volume) <= 1).then_some(()))?;
     nix::unistd::sync();
@@ -120,6 +159,22 @@ fn cycle(pod: &Pod, volume: &Volume, expected: i32) -> Result<(f64, f64)> {
     Ok((start, stop))
 }
 
+/// Starts a container in the pod, and ends it as soon as the program goes on; returns the time that took. The image stays as it is.
+fn start(pod: &Pod) -> Result<f64> {
+    let mut running = pod.start()?;
+    running.wait_for_lines(1)?;
+    let start = first_step(&running)?;
+    running.signal(Signal::SIGKILL)?;
+    running.wait()?;
+    Ok(start)
+}
+
+/// From the runtime's call to the first step.
+fn first_step(running: &Running) -> Result<f64> {
+    let first = running.stdout.first_at().context("nothing was written")?;
+    Ok(milliseconds(first.duration_since(running.started)))
+}
+
 /// How many images there are on a volume, of either kind.
 fn images(volume: &Volume) -> usize {
     let plain = fs::read_dir(volume.path().join("plain")).into_iter().flatten().flatten();
@@ -127,18 +182,55 @@ fn images(volume: &Volume) -> usize {
     volume.generations("job-0").len() + plain
 }
 
-/// An agent that supervises a program which sleeps.
+/// Agents whose programs nobody disturbs, in the ways in which they may have come to that.
 fn idle() -> Result<()> {
-    let volume = Volume::new()?;
-    let running = Pod::new(&volume, "node-a", &["sleep", "1000"]).start()?;
-    running.stderr.wait_for("the application starts fresh")?;
-    // Until the checks at the start are over, which end a thread of theirs after ten idle seconds.
-    thread::sleep(Duration::from_secs(12));
-    let before = switches(&running)?;
+    let (volumes, network) = ([(); 4].map(|()| Volume::new()), Network::new()?);
+    let [fresh, followed, resumed, periodic] = volumes;
+    let (fresh, followed, resumed, periodic) = (fresh?, followed?, resumed?, periodic?);
+    let access = tempfile::tempdir()?;
+    let controller = secure_controller(access.path(), &network)?;
+    let url = format!("nodeStateServerURL: https://{}:{}", network.host(), controller.port());
+    let secure = Pod::new(&followed, "node-a", &["sleep", "1000"])
+        .config(&format!("{url}\nnodeStateServerCAFile: /access/ca.crt"))
+        .network(&network)
+        .with(|spec| spec.mounts.push(bind(access.path(), "/access", "ro")));
+    let program = ["python3", "/programs/memory.py", IDLE_MEGABYTES];
+    let once = Pod::new(&resumed, "node-a", &program).config("gracePeriod: 5m");
+    cycle(&once, &resumed, 143)?;
+    let often = Pod::new(&periodic, "node-a", &program).config("interval: 10s");
+    let agents = [
+        ("started a program", Pod::new(&fresh, "node-a", &["sleep", "1000"])),
+        ("follows its node by HTTPS", secure),
+        ("resumed a program of 200 MB", once),
+        ("takes a checkpoint of 200 MB every ten seconds", often),
+    ];
+    let agents = agents.map(|(what, pod)| pod.start().map(|running| (what, running)));
+    let agents = agents.into_iter().collect::<Result<Vec<_>>>()?;
+    thread::sleep(SETTLES);
+    let before = agents.iter().map(|(_, running)| switches(running)).collect::<Result<Vec<_>>>()?;
     thread::sleep(IDLE);
-    let wakes = switches(&running)? - before;
-    println!("\nidle agent: {} KiB resident, {wakes} wake-ups in {IDLE:?}", status(&running, "VmRSS:")?);
+    println!();
+    for ((what, running), before) in agents.iter().zip(before) {
+        let (resident, proportional) = (status(running, "VmRSS:")?, proportional(running)?);
+        let wakes = switches(running)? - before;
+        println!(
+            "idle agent that {what}: {resident} KiB resident (its share: {proportional} KiB), {wakes} wake-ups in {IDLE:?}"
+        );
+    }
     Ok(())
+}
+
+/// A controller whose nodes are well, and that serves HTTPS at the network's address; the authority is put into `directory`.
+fn secure_controller(directory: &std::path::Path, network: &Network) -> Result<Controller> {
+    let pair = Certificates::new(directory)?.server("controller", &[network.host().to_owned()])?;
+    let (certificate, key) = (pair.certificate.display().to_string(), pair.key.display().to_string());
+    let flags = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    Controller::start_flagged(&[TestNode::ready("node-a")], &flags)
+}
+
+/// What the agent takes of the machine's memory: of what it shares with others its part only.
+fn proportional(running: &Running) -> Result<u64> {
+    number(&fs::read_to_string(format!("/proc/{}/smaps_rollup", agent(running)?))?, "Pss:")
 }
 
 fn switches(running: &Running) -> Result<u64> {
@@ -147,9 +239,18 @@ fn switches(running: &Running) -> Result<u64> {
 
 /// A number of /proc/PID/status of the container's first process.
 fn status(running: &Running, field: &str) -> Result<u64> {
-    let agent = running.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.host_pid))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
+    number(&fs::read_to_string(format!("/proc/{}/status", agent(running)?))?, field)
+}
+
+/// The id of the container's first process on this machine.
+fn agent(running: &Running) -> Result<i32> {
+    let agent = running.processes().into_iter().find(|process| process.pid == 1);
+    Ok(agent.with_context(|| format!("no agent\n{}", running.transcript()))?.host_pid)
+}
+
+/// The number behind a name at the beginning of a line.
+fn number(text: &str, field: &str) -> Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
     Ok(line.split_whitespace().next().context("no number")?.parse()?)
 }
 

@@ -30,6 +30,8 @@ pub struct Spec {
     pub mounts: Vec<Value>,
     /// Bytes of memory that it may have.
     pub memory_limit: Option<u64>,
+    /// Its weight for processor time where it has to share with what else runs on the machine; 1024 is the runtime's.
+    pub cpu_shares: Option<u64>,
     /// The PID namespace of another container, as with `shareProcessNamespace: true`.
     pub pid_namespace: Option<PathBuf>,
 }
@@ -78,6 +80,7 @@ impl Spec {
             seccomp: None,
             mounts: Vec::new(),
             memory_limit: None,
+            cpu_shares: None,
             pid_namespace: None,
         }
     }
@@ -122,7 +125,7 @@ impl Spec {
                 "gidMappings": own_ids(self.user_namespace),
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
                 "seccomp": self.seccomp,
-                "resources": {"memory": {"limit": self.memory_limit}},
+                "resources": {"memory": {"limit": self.memory_limit}, "cpu": {"shares": self.cpu_shares}},
                 "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
                 "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
             },

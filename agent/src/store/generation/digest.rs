@@ -31,10 +31,8 @@ pub fn hash_reader(mut reader: impl Read) -> io::Result<FileDigest> {
 /// How many processors a hash may use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// One.
+    /// One, beside others that may hash as well.
     OneProcessor,
-    /// One, beside many other threads that hash as well.
-    OneOfMany,
     /// All that there are.
     AllProcessors,
 }
@@ -48,7 +46,6 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64) -> io::Result<()
     let length = file.metadata()?.len();
     let chunk = match effort {
         Effort::OneProcessor => limits::HASH_CHUNK_BYTES,
-        Effort::OneOfMany => limits::SHARED_HASH_CHUNK_BYTES,
         Effort::AllProcessors => limits::PARALLEL_HASH_CHUNK_BYTES,
     };
     let mut buffer = vec![0; chunk.min(usize::try_from(length).unwrap_or(chunk).max(1))];
@@ -59,7 +56,7 @@ pub fn hash(mut file: &File, effort: Effort, done: &dyn Fn(u64) -> io::Result<()
             return Ok(FileDigest { size, blake3: hasher.finalize().to_hex().to_string() });
         }
         match effort {
-            Effort::OneProcessor | Effort::OneOfMany => hasher.update(&buffer[..read]),
+            Effort::OneProcessor => hasher.update(&buffer[..read]),
             Effort::AllProcessors => hasher.update_rayon(&buffer[..read]),
         };
         size += read as u64;

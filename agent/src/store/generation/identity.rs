@@ -21,7 +21,7 @@ pub struct Identity {
     pub cpu_features: Vec<String>,
     /// The kernel's release; for people, since CRIU checks what matters.
     pub kernel: String,
-    /// CRIU's version.
+    /// CRIU's version; 0 where it was not asked.
     pub criu: u32,
     /// The node's name, for people.
     pub node: Option<String>,
@@ -37,7 +37,7 @@ pub struct Identity {
 
 impl Identity {
     /// This container's, for an application started as `argv`.
-    pub fn here(argv: &[OsString], criu: CriuVersion, node: Option<&str>) -> Self {
+    pub fn here(argv: &[OsString], node: Option<&str>) -> Self {
         let uname = nix::sys::utsname::uname().ok();
         let text = |field: Option<&std::ffi::OsStr>| field.unwrap_or_default().to_string_lossy().into_owned();
         Self {
@@ -45,12 +45,18 @@ impl Identity {
             arch: std::env::consts::ARCH.to_owned(),
             cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             kernel: text(uname.as_ref().map(|uname| uname.release())),
-            criu: criu.0,
+            criu: 0,
             node: node.map(str::to_owned),
             host: text(uname.as_ref().map(|uname| uname.nodename())),
             own: OwnValues::default(),
             programs: ProgramDigests::default(),
         }
+    }
+
+    /// The same, with this CRIU.
+    #[must_use]
+    pub fn with_criu(self, criu: CriuVersion) -> Self {
+        Self { criu: criu.0, ..self }
     }
 
     /// The same, of a pod with these values of its own.
@@ -65,7 +71,7 @@ impl Identity {
         Self { programs, ..self }
     }
 
-    /// Why what was frozen as `self` cannot go on as `here`, if it cannot.
+    /// Why what was frozen as `self` cannot go on as `here`, if it cannot, whatever CRIU there is.
     pub fn obstacle(&self, here: &Self) -> Option<String> {
         if self.argv_of_any_pod() != here.argv_of_any_pod() {
             return Some(difference(&self.argv_of_any_pod(), &here.argv_of_any_pod()));
@@ -76,11 +82,14 @@ impl Identity {
                 self.arch, here.arch
             ));
         }
-        if self.criu > here.criu {
-            let (theirs, ours) = (CriuVersion(self.criu), CriuVersion(here.criu));
-            return Some(format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"));
-        }
         self.lacking(here).or_else(|| program_digests::changed(&self.programs, &here.own))
+    }
+
+    /// Why what was frozen as `self` cannot be restored by `ours`, if it cannot.
+    pub fn too_new_for(&self, ours: CriuVersion) -> Option<String> {
+        let theirs = CriuVersion(self.criu);
+        (theirs > ours)
+            .then(|| format!("it was dumped by CRIU {theirs}, and {ours} here may not understand it"))
     }
 
     /// The command line without the pod's own values: the next pod gets `$(POD_IP)` as another address.
@@ -178,7 +187,7 @@ mod tests {
     use crate::store::generation::own_values::Kind;
 
     fn identity() -> Identity {
-        let mut identity = Identity::here(&["app".into()], CriuVersion(40_201), None);
+        let mut identity = Identity::here(&["app".into()], None).with_criu(CriuVersion(40_201));
         identity.cpu_features = vec!["avx2".to_owned()];
         identity
     }
@@ -187,10 +196,9 @@ mod tests {
     fn a_newer_machine_resumes_what_an_older_one_froze() {
         let mut newer = identity();
         newer.cpu_features.push("avx512f".to_owned());
-        newer.criu = 40_300;
         assert_eq!(identity().obstacle(&newer), None);
         assert_eq!(
-            newer.obstacle(&Identity { criu: newer.criu, ..identity() }).unwrap(),
+            newer.obstacle(&identity()).unwrap(),
             "this CPU lacks avx512f, which the program may use; keep its pods on one CPU type"
         );
     }
@@ -242,8 +250,9 @@ mod tests {
 
     #[test]
     fn an_older_criu_is_not_trusted_with_a_newer_image() {
-        let older = Identity { criu: 40_200, ..identity() };
-        assert!(identity().obstacle(&older).unwrap().contains("dumped by CRIU 4.2.1, and 4.2.0 here"));
+        let why = |here| identity().too_new_for(CriuVersion(here));
+        assert!(why(40_200).unwrap().contains("dumped by CRIU 4.2.1, and 4.2.0 here"));
+        assert_eq!((why(40_201), why(40_300)), (None, None));
     }
 
     #[test]

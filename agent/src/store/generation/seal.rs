@@ -79,7 +79,9 @@ impl Sealed<'_> {
             }
             match open(path) {
                 Ok((file, bytes)) if bytes >= limits::LARGE_FILE_BYTES => drop(large.send((path, file))),
-                opened => self.note(path, opened.and_then(|(file, _)| self.whole(&file, Effort::OneOfMany))),
+                opened => {
+                    self.note(path, opened.and_then(|(file, _)| self.whole(&file, Effort::OneProcessor)))
+                }
             }
         }
     }

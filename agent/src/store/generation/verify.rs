@@ -171,7 +171,7 @@ fn compare(
     which: impl Fn(&str) -> bool,
     (effort, done): (Effort, &(dyn Fn(u64) -> io::Result<()> + Sync)),
 ) -> Result<(), VerifyError> {
-    let one = |(name, expected): &Expected<'_>, effort| {
+    let one = |(name, expected): &Expected<'_>, effort: Effort| {
         let opened = no_links::file(path, Path::new(name));
         let found = opened.and_then(|file| digest::hash(&file, effort, done));
         match found.map_err(|source| read(name, source))? == **expected {
@@ -182,7 +182,7 @@ fn compare(
     let wanted = manifest.files.iter().filter(|(name, _)| which(name));
     let (small, large): (Vec<Expected<'_>>, Vec<_>) =
         wanted.partition(|(_, expected)| expected.size <= limits::READ_PIECE_BYTES as u64);
-    try_for_each(&small, |file| one(file, Effort::OneOfMany))?;
+    try_for_each(&small, |file| one(file, Effort::OneProcessor))?;
     large.iter().try_for_each(|file| one(file, effort))
 }
 

@@ -27,16 +27,26 @@ pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes a file for its owner alone, and makes it and its name durable.
+/// Writes a file for its owner alone, and makes it durable, but not its name: for one that is renamed, or has a sibling that is made
+/// afterwards. Each fsync(2) is a round trip at least.
 ///
 /// # Errors
 /// The volume cannot be written.
-pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn create_nameless(path: &Path, contents: &[u8]) -> io::Result<()> {
     moved();
     let file = create_private(path, contents)?;
     moved();
     file.sync_all()?;
     moved();
+    Ok(())
+}
+
+/// The same, and makes its name durable, with those of all that is beside it.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    create_nameless(path, contents)?;
     sync_names(path.parent().unwrap_or(Path::new("/")))
 }
 

@@ -30,7 +30,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::watchdog::moved;
 use crate::base::{limits, units};
 use crate::store::image_dir::durable::{
-    create_durably, ignore_missing, remove_tree, sync_directory, to_json,
+    create_durably, create_nameless, ignore_missing, remove_tree, sync_directory, to_json,
 };
 use crate::store::image_dir::error::{ImageDirError, io_at};
 use crate::store::image_dir::heartbeat::Heartbeat;
@@ -213,7 +213,7 @@ impl Hold {
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn put(&self, target: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
         let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
-        create_durably(&partial, contents)
+        create_nameless(&partial, contents)
             .inspect(|()| reach(Point::PartialWritten))
             .and_then(|()| self.move_over(&partial, target))
             .map_err(|error| self.explain("write", target, error))?;
@@ -357,7 +357,7 @@ fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDir
         since: units::now(),
         expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
     };
-    let written = create_durably(&new.join(holder::HOLDER), &to_json(&holder))
+    let written = create_nameless(&new.join(holder::HOLDER), &to_json(&holder))
         .and_then(|()| create_durably(&new.join(holder::RENEWED), b"0\n"));
     written.map_err(io_at("write", &new))?;
     Ok(new)
@@ -403,11 +403,17 @@ fn take_away(path: &Path, trash: &Path, later: &Path) -> Result<(), ImageDirErro
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let left = format!("{LEFT_OVER}{name}-{}", entry.file_name().to_string_lossy());
+            let left = left_over(&name, &entry.file_name().to_string_lossy());
             ignore_missing(fs::rename(entry.path(), later.join(left))).map_err(io_at("remove", path))?;
         }
     }
     remove_stubbornly(trash)
+}
+
+/// How a directory of the hold `of` is called from now on. What that had from a former one keeps its name: a program that crashes as
+/// soon as it runs makes one hold after the other in which nothing was removed yet, and no name may grow with each.
+fn left_over(of: &str, name: &str) -> String {
+    if name.starts_with(LEFT_OVER) { name.to_owned() } else { format!("{LEFT_OVER}{of}-{name}") }
 }
 
 /// A pod that was cut off may still write into what is removed.

@@ -125,6 +125,20 @@ fn what_a_former_holder_was_dumping_is_out_of_its_reach_at_once_and_removed_late
 }
 
 #[test]
+fn holds_of_which_none_had_the_time_to_remove_what_was_left_do_not_stand_in_the_way() {
+    let (_volume, mut hold) = held();
+    let rounds = 100;
+    for _ in 0..rounds {
+        Staging::new(&hold, Purpose::Restore).make().unwrap();
+        hold = Hold::take(hold.dir(), &wish("job-0")).unwrap();
+    }
+    let left = || fs::read_dir(hold.path()).unwrap().flatten().filter(|one| one.path().is_dir()).count();
+    assert_eq!(left(), rounds);
+    hold.remove_left_overs().unwrap();
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn a_hold_that_is_given_back_is_known_by_a_file_that_every_look_reads() {
     let (_volume, hold) = held();
     hold.release();
