@@ -45,7 +45,7 @@ impl Looks {
         })
     }
 
-    /// Looks at the tree when its program has made what it needs, and once a minute from then on; and at the room on the volume, which
+    /// Looks at the tree when its program has made what it needs, and ever more seldom, down to once a minute; and at the room on the volume, which
     /// costs more, ever more seldom.
     pub fn go_on(self: &Arc<Self>) {
         tokio::spawn(Arc::clone(self).at_the_tree());
@@ -91,12 +91,15 @@ impl Looks {
     }
 
     async fn at_the_tree(self: Arc<Self>) {
-        let mut pause = limits::TREE_LOOK_AFTER;
+        let (mut regular, mut pause) = (limits::TREE_LOOK_AFTER, limits::TREE_LOOK_AFTER);
         while !self.is_over() {
             sleep(pause).await;
             let this = Arc::clone(&self);
             let is_unsure = spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false);
-            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { limits::TREE_LOOK_PAUSE };
+            if !is_unsure {
+                regular = limits::TREE_LOOK_PAUSE.min(regular * 2);
+            }
+            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { regular };
         }
     }
 
