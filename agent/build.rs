@@ -1,5 +1,5 @@
 //! Compiles what the agent carries as bytes: the init's program (`init/init.rs`), and the libraries that the tree's programs
-//! (`preload/clocks.rs`) and CRIU (`preload/rlimits.rs`) are preloaded with.
+//! (`preload/clocks.rs`) and CRIU (`preload/criu.rs`) are preloaded with.
 //!
 //! They are built here and not as crates, since they have no runtime to link and stable cargo cannot make one crate's
 //! program another one's data.
@@ -13,7 +13,7 @@ fn main() {
     // A directory: all of its files.
     println!("cargo::rerun-if-changed=preload");
     compile("preload/clocks.rs", "clocks.so", &LIBRARY);
-    compile("preload/rlimits.rs", "rlimits.so", &LIBRARY);
+    compile("preload/criu.rs", "criu.so", &LIBRARY);
 }
 
 /// A program without a C library, at a fixed address.

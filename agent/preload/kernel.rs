@@ -47,7 +47,7 @@ pub const IO_URING_SETUP: usize = 425;
 pub const FUTEX_WAITV: usize = 449;
 pub const FUTEX_WAIT: usize = 455;
 
-const AT_FDCWD: isize = -100;
+pub const AT_FDCWD: isize = -100;
 const O_RDONLY: usize = 0;
 const O_RDWR: usize = 2;
 const O_CLOEXEC: usize = 0o2_000_000;

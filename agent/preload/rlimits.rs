@@ -1,18 +1,14 @@
 //! Tells CRIU the limits of a process that belongs to another user.
 //!
-//! A library that criu is preloaded with for a dump (ld.so(8)). CRIU asks for them by `syscall(__NR_prlimit64, …)` (criu/cr-dump.c,
-//! `dump_task_rlimits`), which takes SYS_RESOURCE for a process of another user, and a pod has no such right. The kernel shows the
-//! same limits to everybody in /proc/PID/limits (proc_pid_limits(5)). All other system calls pass as they are.
-#![no_std]
-// Else loops become calls to memcpy and memset.
-#![no_builtins]
-
-#[allow(dead_code, reason = "the library of the clocks takes more of it")]
-mod kernel;
+//! CRIU asks for them by `syscall(__NR_prlimit64, …)` (criu/cr-dump.c, `dump_task_rlimits`), which takes SYS_RESOURCE for a process of
+//! another user, and a pod has no such right. The kernel shows the same limits to everybody in /proc/PID/limits
+//! (proc_pid_limits(5)). All other system calls pass as they are.
 
 use core::arch::naked_asm;
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
+
+use crate::{kernel, told};
 
 /// prlimit(2).
 #[cfg(target_arch = "x86_64")]
@@ -27,10 +23,6 @@ const UNLIMITED: u64 = u64::MAX;
 const FILE_BYTES: usize = 4096;
 /// A row begins with the limit's name, which has spaces in it.
 const NAME_BYTES: usize = 26;
-
-unsafe extern "C" {
-    fn __errno_location() -> *mut c_int;
-}
 
 /// syscall(2). In assembly, since a child of `clone` may come back on another stack.
 ///
@@ -84,15 +76,6 @@ unsafe extern "C" fn ask(_: usize, process: c_int, resource: u32, new: usize, ol
     }
 }
 
-/// As a C function tells what the kernel says.
-extern "C" fn told(result: isize) -> isize {
-    if (-4095..0).contains(&result) {
-        unsafe { *__errno_location() = -result as c_int };
-        return -1;
-    }
-    result
-}
-
 /// /proc/PID/limits, with a zero behind it.
 fn path(process: c_int) -> [u8; 32] {
     let mut digits = [0; 10];
@@ -127,11 +110,4 @@ fn number(word: &[u8]) -> Option<u64> {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
         number.checked_mul(10)?.checked_add(digit.into())
     })
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        kernel::abort();
-    }
 }

@@ -108,6 +108,23 @@ fn a_volume_that_is_full_ends_in_an_ordinary_stop() -> Result<()> {
     running.stderr.wait_for("no checkpoint; the application is told to stop")
 }
 
+/// Less than the file by which the speed of an ordinary volume is measured.
+const SMALL_MEGABYTES: u32 = 14;
+
+#[test]
+fn a_volume_that_is_small_takes_the_checkpoint_of_a_small_program() -> Result<()> {
+    let volume = Volume::of_size(SMALL_MEGABYTES)?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about").with_context(|| running.transcript())?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let told = running.stderr.text();
+    ensure!(!told.contains("no checkpoint can be taken here"), "{told}");
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
 #[test]
 fn what_a_pod_that_is_gone_was_dumping_does_not_keep_the_next_one_from_starting() -> Result<()> {
     let volume = Volume::of_size(100)?;
@@ -320,23 +337,6 @@ fn a_file_goes_along_whatever_its_name_is() -> Result<()> {
     let (_, found, _) = next.exec(&["sh", "-c", "cat \"$(printf '/srv/odd/\\377%%25')\""])?;
     ensure!(found == "it\n", "{found:?}");
     chain::verify(&[before, next.stdout.text()]).map(drop)
-}
-
-#[test]
-fn a_generation_is_given_up_after_max_restores() -> Result<()> {
-    let volume = Volume::new()?;
-    let pod = Pod::new(&volume, "node-a", &SINGLE).config("maxRestores: 2");
-    checkpointed(&pod)?;
-    for _ in 0..2 {
-        let mut running = started(&pod)?;
-        resumes(&running, 1)?;
-        running.signal(Signal::SIGKILL)?;
-        running.wait()?;
-    }
-    let running = started(&pod)?;
-    let last = format!("the last time by {}: resumed", running.host_name());
-    running.stderr.wait_for(&format!("it was resumed 2 times (maxRestores), {last}"))?;
-    starts_fresh(&running)
 }
 
 #[test]

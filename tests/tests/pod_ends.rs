@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::control_plane::{Account, ControlPlane, PatchKind, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
+use crik_tests::crik::crik_of;
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::shared::Shared;
 use crik_tests::story::{CHECKPOINTED, SINGLE, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const STOPPED: i32 = 7;
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -62,7 +63,9 @@ impl Cluster {
 /// A workload whose pod the API server knows, with one checkpoint that its program has gone on from.
 struct Workload {
     cluster: Arc<Cluster>,
-    _volume: Volume,
+    volume: Volume,
+    /// Its pod's, and its image directory's.
+    name: String,
     /// Of which each start is another pod.
     pod: Pod,
     running: Running,
@@ -75,7 +78,18 @@ impl Workload {
 
     /// Starts one that asks the cluster's controller, with more lines of configuration and other changes.
     fn on(cluster: &Arc<Cluster>, name: &str, more: &str, change: impl Fn(Pod) -> Pod) -> Result<Self> {
-        let uid = create(&cluster.plane, name)?;
+        Self::of(cluster, name, &json!({"name": "app", "image": "app"}), more, change)
+    }
+
+    /// The same, of a pod with this container.
+    fn of(
+        cluster: &Arc<Cluster>,
+        name: &str,
+        container: &Value,
+        more: &str,
+        change: impl Fn(Pod) -> Pod,
+    ) -> Result<Self> {
+        let uid = create_with(&cluster.plane, name, container)?;
         let (volume, network) = (Volume::new()?, Network::new()?);
         let url = format!("nodeStateServerURL: http://{}:{}", network.host(), cluster.controller.port());
         let pod = Pod::new(&volume, "node-a", &SINGLE)
@@ -92,7 +106,7 @@ impl Workload {
         let pod = change(pod);
         let running = started(&pod.known_as(&uid))?;
         running.stderr.wait_for("generation 00000001 is durable").with_context(|| running.transcript())?;
-        Ok(Self { cluster: Arc::clone(cluster), _volume: volume, pod, running })
+        Ok(Self { cluster: Arc::clone(cluster), volume, name: name.to_owned(), pod, running })
     }
 
     fn ends_with(&mut self, expected: i32, because: &str) -> Result<()> {
@@ -101,15 +115,44 @@ impl Workload {
         self.running.stderr.wait_for(because).with_context(|| self.running.transcript())
     }
 
+    /// What the volume says of a stop without a checkpoint.
+    fn last_stop(&self) -> Result<Option<String>> {
+        let list = crik_of(&self.volume, &self.name, &["list"])?.out;
+        Ok(list.lines().find(|line| line.starts_with("the last stop, of ")).map(ToOwned::to_owned))
+    }
+
+    /// Why the stop left no checkpoint is said where the pod ended and on the volume.
+    fn tells_why(&self, why: &str) -> Result<()> {
+        let told = self.running.termination_message()?;
+        ensure!(told.starts_with("crik: no checkpoint: ") && told.contains(why), "{told:?}");
+        let kept = self.last_stop()?.with_context(|| {
+            format!(
+                "nothing is kept
+{}",
+                self.running.transcript()
+            )
+        })?;
+        let (pod, said) = (self.running.place(), format!("left no checkpoint: {why}"));
+        ensure!(kept.contains(&pod) && kept.contains(&said), "not {said:?} of {pod}: {kept}");
+        Ok(())
+    }
+
+    /// The next pod, which says what the volume does.
+    fn next(&self) -> Result<Running> {
+        let (last_stop, next) = (self.last_stop()?, started(&self.pod)?);
+        last_stop.map_or(Ok(()), |told| next.stderr.wait_for(&told)).with_context(|| next.transcript())?;
+        Ok(next)
+    }
+
     /// The next pod goes on from a checkpoint.
     fn is_resumed(&self) -> Result<()> {
-        let next = started(&self.pod)?;
+        let next = self.next()?;
         next.stderr.wait_for("restored generation").with_context(|| next.transcript())?;
         chain::verify_repeated(&self.running.stdout.text(), &next.stdout.text()).map(drop)
     }
 
     fn is_closed(&self) -> Result<()> {
-        let next = started(&self.pod)?;
+        let next = self.next()?;
         next.stderr.wait_for("are not resumed")?;
         starts_fresh(&next)
     }
@@ -117,7 +160,10 @@ impl Workload {
 
 /// Creates a pod on the node; returns its uid.
 fn create(plane: &ControlPlane, name: &str) -> Result<String> {
-    let container = json!({"name": "app", "image": "app"});
+    create_with(plane, name, &json!({"name": "app", "image": "app"}))
+}
+
+fn create_with(plane: &ControlPlane, name: &str, container: &Value) -> Result<String> {
     let spec = json!({"serviceAccountName": "app", "nodeName": "node-a", "containers": [container]});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
     let created = plane.api().create(PODS, &pod)?;
@@ -139,6 +185,7 @@ fn a_pod_that_its_owner_deletes_stops_and_its_past_is_closed() -> Result<()> {
     workload.cluster.delete("deleted", 30)?;
     workload.running.signal(Signal::SIGTERM)?;
     workload.ends_with(STOPPED, "node node-a is ready; the pod is deleted (deletion)")?;
+    workload.tells_why("node node-a is ready; the pod is deleted (deletion)")?;
     workload.is_closed()
 }
 
@@ -150,6 +197,7 @@ fn a_container_that_is_stopped_while_its_pod_stays_goes_on_from_its_last_checkpo
         workload.running.signal(Signal::SIGTERM)?;
         workload.ends_with(goodbye, "nobody ends the pod, but this container is stopped")?;
         ensure!(workload.running.stdout.text().ends_with("goodbye\n"), "it got no SIGTERM");
+        workload.tells_why("node node-a is ready; nobody ends the pod, but this container is stopped")?;
         workload.is_resumed()?;
     }
     Ok(())
@@ -234,6 +282,27 @@ fn another_pod_under_the_same_name_says_nothing_of_this_one() -> Result<()> {
     workload.running.signal(Signal::SIGTERM)?;
     workload.ends_with(STOPPED, "the controller tells of another pod of this name")?;
     workload.is_closed()
+}
+
+/// A hook that needs half of the grace period of its pod.
+const HOOK: u64 = 5;
+
+#[test]
+fn what_a_hook_before_the_stop_has_used_of_the_grace_period_is_not_counted_on() -> Result<()> {
+    let cluster = Cluster::shared()?;
+    let sleep = json!({"exec": {"command": ["sleep", HOOK.to_string()]}});
+    let container = json!({"name": "app", "image": "app", "lifecycle": {"preStop": sleep}});
+    let mut workload = Workload::of(&cluster, "hooked", &container, "gracePeriod: 10s", |pod| pod)?;
+    cluster.delete("hooked", 2 * HOOK as u32)?;
+    // The kubelet waits for the hook; its time is the case, not a wait for something.
+    thread::sleep(Duration::from_secs(HOOK));
+    workload.running.signal(Signal::SIGTERM)?;
+    workload.ends_with(STOPPED, "the pod is deleted (deletion)")?;
+    let said = workload.running.stderr.text();
+    let told = |left: u64| said.contains(&format!("the pod has {left}s, less than gracePeriod"));
+    // Both clocks tell whole seconds.
+    ensure!((HOOK - 1..=HOOK + 1).any(told), "{}", workload.running.transcript());
+    Ok(())
 }
 
 #[test]

@@ -240,6 +240,13 @@ pub const POD_AGAIN: Duration = Duration::from_millis(500);
 /// API server's, some milliseconds, and the shortest grace period that leaves time for anything is some seconds.
 pub const POD_ANSWER: Duration = Duration::from_millis(250);
 
+/// What a kubelet gives a container at least whose preStop hook has used up the grace period (pkg/kubelet/kuberuntime,
+/// `minimumGracePeriodInSeconds`).
+pub const GRACE_AFTER_HOOK: Duration = Duration::from_secs(2);
+
+/// How long after the end of the grace period a hook is cut off at the latest: a busy kubelet needs seconds to see a deletion.
+pub const HOOK_CUT_OFF: Duration = Duration::from_secs(10);
+
 /// Pauses between failing polls: doubled from the first to the last, so that a controller that restarts is found
 /// soon and one that is away costs nothing.
 pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
@@ -352,6 +359,9 @@ pub const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// process first.
 pub const PAUSE_SHARE: u32 = 4;
 
+/// The smallest part of a dump that says how fast the whole goes.
+pub const PAUSE_LEAST_SHARE: u64 = 16;
+
 /// By how much more the program is believed to be dumped in a second each time when a checkpoint is not taken because of `maxPause`: a
 /// volume that was slow is not slow for ever, so it is tried again, the sooner the less is missing.
 pub const PAUSE_HOPE: f64 = 1.25;
@@ -414,6 +424,9 @@ pub const CONTROL_PEERS_MAX: usize = 8;
 
 /// What is written to measure the volume's speed: enough that latency matters little, little enough to be no burden.
 pub const PROBE_BYTES: u64 = 16 << 20;
+
+/// The least that is written for it where there is no room for more: less than the smallest image of any program.
+pub const PROBE_LEAST_BYTES: u64 = PROBE_BYTES / 64;
 
 /// For how long a volume is measured again that would be too slow by what is known of it.
 pub const SPEED_AGAIN: Duration = Duration::from_millis(500);

@@ -338,7 +338,7 @@ impl Checkpointer {
         let written = if done { expected } else { self.progress.borrow().written };
         let was_long = took > self.workload.config.max_pause / limits::PAUSE_SHARE;
         if done || headway.is_given_up() && was_long {
-            locked(&self.pauses).note(written, took);
+            locked(&self.pauses).note(written, expected, took);
         }
     }
 

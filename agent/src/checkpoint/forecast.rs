@@ -87,8 +87,10 @@ pub fn finish_first(sealing: &Sealing, left: Duration) -> Option<Duration> {
 pub struct Pauses(Option<f64>);
 
 impl Pauses {
-    /// So many bytes were written while the application stood still for so long.
-    pub fn note(&mut self, bytes: u64, took: Duration) {
+    /// So many bytes of what was `expected` were written while the application stood still for so long. Where that is next to nothing,
+    /// something else took the time, and it is not known how fast the rest would have been.
+    pub fn note(&mut self, bytes: u64, expected: u64, took: Duration) {
+        let bytes = bytes.max(expected / limits::PAUSE_LEAST_SHARE);
         self.0 = Some(bytes as f64 / took.as_secs_f64().max(1e-3));
     }
 
@@ -189,11 +191,22 @@ mod tests {
         let mut pauses = Pauses::default();
         let most = Duration::from_secs(15);
         assert_eq!(pauses.too_long(100 * GB, most), None);
-        pauses.note(GB, most);
+        pauses.note(GB, GB, most);
         assert_eq!(pauses.too_long(GB, most), None);
         assert_eq!(pauses.too_long(2 * GB, most), Some(Duration::from_secs(30)));
         let refused = (0..100).take_while(|_| pauses.too_long(2 * GB, most).is_some()).count();
         assert_eq!(refused, 3);
+    }
+
+    #[test]
+    fn a_pause_in_which_nothing_was_written_is_not_held_against_the_program_for_ever() {
+        let mut pauses = Pauses::default();
+        let most = Duration::from_secs(15);
+        for written in [0, 1] {
+            pauses.note(written, GB, most);
+            let refused = (0..100).take_while(|_| pauses.too_long(GB, most).is_some()).count();
+            assert!((1..20).contains(&refused), "{refused} after {written} bytes");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::manifest::{self, Manifest};
 
 /// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
@@ -16,12 +17,21 @@ pub fn of(manifest: &Manifest) -> Option<f64> {
     (bytes >= limits::PROBE_BYTES && took > 0).then(|| bytes as f64 * 1000.0 / took as f64)
 }
 
-/// Measures it by writing a file below `directory`, in bytes per second.
+/// Measures it by writing a file below `directory`, in bytes per second; a smaller one where there is no room for the usual one, since
+/// the checkpoint of a small program is small too.
 ///
 /// # Errors
 /// The volume cannot be written.
 pub fn measure(directory: &Path) -> io::Result<f64> {
-    measure_by(directory, limits::PROBE_BYTES)
+    let mut bytes = limits::PROBE_BYTES;
+    loop {
+        match measure_by(directory, bytes) {
+            Err(error) if error.outlook() == Outlook::NoRoom && bytes > limits::PROBE_LEAST_BYTES => {
+                bytes /= 4
+            }
+            measured => return measured,
+        }
+    }
 }
 
 /// The same with no more than what takes a moment if it is as slow as is `known`.

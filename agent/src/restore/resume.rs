@@ -8,6 +8,7 @@ use crate::restore::attempt::resume;
 use crate::restore::failure::Failure;
 use crate::store::image_dir::Generation;
 use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::last_stop::LastStop;
 use crate::store::image_dir::lines::Lines;
 use crate::store::image_dir::resumable::resumable;
 use crate::workload::{RunningTree, Workload};
@@ -57,7 +58,7 @@ async fn find(
         let hold = Arc::clone(hold);
         move || {
             hold.mend_end()?;
-            hold.dir().last_stop()?.iter().for_each(|stop| tracing::warn!(step = "find", "{stop}"));
+            hold.dir().last_stop()?.iter().for_each(tell_last_stop);
             tell_apart(&hold.dir().lines()?);
             resumable(hold.dir())
         }
@@ -65,6 +66,14 @@ async fn find(
     let config = &workload.config;
     let mut steps = BoundedSteps::new(signals, config.volume_timeout).waiting(config.volume_patience());
     Ok(steps.run(look).await?)
+}
+
+/// A checkpoint that failed is what a person should look at; one that was not wanted only tells where this start comes from.
+fn tell_last_stop(stop: &LastStop) {
+    match stop.unwanted {
+        true => tracing::info!(step = "find", "{stop}"),
+        false => tracing::warn!(step = "find", "{stop}"),
+    }
 }
 
 fn tell_apart(lines: &Lines) {

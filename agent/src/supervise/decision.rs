@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::base::panics::Defect;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Past, Policy};
-use crate::cluster::pod::Asking;
+use crate::cluster::pod::{Asking, after_sigterm};
 use crate::workload::Workload;
 
 /// A decision, and what it has to keep to.
@@ -54,7 +54,7 @@ pub async fn decide(workload: &Workload, node: Option<&Node>, began: Instant) ->
     ask(node, &pod, deadline, || verdict(false).is_some()).await;
     // Who knows the node already has still to learn how much time there is, and a past is not closed unasked.
     pod.answer(limits::POD_ANSWER).await;
-    let grace = pod.known().ok().and_then(|status| status.deletion_grace_seconds).map(Duration::from_secs);
+    let grace = pod.known().ok().and_then(|status| after_sigterm(&status, began.elapsed()));
     // At the end there is always a verdict.
     let decision = verdict(true);
     let decision = decision.unwrap_or_else(|| Decision::Checkpoint("there was no verdict".to_owned()));

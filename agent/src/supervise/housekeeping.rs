@@ -4,11 +4,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::base::{limits, memory, units};
+use crate::base::fault_points::hurried;
+use crate::base::units::{self, whole_ms};
+use crate::base::{limits, memory};
 use crate::carry::streams;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
@@ -70,9 +73,20 @@ fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     }
     let is_well = found.iter().all(|one| one.severity < Severity::NotProtected);
     if let Some(probe) = tried.probe.filter(|_| is_well && is_untried(checkpointer)) {
-        found.extend(trial::run(probe.path(), &checkpointer.running.init).map(Finding::no_checkpoint));
+        found.extend(tried_by_two_processes(checkpointer, probe.path()).map(Finding::no_checkpoint));
     }
     found
+}
+
+/// The trial, whose cost is the volume's and CRIU's: the program runs meanwhile.
+fn tried_by_two_processes(checkpointer: &Checkpointer, directory: &Path) -> Option<String> {
+    let began = Instant::now();
+    let obstacle = trial::run(directory, &checkpointer.running.init);
+    if obstacle.is_none() {
+        let ms = whole_ms(began.elapsed());
+        tracing::info!(step = "check", ms, "two small processes were dumped and restored for a trial");
+    }
+    obstacle
 }
 
 fn carried_obstacle(checkpointer: &Checkpointer) -> Option<String> {
@@ -97,7 +111,7 @@ fn settle_later(checkpointer: &Arc<Checkpointer>) {
     let Some(generation) = checkpointer.running.resumed else { return };
     let checkpointer = Arc::clone(checkpointer);
     tokio::spawn(async move {
-        sleep(limits::SETTLED_AFTER).await;
+        sleep(hurried(limits::SETTLED_AFTER)).await;
         let settled = spawn_blocking(move || {
             settle(&checkpointer, generation);
             memory::give_back();
@@ -137,7 +151,7 @@ fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
         }
         Err(error) => Some(Finding::no_checkpoint(format!(
             "{} cannot be written to the volume: {error}; make room or raise the quota",
-            units::bytes(limits::PROBE_BYTES)
+            units::bytes(limits::PROBE_LEAST_BYTES)
         ))),
     }
 }

@@ -16,6 +16,7 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Past};
 use crate::store::image_dir::hold::Hold;
+use crate::store::image_dir::last_stop::NoCheckpoint;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::decision::{Decided, decide};
 use crate::supervise::next_start::Phase;
@@ -55,17 +56,10 @@ pub async fn stop(
     reach(Point::Decided);
     let deadline = began + checkpointer.patience_within(grace);
     tell_grace(grace, checkpointer.workload.config.grace_period);
-    if let Decision::Terminate { past, .. } = decision {
+    if let Decision::Terminate { why, past } = decision {
         supervisor.forward(libc::SIGTERM);
-        if let Past::Open = past {
-            // A checkpoint that is nearly durable will be resumed.
-            if checkpointer.finish_first(deadline).is_none() {
-                background.give_up(deadline).await;
-            }
-            return Ok(StopOutcome::Passed(Phase::Interrupted, None));
-        }
-        background.give_up(deadline).await;
-        return Ok(StopOutcome::Passed(Phase::Terminating, checkpointer.hold().map(let_go)));
+        termination_message::tell(&format!("no checkpoint: {why}"));
+        return Ok(terminating(checkpointer, background, deadline, why, past).await);
     }
     background.make_way(deadline).await;
     let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
@@ -78,18 +72,32 @@ pub async fn stop(
     Ok(StopOutcome::Passed(Phase::CheckpointFailed, Some(after_failure(checkpointer, why))))
 }
 
+/// What becomes of the checkpoints, where none is taken for this reason.
+async fn terminating(
+    checkpointer: &Arc<Checkpointer>,
+    background: &mut Background,
+    deadline: Instant,
+    why: String,
+    past: Past,
+) -> StopOutcome {
+    let reason = NoCheckpoint::Unwanted(why);
+    if let Past::Open = past {
+        let noted = note(checkpointer, reason);
+        // A checkpoint that is nearly durable will be resumed.
+        if checkpointer.finish_first(deadline).is_none() {
+            background.give_up(deadline).await;
+        }
+        return StopOutcome::Passed(Phase::Interrupted, Some(noted));
+    }
+    background.give_up(deadline).await;
+    StopOutcome::Passed(Phase::Terminating, Some(let_go(checkpointer, reason)))
+}
+
 /// What is left to do on the volume after a checkpoint that failed for this reason: to clean up, and to say why where the next pod
 /// and `kubectl describe` find it.
 pub fn after_failure(checkpointer: &Arc<Checkpointer>, why: String) -> JoinHandle<()> {
-    let (cleaned, checkpointer) = (checkpointer.clean_up(), Arc::clone(checkpointer));
     termination_message::tell(&format!("no checkpoint: {why}"));
-    let noted = spawn_blocking(move || {
-        let noted =
-            checkpointer.hold().map_or(Ok(()), |hold| hold.note_stop(&checkpointer.workload.pod, &why));
-        if let Err(error) = noted {
-            tracing::warn!("why there is no checkpoint cannot be kept for the next pod: {error}");
-        }
-    });
+    let (cleaned, noted) = (checkpointer.clean_up(), note(checkpointer, NoCheckpoint::Failed(why)));
     tokio::spawn(async move {
         for rest in cleaned.into_iter().chain([noted]) {
             let _ = rest.await;
@@ -97,11 +105,28 @@ pub fn after_failure(checkpointer: &Arc<Checkpointer>, why: String) -> JoinHandl
     })
 }
 
+/// Notes on the volume why there is no checkpoint, if this pod may write there.
+fn note(checkpointer: &Arc<Checkpointer>, reason: NoCheckpoint) -> JoinHandle<()> {
+    let checkpointer = Arc::clone(checkpointer);
+    spawn_blocking(move || {
+        checkpointer.hold().iter().for_each(|hold| note_stop(&checkpointer, hold, &reason));
+    })
+}
+
+fn note_stop(checkpointer: &Checkpointer, hold: &Hold, reason: &NoCheckpoint) {
+    if let Err(error) = hold.note_stop(&checkpointer.workload.pod, reason) {
+        tracing::warn!("why there is no checkpoint cannot be kept for the next pod: {error}");
+    }
+}
+
 /// Someone wants it stopped, so its past is not resumed, also if it outlives its grace period and is killed; and whoever
 /// comes next need not wait for it.
-fn let_go(hold: Arc<Hold>) -> JoinHandle<()> {
+fn let_go(checkpointer: &Arc<Checkpointer>, reason: NoCheckpoint) -> JoinHandle<()> {
+    let checkpointer = Arc::clone(checkpointer);
     spawn_blocking(move || {
+        let Some(hold) = checkpointer.hold() else { return };
         mark_ended(&hold, "told to stop");
+        note_stop(&checkpointer, &hold, &reason);
         hold.release();
     })
 }
@@ -133,7 +158,7 @@ fn tell_grace(grace: Option<Duration>, configured: Duration) {
     if let Some(grace) = grace.filter(|grace| *grace < configured) {
         tracing::info!(
             step = "decide",
-            "the pod has {grace:?}, less than gracePeriod, by the wish of whoever ends it"
+            "the pod has {grace:.0?}, less than gracePeriod, by the wish of whoever ends it or after its preStop hook"
         );
     }
 }

@@ -180,6 +180,10 @@ pub struct PodStatus {
     /// `metadata.deletionGracePeriodSeconds`, which whoever deletes or evicts it may make shorter than the pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_grace_seconds: Option<u64>,
+    /// How much of that was over when this was answered, in seconds, by the API server's clock; told if a container of the pod has a
+    /// preStop hook, which the kubelet runs before it sends a SIGTERM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_used_seconds: Option<u64>,
 }
 
 /// The answer to `GET /v1/nodes`.

@@ -193,6 +193,9 @@ pub const POD_TIMEOUT: Duration = Duration::from_secs(2);
 /// has others to serve.
 pub const PODS_AT_ONCE: usize = 32;
 
+/// How large an object may be that is read of the API server: etcd takes none above 1.5 MiB by default.
+pub const OBJECT_MAX_BYTES: usize = 4 << 20;
+
 /// How long what was said of a pod is said again: half the time after which an agent asks anew, so that asking in a loop, or
 /// from each container of a pod, costs the API server four requests a second.
 pub const POD_FRESH: Duration = Duration::from_millis(250);

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::Request;
 use crik_api::PodStatus;
 use kube::Client;
 use moka::future::Cache;
@@ -12,7 +11,9 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::grace::used_seconds;
 use super::pod::Pod;
+use super::read::read;
 use super::verdict::verdict;
 use crate::base::causes::with_causes;
 use crate::base::limits;
@@ -93,13 +94,11 @@ impl Pods {
         let Ok(_place) = self.at_once.acquire().await else {
             return Err(PodError::Unavailable("the controller ends".to_owned()));
         };
-        // Without a resourceVersion the answer is as new as the question (kubernetes.io/docs/reference/using-api/api-concepts).
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-        let request = Request::get(path).body(Vec::new());
-        let request = request.map_err(|error| PodError::Unavailable(error.to_string()))?;
-        let answer = self.client.request::<Pod>(request).await;
-        let pod = answer.map_err(|error| explain(&error, namespace, name))?;
+        let answer = read::<Pod>(&self.client, &path).await;
+        let (pod, now) = answer.map_err(|error| explain(&error, namespace, name))?;
         let (state, reasons) = verdict(&pod);
+        let deletion_grace_used_seconds = used_seconds(&pod, now);
         Ok(PodStatus {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -107,6 +106,7 @@ impl Pods {
             state,
             reasons,
             deletion_grace_seconds: pod.metadata.deletion_grace_period_seconds,
+            deletion_grace_used_seconds,
         })
     }
 

@@ -2,7 +2,9 @@
 //! asked for. May import `base`.
 
 mod ask;
+mod grace;
 mod pod;
+mod read;
 mod verdict;
 
 pub use ask::{Outcomes, PodError, Pods};

@@ -1,6 +1,7 @@
 //! What is read of a Pod object; the rest, which is most of it, is skipped. The names are those of the API (k8s.io/api/core/v1).
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// A Pod, pruned. A field that is null is as good as absent.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -8,8 +9,40 @@ use serde::Deserialize;
 pub struct Pod {
     /// What every object has.
     pub metadata: Metadata,
+    /// What it is made of.
+    pub spec: Option<Spec>,
     /// What is the case with it.
     pub status: Option<Status>,
+}
+
+/// What a pod is made of.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Spec {
+    /// Its containers.
+    pub containers: Option<Vec<Container>>,
+    /// Those that run before, sidecars among them.
+    pub init_containers: Option<Vec<Container>>,
+}
+
+/// A container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Container {
+    lifecycle: Option<Lifecycle>,
+}
+
+impl Container {
+    /// Whether something is run in it before it gets its SIGTERM.
+    pub fn has_hook(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.pre_stop.is_some())
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Lifecycle {
+    pre_stop: Option<IgnoredAny>,
 }
 
 /// What every object has.

@@ -38,6 +38,9 @@ const STARTS: usize = 31;
 /// How many threads the program has whose checkpoint is made durable far away, and how long each round trip there takes.
 const FAR: (usize, Duration) = (2000, Duration::from_millis(3));
 
+/// How often the trial at a start is measured.
+const TRIALS: usize = 5;
+
 fn main() -> Result<()> {
     let wanted = sizes(&std::env::args().skip(1).collect::<Vec<_>>())?;
     let before = load()?;
@@ -55,6 +58,7 @@ fn main() -> Result<()> {
     println!("\nstop: SIGTERM to the container's exit; start: the runtime's call to the first new step");
     println!("the machine's load before and after: {before}, {}", load()?);
     far()?;
+    trial()?;
     idle()?;
     starts()
 }
@@ -101,6 +105,31 @@ fn far() -> Result<()> {
     println!(
         "\n{threads} threads on a volume at {round_trip:?} a round trip: {files} files are durable in {} ms, after a dump of {} ms",
         manifest["durationsMs"]["durable"], manifest["durationsMs"]["dump"]
+    );
+    Ok(())
+}
+
+/// The trial that is made beside a program when it starts: two small processes are dumped on the volume and restored.
+fn trial() -> Result<()> {
+    let (near, far) = (Volume::new()?, Volume::new()?.far_copy()?);
+    let round_trip = FAR.1;
+    far.faulty.faults.set_round_trip(round_trip);
+    let took = |volume: &Volume| {
+        let rounds = (0..TRIALS).map(|_| {
+            let running = Pod::new(volume, "node-a", &["sleep", "infinity"]).start()?;
+            let line = wait_for("the trial", || {
+                let said = running.stderr.text();
+                said.lines().find(|line| line.contains("for a trial")).map(ToOwned::to_owned)
+            })?;
+            let ms = line.rsplit_once("ms=").context(line.clone())?.1;
+            Ok(ms.split_whitespace().next().context("no number")?.parse()?)
+        });
+        rounds.collect::<Result<Vec<f64>>>().map(median)
+    };
+    println!(
+        "\nthe trial beside a program that starts: {:.0} ms, on a volume at {round_trip:?} a round trip {:.0} ms",
+        took(&near)?,
+        took(&far.volume)?
     );
     Ok(())
 }

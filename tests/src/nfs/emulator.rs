@@ -20,9 +20,10 @@ use crate::rootfs::{Root, SMALL, built};
 const IMAGE: &str = include_str!("../../nfs/image.sh");
 
 /// Emulation needs no help of the host's processor, which a virtual machine often has not. The disks are of two kinds, so that
-/// no order decides which is which, and the kernel needs no module for the first. The memory is for the pods of one test and
-/// the page cache of a server.
-const ARGS: &str = "-accel tcg,thread=multi -cpu max -smp 2 -m 2G -nodefaults -no-user-config -display none -no-reboot \
+/// no order decides which is which, and the kernel needs no module for the first. One processor: the kernel changes its own code while
+/// it runs, and an emulator with several may run what was there before on another one («Oops: int3»). The memory is for the pods of
+/// one test and the page cache of a server.
+const ARGS: &str = "-accel tcg,thread=multi -cpu max -smp 1 -m 2G -nodefaults -no-user-config -display none -no-reboot \
     -device nvme,drive=system,serial=system -device virtio-blk-pci,drive=given -serial chardev:console \
     -device virtio-serial-pci -chardev stdio,id=port,signal=off -device virtserialport,chardev=port,name=crik";
 

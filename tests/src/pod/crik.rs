@@ -23,10 +23,18 @@ pub struct Told {
 /// # Errors
 /// It cannot be built or run.
 pub fn crik(volume: &Volume, args: &[&str]) -> Result<Told> {
+    crik_of(volume, "job-0", args)
+}
+
+/// The same on another image directory of the volume.
+///
+/// # Errors
+/// As of [`crik`].
+pub fn crik_of(volume: &Volume, image_dir: &str, args: &[&str]) -> Result<Told> {
     let output = Command::new(cargo_bin("crik-agent", "crik", &[])?)
         .args(args)
         .arg("--image-dir")
-        .arg(volume.path().join("job-0"))
+        .arg(volume.path().join(image_dir))
         .output()?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::lost_names::{Lost, LostNames, is_same};
+use super::lost_names::{Lost, LostNames, digits_of_nfs, is_same};
 use crate::base::limits;
 use crate::store::generation::open_files::{Kept, UnnamedFile};
 use crate::store::image_dir::layout;
@@ -102,6 +102,10 @@ fn other_name(file: &Lost) -> io::Result<Option<PathBuf>> {
     let directory = file.name.parent().unwrap_or(&file.name);
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
+        // That one is gone as soon as nobody has the file open.
+        if digits_of_nfs(&path).is_some() {
+            continue;
+        }
         if path != file.name && path.symlink_metadata().is_ok_and(|found| is_same(&found, &file.meta)) {
             return Ok(Some(path));
         }

@@ -29,8 +29,8 @@ pub struct LostNames {
 pub(super) struct Lost {
     /// The name that it has now.
     pub(super) name: PathBuf,
-    /// The name of NFS's that it had, and gets back.
-    before: Option<PathBuf>,
+    /// Whether it has a name of NFS's besides.
+    by_nfs: bool,
     /// What it was before it got one.
     pub(super) meta: Metadata,
     /// Whether the next pod has the other names that lead to it.
@@ -66,15 +66,10 @@ impl LostNames {
     }
 
     fn one(&mut self, open: &Path, mut file: Lost) -> io::Result<()> {
-        if is_renamed_by_nfs(&file.name) {
-            let name = file.name.with_file_name(format!("{RENAMED}{}", file.meta.ino()));
-            fs::rename(&file.name, &name)?;
-            file.before = Some(std::mem::replace(&mut file.name, name));
-        } else {
-            make_parents(&file.name, &mut self.made)?;
-            set_aside_other(&file.name, &file.meta)?;
-            linkat(AT_FDCWD, open, AT_FDCWD, &file.name, AtFlags::AT_SYMLINK_FOLLOW)?;
-        }
+        file.name = in_place_of_nfs(&file.name).unwrap_or(file.name);
+        make_parents(&file.name, &mut self.made)?;
+        set_aside_other(&file.name, &file.meta)?;
+        linkat(AT_FDCWD, open, AT_FDCWD, &file.name, AtFlags::AT_SYMLINK_FOLLOW)?;
         self.files.push(file);
         Ok(())
     }
@@ -83,18 +78,14 @@ impl LostNames {
 impl Lost {
     /// Whether other names lead to it than the one of NFS's.
     pub(super) fn has_other_names(&self) -> bool {
-        self.meta.nlink() > u64::from(self.before.is_some())
+        self.meta.nlink() > u64::from(self.by_nfs)
     }
 }
 
 impl Drop for LostNames {
     fn drop(&mut self) {
         for file in self.files.drain(..) {
-            let removed = match &file.before {
-                None => fs::remove_file(&file.name),
-                Some(before) => fs::rename(&file.name, before),
-            };
-            if let Err(error) = removed {
+            if let Err(error) = fs::remove_file(&file.name) {
                 tracing::warn!("{} is left behind: {error}", file.name.display());
             }
         }
@@ -115,7 +106,7 @@ fn lost(open: &Path, volumes: &Volumes) -> Option<Lost> {
     let shown = fs::read_link(open).ok()?;
     let text = shown.to_str().filter(|text| text.starts_with('/'))?;
     let kind = volumes.kind(&shown);
-    let by_nfs = kind.starts_with("nfs") && is_renamed_by_nfs(&shown);
+    let by_nfs = kind.starts_with("nfs") && digits_of_nfs(&shown).is_some();
     if volumes.next(&shown).1 == Next::Image && kind == "overlay" || !(by_nfs || text.ends_with(DELETED)) {
         return None;
     }
@@ -124,13 +115,23 @@ fn lost(open: &Path, volumes: &Volumes) -> Option<Lost> {
     let has_it = found.is_some_and(|found| is_same(&found, &meta)) && !by_nfs;
     let wanted = meta.is_file() && meta.nlink() > 0 && !has_it;
     let is_on_volume = volumes.of(&shown).is_some();
-    wanted.then_some(Lost { name: shown, before: None, meta, is_on_volume })
+    wanted.then_some(Lost { name: shown, by_nfs, meta, is_on_volume })
 }
 
-/// As CRIU tells it: 24 hexadecimal digits after `.nfs` (fs/nfs/unlink.c).
-pub(super) fn is_renamed_by_nfs(path: &Path) -> bool {
-    let digits = path.file_name().and_then(|name| name.to_str()?.strip_prefix(".nfs"));
-    digits.is_some_and(|digits| digits.len() == 24 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+/// The name that a file has here which NFS has renamed to `name`; none if that is no name of NFS's.
+fn in_place_of_nfs(name: &Path) -> Option<PathBuf> {
+    digits_of_nfs(name).map(|digits| name.with_file_name(format!("{RENAMED}{digits}")))
+}
+
+/// The name under which CRIU sees what the kernel shows as `shown`.
+pub(super) fn seen(shown: PathBuf) -> PathBuf {
+    in_place_of_nfs(&shown).filter(|given| given.exists()).unwrap_or(shown)
+}
+
+/// As CRIU tells a name of NFS's: 24 hexadecimal digits after `.nfs` (fs/nfs/unlink.c).
+pub(super) fn digits_of_nfs(path: &Path) -> Option<&str> {
+    let digits = path.file_name()?.to_str()?.strip_prefix(".nfs")?;
+    (digits.len() == 24 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
 }
 
 pub(super) fn is_same(one: &Metadata, other: &Metadata) -> bool {
@@ -176,10 +177,11 @@ mod tests {
 
     #[test]
     fn names_of_nfs_are_told_as_criu_tells_them() {
-        assert!(is_renamed_by_nfs(Path::new("/data/.nfs000000000123abcd00000001")));
+        let digits = digits_of_nfs(Path::new("/data/.nfs000000000123abcd00000001"));
+        assert_eq!(digits, Some("000000000123abcd00000001"));
         for path in ["/data/.nfs1", "/data/nfs000000000123abcd00000001", "/data/.nfs000000000123abcg00000001"]
         {
-            assert!(!is_renamed_by_nfs(Path::new(path)), "{path}");
+            assert_eq!(digits_of_nfs(Path::new(path)), None, "{path}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::lost_names::is_same;
+use super::lost_names::{is_same, seen};
 use super::volumes::Volumes;
 use crate::carry::kubelet_files;
 use crate::store::generation::open_files::{Access, VolumeFile};
@@ -48,7 +48,7 @@ fn open(pid: i32) -> impl Iterator<Item = Seen> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let number = entry.file_name().into_string().ok()?;
-        let path = fs::read_link(entry.path()).ok()?;
+        let path = seen(fs::read_link(entry.path()).ok()?);
         let meta = named(&entry.path(), &path)?;
         Some((path, meta, access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?)?))
     })
@@ -84,6 +84,7 @@ fn mapped(pid: i32) -> impl Iterator<Item = Seen> {
         found.entry(path).and_modify(|known| *known = access.max(*known)).or_insert(access);
     }
     found.into_iter().filter_map(|(path, access)| {
+        let path = seen(path);
         let meta = fs::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
         Some((path, meta, access))
     })

@@ -153,6 +153,7 @@ mod tests {
             state,
             reasons,
             deletion_grace_seconds,
+            deletion_grace_used_seconds: None,
         });
         policy.decide(node.as_ref().map_err(|why| *why), pod.as_ref().map_err(|why| *why), up)
     }

@@ -126,7 +126,15 @@ mod tests {
 
     fn status(state: PodState, uid: &str) -> PodStatus {
         let (namespace, name, uid) = ("ns".to_owned(), "job-0".to_owned(), uid.to_owned());
-        PodStatus { namespace, name, uid, state, reasons: Vec::new(), deletion_grace_seconds: None }
+        PodStatus {
+            namespace,
+            name,
+            uid,
+            state,
+            reasons: Vec::new(),
+            deletion_grace_seconds: None,
+            deletion_grace_used_seconds: None,
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! `controller`.
 
 mod asking;
+mod grace;
 mod name;
 mod unknown;
 
 pub use asking::Asking;
+pub use grace::after_sigterm;
 pub use name::PodName;
 pub use unknown::PodUnknown;

@@ -64,7 +64,8 @@ pub enum Kept {
 /// How the kernel ends the name of an open file that has lost it (proc(5)).
 pub const DELETED: &str = " (deleted)";
 
-/// How a file is called that NFS had renamed and that is open: CRIU takes the names of NFS itself for lost ones.
+/// How the name of a file begins that NFS had renamed and that is open: CRIU takes the names of NFS itself for lost ones. What follows
+/// are the digits of that one (`preload/renamed_by_nfs.rs`).
 pub const RENAMED: &str = "crik-open.";
 
 impl UnnamedFile {

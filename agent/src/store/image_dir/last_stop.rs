@@ -27,8 +27,20 @@ pub struct LastStop {
     pub node: Option<String>,
     /// Why there is no checkpoint.
     pub why: String,
+    /// Whether none was tried, since the decision was `terminate`.
+    #[serde(default)]
+    pub unwanted: bool,
     /// The newest generation that there was; with a newer one this is no news any more.
     pub newest: Option<Generation>,
+}
+
+/// Why a stop leaves no checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCheckpoint {
+    /// None was wanted, for this reason.
+    Unwanted(String),
+    /// The one that was tried failed, for this reason.
+    Failed(String),
 }
 
 impl LastStop {
@@ -71,12 +83,14 @@ impl Hold {
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
-    pub fn note_stop(&self, pod: &Pod, why: &str) -> Result<(), ImageDirError> {
+    pub fn note_stop(&self, pod: &Pod, reason: &NoCheckpoint) -> Result<(), ImageDirError> {
+        let (NoCheckpoint::Unwanted(why) | NoCheckpoint::Failed(why)) = reason;
         let stop = LastStop {
             at: units::now(),
             host: pod.host.clone(),
             node: pod.node.clone(),
             why: why.chars().take(limits::SAID_MAX_CHARS).collect(),
+            unwanted: matches!(reason, NoCheckpoint::Unwanted(_)),
             newest: self.dir().list()?.first().copied(),
         };
         self.put(&self.dir().root().join(FILE_NAME), &to_json(&stop))
@@ -92,12 +106,13 @@ mod tests {
     fn it_is_told_until_there_is_a_newer_checkpoint() {
         let (_volume, hold) = held();
         let told = || hold.dir().last_stop().unwrap().map(|stop| stop.to_string());
+        let note = |reason| hold.note_stop(&wish("job-0").pod, &reason).unwrap();
         assert_eq!(told(), None);
-        hold.note_stop(&wish("job-0").pod, "it uses io_uring").unwrap();
+        note(NoCheckpoint::Failed("it uses io_uring".to_owned()));
         assert!(told().unwrap().ends_with("left no checkpoint: it uses io_uring"));
         commit(&hold);
         assert_eq!(told(), None);
-        hold.note_stop(&wish("job-0").pod, "no room").unwrap();
+        note(NoCheckpoint::Unwanted("the pod is deleted".to_owned()));
         assert!(told().unwrap().starts_with("the last stop, of job-0 at "));
         std::fs::write(hold.dir().root().join(FILE_NAME), "{").unwrap();
         assert_eq!(told(), None);

@@ -141,7 +141,7 @@ impl Call {
     /// # Errors
     /// A memory file cannot be made.
     pub fn preloaded(mut self) -> Result<Self, CriuError> {
-        let library = HandedDown::new(c"rlimits.so", LIBRARY_FD, LIBRARY)
+        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY)
             .map_err(|source| CriuError::Prepare { what: "make a memory file", source })?;
         self.library = Some(library);
         Ok(self)

@@ -40,9 +40,14 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         state: PodState::Running,
         reasons: Vec::new(),
         deletion_grace_seconds: None,
+        deletion_grace_used_seconds: None,
     };
-    let full_pod =
-        PodStatus { reasons: vec![reason.clone()], deletion_grace_seconds: Some(5), ..bare_pod.clone() };
+    let full_pod = PodStatus {
+        reasons: vec![reason.clone()],
+        deletion_grace_seconds: Some(5),
+        deletion_grace_used_seconds: Some(2),
+        ..bare_pod.clone()
+    };
     let list = NodeList { nodes: vec![most.clone()] };
     let words = TwoWords { name: "a".to_owned(), state: NodeState::ShuttingDown.as_str() };
     let value = |value: serde_yaml::Result<Value>| value.unwrap();
