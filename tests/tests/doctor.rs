@@ -182,7 +182,7 @@ fn what_it_prints_of_a_broken_pod_is_enough_to_mend_it() -> Result<()> {
     table.case("full volume", || {
         let volume = Volume::of_size(4)?;
         let pod = Pod::new(&volume, "node-a", &SINGLE);
-        let parts = ["cannot be written to the volume: No space left", "make room or raise the quota"];
+        let parts = ["free and the checkpoint needs about", "make the volume larger"];
         is_enough(&pod, NOT_PROTECTED, UNPROTECTED, &parts)
     });
     table.case("no volume", || {
