@@ -1,12 +1,17 @@
 //! Whether a program is protected is known before its node goes away: one verdict, always in the same words, in the log and on the
-//! volume, and told again when it changes.
+//! volume, and told again when it changes; and what a person is told who asks is enough to mend what is in the way.
 
 use anyhow::{Context as _, Result, ensure};
+use crik_tests::chain;
+use crik_tests::compile::compiled;
 use crik_tests::crik::{crik, json as printed};
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{SINGLE, checkpointed, resumes, started};
+use crik_tests::spec::bind;
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
+use crik_tests::table::Table;
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
+use serde_json::json;
 
 /// What stands in the log of a program that is protected, and of one that is not.
 const PROTECTED: &str = "protected: checkpoints can be taken and resumed elsewhere (";
@@ -107,4 +112,158 @@ fn when_it_changes_it_is_told_again() -> Result<()> {
     ensure!(last.is_some_and(|line| line.contains(PROTECTED)), "{}", running.transcript());
     ensure!(told(&running).1 == 1, "{}", running.transcript());
     Ok(())
+}
+
+/// What `crik doctor` ends with.
+const WELL: i32 = 0;
+const WARNED: i32 = 3;
+const UNPROTECTED: i32 = 4;
+
+/// Expects that `crik doctor` ends so and prints all of this.
+fn examined(running: &Running, code: i32, parts: &[&str]) -> Result<String> {
+    let (ended, out, err) = running.exec(&["crik", "doctor"])?;
+    ensure!(ended == Some(code), "{ended:?}, not {code}\n{out}{err}");
+    for part in parts {
+        ensure!(out.contains(part), "{part:?} is not in\n{out}{err}");
+    }
+    Ok(out)
+}
+
+/// Of a pod that is broken in one way: what is printed names the thing and the remedy, and nothing else is in the way.
+fn is_enough(pod: &Pod, ready: &str, code: i32, parts: &[&str]) -> Result<String> {
+    let running = pod.start()?;
+    running.stderr.wait_for(ready).with_context(|| running.transcript())?;
+    let out = examined(&running, code, parts)?;
+    let reasons = out.lines().filter(|line| line.starts_with("NOT PROTECTED  ")).count();
+    ensure!(reasons == usize::from(code == UNPROTECTED), "{reasons} reasons\n{out}");
+    Ok(out.lines().next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn what_it_prints_of_a_broken_pod_is_enough_to_mend_it() -> Result<()> {
+    const RUNS: &str = "the application starts fresh";
+    let mut table = Table::new("crik doctor on broken pods");
+    let traced = ["python3", "/programs/traced.py"];
+    table.case("well", || {
+        let volume = Volume::new()?;
+        let parts =
+            ["protected: checkpoints can be taken", "by crik's library", "/checkpoints/job-0 on ", "carried"];
+        is_enough(&Pod::new(&volume, "node-a", &SINGLE), PROTECTED, WELL, &parts)
+    });
+    table.case("no capability", || {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &SINGLE)
+            .with(|spec| spec.capabilities.retain(|name| name != "CAP_CHECKPOINT_RESTORE"));
+        let parts =
+            ["the capability CHECKPOINT_RESTORE is missing", "add it to securityContext.capabilities.add"];
+        is_enough(&pod, RUNS, UNPROTECTED, &parts)
+    });
+    table.case("seccomp", || {
+        let volume = Volume::new()?;
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]});
+        let pod = Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.seccomp = Some(profile));
+        let parts = ["runs under a seccomp profile", "set securityContext.seccompProfile.type: Unconfined"];
+        is_enough(&pod, RUNS, UNPROTECTED, &parts)
+    });
+    table.case("read-only volume", || {
+        let volume = Volume::new()?;
+        let mount = bind(volume.path(), "/read-only", "ro");
+        let pod = Pod::new(&volume, "node-a", &SINGLE)
+            .only_config("imageDir: /read-only/job-0")
+            .with(|spec| spec.mounts.push(mount));
+        is_enough(
+            &pod,
+            RUNS,
+            UNPROTECTED,
+            &["/read-only/job-0", "Read-only file system", "mount the volume read-write"],
+        )
+    });
+    table.case("full volume", || {
+        let volume = Volume::of_size(4)?;
+        let pod = Pod::new(&volume, "node-a", &SINGLE);
+        let parts = ["free and the checkpoint needs about", "make the volume larger"];
+        is_enough(&pod, NOT_PROTECTED, UNPROTECTED, &parts)
+    });
+    table.case("no volume", || {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /nowhere/job-0");
+        is_enough(&pod, RUNS, UNPROTECTED, &["/nowhere does not exist", "mount the checkpoint volume there"])
+    });
+    table.case("no image directory", || {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &SINGLE).only_config("keepGenerations: 2");
+        is_enough(&pod, RUNS, UNPROTECTED, &["no imageDir is configured"])
+    });
+    table.case("a traced process", || {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &traced);
+        let parts = ["(python3) is traced by process", "end the tracer (a debugger"];
+        is_enough(&pod, NOT_PROTECTED, UNPROTECTED, &parts)
+    });
+    table.case("a ring by an instruction", || {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &["python3", "/programs/rings.py", "instruction"]);
+        let parts = ["(python3) has a ring of io_uring", "kernel.io_uring_disabled=2", "REFUSED"];
+        is_enough(&pod, "a ring is made", UNPROTECTED, &parts)
+    });
+    table.case("a static program", || {
+        let volume = Volume::new()?;
+        let program = compiled("waits/static.c")?;
+        let mount = bind(&program, "/static", "ro");
+        let pod = Pod::new(&volume, "node-a", &["/static", "until"]).with(|spec| spec.mounts.push(mount));
+        let parts = ["linked statically", "may stand still", "hostUsers: false with SYS_ADMIN and SYS_TIME"];
+        is_enough(&pod, "linked statically", WARNED, &parts)
+    });
+    table.finish()
+}
+
+#[test]
+fn programs_can_read_it_too_and_a_program_that_is_not_under_crik_yet_is_looked_at() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/showcase.py", "/checkpoints/open-file"]);
+    let running = started(&pod)?;
+    let (code, out, err) = running.exec(&["crik", "doctor", "--output", "json"])?;
+    let told: serde_json::Value = serde_json::from_str(&out).with_context(|| format!("{out}{err}"))?;
+    ensure!(code == Some(WELL) && told["verdict"]["reasons"] == json!([]), "{code:?} {told}");
+    let descriptors = told["descriptors"].as_array().context("no descriptors")?;
+    let fate = |what: &str| {
+        let found = descriptors.iter().find(|one| one["what"].as_str().is_some_and(|is| is.contains(what)));
+        found.map(|one| one["fate"].clone()).with_context(|| format!("{what} is not in {told}"))
+    };
+    ensure!(fate("/checkpoints/open-file")? == "kept" && fate("0.0.1:4711 listening")? == "kept", "{told}");
+    ensure!(fate("in place of which is the next pod's")? == "carried", "{told}");
+
+    let (code, out, err) =
+        running.exec(&["sh", "-c", "sleep 100 & crik doctor --pid $!; code=$?; kill $!; exit $code"])?;
+    ensure!(code == Some(WELL) && out.contains("is started by crik run)"), "{code:?} {out}{err}");
+    ensure!(out.contains("not under crik"), "{out}");
+    let (code, out, err) = running.exec(&["crik", "doctor", "--pid", "7777777"])?;
+    ensure!(
+        code == Some(UNPROTECTED) && out.contains("there is no process 7777777 in sight"),
+        "{code:?} {out}{err}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_look_holds_up_no_stop_and_leaves_nothing_behind() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let mut running = started(&pod)?;
+    running.stderr.wait_for(PROTECTED)?;
+    examined(&running, WELL, &[PROTECTED])?;
+    let holds = std::fs::read_dir(volume.path().join("job-0/holders"))?.count();
+    ensure!(holds == 1, "{holds} holds");
+    // One after the other until the container has gone.
+    running.exec(&["sh", "-c", "(while :; do crik doctor; done) >/dev/null 2>&1 </dev/null &"])?;
+    wait_for("a look", || {
+        let called = running.processes();
+        // One of them is the agent.
+        (called.iter().filter(|process| process.name == "crik").count() > 1).then_some(())
+    })?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
 }

@@ -3,6 +3,12 @@
 /// An error of `crik` itself that has no code of its own.
 pub const FAILURE: i32 = 1;
 
+/// `crik doctor`: the program is protected, and something should be known.
+pub const WARNED: i32 = 3;
+
+/// `crik doctor`: the program is not protected.
+pub const NOT_PROTECTED: i32 = 4;
+
 /// The configuration is wrong; EX_CONFIG of sysexits.h. Wrong arguments are 2, as clap has it.
 pub const CONFIGURATION: i32 = 78;
 

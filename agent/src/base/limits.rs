@@ -115,11 +115,14 @@ pub const WATCHES_POLL: Duration = Duration::from_millis(5);
 /// How long after a start it is looked what of the tree cannot be frozen: a program makes its rings while it starts.
 pub const TREE_LOOK_AFTER: Duration = Duration::from_secs(2);
 
-/// Between two looks at the tree, each a few milliseconds of work: a program changes, and its node says no minute before it goes.
+/// The longest time between two looks at the tree, each a few milliseconds of work: a program changes, and its node says no minute before it goes.
 pub const TREE_LOOK_PAUSE: Duration = Duration::from_secs(60);
 
 /// Until another look where the last one has met something new: longer than an exec, and soon enough to be told in time.
 pub const TREE_LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long `crik doctor` waits for what may hang on a volume: a person waits, and a volume that is well answers in milliseconds.
+pub const DOCTOR_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long the look before a periodic checkpoint may hold that up. It is told all the same when it comes later.
 pub const TREE_LOOK_PATIENCE: Duration = Duration::from_millis(200);

@@ -11,7 +11,12 @@ use crate::store::generation::tree_facts::StdioMap;
 
 /// The agent's own streams, which the tree shares.
 pub fn current() -> StdioMap {
-    StdioMap([0, 1, 2].map(link))
+    of(std::process::id().cast_signed())
+}
+
+/// Those of another process.
+pub fn of(pid: i32) -> StdioMap {
+    StdioMap([0, 1, 2].map(|fd| link(pid, fd)))
 }
 
 /// Which of our descriptors stands in for which pipe of the image. Standard output and error may be one pipe; the
@@ -30,15 +35,16 @@ pub fn inherited(streams: &StdioMap) -> Vec<(RawFd, String)> {
 pub fn unfreezable(streams: &StdioMap) -> Vec<String> {
     let named = ["standard input", "standard output", "standard error"].iter().zip(&streams.0);
     named
-        .filter(|(_, link)| !link.starts_with("pipe:[") && *link != NULL)
+        // What is closed has none.
+        .filter(|(_, link)| !link.is_empty() && !link.starts_with("pipe:[") && *link != NULL)
         .map(|(name, link)| format!("{name} is {link}"))
         .collect()
 }
 
 const NULL: &str = "/dev/null";
 
-fn link(fd: RawFd) -> String {
-    fs::read_link(format!("/proc/self/fd/{fd}"))
+fn link(pid: i32, fd: RawFd) -> String {
+    fs::read_link(format!("/proc/{pid}/fd/{fd}"))
         .map(|link| link.to_string_lossy().into_owned())
         .unwrap_or_default()
 }
@@ -46,7 +52,11 @@ fn link(fd: RawFd) -> String {
 /// The stream to give to the application in place of `fd`. A runtime opens `/dev/null` outside the container, where
 /// CRIU cannot look its mount up, so the application gets the container's own.
 pub fn for_application(fd: RawFd) -> Stdio {
-    if link(fd) == NULL { Stdio::null() } else { Stdio::inherit() }
+    if current().0.get(fd.unsigned_abs() as usize).is_some_and(|link| link == NULL) {
+        Stdio::null()
+    } else {
+        Stdio::inherit()
+    }
 }
 
 #[cfg(test)]

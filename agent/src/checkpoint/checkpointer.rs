@@ -109,6 +109,11 @@ impl Checkpointer {
         *known = speed.or(*known);
     }
 
+    /// How fast the volume is, as far as that is known.
+    pub fn speed(&self) -> Option<f64> {
+        *locked(&self.speed)
+    }
+
     /// Freezes the tree, makes its image durable, and kills it.
     ///
     /// # Errors

@@ -34,6 +34,9 @@ pub enum Command {
     Inspect(Inspect),
     /// Compare checkpoints with what was committed. Exits with 1 if one is not whole.
     Verify(Verify),
+    /// Say whether the program of this container could go on elsewhere, and what is in the way. Exits with 3 if something should be known,
+    /// and with 4 if it could not.
+    Doctor(Doctor),
     /// Decide with which line of descent the next start goes on, where `list` shows more than one.
     Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
@@ -57,6 +60,23 @@ pub struct Inspect {
     /// Where it is.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// Arguments of `crik doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// A process that does not run under crik yet, as ps shows it in this container: what would be in its way if it did.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: Option<i32>,
+    /// The image directory; by default the agent's, or else the one of the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub image_dir: Option<PathBuf>,
+    /// Configuration file; if there is none at this path, the defaults hold.
+    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
+    pub config_path: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// Arguments of `crik choose`.

@@ -37,6 +37,8 @@ fn follow(answers: impl BufRead) -> Result<Committed> {
         match answer {
             Answer::Progress(now) => shown.set(now.written, now.expected),
             Answer::Committed(committed) => return Ok(committed),
+            // Nobody has asked for it.
+            Answer::Known(_) => {}
             Answer::Failed(reason) => bail!("no checkpoint: {reason}"),
         }
     }

@@ -3,6 +3,7 @@
 mod args;
 mod checkpoint;
 mod choose;
+mod doctor;
 mod gc;
 mod inspect;
 mod list;
@@ -34,6 +35,7 @@ pub fn main() -> i32 {
         Command::List(place) => list::list(place).map(|()| 0),
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Trial { directory, init } => Ok(trial::main(directory, init)),
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),

@@ -1,26 +1,37 @@
 //! Says at start-up what would make a checkpoint or a restore fail, so that nobody learns it at the preemption.
 
 use std::fs;
+use std::path::Path;
 use std::process;
 
 use super::finding::{Effect, Finding};
 use crate::carry::streams;
+use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{field, status};
 use crate::tree::process::lacking_rights::lacking;
 
-/// What of the container stands in the way of a checkpoint, or may, each with its remedy. Takes a few milliseconds.
-pub fn findings() -> Vec<Finding> {
+/// What of the container stands in the way of a checkpoint, or may, each with its remedy; the program has these standard streams. Takes
+/// a few milliseconds.
+pub fn findings(stdio: &StdioMap) -> Vec<Finding> {
     let doubt = doubts().map(|doubt| Finding::new(Effect::MayNotBeResumed, doubt));
-    obstacles().into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
+    obstacles(stdio).into_iter().map(Finding::no_checkpoint).chain(doubt).collect()
 }
 
-fn obstacles() -> Vec<String> {
+/// That checkpoints have nowhere to go; the configuration that says where may be `missing`.
+pub fn nowhere(missing: Option<&Path>) -> Finding {
+    Finding::no_checkpoint(match missing {
+        None => "no imageDir is configured".to_owned(),
+        Some(path) => format!("there is no configuration {}; mount the ConfigMap there", path.display()),
+    })
+}
+
+fn obstacles(stdio: &StdioMap) -> Vec<String> {
     let status = status();
     let mut found = lacking();
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
-    found.extend(streams::unfreezable(&streams::current()).into_iter().map(|stream| {
+    found.extend(streams::unfreezable(stdio).into_iter().map(|stream| {
         format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
     }));
     found

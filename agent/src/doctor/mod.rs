@@ -2,6 +2,8 @@
 
 pub mod checks;
 pub mod clocks;
+pub mod descriptors;
+pub mod examination;
 pub mod finding;
 pub mod protection;
 pub mod tree;

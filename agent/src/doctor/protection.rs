@@ -91,6 +91,19 @@ impl Protection {
         (self.told.as_ref() != Some(&verdict)).then(|| self.told.insert(verdict).clone())
     }
 
+    /// The verdict that was told last.
+    #[must_use]
+    pub fn told(&self) -> Option<Verdict> {
+        self.told.clone()
+    }
+
+    /// What was found that is no matter of the moment.
+    #[must_use]
+    pub fn lasting(&self) -> Vec<Finding> {
+        let of = |look| self.seen.get(&look).into_iter().flat_map(|seen| seen.sure.iter().cloned());
+        [Look::Container, Look::Speed, Look::Room].into_iter().flat_map(of).collect()
+    }
+
     fn verdict(&self) -> Verdict {
         let all = || self.seen.values().flat_map(|seen| &seen.sure);
         let of = |severity| all().filter(move |one| one.severity == severity);

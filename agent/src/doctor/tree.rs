@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::Finding;
-use crate::carry::open_files;
+use crate::carry::open_files::{self, NextContainer};
 use crate::checkpoint::freeze::FreezeError;
+use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::snapshot::Tree;
 use crate::tree::process::unfreezable;
 
@@ -16,6 +18,24 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool) -> V
     if !lost.is_empty() {
         found.push(Finding::no_checkpoint(FreezeError::LostSessions(lost)));
     }
+    found.extend(refused(tree, goes_along).into_iter().map(Finding::no_checkpoint));
     found.extend(open_files::refuse_missing(tree, goes_along).err().map(Finding::no_checkpoint));
     found
+}
+
+/// Descriptors of which CRIU would not know what to do. Paths and rings are told in other ways.
+fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool) -> Vec<String> {
+    let Ok(next) = NextContainer::new(goes_along) else { return Vec::new() };
+    let all = Judge::new(tree, StdioMap::default(), next).all(tree);
+    let refused = all.into_iter().filter(|one| {
+        one.fate == Fate::Refused && !one.what.starts_with('/') && !one.what.contains(unfreezable::URING)
+    });
+    let told = |one: Descriptor| {
+        let remedy = one.remedy.unwrap_or_default();
+        format!(
+            "process {} ({}) has {} open, which CRIU cannot dump; {remedy}",
+            one.pid, one.process, one.what
+        )
+    };
+    refused.map(told).collect()
 }

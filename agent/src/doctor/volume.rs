@@ -1,11 +1,12 @@
 //! Tries the volume, and says what it cannot do. What it does not keep need not matter, and is not told.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::finding::{Effect, Finding};
-use crate::store::image_dir::ImageDir;
 use crate::store::image_dir::probe::{Keeps, Probe};
+use crate::store::image_dir::{ImageDir, ImageDirError};
 
 /// A volume that was tried.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
     let mut tried = Tried::default();
     let dir = match ImageDir::open(image_dir) {
         Ok(dir) => dir,
-        Err(error) => return Tried { findings: vec![Finding::no_checkpoint(error)], ..tried },
+        Err(error) => return Tried { findings: vec![unusable(&error)], ..tried },
     };
     if dir.is_on_root_file_system() {
         tried.findings.push(Finding::no_checkpoint(format!(
@@ -39,6 +40,30 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
         Err(lack) => tried.findings.push(Finding::no_checkpoint(lack)),
     }
     tried
+}
+
+/// What the kernel says of a directory that cannot be made is no remedy yet.
+fn unusable(error: &ImageDirError) -> Finding {
+    let kind = match error {
+        ImageDirError::Unmade { source, .. } | ImageDirError::Io { source, .. } => source.kind(),
+        _ => return Finding::no_checkpoint(error),
+    };
+    Finding::no_checkpoint(match kind {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!(
+                "{error}; mount the volume read-write: readOnly must be true neither in volumeMounts nor in the volume"
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "{error}; let the container's user write there: securityContext.fsGroup, or chown it on the volume"
+            )
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("{error}; make room or raise the quota")
+        }
+        _ => error.to_string(),
+    })
 }
 
 /// A checkpoint is a program that runs with all rights of the container. Where modes are not kept they tell nothing.

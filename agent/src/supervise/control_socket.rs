@@ -16,6 +16,25 @@ use tokio::time::{sleep, timeout};
 use crate::base::limits;
 use crate::checkpoint::dump_progress::Progress;
 use crate::store::generation::manifest::{self, Manifest};
+use crate::supervise::known::Known;
+
+/// What may be asked.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Request {
+    /// For a checkpoint.
+    Checkpoint(CheckpointRequest),
+    /// What is known.
+    Look(#[allow(dead_code, reason = "it is told by its form")] LookRequest),
+}
+
+/// What `crik doctor` asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LookRequest {
+    /// Nothing but that it is this.
+    pub look: bool,
+}
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +54,12 @@ pub enum Answer {
     Committed(Committed),
     /// There is no checkpoint, for this reason.
     Failed(String),
+    /// What is known.
+    Known(Box<Known>),
 }
+
+/// Tells what is known, at once.
+pub type Tell = Arc<dyn Fn() -> Known + Send + Sync>;
 
 /// What is told of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,11 +130,11 @@ pub struct Control(Option<mpsc::UnboundedReceiver<Asked>>);
 
 impl Control {
     /// Listens. Without a socket there are no requests, which the log says.
-    pub fn listen(progress: &watch::Sender<Progress>) -> Self {
+    pub fn listen(progress: &watch::Sender<Progress>, known: Tell) -> Self {
         match bind() {
             Ok(listener) => {
                 let (tell, asked) = mpsc::unbounded_channel();
-                tokio::spawn(accept(listener, tell, progress.clone()));
+                tokio::spawn(accept(listener, tell, progress.clone(), known));
                 Self(Some(asked))
             }
             Err(error) => {
@@ -141,6 +165,7 @@ async fn accept(
     listener: UnixListener,
     tell: mpsc::UnboundedSender<Asked>,
     progress: watch::Sender<Progress>,
+    known: Tell,
 ) {
     let (mut failing, places) = (false, Arc::new(Semaphore::new(limits::CONTROL_PEERS_MAX)));
     // Who only holds connections open uses up no descriptors: others wait in the kernel until one of them is given up.
@@ -158,7 +183,7 @@ async fn accept(
         };
         failing = false;
         if is_allowed(&stream) {
-            let served = serve(stream, tell.clone(), progress.subscribe());
+            let served = serve(stream, tell.clone(), progress.subscribe(), Arc::clone(&known));
             tokio::spawn(async move {
                 served.await;
                 drop(place);
@@ -178,8 +203,17 @@ async fn serve(
     mut stream: UnixStream,
     tell: mpsc::UnboundedSender<Asked>,
     mut progress: watch::Receiver<Progress>,
+    known: Tell,
 ) {
-    let Ok(Some(request)) = timeout(limits::CONTROL_PATIENCE, read(&mut stream)).await else { return };
+    let request = match timeout(limits::CONTROL_PATIENCE, read(&mut stream)).await {
+        Ok(Some(Request::Checkpoint(request))) => request,
+        Ok(Some(Request::Look(_))) => {
+            // Whatever else is under way: it is not asked for.
+            write_last(&mut stream, &Answer::Known(Box::new(known()))).await;
+            return;
+        }
+        _ => return,
+    };
     let (reply, mut answers) = mpsc::unbounded_channel();
     if tell.send(Asked { request, reply: Reply(reply) }).is_err() {
         return;
@@ -192,20 +226,29 @@ async fn serve(
             changed = progress.changed() => changed.ok().map(|()| Answer::Progress(*progress.borrow_and_update())),
         };
         let Some(answer) = answer else { return };
-        let mut line = serde_json::to_vec(&answer).unwrap_or_default();
-        line.push(b'\n');
-        if stream.write_all(&line).await.is_err() {
-            return;
-        }
         if !matches!(answer, Answer::Progress(_)) {
-            // Nothing more comes, so this returns at the end of the other side.
-            let _ = stream.read(&mut [0]).await;
+            return write_last(&mut stream, &answer).await;
+        }
+        if stream.write_all(&line(&answer)).await.is_err() {
             return;
         }
     }
 }
 
-async fn read(stream: &mut UnixStream) -> Option<CheckpointRequest> {
+fn line(answer: &Answer) -> Vec<u8> {
+    let mut line = serde_json::to_vec(answer).unwrap_or_default();
+    line.push(b'\n');
+    line
+}
+
+/// Nothing more comes, so this returns at the end of the other side.
+async fn write_last(stream: &mut UnixStream, answer: &Answer) {
+    if stream.write_all(&line(answer)).await.is_ok() {
+        let _ = stream.read(&mut [0]).await;
+    }
+}
+
+async fn read(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
     BufReader::new(stream.take(limits::REQUEST_MAX_BYTES)).read_line(&mut line).await.ok()?;
     serde_json::from_str(&line).ok()

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::base::fault_points::hurried;
 use crate::base::units::{self, whole_ms};
 use crate::base::{limits, memory};
+use crate::carry::streams;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
 use crate::doctor::clocks::{self, GoOn};
@@ -61,7 +62,7 @@ fn prepare_volume(checkpointer: &Checkpointer) -> Option<Finding> {
 /// What of the container and its volume is in the way. Only where nothing is known to be, a trial may find something.
 fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
-    let mut found = checks::findings();
+    let mut found = checks::findings(&streams::current());
     found.append(&mut tried.findings);
     found.extend(carried_obstacle(checkpointer).map(Finding::no_checkpoint));
     if checkpointer.running.beside_another {
@@ -99,10 +100,7 @@ fn is_untried(checkpointer: &Checkpointer) -> bool {
 }
 
 fn tell_nowhere(missing: Option<&Path>) {
-    let found = Finding::no_checkpoint(match missing {
-        None => "no imageDir is configured".to_owned(),
-        Some(path) => format!("there is no configuration {}; mount the ConfigMap there", path.display()),
-    });
+    let found = checks::nowhere(missing);
     tracing::warn!(step = "check", "{}", found.line());
     looks::tell(&Verdict::not(&found.to_string()));
 }

@@ -48,7 +48,7 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     housekeeping::keep(&checkpointer, &looks);
     let life = Life {
         background: Background::new(&checkpointer, &looks),
-        control: Control::listen(&checkpointer.progress),
+        control: Control::listen(&checkpointer.progress, looks.teller()),
         phase: Phase::Running,
         rest: None,
         looks,

@@ -10,13 +10,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::panics::locked;
 use crate::base::{limits, memory};
+use crate::carry::files::beginning;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
 use crate::doctor::tree;
+use crate::store::generation::clock_facts::Installed;
 use crate::store::image_dir::retention;
 use crate::store::image_dir::verdict::Verdict;
+use crate::supervise::known::Known;
 use crate::tree::criu;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -42,7 +45,7 @@ impl Looks {
         })
     }
 
-    /// Looks at the tree when its program has made what it needs, and once a minute from then on; and at the room on the volume, which
+    /// Looks at the tree when its program has made what it needs, and ever more seldom, down to once a minute; and at the room on the volume, which
     /// costs more, ever more seldom.
     pub fn go_on(self: &Arc<Self>) {
         tokio::spawn(Arc::clone(self).at_the_tree());
@@ -52,6 +55,29 @@ impl Looks {
     /// The program is told to stop, or has ended.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Who tells what is known, for others than the log.
+    pub fn teller(self: &Arc<Self>) -> Arc<dyn Fn() -> Known + Send + Sync> {
+        let this = Arc::clone(self);
+        Arc::new(move || this.known())
+    }
+
+    fn known(&self) -> Known {
+        let (running, config) = (&self.checkpointer.running, &self.checkpointer.workload.config);
+        let protection = locked(&self.protection);
+        let library = running.library.iter().flat_map(Installed::paths);
+        Known {
+            agent: std::process::id().cast_signed(),
+            root: running.root,
+            own: [running.init.clone()].into_iter().chain(library).collect(),
+            library: running.library.clone(),
+            image_dir: config.image_dir.clone(),
+            since: beginning::since(),
+            verdict: protection.told(),
+            findings: protection.lasting(),
+            bytes_per_second: self.checkpointer.speed().map(|speed| speed as u64),
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -65,12 +91,15 @@ impl Looks {
     }
 
     async fn at_the_tree(self: Arc<Self>) {
-        let mut pause = limits::TREE_LOOK_AFTER;
+        let (mut regular, mut pause) = (limits::TREE_LOOK_AFTER, limits::TREE_LOOK_AFTER);
         while !self.is_over() {
             sleep(pause).await;
             let this = Arc::clone(&self);
             let is_unsure = spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false);
-            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { limits::TREE_LOOK_PAUSE };
+            if !is_unsure {
+                regular = limits::TREE_LOOK_PAUSE.min(regular * 2);
+            }
+            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { regular };
         }
     }
 

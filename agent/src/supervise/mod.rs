@@ -8,6 +8,7 @@ mod decision;
 mod during_checkpoint;
 mod environment;
 mod housekeeping;
+pub mod known;
 pub mod lifecycle;
 mod looks;
 mod next_start;

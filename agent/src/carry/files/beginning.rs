@@ -31,6 +31,22 @@ pub fn note() {
     BEGINNING.get_or_init(|| Beginning { at: at.unwrap_or_else(of_the_clock), ahead: ahead() });
 }
 
+/// Takes it over from the container's agent, for who looks from beside it.
+pub fn adopt(at: ChangeTime) {
+    BEGINNING.get_or_init(|| Beginning { at, ahead: ahead() });
+}
+
+/// When a process started, for one that has no agent (proc(5), field 22 of `stat`); now, if it has ended.
+pub fn of_process(pid: i32) -> ChangeTime {
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse::<i64>().ok()
+    };
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let since_boot = |ticks: i64| ticks.saturating_mul(1_000_000_000 / per_second.max(1));
+    ticks().map_or_else(of_the_clock, |ticks| ahead().saturating_add(since_boot(ticks)))
+}
+
 /// What has changed at this time or later has changed since the agent's start.
 ///
 /// A clock of the day that was set back meanwhile has given changes an earlier time than the start has, so the moment is moved by
@@ -74,6 +90,12 @@ fn nanoseconds(time: TimeSpec) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_began_before_it_is_looked_at() {
+        let own = of_process(std::process::id().cast_signed());
+        assert!(own <= of_the_clock() && own > of_the_clock() - 3600 * 1_000_000_000, "{own}");
+    }
 
     #[test]
     fn what_is_made_after_the_beginning_has_changed_since() {

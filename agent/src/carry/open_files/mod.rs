@@ -18,4 +18,4 @@ pub use keep::keep;
 pub use lost_names::LostNames;
 pub use note::note;
 pub use place::{Placed, place};
-pub use reachable::{UnreachableError, missing, refuse_missing, refuse_unreachable};
+pub use reachable::{NextContainer, Reach, UnreachableError, missing, refuse_missing, refuse_unreachable};

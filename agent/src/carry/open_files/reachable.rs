@@ -61,8 +61,7 @@ pub fn refuse_unreachable(
     names: &LostNames,
     goes_along: &dyn Fn(&Path) -> bool,
 ) -> Result<(), UnreachableError> {
-    let volumes = Volumes::here().map_err(UnreachableError::Mounts)?;
-    let container = NextContainer { volumes, since: beginning::since(), goes_along };
+    let container = NextContainer::new(goes_along).map_err(UnreachableError::Mounts)?;
     let is_missing = |path: &PathBuf| !names.has(path) && !container.has(path);
     let missing: Vec<PathBuf> = named(directory)?.into_iter().filter(is_missing).collect();
     if missing.is_empty() { Ok(()) } else { Err(told(&missing)) }
@@ -96,7 +95,7 @@ pub fn missing<'a>(
     paths: impl Iterator<Item = &'a Path>,
     goes_along: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Vec<&'a Path>> {
-    let container = NextContainer { volumes: Volumes::here()?, since: beginning::since(), goes_along };
+    let container = NextContainer::new(goes_along)?;
     Ok(paths.filter(|path| !container.has(path)).collect())
 }
 
@@ -126,26 +125,56 @@ fn named(directory: &Path) -> Result<BTreeSet<PathBuf>, ImageError> {
     Ok(paths)
 }
 
-struct NextContainer<'a> {
+/// Whether the next container has what this one has at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It has it by itself.
+    There,
+    /// It goes along.
+    Along,
+    /// Nothing is there: it has no name any more, and is in the image.
+    Nameless,
+    /// It has not.
+    Missing,
+}
+
+/// The container in which a checkpoint of this one's program would go on.
+pub struct NextContainer<'a> {
     volumes: Volumes,
     /// From when on a change is none of the container's image.
     since: ChangeTime,
     goes_along: &'a dyn Fn(&Path) -> bool,
 }
 
-impl NextContainer<'_> {
-    /// Whether it has what is at `path`. What is not there has no name any more, and is in the image.
-    fn has(&self, path: &Path) -> bool {
-        let Ok(meta) = fs::symlink_metadata(path) else { return true };
+impl<'a> NextContainer<'a> {
+    /// The one that gets what `goes_along`.
+    ///
+    /// # Errors
+    /// What is mounted cannot be learned.
+    pub fn new(goes_along: &'a dyn Fn(&Path) -> bool) -> io::Result<Self> {
+        Ok(Self { volumes: Volumes::here()?, since: beginning::since(), goes_along })
+    }
+
+    /// Whether it has what is at `path`.
+    #[must_use]
+    pub fn reach(&self, path: &Path) -> Reach {
+        let Ok(meta) = fs::symlink_metadata(path) else { return Reach::Nameless };
         let (point, next) = self.volumes.next(path);
-        if point == path || kubelet_files::is_one(path) || (self.goes_along)(path) {
-            return true;
-        }
-        match next {
+        let is_there = match next {
+            _ if point == path || kubelet_files::is_one(path) => true,
             Next::Same | Next::Likewise => true,
             Next::Image => changed_at(&meta) < self.since,
             Next::Nothing => meta.file_type().is_char_device(),
+        };
+        match is_there {
+            true => Reach::There,
+            false if (self.goes_along)(path) => Reach::Along,
+            false => Reach::Missing,
         }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.reach(path) != Reach::Missing
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Cgroups {
 }
 
 /// What `readlink /proc/self/fd/N` says of standard input, output and error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StdioMap(pub [String; 3]);
 

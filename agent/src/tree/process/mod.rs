@@ -12,6 +12,7 @@ pub mod reap;
 pub mod rights;
 pub mod sessions;
 pub mod snapshot;
+pub mod sockets;
 pub mod time_namespace;
 pub mod traffic;
 pub mod unfreezable;

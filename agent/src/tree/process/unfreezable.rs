@@ -48,6 +48,9 @@ pub enum Unfreezable {
 /// How an open ring is called, and one of which only the mapping is left.
 const RING: &str = "anon_inode:[io_uring]";
 
+/// The same without its kind.
+pub const URING: &str = "[io_uring]";
+
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
     let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid));

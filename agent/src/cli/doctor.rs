@@ -1,0 +1,118 @@
+//! `crik doctor`: whether the program of this container could go on elsewhere, and what is in the way.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+
+use anyhow::Result;
+
+use super::args::Doctor;
+use super::output::print;
+use super::table::table;
+use crate::base::{exit_codes, limits};
+use crate::config::Config;
+use crate::doctor::descriptors::{Descriptor, Fate};
+use crate::doctor::examination::{Examination, Program, configured, examine};
+use crate::doctor::finding::{Finding, Severity};
+use crate::supervise::control_socket::{self, Answer, LookRequest};
+use crate::supervise::known::Known;
+use crate::tree::criu;
+
+/// Looks, and prints what is seen. Returns the exit code, which tells how bad it is.
+///
+/// # Errors
+/// The configuration is wrong, or nobody can be told.
+pub fn doctor(args: &Doctor) -> Result<i32> {
+    // SAFETY: no other thread runs yet.
+    unsafe { criu::prepare_environment() };
+    let config = Config::load(&args.config_path)?;
+    let known = if args.pid.is_some() { None } else { ask() };
+    let program = program(args, known.as_ref());
+    let (image_dir, findings) =
+        known.map_or_else(Default::default, |known| (known.image_dir, known.findings));
+    let config = configured(config, args.image_dir.clone().or(image_dir));
+    let examination = examine(&config, program.as_ref(), findings);
+    print(args.output, &examination, told)?;
+    Ok(exit_code(&examination))
+}
+
+/// The agent of this container, if it answers. It may be busy with the end of all, for which it is not to be held up.
+fn ask() -> Option<Known> {
+    let mut stream = control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).ok()?;
+    stream.set_read_timeout(Some(limits::CONTROL_PATIENCE)).ok()?;
+    let request = serde_json::to_string(&LookRequest { look: true }).ok()?;
+    writeln!(stream, "{request}").ok()?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    match serde_json::from_str(&line).ok()? {
+        Answer::Known(known) => Some(*known),
+        _ => None,
+    }
+}
+
+fn program(args: &Doctor, known: Option<&Known>) -> Option<Program> {
+    let not_under_crik = args.pid.map(|root| Program { root, ..Program::default() });
+    not_under_crik.or_else(|| {
+        known.map(|known| Program {
+            root: known.root,
+            agent: Some(known.agent),
+            library: known.library.clone(),
+            own: known.own.clone(),
+            since: Some(known.since),
+        })
+    })
+}
+
+fn exit_code(examination: &Examination) -> i32 {
+    match examination.findings.iter().map(|one| one.severity).max() {
+        None => 0,
+        Some(Severity::Warning) => exit_codes::WARNED,
+        Some(Severity::NotProtected) => exit_codes::NOT_PROTECTED,
+    }
+}
+
+fn told(examination: &Examination) -> String {
+    let mut text = format!("{}\n\n", examination.verdict);
+    text +=
+        &table(&["OF", "IS"], examination.facts.iter().map(|fact| vec![fact.of.to_owned(), fact.is.clone()]));
+    if !examination.findings.is_empty() {
+        text += &format!(
+            "\n{}",
+            table(&["SEVERITY", "FOUND", "REMEDY"], examination.findings.iter().map(finding))
+        );
+    }
+    text + &descriptors(&examination.descriptors)
+}
+
+fn finding(finding: &Finding) -> Vec<String> {
+    let severity = match finding.severity {
+        Severity::NotProtected => "NOT PROTECTED",
+        Severity::Warning => "warning",
+    };
+    vec![severity.to_owned(), finding.what.clone(), finding.remedy.clone().unwrap_or_else(|| "-".to_owned())]
+}
+
+/// Those of which something is to be said.
+fn descriptors(all: &[Descriptor]) -> String {
+    let mut told: Vec<&Descriptor> = all.iter().filter(|one| one.fate != Fate::Kept).collect();
+    told.sort_by_key(|one| (one.fate, one.pid, one.fd));
+    let row = |one: &&Descriptor| {
+        let fd = one.fd.map_or_else(|| "-".to_owned(), |fd| fd.to_string());
+        let remedy = one.remedy.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            one.pid.to_string(),
+            one.process.clone(),
+            fd,
+            one.fate.name().to_owned(),
+            one.what.clone(),
+            remedy,
+        ]
+    };
+    let kept = match all.len() - told.len() {
+        0 => String::new(),
+        kept => format!("{kept} more descriptors are kept as they are; --output json shows them\n"),
+    };
+    if told.is_empty() {
+        return kept;
+    }
+    format!("\n{}{kept}", table(&["PID>", "PROCESS", "FD>", "FATE", "WHAT", "REMEDY"], told.iter().map(row)))
+}

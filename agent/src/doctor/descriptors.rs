@@ -1,0 +1,314 @@
+//! What would become of each thing that a program has open, if a checkpoint were taken now: what CRIU refuses, what is closed, what crik
+//! takes along, and what is there again by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::carry::open_files::{NextContainer, Reach};
+use crate::store::generation::tree_facts::StdioMap;
+use crate::tree::process::snapshot::{self, Snapshot, Tree};
+use crate::tree::process::sockets::{self, Tcp};
+use crate::tree::process::unix_sockets::{self, UnixSockets};
+
+/// What becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fate {
+    /// No checkpoint can be taken as long as it is there.
+    Refused,
+    /// What waits for a time of the clock may wait for longer.
+    StandsStill,
+    /// The program finds it closed.
+    Closed,
+    /// Crik takes it along, or puts the next pod's in its place.
+    Carried,
+    /// It is in the image, or the next container has the same.
+    Kept,
+}
+
+impl Fate {
+    /// For a table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "REFUSED",
+            Self::StandsStill => "may stand still",
+            Self::Closed => "closed",
+            Self::Carried => "carried",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// A descriptor of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    /// The process.
+    pub pid: i32,
+    /// Its program's name.
+    pub process: String,
+    /// The number; none for the process itself.
+    pub fd: Option<i32>,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// What it is: a path, or a socket with its peer.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What becomes of a thing, what it is, and what to do about it.
+type Judged = (Fate, String, Option<&'static str>);
+
+/// What a look needs to know besides the descriptor itself.
+pub struct Judge<'a> {
+    next: NextContainer<'a>,
+    streams: StdioMap,
+    /// What the tree has open of UNIX sockets.
+    own: BTreeSet<u32>,
+    datagram: BTreeSet<u32>,
+    unix: Option<UnixSockets>,
+    tcp: BTreeMap<u32, Tcp>,
+}
+
+impl<'a> Judge<'a> {
+    /// For `tree`, whose standard streams are these.
+    pub fn new(tree: &Tree, streams: StdioMap, next: NextContainer<'a>) -> Self {
+        let tcp = tree.0.first().map(|process| sockets::tcp(process.pid)).unwrap_or_default();
+        Self {
+            next,
+            streams,
+            own: unix_sockets::holders(tree, |_| true).into_keys().collect(),
+            datagram: unix_sockets::datagram().unwrap_or_default().into_iter().collect(),
+            unix: UnixSockets::open().ok(),
+            tcp,
+        }
+    }
+
+    /// All that `tree` has open.
+    #[must_use]
+    pub fn all(&self, tree: &Tree) -> Vec<Descriptor> {
+        tree.0.iter().flat_map(|process| self.of(process.pid)).collect()
+    }
+
+    fn of(&self, pid: i32) -> Vec<Descriptor> {
+        let process = snapshot::name(pid);
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let fds = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+        let mut all: Vec<(i32, PathBuf)> = fds.collect();
+        all.sort();
+        let judged = all.into_iter().filter_map(|(fd, link)| {
+            let (fate, what, remedy) = self.judge(pid, fd, &fs::read_link(&link).ok()?, &link);
+            let (process, remedy) = (process.clone(), remedy.map(str::to_owned));
+            Some(Descriptor { pid, process, fd: Some(fd), fate, what, remedy })
+        });
+        judged.collect()
+    }
+
+    fn judge(&self, pid: i32, fd: i32, open: &Path, link: &Path) -> Judged {
+        let told = open.to_string_lossy();
+        if self.streams.0.iter().any(|stream| *stream == told) {
+            return (Fate::Carried, format!("{told}, in place of which is the next pod's"), None);
+        }
+        if let Some(inode) = told.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) {
+            return self.socket(pid, fd, inode.parse().unwrap_or(0));
+        }
+        if let Some(kind) = told.strip_prefix("anon_inode:") {
+            return anonymous(kind);
+        }
+        match fs::metadata(link) {
+            Ok(meta) if meta.file_type().is_char_device() && !is_known(meta.rdev()) => device(&told),
+            Ok(meta) if meta.file_type().is_block_device() => device(&told),
+            _ => self.path(open, told.into_owned()),
+        }
+    }
+
+    fn path(&self, open: &Path, told: String) -> Judged {
+        if !open.is_absolute() {
+            return (Fate::Kept, told, None);
+        }
+        match self.next.reach(open) {
+            Reach::Missing => (
+                Fate::Refused,
+                told,
+                Some("let it use a directory on a volume, or put it into additionalPaths"),
+            ),
+            Reach::Along => (Fate::Carried, told, None),
+            Reach::There | Reach::Nameless => (Fate::Kept, told, None),
+        }
+    }
+
+    fn socket(&self, pid: i32, fd: i32, inode: u32) -> Judged {
+        let protocol = sockets::protocol(pid, fd).unwrap_or_else(|| "an unknown protocol".to_owned());
+        if protocol.starts_with("MPTCP") {
+            let remedy = "let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set the pod's sysctl net.mptcp.enabled to 0";
+            return (Fate::Refused, "a socket of MPTCP".to_owned(), Some(remedy));
+        }
+        match protocol.as_str() {
+            "UNIX" | "UNIX-STREAM" => self.unix(inode),
+            "TCP" | "TCPv6" => self.tcp(inode),
+            known if KNOWN_PROTOCOLS.iter().any(|start| known.starts_with(start)) => {
+                (Fate::Kept, format!("a socket of {known}"), None)
+            }
+            other => (
+                Fate::Refused,
+                format!("a socket of {other}"),
+                Some("let it close it, since CRIU does not know such sockets"),
+            ),
+        }
+    }
+
+    fn tcp(&self, inode: u32) -> Judged {
+        match self.tcp.get(&inode) {
+            Some(Tcp { local, peer: None }) => (Fate::Kept, format!("tcp {local} listening"), None),
+            Some(Tcp { local, peer: Some(peer) }) => {
+                (Fate::Closed, format!("tcp {local} connected to {peer}"), Some("let it connect again"))
+            }
+            None => (Fate::Kept, "tcp, not connected".to_owned(), None),
+        }
+    }
+
+    /// A stream whose other side the tree does not have cannot be dumped. Datagram sockets are connected again.
+    fn unix(&self, inode: u32) -> Judged {
+        let peer = self.unix.as_ref().and_then(|sockets| sockets.peer(inode).ok().flatten()).unwrap_or(0);
+        match peer {
+            0 => (Fate::Kept, "unix, not connected".to_owned(), None),
+            inside if self.own.contains(&inside) => (Fate::Kept, "unix, inside the program".to_owned(), None),
+            _ if self.datagram.contains(&inode) => {
+                (Fate::Carried, "unix datagrams to outside the program, connected again".to_owned(), None)
+            }
+            outside => (
+                Fate::Refused,
+                format!("a unix stream to {}", owner(outside)),
+                Some(
+                    "let it connect when it has something to say, or run the other side as a part of the program",
+                ),
+            ),
+        }
+    }
+}
+
+/// Whoever in sight has the socket.
+fn owner(inode: u32) -> String {
+    let found = unix_sockets::holders(&Snapshot::take().tree(0), |one| one == inode);
+    found.values().next().map_or_else(
+        || "another container or pod".to_owned(),
+        |(pid, _)| format!("process {}, which is none of the program's", snapshot::told(*pid)),
+    )
+}
+
+/// The sockets that CRIU knows besides (criu/sockets.c, `dump_socket`; criu/sk-inet.c, `can_dump_ipproto`), by the beginning of their
+/// protocol's name.
+const KNOWN_PROTOCOLS: [&str; 6] = ["UDP", "RAW", "PING", "NETLINK", "PACKET", "an unknown protocol"];
+
+/// What the kernel has without a file and CRIU knows (criu/files.c, `dump_one_file`).
+const KNOWN_INODES: [&str; 7] =
+    ["[eventfd]", "[eventpoll]", "inotify", "[fanotify]", "[signalfd]", "[timerfd]", "[pidfd]"];
+
+fn anonymous(kind: &str) -> Judged {
+    if KNOWN_INODES.contains(&kind) {
+        return (Fate::Kept, kind.to_owned(), None);
+    }
+    let remedy = match kind {
+        "[io_uring]" => {
+            "have the program do without, or turn it off on the node (sysctl kernel.io_uring_disabled=2)"
+        }
+        _ => "let it close it, since CRIU does not know such descriptors",
+    };
+    (Fate::Refused, kind.to_owned(), Some(remedy))
+}
+
+/// Character devices that CRIU knows: those of memory, terminals, and tunnels (criu/files.c, `dump_chrdev`; the kernel's devices.txt).
+fn is_known(device: u64) -> bool {
+    match (libc::major(device), libc::minor(device)) {
+        (1 | 4 | 5 | 88 | 136..=143 | 204, _) => true,
+        (10, minor) => minor == 200,
+        _ => false,
+    }
+}
+
+fn device(told: &str) -> Judged {
+    (
+        Fate::Refused,
+        format!("the device {told}"),
+        Some("let it close it, since CRIU does not know such devices"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::{UnixDatagram, UnixStream};
+
+    use super::*;
+
+    fn own() -> Tree {
+        let own = std::process::id().cast_signed();
+        let tree = Snapshot::take().tree(own);
+        Tree(tree.0.into_iter().filter(|process| process.pid == own).collect())
+    }
+
+    fn fate(fd: i32) -> (Fate, String) {
+        let tree = own();
+        let judge = Judge::new(&tree, StdioMap::default(), NextContainer::new(&|_| false).unwrap());
+        let all = judge.all(&tree);
+        let one = all.iter().find(|one| one.fd == Some(fd)).unwrap();
+        (one.fate, one.what.clone())
+    }
+
+    #[test]
+    fn what_leads_out_of_the_program_is_told_from_what_does_not() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        assert_eq!(fate(one.as_raw_fd()).0, Fate::Kept);
+        let (one, _other) = UnixDatagram::pair().unwrap();
+        assert_eq!(fate(one.as_raw_fd()).0, Fate::Kept);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(fate(listener.as_raw_fd()).0, Fate::Kept);
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (is, what) = fate(client.as_raw_fd());
+        assert!(is == Fate::Closed && what.contains(&listener.local_addr().unwrap().to_string()), "{what}");
+    }
+
+    #[test]
+    fn a_stream_to_another_process_is_refused_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let script = "import socket,sys;s=socket.socket(socket.AF_UNIX);s.bind(sys.argv[1]);s.listen();c=s.accept();c[0].recv(1)";
+        let mut child =
+            std::process::Command::new("python3").args(["-c", script]).arg(&path).spawn().unwrap();
+        let client = loop {
+            match UnixStream::connect(&path) {
+                Ok(client) => break client,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        // Until it is accepted nobody has the other side.
+        let (is, what) = loop {
+            let (is, what) = fate(client.as_raw_fd());
+            if is == Fate::Refused && what.contains("(python3)") {
+                break (is, what);
+            }
+            std::thread::yield_now();
+        };
+        drop(client);
+        child.wait().unwrap();
+        assert!(is == Fate::Refused && what.contains("none of the program's"), "{what}");
+    }
+
+    #[test]
+    fn devices_and_what_has_no_file_are_known_or_not() {
+        assert!(
+            is_known(libc::makedev(1, 3))
+                && is_known(libc::makedev(136, 0))
+                && is_known(libc::makedev(10, 200))
+        );
+        assert!(!is_known(libc::makedev(10, 229)) && !is_known(libc::makedev(195, 0)));
+        assert_eq!(anonymous("[eventfd]").0, Fate::Kept);
+        assert_eq!((anonymous("[io_uring]").0, anonymous("[perf_event]").0), (Fate::Refused, Fate::Refused));
+    }
+}

@@ -1,0 +1,348 @@
+//! All that can be seen of a container and its program at this moment, for who asks; nothing of it is changed, and nothing is held up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+use serde::Serialize;
+
+use super::clocks::GoOn;
+use super::descriptors::{Descriptor, Fate, Judge};
+use super::finding::{Finding, Severity};
+use super::{checks, tree, volume};
+use crate::base::{limits, units};
+use crate::carry::clocks::facts;
+use crate::carry::clocks::go_on::helpless;
+use crate::carry::files::Carrying;
+use crate::carry::files::beginning::{self, ChangeTime};
+use crate::carry::files::mounts::Mounts;
+use crate::carry::open_files::NextContainer;
+use crate::carry::streams;
+use crate::config::Config;
+use crate::store::generation::clock_facts::{ClockFacts, Installed, OtherKind};
+use crate::store::image_dir::verdict::Verdict;
+use crate::tree::criu;
+use crate::tree::process::capabilities::{field, status};
+use crate::tree::process::snapshot::{Snapshot, Tree};
+use crate::tree::process::time_namespace;
+
+/// The program that is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// The root of its tree.
+    pub root: i32,
+    /// The agent that runs it; none if it does not run under crik.
+    pub agent: Option<i32>,
+    /// The files of crik's own that it has mapped.
+    pub own: Vec<PathBuf>,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
+    /// From when on a change of a file is its doing, as its agent says.
+    pub since: Option<ChangeTime>,
+}
+
+/// What is true of the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fact {
+    /// Of what.
+    pub of: &'static str,
+    /// What.
+    pub is: String,
+}
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Examination {
+    /// Whether the program is protected.
+    pub verdict: Verdict,
+    /// What is true of the container.
+    pub facts: Vec<Fact>,
+    /// What is in the way, or may be.
+    pub findings: Vec<Finding>,
+    /// What becomes of each thing that the program has open.
+    pub descriptors: Vec<Descriptor>,
+}
+
+/// Looks at the container, and at `program` if there is one. What its agent has `known` before counts as well. Takes less than a second,
+/// and some more if the volume does not answer.
+pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) -> Examination {
+    let mut facts = of_container();
+    let mut findings =
+        checks::findings(&program.map(|program| streams::of(stream_holder(program))).unwrap_or_default());
+    let place = config.image_dir.clone();
+    match &place {
+        None => findings.push(checks::nowhere(config.missing.as_deref())),
+        Some(path) => {
+            findings.extend(of_volume(path, config.signing_key_file.is_some(), program, &mut facts))
+        }
+    }
+    let mut descriptors = Vec::new();
+    match program {
+        None => findings.push(Finding::no_checkpoint(
+            "no agent of crik runs in this container; start the program by crik run -- PROGRAM, or look at one that runs by --pid",
+        )),
+        Some(program) => findings.extend(of_program(config, program, &mut facts, &mut descriptors)),
+    }
+    for one in known {
+        if !findings.iter().any(|other| other.is_same(&one)) {
+            findings.push(one);
+        }
+    }
+    findings.sort_by_key(|one| std::cmp::Reverse(one.severity));
+    Examination {
+        verdict: verdict(&findings, place.as_deref(), program, &facts),
+        facts,
+        findings,
+        descriptors,
+    }
+}
+
+fn verdict(findings: &[Finding], place: Option<&Path>, program: Option<&Program>, facts: &[Fact]) -> Verdict {
+    let of = |severity| findings.iter().filter(move |one| one.severity == severity);
+    let clocks = facts.iter().find(|fact| fact.of == CLOCKS).map(|fact| format!("clocks {}", fact.is));
+    let later = program.filter(|program| program.agent.is_none());
+    let later = later.map(|program| format!("once process {} is started by crik run", program.root));
+    let place = place.map(|path| format!("imageDir {}", path.display()));
+    let how: Vec<String> = place.into_iter().chain(clocks).chain(later).collect();
+    Verdict {
+        reasons: of(Severity::NotProtected).map(ToString::to_string).collect(),
+        how: how.join("; "),
+        warnings: of(Severity::Warning).count(),
+    }
+}
+
+const CLOCKS: &str = "clocks";
+
+/// The standard streams are the agent's.
+fn stream_holder(program: &Program) -> i32 {
+    program.agent.unwrap_or(program.root)
+}
+
+fn of_container() -> Vec<Fact> {
+    let (status, fact) = (status(), |of, is| Fact { of, is });
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let seccomp = match field(&status, "Seccomp") {
+        Some("0") => "no profile",
+        Some("2") => "a profile",
+        _ => "unknown",
+    };
+    let user =
+        field(&status, "Uid").and_then(|ids| ids.split_whitespace().nth(1)).unwrap_or("unknown").to_owned();
+    let criu = criu::version().map_or_else(|error| error.to_string(), |version| version.to_string());
+    vec![
+        fact("kernel", format!("{} {}", kernel.trim(), std::env::consts::ARCH)),
+        fact("user", format!("{user}, {}", user_namespace())),
+        fact("capabilities", capabilities(field(&status, "CapEff").unwrap_or_default())),
+        fact("ambient", capabilities(field(&status, "CapAmb").unwrap_or_default())),
+        fact("of crik's file", of_file(Path::new("/proc/self/exe"))),
+        fact("seccomp", seccomp.to_owned()),
+        fact("criu", criu),
+    ]
+}
+
+fn user_namespace() -> &'static str {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let all: Vec<&str> = map.split_whitespace().collect();
+    if all == ["0", "0", "4294967295"] {
+        "in the node's user namespace"
+    } else {
+        "in a user namespace of the pod's own"
+    }
+}
+
+/// Those that matter here, by their bits in capabilities(7).
+const NAMED: [(u32, &str); 8] = [
+    (8, "SETPCAP"),
+    (12, "NET_ADMIN"),
+    (16, "SYS_MODULE"),
+    (19, "SYS_PTRACE"),
+    (21, "SYS_ADMIN"),
+    (24, "SYS_RESOURCE"),
+    (25, "SYS_TIME"),
+    (40, "CHECKPOINT_RESTORE"),
+];
+
+fn capabilities(mask: &str) -> String {
+    named(u64::from_str_radix(mask, 16).unwrap_or(0))
+}
+
+fn named(mask: u64) -> String {
+    let known: Vec<&str> =
+        NAMED.iter().filter(|(bit, _)| mask & 1 << bit != 0).map(|(_, name)| *name).collect();
+    match (known.as_slice(), mask) {
+        ([], 0) => "none".to_owned(),
+        ([], _) => "none of those that matter".to_owned(),
+        (known, _) => known.join(", "),
+    }
+}
+
+/// What a file gives to who executes it: two words each, of which the first is permitted (capabilities(7), `struct vfs_cap_data` of
+/// linux/capability.h).
+fn of_file(path: &Path) -> String {
+    let bytes = xattr::get_deref(path, "security.capability").ok().flatten().unwrap_or_default();
+    let word =
+        |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
+    named(u64::from(word(4)) | u64::from(word(12)) << 32)
+}
+
+/// Where nothing is yet, nothing is made by who only looks.
+fn of_volume(path: &Path, signed: bool, program: Option<&Program>, facts: &mut Vec<Fact>) -> Vec<Finding> {
+    let is_agents = program.is_some_and(|program| program.agent.is_some());
+    let may_write = path.parent().is_some_and(|parent| access(parent, AccessFlags::W_OK).is_ok());
+    if !is_agents && may_write && !path.exists() {
+        facts.push(Fact {
+            of: "volume",
+            is: format!("{} is not there yet; the first start makes it", path.display()),
+        });
+        return Vec::new();
+    }
+    let owned = path.to_owned();
+    let Some(tried) = within_patience(move || volume::try_out(&owned, signed).findings) else {
+        return vec![Finding::no_checkpoint(
+            "the volume does not answer; see what its server or its driver says",
+        )];
+    };
+    facts.push(Fact { of: "volume", is: told_volume(path) });
+    tried
+}
+
+fn told_volume(path: &Path) -> String {
+    let mounts = Mounts::read().unwrap_or_default();
+    let point = mounts.of(path);
+    let kind = mounts.at(point).map_or("an unknown file system", |mount| mount.kind.as_str());
+    let free = statvfs(path).map(|all| all.blocks_available().saturating_mul(all.fragment_size()));
+    let free = free.map_or_else(|error| error.to_string(), |free| format!("{} free", units::bytes(free)));
+    format!("{} on {kind} mounted at {}, {free}", path.display(), point.display())
+}
+
+fn of_program(
+    config: &Config,
+    program: &Program,
+    facts: &mut Vec<Fact>,
+    descriptors: &mut Vec<Descriptor>,
+) -> Vec<Finding> {
+    program.since.map_or_else(|| beginning::adopt(beginning::of_process(program.root)), beginning::adopt);
+    let tree = Snapshot::take().tree(program.root);
+    if tree.0.is_empty() {
+        return vec![Finding::no_checkpoint(format!(
+            "there is no process {} in sight; see ps",
+            program.root
+        ))];
+    }
+    let under = program
+        .agent
+        .map_or_else(|| "not under crik".to_owned(), |agent| format!("under the agent, process {agent}"));
+    let memory = units::bytes(tree.resident_bytes());
+    facts.push(Fact {
+        of: "program",
+        is: format!("{} processes below {}, {memory}, {under}", tree.0.len(), program.root),
+    });
+    let (config, looked) = (config.clone(), program.clone());
+    let seen = within_patience(move || look_twice(&config, &looked, tree));
+    let Some((findings, found, clocks)) = seen else {
+        return vec![Finding::no_checkpoint(
+            "what the program has open cannot be looked at; does a volume not answer?",
+        )];
+    };
+    descriptors.extend(found);
+    facts.extend(clocks.by().map(|by| Fact { of: CLOCKS, is: format!("go on {by}") }));
+    findings
+}
+
+/// What a single look meets may be a matter of that moment: a process that is just being started, say.
+fn look_twice(config: &Config, program: &Program, tree: Tree) -> (Vec<Finding>, Vec<Descriptor>, GoOn) {
+    let first = look(config, program, &tree);
+    if first.0.is_empty() {
+        return first;
+    }
+    thread::sleep(limits::TREE_LOOK_AGAIN);
+    let (mut found, descriptors, clocks) = look(config, program, &Snapshot::take().tree(program.root));
+    found.retain(|one| first.0.iter().any(|other| other.is_same(one)));
+    (found, descriptors, clocks)
+}
+
+/// What is in the way of the program, what becomes of what it has open, and how its clocks go on.
+fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<Descriptor>, GoOn) {
+    let (clocks, mut descriptors) = clocks(program, tree);
+    let mut findings: Vec<Finding> = clocks.finding().into_iter().collect();
+    match Carrying::new(config, &program.own) {
+        Err(error) => findings.push(Finding::no_checkpoint(error)),
+        Ok(carrying) => {
+            findings.extend(carrying.bytes().err().map(Finding::no_checkpoint));
+            let goes_along = |path: &Path| carrying.takes(path);
+            findings.extend(tree::findings(tree, program.root, &goes_along));
+            let judged = NextContainer::new(&goes_along)
+                .map(|next| Judge::new(tree, streams::of(stream_holder(program)), next).all(tree));
+            descriptors.extend(judged.unwrap_or_default());
+        }
+    }
+    (findings, descriptors, clocks)
+}
+
+/// One that does not run under crik yet will be given the library, if it is one to take it.
+fn clocks(program: &Program, tree: &Tree) -> (GoOn, Vec<Descriptor>) {
+    if time_namespace::is_possible() {
+        return (GoOn::Kernel, Vec::new());
+    }
+    let mut others = facts::others(tree, program.root, program.library.as_ref());
+    if program.agent.is_none() {
+        others.retain(|_, other| other.kind == OtherKind::Static);
+    }
+    let of = |others: BTreeMap<_, _>| helpless(&ClockFacts { others, ..ClockFacts::default() });
+    let row = |(pid, other): (i32, crate::store::generation::clock_facts::Other)| {
+        let what = of([(pid, other.clone())].into()).pop()?;
+        let remedy = Some("hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack".to_owned());
+        Some(Descriptor { pid, process: other.name, fd: None, fate: Fate::StandsStill, what, remedy })
+    };
+    let rows: Vec<Descriptor> = others.clone().into_iter().filter_map(row).collect();
+    let all = of(others);
+    (if all.is_empty() { GoOn::Library } else { GoOn::Not(all) }, rows)
+}
+
+/// None if it took too long: it may wait for a volume that does not answer.
+fn within_patience<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(what()));
+    told.recv_timeout(limits::DOCTOR_PATIENCE).ok()
+}
+
+/// Where a program without an agent would be configured.
+#[must_use]
+pub fn configured(mut config: Config, image_dir: Option<PathBuf>) -> Config {
+    config.image_dir = image_dir.or(config.image_dir);
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_told_by_their_names() {
+        assert_eq!(capabilities("0000010000080000"), "SYS_PTRACE, CHECKPOINT_RESTORE");
+        assert_eq!([capabilities("0"), capabilities("1")], ["none", "none of those that matter"]);
+    }
+
+    #[test]
+    fn what_takes_too_long_is_given_up() {
+        assert_eq!(within_patience(|| 7), Some(7));
+        let (_never, waits) = mpsc::channel::<()>();
+        assert_eq!(within_patience(move || waits.recv().is_ok()), None);
+    }
+
+    #[test]
+    fn without_a_program_nobody_is_protected() {
+        let found = examine(&Config::default(), None, Vec::new());
+        let told = found.verdict.to_string();
+        assert!(
+            told.contains("no imageDir is configured") && told.contains("no agent of crik runs"),
+            "{told}"
+        );
+    }
+}
