@@ -1,8 +1,9 @@
-"""Serves over a UNIX socket, TCP and a FIFO."""
+"""Serves over a UNIX socket and TCP, and has a FIFO open: `server.py [SOCKET]`."""
 
 import os
 import selectors
 import socket
+import sys
 
 from steps import Steps
 
@@ -10,7 +11,7 @@ open("/tmp/pid", "w").write(str(os.getpid()))
 os.mkfifo("/tmp/fifo")
 fifo = os.open("/tmp/fifo", os.O_RDWR)
 named = socket.socket(socket.AF_UNIX)
-named.bind("/tmp/server.sock")
+named.bind(sys.argv[1] if len(sys.argv) > 1 else "/tmp/server.sock")
 named.listen()
 tcp = socket.create_server(("127.0.0.1", 7000))
 chosen = selectors.DefaultSelector()
@@ -26,5 +27,4 @@ while True:
         else:
             chosen.unregister(key.fileobj)
             key.fileobj.close()
-            print("a client has gone", flush=True, file=__import__("sys").stderr)
     steps.step()

@@ -143,7 +143,7 @@ fn after_a_dump_that_failed_it_is_connected_again() -> Result<()> {
     let running = started(&pod)?;
     let _accepted = streams.accept()?;
     let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
-    ensure!(code != Some(0) && said.contains("connected to one of another pod"), "{said}");
+    ensure!(code != Some(0) && said.contains("stream.sock to a process outside"), "{said}");
     agent.hears(&running)
 }
 

@@ -77,6 +77,11 @@ fn a_periodic_checkpoint_ends_nothing_and_comes_when_the_session_is_over() -> Re
     let running = started(&Pod::new(&volume, "node-a", &SERVER).config("interval: 6s"))?;
     begin_session(&running, CLIENT)?;
     running.stderr.wait_for("something else runs in this container; it is tried again in 2s")?;
+    ensure!(
+        running.stderr.text().contains("by the UNIX socket /tmp/server.sock to process "),
+        "{}",
+        running.transcript()
+    );
     let (code, _, error) = running.exec(&["sh", "-c", "kill -KILL $(cat /tmp/session.pid)"])?;
     ensure!(code == Some(0), "it had ended: {error}");
     running.stderr.wait_for("generation 00000001 is durable").with_context(|| running.transcript())

@@ -358,6 +358,7 @@ impl Checkpointer {
             init: self.running.init.clone(),
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
+            unix_connections: self.workload.config.unix_connections,
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying,
             leave,

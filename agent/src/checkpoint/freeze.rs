@@ -23,6 +23,7 @@ use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::checkpoint::removed_paths::RemovedPaths;
+use crate::config::UnixConnections;
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
@@ -33,6 +34,7 @@ use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::process::outside::{self, Outside};
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::unfreezable::{self, Unfreezable};
@@ -48,6 +50,8 @@ pub struct FreezeRequest {
     pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
+    /// What becomes of connections over UNIX sockets to other containers if the tree does not go on here.
+    pub unix_connections: UnixConnections,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// Files of the container that go with it.
@@ -73,6 +77,11 @@ pub enum FreezeError {
     /// A process is traced, or has what CRIU does not know.
     #[error(transparent)]
     Unfreezable(#[from] Unfreezable),
+    /// CRIU dumps no half of a connection.
+    #[error(
+        "{0}, which cannot be frozen: let hooks.preCheckpoint close it, or the program connect when it has something to say"
+    )]
+    Connected(String),
     /// The tree has processes that a restore would lose here.
     #[error("the tree has orphaned processes, which a restore cannot keep on this architecture")]
     Orphans,
@@ -177,6 +186,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     }
     let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
+    refuse_connections(&tree, request)?;
     let before = tree.stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
@@ -202,6 +212,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
+    refuse_first(&std::mem::take(&mut locked(&frozen).kept_open))?;
     outcome?;
     reach(Point::Frozen);
     watched::forget_paths(&images).map_err(io_at("clean up", &images))?;
@@ -214,6 +225,23 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
     }
     Ok((stopped, staged))
+}
+
+/// Connections that CRIU could not dump, and that are not closed when it has frozen the tree. What the kernel does not tell CRIU finds.
+fn refuse_connections(tree: &Tree, request: &FreezeRequest) -> Result<(), FreezeError> {
+    if closes_connections(request) {
+        return Ok(());
+    }
+    refuse_first(&outside::of(tree).unwrap_or_default())
+}
+
+/// While a program goes on nobody takes its connections away.
+fn closes_connections(request: &FreezeRequest) -> bool {
+    request.leave == Leave::Stopped && request.unix_connections == UnixConnections::Close
+}
+
+fn refuse_first(found: &[Outside]) -> Result<(), FreezeError> {
+    found.first().map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned())))
 }
 
 /// What the tree watches now.
@@ -241,6 +269,8 @@ struct Frozen {
     names: LostNames,
     /// Connections that CRIU must not see.
     detached: Detached,
+    /// Those that were closed here, and not at their other end.
+    kept_open: Vec<Outside>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -258,7 +288,13 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
                 let carrying = Arc::clone(&request.carrying);
                 frozen.files = Some(BesideDump::begin(carrying, staging.clone(), leave));
             }
-            Pause::Frozen => frozen.detached = Detached::of(&Snapshot::take().tree(request.root)),
+            Pause::Frozen => {
+                let tree = Snapshot::take().tree(request.root);
+                frozen.detached = Detached::of(&tree);
+                if closes_connections(&request) {
+                    frozen.kept_open = outside::of(&tree).and_then(outside::close).unwrap_or_default();
+                }
+            }
             Pause::Dumped => {
                 reach(Point::Dumped);
                 // Connected again before anything of the tree runs, whatever comes of it.

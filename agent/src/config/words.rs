@@ -93,6 +93,16 @@ pub enum ChangedFiles {
     Refuse,
 }
 
+/// What becomes of a connection over a UNIX socket to another container when the program is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnixConnections {
+    /// It is closed, as TCP connections are.
+    Close,
+    /// There is no checkpoint.
+    Refuse,
+}
+
 /// What becomes of a program whose pod gives it something else now: another environment, or another script of a ConfigMap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -20,7 +20,7 @@ const HARMLESS: [&str; 5] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 28] = [
+const ADVICE: [(&str, &str); 29] = [
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
@@ -76,6 +76,11 @@ const ADVICE: [(&str, &str); 28] = [
     ("Dangling connection", ELSEWHERE),
     ("half of stream unix connection", ELSEWHERE),
     (
+        "unix: Unix socket",
+        "a client of another network, such as a program of the node, is connected to a UNIX socket of the program, and the kernel counts \
+         such a connection there: let hooks.preCheckpoint close it",
+    ),
+    (
         "Cannot assign requested address",
         "the program listens on an address of its old pod: let it listen on 0.0.0.0 or ::",
     ),
@@ -98,8 +103,8 @@ const ADVICE: [(&str, &str); 28] = [
     ),
 ];
 
-const ELSEWHERE: &str = "a UNIX socket is connected to one of another pod: let the program connect when it has something to say, or run \
-                         the other side in a container of this pod";
+const ELSEWHERE: &str = "a UNIX socket is connected to one of another container: let hooks.preCheckpoint close it, or the program connect \
+                         when it has something to say";
 
 const WATCHED: &str = "what the program watches by inotify was made, renamed or removed just when the checkpoint began: the next one will \
                        find it, or name it";
@@ -163,16 +168,20 @@ mod tests {
                 "listen on 0.0.0.0",
             ),
             ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
-            ("(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284", "one of another pod"),
+            (
+                "(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284",
+                "one of another container",
+            ),
             (
                 "(criu/pie/restorer.c:2068): Unable to create a thread: -17",
                 "a process id of the tree is taken",
             ),
             (
                 "(criu/sk-unix.c:889): unix: Can't dump half of stream unix connection. name: (null); peer name: /a",
-                "one of another pod",
+                "one of another container",
             ),
-            ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another pod"),
+            ("(criu/sk-unix.c:397): unix: Unix socket 32310331 not found", "a client of another network"),
+            ("(criu/sk-unix.c:479): unix: Dangling connection 11989957", "one of another container"),
             ("(criu/sk-unix.c:525): unix: Found a closed in-flight socket to 0x1f", "accept more often"),
             (
                 "(criu/arch/x86/cpu.c:223): cpu: CPU instruction capabilities do not match run time",

@@ -6,6 +6,7 @@ pub mod capabilities;
 pub mod hooks;
 mod memory;
 pub mod notify;
+pub mod outside;
 pub mod reap;
 pub mod sessions;
 pub mod snapshot;

@@ -89,22 +89,56 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
+/// One of the table of this network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its inode.
+    pub inode: u32,
+    /// SOCK_DGRAM, SOCK_STREAM or SOCK_SEQPACKET.
+    pub kind: i32,
+    /// Whether it listens.
+    pub listens: bool,
+    /// What it is bound to, if it is; one of an abstract address begins with `@`.
+    pub name: Option<String>,
+}
+
+/// All sockets that somebody has open.
+///
+/// # Errors
+/// There is no /proc.
+pub fn listed() -> io::Result<Vec<Listed>> {
+    let table = fs::read("/proc/self/net/unix")?;
+    Ok(String::from_utf8_lossy(&table).lines().filter_map(listed_in).collect())
+}
+
+/// Columns: address, references, protocol, flags, type, state, inode, and the name, in which there may be spaces. Flag 0x10000 is
+/// `__SO_ACCEPTCON`. A connection that nobody has accepted yet has no inode.
+fn listed_in(line: &str) -> Option<Listed> {
+    let mut rest = line;
+    let mut word = || {
+        let (first, after) = rest.trim_start().split_once(' ').unwrap_or((rest.trim_start(), ""));
+        rest = after;
+        first
+    };
+    let [_, _, _, flags, kind, _, inode] = [(); 7].map(|()| word());
+    let inode = inode.parse().ok().filter(|inode| *inode != 0)?;
+    let kind = i32::from_str_radix(kind, 16).ok()?;
+    let listens = u32::from_str_radix(flags, 16).ok()? & ACCEPTS_CONNECTIONS != 0;
+    Some(Listed { inode, kind, listens, name: Some(rest.to_owned()).filter(|name| !name.is_empty()) })
+}
+
+const ACCEPTS_CONNECTIONS: u32 = 0x10000;
+
 /// The inodes of all datagram sockets.
 ///
 /// # Errors
 /// There is no /proc.
 pub fn datagram() -> io::Result<Vec<u32>> {
-    Ok(parse_table(&fs::read_to_string("/proc/self/net/unix")?))
-}
-
-/// The fifth column is the type, `SOCK_DGRAM` with four digits, and the seventh the inode.
-fn parse_table(table: &str) -> Vec<u32> {
-    let datagram = format!("{:04X}", libc::SOCK_DGRAM);
-    let inode = |line: &str| {
-        let mut words = line.split_whitespace().skip(4);
-        (words.next()? == datagram).then(|| words.nth(1)?.parse().ok())?
-    };
-    table.lines().filter_map(inode).collect()
+    Ok(listed()?
+        .into_iter()
+        .filter(|socket| socket.kind == libc::SOCK_DGRAM)
+        .map(|socket| socket.inode)
+        .collect())
 }
 
 /// The inode of a socket of this process.
@@ -156,12 +190,18 @@ mod tests {
     }
 
     #[test]
-    fn only_datagram_sockets_count() {
-        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
-                     0000: 00000002 00000000 00000000 0002 01 16 /run/a b\n\
-                     0000: 00000003 00000000 00000000 0001 03 17\n\
-                     0000: 00000002 00000000 00000000 0002 01 18\n";
-        assert_eq!(parse_table(table), [16, 18]);
+    fn the_table_is_read_by_its_columns() {
+        let socket = |kind, listens, inode, name: Option<&str>| {
+            Some(Listed { inode, kind, listens, name: name.map(str::to_owned) })
+        };
+        assert_eq!(listed_in("Num       RefCount Protocol Flags    Type St Inode Path"), None);
+        let datagram = "0000000000000000: 00000002 00000000 00000000 0002 01 16 /run/a b";
+        assert_eq!(listed_in(datagram), socket(libc::SOCK_DGRAM, false, 16, Some("/run/a b")));
+        let listening = "0000000000000000: 00000002 00000000 00010000 0001 01    17 @abstract";
+        assert_eq!(listed_in(listening), socket(libc::SOCK_STREAM, true, 17, Some("@abstract")));
+        let unnamed = "0000000000000000: 00000003 00000000 00000000 0005 03 18";
+        assert_eq!(listed_in(unnamed), socket(libc::SOCK_SEQPACKET, false, 18, None));
+        assert_eq!(listed_in("0000000000000000: 00000003 00000000 00000000 0001 02 0 /a"), None);
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! Connections over UNIX sockets that lead out of the tree, to another container of the pod or of the node: CRIU dumps no half of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::Shutdown;
+use std::thread::sleep;
+use std::time::Instant;
+
+use socket2::Socket;
+
+use super::borrow::borrow;
+use super::snapshot::{Snapshot, Tree, told};
+use super::unix_sockets::{self, Listed, UnixSockets};
+use crate::base::limits;
+
+/// An end that a process of the tree has.
+#[derive(Debug)]
+pub struct Outside {
+    inode: u32,
+    holder: (i32, i32),
+    told: String,
+}
+
+impl Outside {
+    /// Of which process it is, and with whom it is connected.
+    pub fn told(&self) -> &str {
+        &self.told
+    }
+}
+
+/// All of them. An end that nobody has may also be on its way from one process of the tree to another (SCM_RIGHTS, unix(7)).
+///
+/// # Errors
+/// The kernel tells nothing about sockets.
+pub fn of(tree: &Tree) -> io::Result<Vec<Outside>> {
+    let all: BTreeMap<u32, Listed> =
+        unix_sockets::listed()?.into_iter().map(|socket| (socket.inode, socket)).collect();
+    let ours = unix_sockets::holders(tree, |inode| all.get(&inode).is_some_and(is_stream));
+    let own_names: BTreeSet<&str> = ours
+        .keys()
+        .filter_map(|inode| all.get(inode))
+        .filter(|socket| socket.listens)
+        .filter_map(name)
+        .collect();
+    let sockets = UnixSockets::open()?;
+    let mut others = None;
+    let mut found = Vec::new();
+    for (&inode, &holder) in &ours {
+        let Some(peer) = sockets.peer(inode)?.filter(|peer| *peer != 0 && !ours.contains_key(peer)) else {
+            continue;
+        };
+        let other = others.get_or_insert_with(|| held_by_others(tree)).get(&peer).map(|(pid, _)| *pid);
+        let (own_name, peers_name) = (all.get(&inode).and_then(name), all.get(&peer).and_then(name));
+        // One on its way is in this network namespace, and of a connection with a name it is the end that was accepted.
+        let is_on_its_way = other.is_none()
+            && sockets.peer(peer)?.is_some()
+            && peers_name.map_or(own_name.is_none(), |name| own_names.contains(name));
+        if !is_on_its_way {
+            found.push(Outside { inode, holder, told: tell(holder.0, peers_name.or(own_name), other) });
+        }
+    }
+    Ok(found)
+}
+
+fn is_stream(socket: &Listed) -> bool {
+    [libc::SOCK_STREAM, libc::SOCK_SEQPACKET].contains(&socket.kind)
+}
+
+fn name(socket: &Listed) -> Option<&str> {
+    socket.name.as_deref()
+}
+
+/// The sockets of all processes in sight that are not of the tree.
+fn held_by_others(tree: &Tree) -> BTreeMap<u32, (i32, i32)> {
+    let members: BTreeSet<i32> = tree.0.iter().map(|process| process.pid).collect();
+    let others =
+        Snapshot::take().processes().filter(|process| !members.contains(&process.pid)).cloned().collect();
+    unix_sockets::holders(&Tree(others), |_| true)
+}
+
+fn tell(pid: i32, name: Option<&str>, other: Option<i32>) -> String {
+    let name = name
+        .map_or_else(|| "a UNIX socket without a name".to_owned(), |name| format!("the UNIX socket {name}"));
+    let other = other.map_or_else(
+        || "a process outside of this container".to_owned(),
+        |pid| format!("process {}", told(pid)),
+    );
+    format!("process {} is connected by {name} to {other}", told(pid))
+}
+
+/// Shuts them down for a tree that is frozen, whose side reads the end when it goes on, and waits for the other side to close its own, as
+/// nearly all do when they read the end: CRIU dumps what is connected with nobody. Returns those that are kept open for longer than
+/// [`limits::GOODBYE_PATIENCE`]. Blocks.
+///
+/// # Errors
+/// The kernel tells nothing about sockets.
+pub fn close(mut found: Vec<Outside>) -> io::Result<Vec<Outside>> {
+    for Outside { holder: (pid, fd), told, .. } in &found {
+        tracing::info!(step = "freeze", "closed: {told}");
+        borrow(*pid, *fd).and_then(|socket| Socket::from(socket).shutdown(Shutdown::Both))?;
+    }
+    let (sockets, patience) = (UnixSockets::open()?, Instant::now() + limits::GOODBYE_PATIENCE);
+    loop {
+        found.retain(|one| sockets.peer(one.inode).is_ok_and(|peer| peer.is_some_and(|peer| peer != 0)));
+        if found.is_empty() || Instant::now() >= patience {
+            return Ok(found);
+        }
+        sleep(limits::GOODBYE_POLL);
+    }
+}
