@@ -5,6 +5,7 @@
 
 mod drains;
 mod examples;
+mod flapping;
 mod images;
 mod kubelet_shutdown;
 mod lost_node;

@@ -52,10 +52,10 @@ fn an_agent_finds_the_controllers_that_came_after_those_that_it_followed() -> Re
     space.held()
 }
 
-const ROLLOUT: [&str; 4] = ["rollout", "status", "deployment/crik-controller", "--timeout=60s"];
+pub const ROLLOUT: [&str; 4] = ["rollout", "status", "deployment/crik-controller", "--timeout=60s"];
 
 /// Runs kubectl in the controller's namespace.
-fn controllers(turn: &Turn, args: &[&str]) -> Result<()> {
+pub fn controllers(turn: &Turn, args: &[&str]) -> Result<()> {
     turn.cluster.kubectl(&[&["--namespace", "crik"], args].concat()).map(drop)
 }
 
