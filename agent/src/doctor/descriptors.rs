@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::carry::open_files::{NextContainer, Reach};
+use crate::config::Config;
 use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::snapshot::{self, Snapshot, Tree};
 use crate::tree::process::sockets::{self, Tcp};
@@ -74,11 +75,12 @@ pub struct Judge<'a> {
     datagram: BTreeSet<u32>,
     unix: Option<UnixSockets>,
     tcp: BTreeMap<u32, Tcp>,
+    closes_unix: bool,
 }
 
 impl<'a> Judge<'a> {
-    /// For `tree`, whose standard streams are these.
-    pub fn new(tree: &Tree, streams: StdioMap, next: NextContainer<'a>) -> Self {
+    /// For `tree`, whose standard streams are these, under this configuration.
+    pub fn new(tree: &Tree, streams: StdioMap, next: NextContainer<'a>, config: &Config) -> Self {
         let tcp = tree.0.first().map(|process| sockets::tcp(process.pid)).unwrap_or_default();
         Self {
             next,
@@ -87,6 +89,7 @@ impl<'a> Judge<'a> {
             datagram: unix_sockets::datagram().unwrap_or_default().into_iter().collect(),
             unix: UnixSockets::open().ok(),
             tcp,
+            closes_unix: config.closes_unix_connections(),
         }
     }
 
@@ -173,7 +176,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A stream whose other side the tree does not have cannot be dumped. Datagram sockets are connected again.
+    /// A stream whose other side the tree does not have cannot be dumped, and a stop closes it. Datagram sockets are connected again.
     fn unix(&self, inode: u32) -> Judged {
         let peer = self.unix.as_ref().and_then(|sockets| sockets.peer(inode).ok().flatten()).unwrap_or(0);
         match peer {
@@ -181,6 +184,9 @@ impl<'a> Judge<'a> {
             inside if self.own.contains(&inside) => (Fate::Kept, "unix, inside the program".to_owned(), None),
             _ if self.datagram.contains(&inode) => {
                 (Fate::Carried, "unix datagrams to outside the program, connected again".to_owned(), None)
+            }
+            outside if self.closes_unix => {
+                (Fate::Closed, format!("a unix stream to {}", owner(outside)), Some("let it connect again"))
             }
             outside => (
                 Fate::Refused,
@@ -245,7 +251,10 @@ mod tests {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::net::{UnixDatagram, UnixStream};
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::UnixConnections;
 
     fn own() -> Tree {
         let own = std::process::id().cast_signed();
@@ -254,8 +263,12 @@ mod tests {
     }
 
     fn fate(fd: i32) -> (Fate, String) {
+        fate_under(fd, &Config::default())
+    }
+
+    fn fate_under(fd: i32, config: &Config) -> (Fate, String) {
         let tree = own();
-        let judge = Judge::new(&tree, StdioMap::default(), NextContainer::new(&|_| false).unwrap());
+        let judge = Judge::new(&tree, StdioMap::default(), NextContainer::new(&|_| false).unwrap(), config);
         let all = judge.all(&tree);
         let one = all.iter().find(|one| one.fd == Some(fd)).unwrap();
         (one.fate, one.what.clone())
@@ -275,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_to_another_process_is_refused_with_its_name() {
+    fn a_stream_to_another_process_is_told_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
         let script = "import socket,sys;s=socket.socket(socket.AF_UNIX);s.bind(sys.argv[1]);s.listen();c=s.accept();c[0].recv(1)";
@@ -290,14 +303,18 @@ mod tests {
         // Until it is accepted nobody has the other side.
         let (is, what) = loop {
             let (is, what) = fate(client.as_raw_fd());
-            if is == Fate::Refused && what.contains("(python3)") {
+            if is == Fate::Closed && what.contains("(python3)") {
                 break (is, what);
             }
             std::thread::yield_now();
         };
+        let refused = Config { unix_connections: UnixConnections::Refuse, ..Config::default() };
+        assert_eq!(fate_under(client.as_raw_fd(), &refused).0, Fate::Refused);
+        let periodic = Config { interval: Some(Duration::from_secs(60)), ..Config::default() };
+        assert_eq!(fate_under(client.as_raw_fd(), &periodic).0, Fate::Refused);
         drop(client);
         child.wait().unwrap();
-        assert!(is == Fate::Refused && what.contains("none of the program's"), "{what}");
+        assert!(is == Fate::Closed && what.contains("none of the program's"), "{what}");
     }
 
     #[test]

@@ -276,9 +276,9 @@ fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<D
         Ok(carrying) => {
             findings.extend(carrying.bytes().err().map(Finding::no_checkpoint));
             let goes_along = |path: &Path| carrying.takes(path);
-            findings.extend(tree::findings(tree, program.root, &goes_along));
+            findings.extend(tree::findings(tree, program.root, &goes_along, config));
             let judged = NextContainer::new(&goes_along)
-                .map(|next| Judge::new(tree, streams::of(stream_holder(program)), next).all(tree));
+                .map(|next| Judge::new(tree, streams::of(stream_holder(program)), next, config).all(tree));
             descriptors.extend(judged.unwrap_or_default());
         }
     }

@@ -6,27 +6,28 @@ use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::Finding;
 use crate::carry::open_files::{self, NextContainer};
 use crate::checkpoint::freeze::FreezeError;
+use crate::config::Config;
 use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::snapshot::Tree;
 use crate::tree::process::unfreezable;
 
 /// What of `tree`, which has this `root`, stands in the way of a checkpoint now. What `goes_along` the next container gets. Costs a look
 /// at every descriptor and mapping; a volume that does not answer holds it up.
-pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool) -> Vec<Finding> {
+pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> Vec<Finding> {
     let mut found: Vec<Finding> = unfreezable::of(tree).iter().map(Finding::no_checkpoint).collect();
     let lost = tree.in_lost_sessions(root);
     if !lost.is_empty() {
         found.push(Finding::no_checkpoint(FreezeError::LostSessions(lost)));
     }
-    found.extend(refused(tree, goes_along).into_iter().map(Finding::no_checkpoint));
+    found.extend(refused(tree, goes_along, config).into_iter().map(Finding::no_checkpoint));
     found.extend(open_files::refuse_missing(tree, goes_along).err().map(Finding::no_checkpoint));
     found
 }
 
 /// Descriptors of which CRIU would not know what to do. Paths and rings are told in other ways.
-fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool) -> Vec<String> {
+fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> Vec<String> {
     let Ok(next) = NextContainer::new(goes_along) else { return Vec::new() };
-    let all = Judge::new(tree, StdioMap::default(), next).all(tree);
+    let all = Judge::new(tree, StdioMap::default(), next, config).all(tree);
     let refused = all.into_iter().filter(|one| {
         one.fate == Fate::Refused && !one.what.starts_with('/') && !one.what.contains(unfreezable::URING)
     });

@@ -124,7 +124,8 @@ impl Looks {
         }
         // What cannot be carried is told elsewhere.
         let Ok(carrying) = self.checkpointer.carrying() else { return false };
-        let mut found = tree::findings(&tree, root, &|path| carrying.takes(path));
+        let mut found =
+            tree::findings(&tree, root, &|path| carrying.takes(path), &self.checkpointer.workload.config);
         if self.checkpointer.hold().is_some_and(|hold| hold.is_lost()) {
             found.push(Finding::no_checkpoint("another pod has taken the image directory over"));
         }
