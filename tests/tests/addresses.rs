@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -144,14 +145,9 @@ fn to_agent(volume: &Volume, patience: &str) -> Pod {
         .config(&format!("claimExpiry: 1s\nvolumeTimeout: {patience}"))
 }
 
-/// Binds the agent's socket and takes what comes, for as long as the container runs.
+/// Binds the agent's socket and takes what comes, for as long as it runs.
 const AGENT: &str = "
 import os, socket
-if os.fork():
-    os._exit(0)
-os.setsid()
-for stream in range(3):
-    os.dup2(os.open('/dev/null', os.O_RDWR), stream)
 if os.path.exists('/checkpoints/agent.sock'):
     os.unlink('/checkpoints/agent.sock')
 agent = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -160,17 +156,30 @@ while True:
     agent.recv(16)
 ";
 
-/// Starts the agent in a container.
-fn starts_agent(running: &Running) -> Result<()> {
-    let (code, _, said) = running.exec(&["python3", "-c", AGENT])?;
-    ensure!(code == Some(0), "{said}");
-    Ok(())
+/// A program in another container of a pod, as far as its network and its volumes go.
+struct Sidecar(Child);
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the agent beside a container.
+fn starts_agent(running: &Running) -> Result<Sidecar> {
+    let first =
+        running.processes().into_iter().find(|process| process.pid == 1).context("nobody is first")?;
+    let mut command = Command::new("nsenter");
+    command.args(["--target", &first.host_pid.to_string(), "--net", "--mount", "python3", "-c", AGENT]);
+    Ok(Sidecar(command.spawn()?))
 }
 
 /// Checkpoints a program that sends to its agent.
 fn checkpointed_with_agent(pod: &Pod) -> Result<String> {
     let mut running = pod.start()?;
-    starts_agent(&running)?;
+    let _agent = starts_agent(&running)?;
     running.stdout.wait_for("agent sent")?;
     running.wait_for_lines(STEPS)?;
     ends_with(&mut running, CHECKPOINTED)?;
@@ -184,7 +193,7 @@ fn an_agent_that_comes_after_the_pod_is_waited_for() -> Result<()> {
     let first = checkpointed_with_agent(&pod)?;
     let second = pod.start()?;
     second.stderr.wait_for("waiting for /checkpoints/agent.sock, to which the program is connected")?;
-    starts_agent(&second)?;
+    let _agent = starts_agent(&second)?;
     resumes(&second, 1)?;
     second.wait_for_lines(STEPS)?;
     chain::verify(&[first, second.stdout.text()])?;
