@@ -154,8 +154,9 @@ fn an_agent_that_follows_its_node_sleeps_and_is_small() -> Result<()> {
     {
         let scene = scene(scheme, port, directory.path())?;
         let running = started(&scene.pod.clone().config(config))?;
-        // Threads of the start end after ten seconds without work (tokio's default).
-        std::thread::sleep(Duration::from_secs(12));
+        // Threads of the start end after ten seconds without work (tokio's default). The program is looked at after 2, 6, 14 and 30 seconds,
+        // and then once a minute.
+        std::thread::sleep(Duration::from_secs(17));
         let before = used(&running)?;
         std::thread::sleep(Duration::from_secs(10));
         let [all, own, woken] = used(&running)?;
