@@ -24,30 +24,10 @@ fn pod(volume: &Volume, command: &[&str]) -> Result<Pod> {
     Pod::new(volume, "node-a", command).ordinary_user(USER)
 }
 
-/// Of /proc/PID/status: who a process is and what it may do.
-const RIGHTS: [&str; 10] = [
-    "Uid:",
-    "Gid:",
-    "Groups:",
-    "NoNewPrivs:",
-    "Seccomp:",
-    "CapInh:",
-    "CapPrm:",
-    "CapEff:",
-    "CapBnd:",
-    "CapAmb:",
-];
-
 /// The rights of each process whose program has this name, by its id in the container.
 fn rights(running: &Running, name: &str) -> Result<BTreeMap<i32, String>> {
     let processes = running.processes().into_iter().filter(|process| process.name == name);
-    processes
-        .map(|process| {
-            let status = fs::read_to_string(format!("/proc/{}/status", process.host_pid))?;
-            let lines = status.lines().filter(|line| RIGHTS.iter().any(|field| line.starts_with(field)));
-            Ok((process.pid, lines.collect::<Vec<_>>().join("\n")))
-        })
-        .collect()
+    processes.map(|process| Ok((process.pid, process.rights()?))).collect()
 }
 
 /// Runs a pod, and three others after it, each on another node. `look` sees each of them run.

@@ -12,29 +12,13 @@ use crik_tests::volume::Volume;
 
 const MOVES: u64 = 3;
 
-/// Of /proc/PID/status: what a process is and may do.
-const IDENTITY: [&str; 10] = [
-    "Uid:",
-    "Gid:",
-    "Groups:",
-    "NoNewPrivs:",
-    "Seccomp:",
-    "CapInh:",
-    "CapPrm:",
-    "CapEff:",
-    "CapBnd:",
-    "CapAmb:",
-];
-
 /// What each process of the tree is and may do, by its id in the container: the agent's own is not of it.
 fn rights(running: &Running) -> Result<BTreeMap<i32, String>> {
     let tree = running.processes().into_iter().filter(|process| process.pid >= 300);
     tree.map(|process| {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process.host_pid));
-        let status = read("status").with_context(|| running.state())?;
-        let identity = status.lines().filter(|line| IDENTITY.iter().any(|field| line.starts_with(field)));
-        let identity: Vec<&str> = identity.collect();
-        Ok((process.pid, format!("{}\n{}\n{}", process.name, identity.join("\n"), read("limits")?)))
+        let rights = process.rights().with_context(|| running.state())?;
+        let limits = fs::read_to_string(format!("/proc/{}/limits", process.host_pid))?;
+        Ok((process.pid, format!("{}\n{rights}\n{limits}", process.name)))
     })
     .collect()
 }

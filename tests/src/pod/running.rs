@@ -47,6 +47,20 @@ pub struct Process {
     pub state: char,
 }
 
+/// Of /proc/PID/status: who a process is and what it may do.
+const RIGHTS: [&str; 10] = [
+    "Uid:",
+    "Gid:",
+    "Groups:",
+    "NoNewPrivs:",
+    "Seccomp:",
+    "CapInh:",
+    "CapPrm:",
+    "CapEff:",
+    "CapBnd:",
+    "CapAmb:",
+];
+
 impl Running {
     pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>) -> Result<Self> {
         let (stdout, to_stdout) = Output::new()?;
@@ -228,6 +242,16 @@ impl Running {
 }
 
 impl Process {
+    /// Who it is and what it may do, as lines of its status.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn rights(&self) -> Result<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.host_pid))?;
+        let lines = status.lines().filter(|line| RIGHTS.iter().any(|field| line.starts_with(field)));
+        Ok(lines.collect::<Vec<_>>().join("\n"))
+    }
+
     fn read(host_pid: &str) -> Option<Self> {
         let status = fs::read_to_string(format!("/proc/{host_pid}/status")).ok()?;
         let field =
