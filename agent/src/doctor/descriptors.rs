@@ -11,7 +11,8 @@ use serde::Serialize;
 use crate::carry::open_files::{NextContainer, Reach};
 use crate::config::Config;
 use crate::store::generation::tree_facts::StdioMap;
-use crate::tree::process::snapshot::{self, Snapshot, Tree};
+use crate::tree::process::outside;
+use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::sockets::{self, Tcp};
 use crate::tree::process::unix_sockets::{self, UnixSockets};
 
@@ -74,6 +75,8 @@ pub struct Judge<'a> {
     own: BTreeSet<u32>,
     datagram: BTreeSet<u32>,
     unix: Option<UnixSockets>,
+    /// Its streams that lead out of it, and who has the other end.
+    outside: BTreeMap<u32, Option<i32>>,
     tcp: BTreeMap<u32, Tcp>,
     closes_unix: bool,
 }
@@ -81,6 +84,7 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// For `tree`, whose standard streams are these, under this configuration.
     pub fn new(tree: &Tree, streams: StdioMap, next: NextContainer<'a>, config: &Config) -> Self {
+        let outside = outside::of(tree).unwrap_or_default();
         let tcp = tree.0.first().map(|process| sockets::tcp(process.pid)).unwrap_or_default();
         Self {
             next,
@@ -88,6 +92,7 @@ impl<'a> Judge<'a> {
             own: unix_sockets::holders(tree, |_| true).into_keys().collect(),
             datagram: unix_sockets::datagram().unwrap_or_default().into_iter().collect(),
             unix: UnixSockets::open().ok(),
+            outside: outside.iter().map(|one| (one.inode(), one.other())).collect(),
             tcp,
             closes_unix: config.closes_unix_connections(),
         }
@@ -176,36 +181,35 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A stream whose other side the tree does not have cannot be dumped, and a stop closes it. Datagram sockets are connected again.
+    /// A stream that leads out of the tree cannot be dumped, and a stop closes it. Datagram sockets are connected again.
     fn unix(&self, inode: u32) -> Judged {
+        if let Some(other) = self.outside.get(&inode) {
+            return self.stream_to(*other);
+        }
         let peer = self.unix.as_ref().and_then(|sockets| sockets.peer(inode).ok().flatten()).unwrap_or(0);
         match peer {
             0 => (Fate::Kept, "unix, not connected".to_owned(), None),
-            inside if self.own.contains(&inside) => (Fate::Kept, "unix, inside the program".to_owned(), None),
-            _ if self.datagram.contains(&inode) => {
+            outside if self.datagram.contains(&inode) && !self.own.contains(&outside) => {
                 (Fate::Carried, "unix datagrams to outside the program, connected again".to_owned(), None)
             }
-            outside if self.closes_unix => {
-                (Fate::Closed, format!("a unix stream to {}", owner(outside)), Some("let it connect again"))
-            }
-            outside => (
-                Fate::Refused,
-                format!("a unix stream to {}", owner(outside)),
-                Some(
-                    "let it connect when it has something to say, or run the other side as a part of the program",
-                ),
-            ),
+            _ => (Fate::Kept, "unix, inside the program".to_owned(), None),
         }
     }
-}
 
-/// Whoever in sight has the socket.
-fn owner(inode: u32) -> String {
-    let found = unix_sockets::holders(&Snapshot::take().tree(0), |one| one == inode);
-    found.values().next().map_or_else(
-        || "another container or pod".to_owned(),
-        |(pid, _)| format!("process {}, which is none of the program's", snapshot::told(*pid)),
-    )
+    fn stream_to(&self, other: Option<i32>) -> Judged {
+        let other = other.map_or_else(
+            || "another container or pod".to_owned(),
+            |pid| format!("process {}, which is none of the program's", snapshot::told(pid)),
+        );
+        let (fate, remedy) = match self.closes_unix {
+            true => (Fate::Closed, "let it connect again"),
+            false => (
+                Fate::Refused,
+                "let it connect when it has something to say, or run the other side as a part of the program",
+            ),
+        };
+        (fate, format!("a unix stream to {other}"), Some(remedy))
+    }
 }
 
 /// The sockets that CRIU knows besides (criu/sockets.c, `dump_socket`; criu/sk-inet.c, `can_dump_ipproto`), by the beginning of their
@@ -255,6 +259,7 @@ mod tests {
 
     use super::*;
     use crate::config::UnixConnections;
+    use crate::tree::process::snapshot::Snapshot;
 
     fn own() -> Tree {
         let own = std::process::id().cast_signed();

@@ -18,10 +18,21 @@ use crate::base::limits;
 pub struct Outside {
     inode: u32,
     holder: (i32, i32),
+    other: Option<i32>,
     told: String,
 }
 
 impl Outside {
+    /// The inode of the socket.
+    pub fn inode(&self) -> u32 {
+        self.inode
+    }
+
+    /// The process that has the other end, if it is in sight.
+    pub fn other(&self) -> Option<i32> {
+        self.other
+    }
+
     /// Of which process it is, and with whom it is connected.
     pub fn told(&self) -> &str {
         &self.told
@@ -56,7 +67,12 @@ pub fn of(tree: &Tree) -> io::Result<Vec<Outside>> {
             && sockets.peer(peer)?.is_some()
             && peers_name.map_or(own_name.is_none(), |name| own_names.contains(name));
         if !is_on_its_way {
-            found.push(Outside { inode, holder, told: tell(holder.0, peers_name.or(own_name), other) });
+            found.push(Outside {
+                inode,
+                holder,
+                other,
+                told: tell(holder.0, peers_name.or(own_name), other),
+            });
         }
     }
     Ok(found)
