@@ -402,9 +402,6 @@ pub const PEER_POLL: Duration = Duration::from_millis(100);
 /// in some milliseconds; the time is a small part of the shortest notice of a node's end, 25 seconds.
 pub const SESSION_PATIENCE: Duration = Duration::from_millis(500);
 
-/// How often it is looked whether that has ended: a fraction of what a freeze takes.
-pub const SESSION_POLL: Duration = Duration::from_millis(2);
-
 /// After how long a periodic checkpoint is tried again where something ran beside the program, as most such sessions are short. Doubled
 /// each time, up to `interval`.
 pub const SESSION_RETRY: Duration = Duration::from_secs(2);

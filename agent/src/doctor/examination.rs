@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::clocks::GoOn;
 use super::descriptors::{Descriptor, Fate, Judge};
-use super::finding::{Finding, Severity};
+use super::finding::{self, Finding};
 use super::{checks, tree, volume};
 use crate::base::{limits, units};
 use crate::carry::clocks::facts;
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::store::generation::clock_facts::{ClockFacts, Installed, OtherKind};
 use crate::store::image_dir::verdict::Verdict;
 use crate::tree::criu;
-use crate::tree::process::capabilities::{field, status};
+use crate::tree::process::capabilities::{Capability, field, mask, of_own_file, status};
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::time_namespace;
 
@@ -104,17 +104,12 @@ pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) 
 }
 
 fn verdict(findings: &[Finding], place: Option<&Path>, program: Option<&Program>, facts: &[Fact]) -> Verdict {
-    let of = |severity| findings.iter().filter(move |one| one.severity == severity);
     let clocks = facts.iter().find(|fact| fact.of == CLOCKS).map(|fact| format!("clocks {}", fact.is));
     let later = program.filter(|program| program.agent.is_none());
     let later = later.map(|program| format!("once process {} is started by crik run", program.root));
     let place = place.map(|path| format!("imageDir {}", path.display()));
     let how: Vec<String> = place.into_iter().chain(clocks).chain(later).collect();
-    Verdict {
-        reasons: of(Severity::NotProtected).map(ToString::to_string).collect(),
-        how: how.join("; "),
-        warnings: of(Severity::Warning).count(),
-    }
+    finding::verdict(findings.iter(), how.join("; "))
 }
 
 const CLOCKS: &str = "clocks";
@@ -138,9 +133,9 @@ fn of_container() -> Vec<Fact> {
     vec![
         fact("kernel", format!("{} {}", kernel.trim(), std::env::consts::ARCH)),
         fact("user", format!("{user}, {}", user_namespace())),
-        fact("capabilities", capabilities(field(&status, "CapEff").unwrap_or_default())),
-        fact("ambient", capabilities(field(&status, "CapAmb").unwrap_or_default())),
-        fact("of crik's file", of_file(Path::new("/proc/self/exe"))),
+        fact("capabilities", named(mask(&status, "CapEff"))),
+        fact("ambient", named(mask(&status, "CapAmb"))),
+        fact("of crik's file", named(of_own_file())),
         fact("seccomp", seccomp.to_owned()),
         fact("criu", criu),
     ]
@@ -156,39 +151,14 @@ fn user_namespace() -> &'static str {
     }
 }
 
-/// Those that matter here, by their bits in capabilities(7).
-const NAMED: [(u32, &str); 8] = [
-    (8, "SETPCAP"),
-    (12, "NET_ADMIN"),
-    (16, "SYS_MODULE"),
-    (19, "SYS_PTRACE"),
-    (21, "SYS_ADMIN"),
-    (24, "SYS_RESOURCE"),
-    (25, "SYS_TIME"),
-    (40, "CHECKPOINT_RESTORE"),
-];
-
-fn capabilities(mask: &str) -> String {
-    named(u64::from_str_radix(mask, 16).unwrap_or(0))
-}
-
 fn named(mask: u64) -> String {
     let known: Vec<&str> =
-        NAMED.iter().filter(|(bit, _)| mask & 1 << bit != 0).map(|(_, name)| *name).collect();
+        Capability::ALL.iter().filter(|one| mask & one.bit() != 0).map(|one| one.name()).collect();
     match (known.as_slice(), mask) {
         ([], 0) => "none".to_owned(),
         ([], _) => "none of those that matter".to_owned(),
         (known, _) => known.join(", "),
     }
-}
-
-/// What a file gives to who executes it: two words each, of which the first is permitted (capabilities(7), `struct vfs_cap_data` of
-/// linux/capability.h).
-fn of_file(path: &Path) -> String {
-    let bytes = xattr::get_deref(path, "security.capability").ok().flatten().unwrap_or_default();
-    let word =
-        |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
-    named(u64::from(word(4)) | u64::from(word(12)) << 32)
 }
 
 /// Where nothing is yet, nothing is made by who only looks.
@@ -325,8 +295,8 @@ mod tests {
 
     #[test]
     fn capabilities_are_told_by_their_names() {
-        assert_eq!(capabilities("0000010000080000"), "SYS_PTRACE, CHECKPOINT_RESTORE");
-        assert_eq!([capabilities("0"), capabilities("1")], ["none", "none of those that matter"]);
+        assert_eq!(named(0x0000_0100_0008_0000), "SYS_PTRACE, CHECKPOINT_RESTORE");
+        assert_eq!([named(0), named(1)], ["none", "none of those that matter"]);
     }
 
     #[test]

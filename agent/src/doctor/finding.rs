@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::image_dir::verdict::Verdict;
+
 /// What follows from a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,6 +101,16 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
         self.remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
+    }
+}
+
+/// What all that was found comes to; `how` the program would go on.
+pub fn verdict<'a>(found: impl Iterator<Item = &'a Finding> + Clone, how: String) -> Verdict {
+    let of = |severity| found.clone().filter(move |one| one.severity == severity);
+    Verdict {
+        reasons: of(Severity::NotProtected).map(ToString::to_string).collect(),
+        how,
+        warnings: of(Severity::Warning).count(),
     }
 }
 

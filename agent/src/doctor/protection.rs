@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::finding::{Finding, Severity};
+use super::finding::{self, Finding};
 use crate::store::image_dir::verdict::Verdict;
 
 /// Who has looked.
@@ -105,13 +105,7 @@ impl Protection {
     }
 
     fn verdict(&self) -> Verdict {
-        let all = || self.seen.values().flat_map(|seen| &seen.sure);
-        let of = |severity| all().filter(move |one| one.severity == severity);
-        Verdict {
-            reasons: of(Severity::NotProtected).map(ToString::to_string).collect(),
-            how: self.how.join("; "),
-            warnings: of(Severity::Warning).count(),
-        }
+        finding::verdict(self.seen.values().flat_map(|seen| &seen.sure), self.how.join("; "))
     }
 }
 

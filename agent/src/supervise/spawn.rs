@@ -9,13 +9,11 @@ use std::process::Command;
 use thiserror::Error;
 
 use crate::base::{exit_codes, limits};
+use crate::carry::clocks::install::PRELOAD;
 use crate::carry::{reserved_pids, streams};
 use crate::store::generation::clock_facts::Installed;
 use crate::supervise::environment;
 use crate::tree::process::which::{self, NotRunnable};
-
-/// Where ld.so(8) finds what a program is preloaded with.
-const PRELOAD: &str = "LD_PRELOAD";
 
 /// Why the application could not be started.
 #[derive(Debug, Error)]

@@ -24,6 +24,9 @@ use crate::carry::left_overs;
 /// The library, built from `preload/clocks.rs`.
 pub const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/clocks.so"));
 
+/// Where ld.so(8) finds what a program is preloaded with.
+pub const PRELOAD: &str = "LD_PRELOAD";
+
 /// Written to by every process of the tree, whoever it belongs to.
 const PAGE_MODE: u32 = 0o666;
 const LIBRARY_MODE: u32 = 0o755;

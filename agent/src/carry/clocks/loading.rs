@@ -6,13 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::coverage::{files, is_dynamic_linker};
-use super::install::Installed;
-
-/// The variable's name in an environment (ld.so(8)).
-const PRELOAD: &[u8] = b"LD_PRELOAD=";
-
-/// Of an auxiliary vector, each of which is a pair of words: whether LD_PRELOAD is not heeded (getauxval(3)).
-const AT_SECURE: u64 = 23;
+use super::install::{Installed, PRELOAD};
 
 /// Whether the process in this directory of /proc, which has these mappings and not both the library and its page, will have them:
 /// its dynamic linker has not come so far. The library is the first that is mapped after the program and the linker; its page is
@@ -27,15 +21,18 @@ pub fn is_loading(process: &Path, maps: &str, installed: &Installed) -> bool {
 
 /// Whether this environment has the linker load the library.
 fn is_asked_for(environment: &[u8], installed: &Installed) -> bool {
-    let values = environment.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(PRELOAD));
+    let values = environment
+        .split(|byte| *byte == 0)
+        .filter_map(|variable| variable.strip_prefix(PRELOAD.as_bytes())?.strip_prefix(b"="));
     let library = installed.library.as_os_str().as_bytes();
     values.flat_map(|value| value.split(|byte| matches!(byte, b':' | b' '))).any(|path| path == library)
 }
 
-/// Whether this is the vector of a program that was given another user's rights or capabilities.
+/// Whether this is the auxiliary vector, of pairs of words, of a program that was given another user's rights or capabilities and
+/// does not heed LD_PRELOAD (getauxval(3)).
 fn is_secure(auxiliary: &[u8]) -> bool {
     let words: Vec<_> = auxiliary.as_chunks().0.iter().copied().map(u64::from_ne_bytes).collect();
-    words.as_chunks().0.iter().any(|[key, value]| *key == AT_SECURE && *value != 0)
+    words.as_chunks().0.iter().any(|[key, value]| *key == libc::AT_SECURE && *value != 0)
 }
 
 fn has_come_no_further(process: &Path, maps: &str, installed: &Installed) -> bool {
@@ -67,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_program_with_anothers_rights_loads_nothing() {
-        let vector = |secure: u64| [6, 4096, AT_SECURE, secure, 0, 0].map(u64::to_ne_bytes).concat();
+        let vector = |secure: u64| [6, 4096, libc::AT_SECURE, secure, 0, 0].map(u64::to_ne_bytes).concat();
         assert!(is_secure(&vector(1)));
         assert!(!is_secure(&vector(0)));
         assert!(!is_secure(&[]));

@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::base::limits;
+use crate::tree::process::snapshot;
 
 /// A change time (inode(7)) in nanoseconds since 1970.
 pub type ChangeTime = i64;
@@ -36,15 +37,12 @@ pub fn adopt(at: ChangeTime) {
     BEGINNING.get_or_init(|| Beginning { at, ahead: ahead() });
 }
 
-/// When a process started, for one that has no agent (proc(5), field 22 of `stat`); now, if it has ended.
+/// When a process started, for one that has no agent (proc(5)); now, if it has ended.
 pub fn of_process(pid: i32) -> ChangeTime {
-    let ticks = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse::<i64>().ok()
-    };
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
-    let since_boot = |ticks: i64| ticks.saturating_mul(1_000_000_000 / per_second.max(1));
-    ticks().map_or_else(of_the_clock, |ticks| ahead().saturating_add(since_boot(ticks)))
+    let since_boot = |ticks: u64| ticks.cast_signed().saturating_mul(1_000_000_000 / per_second.max(1));
+    let process = snapshot::read(pid);
+    process.map_or_else(of_the_clock, |process| ahead().saturating_add(since_boot(process.started)))
 }
 
 /// What has changed at this time or later has changed since the agent's start.

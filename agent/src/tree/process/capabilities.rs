@@ -8,10 +8,16 @@ use std::io;
 pub enum Capability {
     /// Takes capabilities away from what may ever be had.
     SetPcap = 8,
+    /// Sets up networks, and repairs connections.
+    NetAdmin = 12,
+    /// Loads modules into the kernel.
+    SysModule = 16,
     /// Reads other processes' memory and registers.
     SysPtrace = 19,
     /// Nearly everything.
     SysAdmin = 21,
+    /// Goes beyond limits.
+    SysResource = 24,
     /// Sets clocks, those of time namespaces too.
     SysTime = 25,
     /// Gives processes their ids back.
@@ -19,13 +25,28 @@ pub enum Capability {
 }
 
 impl Capability {
+    /// Those that matter here.
+    pub const ALL: [Self; 8] = [
+        Self::SetPcap,
+        Self::NetAdmin,
+        Self::SysModule,
+        Self::SysPtrace,
+        Self::SysAdmin,
+        Self::SysResource,
+        Self::SysTime,
+        Self::CheckpointRestore,
+    ];
+
     /// As a pod spec calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::SetPcap => "SETPCAP",
+            Self::NetAdmin => "NET_ADMIN",
+            Self::SysModule => "SYS_MODULE",
             Self::SysPtrace => "SYS_PTRACE",
             Self::SysAdmin => "SYS_ADMIN",
+            Self::SysResource => "SYS_RESOURCE",
             Self::SysTime => "SYS_TIME",
             Self::CheckpointRestore => "CHECKPOINT_RESTORE",
         }
@@ -56,6 +77,20 @@ pub fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
 /// A set of capabilities that it tells, such as `CapEff`, a bit each.
 pub fn mask(status: &str, set: &str) -> u64 {
     field(status, set).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0)
+}
+
+/// What the file of this program permits to who executes it, a bit each (capabilities(7)).
+pub fn of_own_file() -> u64 {
+    permitted_by(
+        &xattr::get_deref("/proc/self/exe", "security.capability").ok().flatten().unwrap_or_default(),
+    )
+}
+
+/// What a file permits, as its attribute says (linux/capability.h, `vfs_cap_data`): a word that tells the layout, then two for the
+/// lower and two for the upper half, all of them little-endian. The first layout had no upper half.
+pub fn permitted_by(attribute: &[u8]) -> u64 {
+    let word = |number: usize| attribute.as_chunks::<4>().0.get(number).map(|word| u32::from_le_bytes(*word));
+    u64::from(word(1).unwrap_or_default()) | u64::from(word(3).unwrap_or_default()) << u32::BITS
 }
 
 /// What capset(2) calls itself in its third version, which has two words for each set.

@@ -6,14 +6,11 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Uid, geteuid};
 use thiserror::Error;
 
-use super::capabilities::{Capability, field, mask, status};
+use super::capabilities::{Capability, field, mask, of_own_file, status};
 use super::rights::is_of_a_tree;
 
 /// This program's file.
 const OWN_FILE: &str = "/proc/self/exe";
-
-/// Where a file's capabilities stand (capabilities(7)).
-const OF_A_FILE: &str = "security.capability";
 
 /// What keeps CRIU from working here, each with its remedy; empty if nothing does.
 #[must_use]
@@ -34,7 +31,7 @@ pub fn lacking() -> Vec<String> {
         no_new_privileges: has_no_new_privileges(&status),
         file: std::env::current_exe().unwrap_or_else(|_| OWN_FILE.into()),
         nosuid: statvfs(OWN_FILE).is_ok_and(|on| on.flags().contains(FsFlags::ST_NOSUID)),
-        permits: permitted_by(&xattr::get_deref(OWN_FILE, OF_A_FILE).ok().flatten().unwrap_or_default()),
+        permits: of_own_file(),
         beyond: lacks("CapBnd"),
         of_a_tree: is_of_a_tree(),
     };
@@ -126,15 +123,9 @@ fn of_file(file: &Path, permits: u64) -> Option<String> {
     })
 }
 
-/// What a file permits, as its attribute says (linux/capability.h, `vfs_cap_data`): a word that tells the layout, then two for the
-/// lower and two for the upper half, all of them little-endian. The first layout had no upper half.
-fn permitted_by(attribute: &[u8]) -> u64 {
-    let word = |number: usize| attribute.as_chunks::<4>().0.get(number).map(|word| u32::from_le_bytes(*word));
-    u64::from(word(1).unwrap_or_default()) | u64::from(word(3).unwrap_or_default()) << u32::BITS
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::capabilities::permitted_by;
     use super::*;
 
     /// `setcap cap_checkpoint_restore,cap_sys_ptrace,cap_setpcap=p` as it is on the disk.

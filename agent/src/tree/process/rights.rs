@@ -10,13 +10,12 @@ use std::fs;
 use std::io;
 use std::iter::successors;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 
 use nix::sys::prctl::set_dumpable;
 use nix::unistd::{geteuid, getppid};
 
 use super::capabilities::{keep_over_exec, mask, set, status};
-use super::snapshot;
+use super::snapshot::{self, program_file};
 
 /// Takes up what this program's file permits. An application under an agent, which may start any program, gains nothing by starting
 /// this one. To be called before there is a second thread.
@@ -51,18 +50,12 @@ pub fn hand_on() -> io::Result<()> {
 /// Whether an agent has started a program that has led to this one.
 #[must_use]
 pub fn is_of_a_tree() -> bool {
-    let parent = |pid: &i32| snapshot::parent(*pid).filter(|parent| *parent != 0);
+    let parent = |pid: &i32| snapshot::read(*pid).map(|process| process.parent).filter(|parent| *parent != 0);
     let first = Some(getppid().as_raw()).filter(|parent| *parent != 0);
-    let own = file("self");
-    let above = successors(first, parent).map(|pid| file(&pid.to_string()) == own);
+    let own = program_file(std::process::id().cast_signed());
+    let above = successors(first, parent).map(|pid| program_file(pid) == own);
     // The agent starts itself anew to become CRIU.
     above.skip_while(|is_crik| *is_crik).any(|is_crik| is_crik)
-}
-
-/// What tells the file of a process from others.
-fn file(pid: &str) -> Option<(u64, u64)> {
-    let meta = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
-    Some((meta.dev(), meta.ino()))
 }
 
 /// Gives this program the environment back with which it was started: where its file gives it rights, the C library takes out of it what

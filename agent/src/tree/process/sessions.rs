@@ -7,15 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
-use std::thread::sleep;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::borrow::{process_fd, signal};
-use super::snapshot::{Process, Snapshot, told};
+use super::snapshot::{Process, Snapshot, program_file, told};
 use crate::base::limits;
 
 /// Those of this container that were started after the agent and are neither it, nor of the tree with this root, nor such as ask the
@@ -45,11 +43,11 @@ const INIT: i32 = 1;
 /// A debugger gets the time to let go of the program and to take its breakpoints out, which is why it is asked first.
 pub fn end(root: i32) {
     let running = beside(root).into_iter().filter_map(Session::open).collect::<Vec<_>>();
-    let Some(names) = names(&running) else { return };
+    let Some(names) = named(&running) else { return };
     tracing::info!(step = "freeze", "what runs in this container beside the program is ended: {names}");
     let running = ask(running, &[Signal::SIGHUP, Signal::SIGTERM]);
     let running = ask(running, &[Signal::SIGKILL]);
-    if let Some(names) = self::names(&running) {
+    if let Some(names) = named(&running) {
         tracing::warn!(
             step = "freeze",
             "this does not end, and may keep the program from being frozen: {names}"
@@ -70,9 +68,13 @@ impl Session {
         is_of_this_container(pid).then_some(Self { told, process })
     }
 
+    /// Readable when it has ended.
+    fn end(&self) -> PollFd<'_> {
+        PollFd::new(self.process.as_fd(), PollFlags::POLLIN)
+    }
+
     fn has_ended(&self) -> bool {
-        let mut waited = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
-        poll(&mut waited, PollTimeout::ZERO).is_ok_and(|ended| ended > 0)
+        poll(&mut [self.end()], PollTimeout::ZERO).is_ok_and(|ended| ended > 0)
     }
 }
 
@@ -85,14 +87,21 @@ fn ask(mut running: Vec<Session>, signals: &[Signal]) -> Vec<Session> {
     let patience = Instant::now() + limits::SESSION_PATIENCE;
     loop {
         running.retain(|session| !session.has_ended());
-        if running.is_empty() || Instant::now() >= patience {
+        let left = patience.saturating_duration_since(Instant::now());
+        if running.is_empty() || left.is_zero() {
             return running;
         }
-        sleep(limits::SESSION_POLL);
+        // A signal that interrupts it is no reason to wait for longer.
+        let _ = poll(&mut running.iter().map(Session::end).collect::<Vec<_>>(), timeout(left));
     }
 }
 
-fn names(running: &[Session]) -> Option<String> {
+/// A whole millisecond at least, so that nothing spins.
+fn timeout(left: Duration) -> PollTimeout {
+    PollTimeout::try_from(left.max(Duration::from_millis(1))).unwrap_or(PollTimeout::ZERO)
+}
+
+fn named(running: &[Session]) -> Option<String> {
     let names: Vec<&str> = running.iter().map(|session| session.told.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
@@ -100,14 +109,9 @@ fn names(running: &[Session]) -> Option<String> {
 /// The processes that run the agent's own program, such as `crik checkpoint`, and those that wait for them. The agent is one of them.
 fn askers(all: &Snapshot) -> BTreeSet<i32> {
     let parents: BTreeMap<i32, i32> = all.processes().map(|process| (process.pid, process.parent)).collect();
-    let own = program(std::process::id().cast_signed());
-    let same = parents.keys().copied().filter(|pid| own.is_some() && program(*pid) == own);
+    let own = program_file(std::process::id().cast_signed());
+    let same = parents.keys().copied().filter(|pid| own.is_some() && program_file(*pid) == own);
     same.flat_map(|pid| std::iter::successors(Some(pid), |pid| parents.get(pid).copied())).collect()
-}
-
-/// Device and inode of the file that a process runs.
-fn program(pid: i32) -> Option<(u64, u64)> {
-    fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn is_of_this_container(pid: i32) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -161,12 +162,13 @@ pub fn open_files(pid: i32) -> Vec<PathBuf> {
     entries.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }
 
-/// The id of the parent of a process: 0 where that is none that can be seen. None if it has ended.
-pub fn parent(pid: i32) -> Option<i32> {
-    Some(read(pid)?.parent)
+/// What tells the file that a process runs from others: its device and inode. None if it has ended.
+pub fn program_file(pid: i32) -> Option<(u64, u64)> {
+    fs::metadata(format!("/proc/{pid}/exe")).ok().map(|file| (file.dev(), file.ino()))
 }
 
-fn read(pid: i32) -> Option<Process> {
+/// The process with this id; the parent of one is 0 where that is none that can be seen. None if it has ended.
+pub fn read(pid: i32) -> Option<Process> {
     parse(pid, &fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?)
 }
 
