@@ -142,3 +142,30 @@ pub fn workloads() -> Result<Vec<Workload>> {
 fn directory() -> std::path::PathBuf {
     workspace().join("tests/workloads")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Workload> {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
+        fs::write(file.path(), text)?;
+        Workload::read(file.path())
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_file() {
+        let error = read("about = 'x'\ncomand = ['x']").unwrap_err();
+        assert!(
+            format!("{error:#}").contains(".toml") && format!("{error:#}").contains("comand"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn what_is_not_refused_needs_no_remedy() {
+        let text = "about = 'x'\ngroup = 'data'\nroot = 'small'\ncommand = ['x']\nremedy = { host_users = false }\n\
+                    [scripts]\nready = ''\nput = ''\ncheck = ''\ncount = ''";
+        assert!(read(text).unwrap_err().to_string().contains("nothing is refused"));
+    }
+}
