@@ -1,5 +1,6 @@
 //! What works on the volume is given up when nothing moves, and not when it has taken long; and does nothing afterwards.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,6 +12,7 @@ use crik_tests::faulty::Op;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
 use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
 fn inode(path: &Path) -> Result<u64> {
@@ -102,4 +104,42 @@ fn a_commit_whose_answer_was_lost_is_one() -> Result<()> {
     let next = started(&pod.on(&lossy.unmount()))?;
     resumes(&next, 2)?;
     chain::verify(&[before, running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+/// How long a write of CRIU's takes on a volume this slow, which a FUSE server is asked for by the 128 KiB; nothing ends it before.
+const SLOW: u64 = 128 * 1024 / 12;
+
+/// The processes that are CRIU, as this machine calls them.
+fn criu(running: &Running) -> BTreeSet<i32> {
+    running.processes().iter().filter(|one| one.name == "criu").map(|one| one.host_pid).collect()
+}
+
+#[test]
+fn a_checkpoint_that_waits_for_another_ones_criu_until_its_deadline_is_never_begun() -> Result<()> {
+    let volume = Volume::new()?.far_copy()?;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/stubborn.py"])
+        .config("gracePeriod: 6s\nreserve: 3s\ndecisionTimeout: 1s");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    volume.faulty.faults.limit_bandwidth(SLOW);
+    running.exec_on(&["crik", "checkpoint", "--leave-running"])?;
+    let first = wait_for("CRIU to write", || {
+        let pages = volume.backing.staged("job-0").iter().any(|name| name.contains("pages-"));
+        Some(criu(&running)).filter(|found| pages && !found.is_empty())
+    })?;
+    running.signal(Signal::SIGTERM)?;
+    running.stderr.wait_for("no checkpoint; the application is told to stop")?;
+    ensure!(criu(&running) == first, "it does not hang\n{}", running.state());
+    wait_for("the CRIU that was given up to end", || criu(&running).is_disjoint(&first).then_some(()))?;
+    // What waited for it would have its turn now.
+    running.stdout.wait_for("not yet")?;
+    let steps = running.stdout.text().lines().count();
+    let later = wait_for("the program to go on", || {
+        let others = criu(&running);
+        (!others.is_empty() || running.stdout.text().lines().count() > steps + 5 * STEPS).then_some(others)
+    })?;
+    ensure!(later.is_empty(), "another dump was begun\n{}", running.state());
+    ensure!(volume.backing.generations("job-0").is_empty(), "{}", running.transcript());
+    running.signal(Signal::SIGKILL)?;
+    running.wait().map(drop)
 }
