@@ -188,7 +188,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     refuse_strays(&request.strays)?;
     enough()?;
     if request.leave == Leave::Stopped {
-        sessions::end(request.root);
+        sessions::end(request.root, criu::child_pid());
     }
     let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
