@@ -80,7 +80,7 @@ fn base(name: &str) -> Result<Root> {
 pub(crate) fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
     let root = Path::new(CACHE).join(format!("{name}-{:016x}", fingerprint(made_from)));
     fs::create_dir_all(CACHE)?;
-    let lock = File::create(Path::new(CACHE).join("lock"))?;
+    let lock = File::create(root.with_extension("lock"))?;
     lock.lock()?;
     if !root.exists() {
         cache::sweep(Path::new(CACHE));
