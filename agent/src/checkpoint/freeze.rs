@@ -51,7 +51,7 @@ pub struct FreezeRequest {
     pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
-    /// What becomes of connections over UNIX sockets to other containers if the tree does not go on here.
+    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
     pub unix_connections: UnixConnections,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
@@ -83,7 +83,8 @@ pub enum FreezeError {
     Unfreezable(#[from] Unfreezable),
     /// CRIU dumps no half of a connection.
     #[error(
-        "{0}, which cannot be frozen: let hooks.preCheckpoint close it, or the program connect when it has something to say"
+        "{0}, which cannot be frozen: set unixConnections: close, where the resumed program reads the end of it, or let hooks.preCheckpoint \
+         close it"
     )]
     Connected(String),
     /// The tree has processes that a restore would lose here.
@@ -187,11 +188,11 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     refuse_strays(&request.strays)?;
     enough()?;
     if request.leave == Leave::Stopped {
-        sessions::end(request.root);
+        sessions::end(request.root, criu::child_pid());
     }
     let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
-    refuse_connections(&tree, request)?;
+    refuse_connections(&tree, request.unix_connections)?;
     let before = tree.stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
@@ -217,7 +218,6 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
-    refuse_first(&std::mem::take(&mut locked(&frozen).kept_open))?;
     outcome?;
     reach(Point::Frozen);
     watched::forget_paths(&images).map_err(io_at("clean up", &images))?;
@@ -232,21 +232,37 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     Ok((stopped, staged))
 }
 
-/// Connections that CRIU could not dump, and that are not closed when it has frozen the tree. What the kernel does not tell CRIU finds.
-fn refuse_connections(tree: &Tree, request: &FreezeRequest) -> Result<(), FreezeError> {
-    if closes_connections(request) {
-        return Ok(());
+/// What the kernel does not tell CRIU finds.
+fn refuse_connections(tree: &Tree, wish: UnixConnections) -> Result<(), FreezeError> {
+    match wish {
+        UnixConnections::Close => Ok(()),
+        UnixConnections::Refuse => outside::of(tree)
+            .unwrap_or_default()
+            .first()
+            .map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned()))),
     }
-    refuse_first(&outside::of(tree).unwrap_or_default())
 }
 
-/// While a program goes on nobody takes its connections away.
-fn closes_connections(request: &FreezeRequest) -> bool {
-    request.leave == Leave::Stopped && request.unix_connections == UnixConnections::Close
-}
-
-fn refuse_first(found: &[Outside]) -> Result<(), FreezeError> {
-    found.first().map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned())))
+/// What is resumed finds connections closed that lead out of the tree. Those of a tree that goes on stay as they are.
+fn cut_off(tree: &Tree, leave: Leave) {
+    let cut = outside::of(tree).and_then(|found| {
+        criu::cut_off(found.iter().map(Outside::inode))?;
+        Ok(found)
+    });
+    match cut {
+        Ok(found) if leave == Leave::Stopped => {
+            found
+                .iter()
+                .for_each(|one| tracing::info!(step = "freeze", "closed for the next pod: {}", one.told()));
+        }
+        Ok(found) => {
+            found
+                .iter()
+                .for_each(|one| tracing::debug!(step = "freeze", "closed in the image: {}", one.told()));
+        }
+        // If there are any, CRIU says so.
+        Err(error) => tracing::debug!(step = "freeze", "connections to outside are not known: {error}"),
+    }
 }
 
 /// What the tree watches now.
@@ -274,8 +290,6 @@ struct Frozen {
     names: LostNames,
     /// Connections that CRIU must not see.
     detached: Detached,
-    /// Those that were closed here, and not at their other end.
-    kept_open: Vec<Outside>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -296,8 +310,8 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
             Pause::Frozen => {
                 let tree = Snapshot::take().tree(request.root);
                 frozen.detached = Detached::of(&tree);
-                if closes_connections(&request) {
-                    frozen.kept_open = outside::of(&tree).and_then(outside::close).unwrap_or_default();
+                if request.unix_connections == UnixConnections::Close {
+                    cut_off(&tree, request.leave);
                 }
             }
             Pause::Dumped => {
