@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller e2e cluster-up cluster-down fuzz manifests clean
+.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
@@ -13,6 +13,8 @@ test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --b
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
+# All programs of the corpus, and what plain CRIU does with them, into docs/programs.md; `make corpus ONLY="redis nginx"` prints some.
+corpus: setup ; cargo run --quiet --package crik-tests --bin corpus -- $(ONLY)
 e2e: tools ; cargo test --package crik-tests --test cluster -- --nocapture
 cluster-up: tools ; cargo run --quiet --package crik-tests --bin cluster up
 cluster-down: ; cargo run --quiet --package crik-tests --bin cluster down

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;
+pub mod corpus;
 pub mod faulty;
 pub mod fleet;
 pub mod harness;

@@ -195,7 +195,7 @@ impl Checkpointer {
 
     /// Whether something else runs in this container, which may keep the tree from being frozen.
     pub fn runs_beside_others(&self) -> bool {
-        !sessions::beside(self.running.root).is_empty()
+        !sessions::beside(self.running.root, criu::child_pid()).is_empty()
     }
 
     /// Bytes of memory that a dump writes, about.

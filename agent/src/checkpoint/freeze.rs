@@ -53,7 +53,7 @@ pub struct FreezeRequest {
     pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
-    /// What becomes of connections over UNIX sockets to other containers if the tree does not go on here.
+    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
     pub unix_connections: UnixConnections,
     /// What becomes of connections over loopback within the tree.
     pub loopback_connections: LoopbackConnections,
@@ -87,7 +87,8 @@ pub enum FreezeError {
     Unfreezable(#[from] Unfreezable),
     /// CRIU dumps no half of a connection.
     #[error(
-        "{0}, which cannot be frozen: let hooks.preCheckpoint close it, or the program connect when it has something to say"
+        "{0}, which cannot be frozen: set unixConnections: close, where the resumed program reads the end of it, or let hooks.preCheckpoint \
+         close it"
     )]
     Connected(String),
     /// The tree has processes that a restore would lose here.
@@ -195,11 +196,11 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     refuse_strays(&request.strays)?;
     enough()?;
     if request.leave == Leave::Stopped {
-        sessions::end(request.root);
+        sessions::end(request.root, criu::child_pid());
     }
     let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
-    refuse_connections(&tree, request)?;
+    refuse_connections(&tree, request.unix_connections)?;
     let before = tree.stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
@@ -230,7 +231,6 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
-    refuse_first(&std::mem::take(&mut locked(&frozen).kept_open))?;
     outcome?;
     reach(Point::Frozen);
     watched::forget_paths(&images).map_err(io_at("clean up", &images))?;
@@ -245,12 +245,15 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     Ok((stopped, staged))
 }
 
-/// Connections that CRIU could not dump, and that are not closed when it has frozen the tree. What the kernel does not tell CRIU finds.
-fn refuse_connections(tree: &Tree, request: &FreezeRequest) -> Result<(), FreezeError> {
-    if closes_connections(request) {
-        return Ok(());
+/// What the kernel does not tell CRIU finds.
+fn refuse_connections(tree: &Tree, wish: UnixConnections) -> Result<(), FreezeError> {
+    match wish {
+        UnixConnections::Close => Ok(()),
+        UnixConnections::Refuse => outside::of(tree)
+            .unwrap_or_default()
+            .first()
+            .map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned()))),
     }
-    refuse_first(&outside::of(tree).unwrap_or_default())
 }
 
 /// What CRIU is to do with connections of TCP. It must look at all or none, which is a risk to those that are closed in any case.
@@ -263,13 +266,26 @@ fn connections(request: &FreezeRequest, tree: &Tree) -> Connections {
     }
 }
 
-/// While a program goes on nobody takes its connections away.
-fn closes_connections(request: &FreezeRequest) -> bool {
-    request.leave == Leave::Stopped && request.unix_connections == UnixConnections::Close
-}
-
-fn refuse_first(found: &[Outside]) -> Result<(), FreezeError> {
-    found.first().map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned())))
+/// What is resumed finds connections closed that lead out of the tree. Those of a tree that goes on stay as they are.
+fn cut_off(tree: &Tree, leave: Leave) {
+    let cut = outside::of(tree).and_then(|found| {
+        criu::cut_off(found.iter().map(Outside::inode))?;
+        Ok(found)
+    });
+    match cut {
+        Ok(found) if leave == Leave::Stopped => {
+            found
+                .iter()
+                .for_each(|one| tracing::info!(step = "freeze", "closed for the next pod: {}", one.told()));
+        }
+        Ok(found) => {
+            found
+                .iter()
+                .for_each(|one| tracing::debug!(step = "freeze", "closed in the image: {}", one.told()));
+        }
+        // If there are any, CRIU says so.
+        Err(error) => tracing::debug!(step = "freeze", "connections to outside are not known: {error}"),
+    }
 }
 
 /// What the tree watches now.
@@ -301,8 +317,6 @@ struct Frozen {
     quiet: Quiet,
     /// What CRIU does not give back to a connection that it has looked at.
     before_repair: Option<BeforeRepair>,
-    /// Those that were closed here, and not at their other end.
-    kept_open: Vec<Outside>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
@@ -331,8 +345,8 @@ fn hook(
                 frozen.quiet =
                     if connections == Connections::Keep { Quiet::of(&tree) } else { Quiet::default() };
                 frozen.before_repair = (connections == Connections::Keep).then(|| BeforeRepair::of(&tree));
-                if closes_connections(&request) {
-                    frozen.kept_open = outside::of(&tree).and_then(outside::close).unwrap_or_default();
+                if request.unix_connections == UnixConnections::Close {
+                    cut_off(&tree, request.leave);
                 }
             }
             Pause::Dumped => {

@@ -173,12 +173,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether connections over UNIX sockets to other containers are in the way of no checkpoint that is taken by itself. Periodic ones
-    /// close none.
-    pub fn closes_unix_connections(&self) -> bool {
-        self.unix_connections == UnixConnections::Close && self.interval.is_none()
-    }
-
     /// How long a start waits for its volume.
     pub fn volume_patience(&self) -> Duration {
         match self.on_volume_unavailable {

@@ -97,7 +97,7 @@ pub enum ChangedFiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnixConnections {
-    /// It is closed, as TCP connections are.
+    /// The resumed program finds it closed, as TCP connections are.
     Close,
     /// There is no checkpoint.
     Refuse,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::carry::open_files::{NextContainer, Reach};
-use crate::config::{Config, LoopbackConnections};
+use crate::config::{Config, LoopbackConnections, UnixConnections};
 use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::loopback;
 use crate::tree::process::outside;
@@ -101,7 +101,7 @@ impl<'a> Judge<'a> {
                 true => loopback::within(tree).into_iter().map(|end| end.inode).collect(),
                 false => BTreeSet::new(),
             },
-            closes_unix: config.closes_unix_connections(),
+            closes_unix: config.unix_connections == UnixConnections::Close,
         }
     }
 
@@ -191,7 +191,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A stream that leads out of the tree cannot be dumped, and a stop closes it. Datagram sockets are connected again.
+    /// Of a stream that leads out of the tree only an end can be dumped, which is then closed. Datagram sockets are connected again.
     fn unix(&self, inode: u32) -> Judged {
         if let Some(other) = self.outside.get(&inode) {
             return self.stream_to(*other);
@@ -213,10 +213,7 @@ impl<'a> Judge<'a> {
         );
         let (fate, remedy) = match self.closes_unix {
             true => (Fate::Closed, "let it connect again"),
-            false => (
-                Fate::Refused,
-                "let it connect when it has something to say, or run the other side as a part of the program",
-            ),
+            false => (Fate::Refused, "set unixConnections: close, or let hooks.preCheckpoint close it"),
         };
         (fate, format!("a unix stream to {other}"), Some(remedy))
     }
@@ -264,8 +261,6 @@ fn device(told: &str) -> Judged {
 mod tests {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::net::{UnixDatagram, UnixStream};
-
-    use std::time::Duration;
 
     use super::*;
     use crate::config::UnixConnections;
@@ -325,8 +320,6 @@ mod tests {
         };
         let refused = Config { unix_connections: UnixConnections::Refuse, ..Config::default() };
         assert_eq!(fate_under(client.as_raw_fd(), &refused).0, Fate::Refused);
-        let periodic = Config { interval: Some(Duration::from_secs(60)), ..Config::default() };
-        assert_eq!(fate_under(client.as_raw_fd(), &periodic).0, Fate::Refused);
         drop(client);
         child.wait().unwrap();
         assert!(is == Fate::Closed && what.contains("none of the program's"), "{what}");

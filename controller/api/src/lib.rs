@@ -11,6 +11,39 @@ use serde::{Deserialize, Serialize};
 /// The port on which the controller serves, the same as that of the Go program.
 pub const DEFAULT_PORT: u16 = 9376;
 
+/// The header of a question about a node in which an agent says whether its program is protected ([`Protection`]).
+pub const PROTECTION_HEADER: &str = "crik-protection";
+
+/// Whether the program of an agent could go on elsewhere, as the agent has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protection {
+    /// Checkpoints can be taken and resumed elsewhere.
+    Protected,
+    /// Something stands in the way of that.
+    NotProtected,
+}
+
+impl Protection {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Protected, Self::NotProtected];
+
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::NotProtected => "not-protected",
+        }
+    }
+}
+
+impl FromStr for Protection {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word).ok_or(UnknownWord)
+    }
+}
+
 /// What the controller says of a node.
 ///
 /// The order is the order of certainty that the node goes away, `Unknown` first.
@@ -49,7 +82,7 @@ impl NodeState {
     }
 }
 
-/// A word that names no node state.
+/// A word that names none of the states.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownWord;
 

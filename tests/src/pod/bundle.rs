@@ -21,7 +21,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Bundle {
     /// The root file system is a fresh layer over the common one and the `layers` above that, as a container runtime makes it.
-    pub(super) fn new(root: Root, layers: &[PathBuf]) -> Result<Self> {
+    pub(super) fn new(root: &Root, layers: &[PathBuf]) -> Result<Self> {
         let lower: Vec<PathBuf> = layers.iter().rev().cloned().chain([root.path()?]).collect();
         let bundle = Self {
             id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),

@@ -237,7 +237,7 @@ impl Pod {
     pub fn start(&self) -> Result<Running> {
         // The runtime's shim is a subreaper, so that a container's exit status comes to it; so are we.
         nix::sys::prctl::set_child_subreaper(true)?;
-        let (pod, bundle) = (self.sandbox()?, Bundle::new(self.spec.root, &self.layers)?);
+        let (pod, bundle) = (self.sandbox()?, Bundle::new(&self.spec.root, &self.layers)?);
         let binary = self.binary.clone().map_or_else(|| cargo_bin("crik-agent", "crik", &[]), Ok)?;
         if let Some(group) = self.spec.volume_group {
             kubelet::give_to(group, &self.volume)?;

@@ -6,35 +6,71 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::build::workspace;
+use crate::harness::cache::{self, CACHE};
+
 /// The root file system of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
     /// Debian, Python and CRIU.
     Small,
     /// Those, and Node.js, Java and Ruby.
     Runtimes,
+    /// What a script of this name in `tests/workloads/roots` makes: of the small one, or of that which a line `# base: NAME` in it names.
+    Workloads(String),
 }
 
 /// What builds each.
 pub(crate) const SMALL: &str = include_str!("../../rootfs.sh");
 const RUNTIMES: &str = include_str!("../../runtimes.sh");
 
-/// Where slow things are kept between runs.
-pub(crate) const CACHE: &str = "/var/cache/crik-tests";
-
 impl Root {
     /// The root file system, built if it is not there yet.
     ///
     /// # Errors
     /// It cannot be built; the message has the script's last words.
-    pub fn path(self) -> Result<PathBuf> {
+    pub fn path(&self) -> Result<PathBuf> {
         match self {
             Self::Small => built("rootfs", SMALL, SMALL, None),
-            Self::Runtimes => {
-                built("runtimes", RUNTIMES, &[RUNTIMES, SMALL].concat(), Some(&Self::Small.path()?))
+            Self::Runtimes => built("runtimes", RUNTIMES, &self.made_from()?, Some(&Self::Small.path()?)),
+            Self::Workloads(name) => {
+                let (script, base) = (script(name)?, base(name)?);
+                built(&format!("workloads-{name}"), &script, &self.made_from()?, Some(&base.path()?))
             }
         }
     }
+
+    /// The one that a workload's file calls so.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "small" => Self::Small,
+            "runtimes" => Self::Runtimes,
+            other => Self::Workloads(other.to_owned()),
+        }
+    }
+
+    /// All that decides what is in it.
+    ///
+    /// # Errors
+    /// A script is not there.
+    pub(crate) fn made_from(&self) -> Result<String> {
+        Ok(match self {
+            Self::Small => SMALL.to_owned(),
+            Self::Runtimes => [RUNTIMES, SMALL].concat(),
+            Self::Workloads(name) => script(name)? + &base(name)?.made_from()?,
+        })
+    }
+}
+
+fn script(name: &str) -> Result<String> {
+    let path = workspace().join("tests/workloads/roots").join(format!("{name}.sh"));
+    fs::read_to_string(&path).with_context(|| format!("{}", path.display()))
+}
+
+fn base(name: &str) -> Result<Root> {
+    let script = script(name)?;
+    let named = script.lines().find_map(|line| line.strip_prefix("# base: "));
+    Ok(named.map_or(Root::Small, |name| Root::named(name.trim())))
 }
 
 /// What `script` makes of `base`, named by all that it is made from.
@@ -44,11 +80,13 @@ impl Root {
 pub(crate) fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
     let root = Path::new(CACHE).join(format!("{name}-{:016x}", fingerprint(made_from)));
     fs::create_dir_all(CACHE)?;
-    let lock = File::create(Path::new(CACHE).join("lock"))?;
+    let lock = File::create(root.with_extension("lock"))?;
     lock.lock()?;
     if !root.exists() {
+        cache::sweep(Path::new(CACHE));
         build(&root, script, base).with_context(|| format!("cannot build the tests' {name}"))?;
     }
+    cache::used(&root)?;
     Ok(root)
 }
 
@@ -73,7 +111,7 @@ fn build(root: &Path, script: &str, base: Option<&Path>) -> Result<()> {
 }
 
 /// FNV-1a: only to tell one script from another.
-fn fingerprint(text: &str) -> u64 {
+pub(crate) fn fingerprint(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

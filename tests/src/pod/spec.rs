@@ -1,7 +1,9 @@
 //! The container that a kubelet asks its runtime for, as an OCI runtime specification.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::rootfs::Root;
@@ -16,6 +18,8 @@ pub struct Spec {
     env: Vec<String>,
     /// Its capabilities.
     pub capabilities: Vec<String>,
+    /// Whether nothing is hidden from it nor read-only: `privileged`, which is more than capabilities.
+    pub privileged: bool,
     /// The user that its first process runs as: `runAsUser`.
     pub user: u32,
     /// The group of its volumes, which it is in besides the first: `fsGroup`.
@@ -58,6 +62,51 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
+/// All that there are, in the order of their bits (capability.h).
+const ALL_CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
 /// What crik asks for besides.
 const ADDED_CAPABILITIES: [&str; 2] = ["CAP_CHECKPOINT_RESTORE", "CAP_SYS_PTRACE"];
 
@@ -77,6 +126,7 @@ impl Spec {
                 .chain(&ADDED_CAPABILITIES)
                 .map(|&name| name.to_owned())
                 .collect(),
+            privileged: false,
             user: 0,
             volume_group: None,
             no_new_privileges: false,
@@ -94,6 +144,20 @@ impl Spec {
     /// Sets the command line.
     pub fn command(&mut self, before: &[&str], command: &[&str]) {
         self.args = before.iter().chain(command).map(|&arg| arg.to_owned()).collect();
+    }
+
+    /// Makes it `privileged`, as far as this machine may.
+    ///
+    /// # Errors
+    /// What it may cannot be read.
+    pub fn be_privileged(&mut self) -> Result<()> {
+        self.privileged = true;
+        let status = fs::read_to_string("/proc/self/status")?;
+        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).context("no CapBnd")?;
+        let bounding = u64::from_str_radix(bounding, 16)?;
+        let given = ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| bounding >> bit & 1 == 1);
+        self.capabilities = given.map(|(_, name)| format!("CAP_{name}")).collect();
+        Ok(())
     }
 
     /// Sets an environment variable.
@@ -134,10 +198,14 @@ impl Spec {
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
                 "seccomp": self.seccomp,
                 "resources": {"memory": {"limit": self.memory_limit}, "cpu": {"shares": self.cpu_shares}},
-                "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
-                "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+                "maskedPaths": self.unless_privileged(&["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]),
+                "readonlyPaths": self.unless_privileged(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]),
             },
         })
+    }
+
+    fn unless_privileged(&self, paths: &'static [&'static str]) -> &'static [&'static str] {
+        if self.privileged { &[] } else { paths }
     }
 
     /// What the test sets, and of what the kubelet sets the rest.

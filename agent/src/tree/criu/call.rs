@@ -21,7 +21,7 @@ use rust_criu::{CgMode, Criu};
 use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
-use super::preload::{LIBRARY, LIBRARY_FD};
+use super::preload::{CUT_OFF_FD, LIBRARY, LIBRARY_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -114,7 +114,7 @@ pub fn log_file() -> Option<File> {
 pub unsafe fn prepare_environment() {
     // SAFETY: the caller's promise.
     unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
-    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD].into_iter().for_each(reserve);
+    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD, CUT_OFF_FD].into_iter().for_each(reserve);
 }
 
 /// Keeps a descriptor for what CRIU is handed, so that no file of ours ever gets its number: it would be closed by the next call.
@@ -128,8 +128,8 @@ fn reserve(fd: RawFd) {
 pub struct Call {
     namespace: TimeNamespace,
     _handed_down: [HandedDown; 3],
-    /// What CRIU is preloaded with.
-    library: Option<HandedDown>,
+    /// What CRIU is preloaded with, and what that reads.
+    library: Option<[HandedDown; 2]>,
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
     /// Given back last, since the next call takes the same descriptors.
@@ -156,14 +156,15 @@ impl Call {
         Ok(Self { _turn: turn, _waits: waits, namespace, _handed_down: handed_down, library: None })
     }
 
-    /// Has CRIU learn the limits of other users' processes.
+    /// Has CRIU be preloaded with the library.
     ///
     /// # Errors
     /// A memory file cannot be made.
     pub fn preloaded(mut self) -> Result<Self, CriuError> {
-        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY)
-            .map_err(|source| CriuError::Prepare { what: "make a memory file", source })?;
-        self.library = Some(library);
+        let prepare = |source| CriuError::Prepare { what: "make memory files", source };
+        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY).map_err(prepare)?;
+        let cut_off = HandedDown::new(c"cut-off", CUT_OFF_FD, b"").map_err(prepare)?;
+        self.library = Some([library, cut_off]);
         Ok(self)
     }
 

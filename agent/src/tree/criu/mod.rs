@@ -26,5 +26,6 @@ pub use dump_log::DumpLog;
 pub use error::CriuError;
 pub use in_namespace::TimeNamespace;
 pub use pause::{Hook, Pause};
+pub use preload::cut_off;
 pub use restore::{Restore, restore};
 pub use version::version;

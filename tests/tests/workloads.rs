@@ -1,0 +1,23 @@
+//! Ordinary programs go on in another container on another node, with what they had in memory: each file of `tests/workloads` once.
+
+use anyhow::Result;
+use crik_tests::corpus::{goes_on, workloads};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// As often as it takes to see that a program goes on, and that what goes on can be checkpointed; `make corpus` does more.
+const MOVES: u32 = 1;
+
+fn main() -> Result<()> {
+    let trials = workloads()?.into_iter().map(|workload| {
+        let slow = workload.slow;
+        let moves = move || {
+            goes_on(&workload, MOVES).map_err(|error| Failed::from(format!("{error:?}")))?;
+            Ok(())
+        };
+        (slow, moves)
+    });
+    let names = workloads()?.into_iter().map(|workload| workload.name);
+    let trials =
+        names.zip(trials).map(|(name, (slow, moves))| Trial::test(name, moves).with_ignored_flag(slow));
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+}
