@@ -198,7 +198,7 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
             "at '/signals/0/taint/key'",
         ),
         // What is well formed, and cannot work all the same.
-        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3653Mi"),
+        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3652Mi"),
         (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 683Mi"),
         (r#"{"hostNetwork": true}"#, "set networkPolicy.enabled=false"),
         (r#"{"commonLabels": {"app.kubernetes.io/name": "x"}}"#, "is the chart's own"),
