@@ -4,6 +4,7 @@ pub mod beside;
 pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
+pub mod id_holders;
 pub mod lacking_rights;
 mod memory;
 pub mod notify;
