@@ -6,6 +6,7 @@ pub mod capabilities;
 pub mod hooks;
 pub mod id_holders;
 pub mod lacking_rights;
+pub mod loopback;
 mod memory;
 pub mod notify;
 pub mod outside;
