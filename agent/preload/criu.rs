@@ -1,9 +1,10 @@
 //! Tells CRIU what it may not ask the kernel for, as a library that it is preloaded with for a dump (ld.so(8)): the limits of a process of
-//! another user, and a name for what NFS has renamed.
+//! another user, and a name for what NFS has renamed; and keeps from it what it cannot dump: that a connection leads out of the tree.
 #![no_std]
 // Else loops become calls to memcpy and memset.
 #![no_builtins]
 
+mod cut_off;
 #[allow(dead_code, reason = "the library of the clocks takes more of it")]
 mod kernel;
 mod renamed_by_nfs;

@@ -1,10 +1,27 @@
-"""Is always connected to a UNIX socket, over which it says something at each step: `client.py PATH`."""
+"""Is always connected to a UNIX socket, over which it says something at each step: `client.py PATH`.
 
+A SIGUSR1 has it close the connection, and a SIGUSR2 open one again.
+"""
+
+import os
+import signal
 import socket
 import sys
 import time
 
 from steps import Steps
+
+alone = False
+
+
+def close(*_):
+    global alone
+    alone = True
+
+
+def connect(*_):
+    global alone
+    alone = False
 
 
 def connected():
@@ -17,8 +34,20 @@ def connected():
             time.sleep(0.01)
 
 
+def wait_alone():
+    client.close()
+    open("/tmp/alone", "w").close()
+    while alone:
+        time.sleep(0.01)
+
+
+signal.signal(signal.SIGUSR1, close)
+signal.signal(signal.SIGUSR2, connect)
+open("/tmp/pid", "w").write(str(os.getpid()))
 steps, client = Steps(), connected()
 while True:
+    if alone:
+        wait_alone()
     try:
         client.send(b"x")
         if not client.recv(1):

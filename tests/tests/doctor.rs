@@ -4,7 +4,9 @@
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::compile::compiled;
+use crik_tests::controller::{Controller, TestNode};
 use crik_tests::crik::{crik, json as printed};
+use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::spec::bind;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
@@ -94,10 +96,15 @@ fn a_program_that_is_never_checkpointed_is_told_in_the_same_words() -> Result<()
 }
 
 #[test]
-fn when_it_changes_it_is_told_again() -> Result<()> {
-    let volume = Volume::new()?;
-    let running = started(&Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"]))?;
+fn when_it_changes_it_is_told_again_to_the_log_and_to_the_controller() -> Result<()> {
+    let (volume, network) = (Volume::new()?, Network::new()?);
+    let controller = Controller::start(&[TestNode::ready("node-a")])?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"])
+        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
+        .network(&network);
+    let running = started(&pod)?;
     running.stderr.wait_for(NOT_PROTECTED).with_context(|| running.transcript())?;
+    controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 1.0)?;
     running.exec(&["touch", "/tmp/end"])?;
     running.stderr.wait_for("nobody traces")?;
     // Each is preceded by a look, and two have to agree.
@@ -107,6 +114,8 @@ fn when_it_changes_it_is_told_again() -> Result<()> {
     }
     running.stderr.wait_for("no longer in the way of a checkpoint: process ")?;
     kept(&volume, true)?;
+    controller.metric_becomes("crik_agents{protection=\"protected\"}", 1.0)?;
+    controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 0.0)?;
     let said = running.stderr.text();
     let last = said.lines().rfind(|line| line.contains(PROTECTED) || line.contains(NOT_PROTECTED));
     ensure!(last.is_some_and(|line| line.contains(PROTECTED)), "{}", running.transcript());

@@ -74,7 +74,8 @@ fn a_stop_ends_what_runs_beside_the_program_and_moves_that() -> Result<()> {
 #[test]
 fn a_periodic_checkpoint_ends_nothing_and_comes_when_the_session_is_over() -> Result<()> {
     let volume = Volume::new()?;
-    let running = started(&Pod::new(&volume, "node-a", &SERVER).config("interval: 6s"))?;
+    let running =
+        started(&Pod::new(&volume, "node-a", &SERVER).config("interval: 6s\nunixConnections: refuse"))?;
     begin_session(&running, CLIENT)?;
     running.stderr.wait_for("something else runs in this container; it is tried again in 2s")?;
     ensure!(

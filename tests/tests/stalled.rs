@@ -1,5 +1,6 @@
 //! What works on the volume is given up when nothing moves, and not when it has taken long; and does nothing afterwards.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,8 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::faulty::Op;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
+use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started};
 use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
 
 fn inode(path: &Path) -> Result<u64> {
@@ -102,4 +104,58 @@ fn a_commit_whose_answer_was_lost_is_one() -> Result<()> {
     let next = started(&pod.on(&lossy.unmount()))?;
     resumes(&next, 2)?;
     chain::verify(&[before, running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+/// Longer than the stop has. Nothing ends a write that a server has begun with.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// The processes that are CRIU, as this machine calls them.
+fn criu(running: &Running) -> BTreeSet<i32> {
+    running
+        .processes()
+        .iter()
+        .filter(|one| one.name == "criu" && one.state != 'Z')
+        .map(|one| one.host_pid)
+        .collect()
+}
+
+#[test]
+fn a_checkpoint_that_waits_for_another_ones_criu_until_its_deadline_is_never_begun() -> Result<()> {
+    let volume = Volume::new()?.far_copy()?;
+    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/stubborn.py"])
+        .config("gracePeriod: 6s\nreserve: 3s\ndecisionTimeout: 1s");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("the volume takes about")?;
+    let faults = &volume.faulty.faults;
+    // So that there are more pages to come when their file is seen.
+    faults.limit_bandwidth(1_000_000);
+    running.exec_on(&["crik", "checkpoint", "--leave-running"])?;
+    let pages = wait_for("CRIU to write pages", || {
+        volume
+            .backing
+            .staged("job-0")
+            .iter()
+            .find_map(|staging| inode(&staging.join("criu/pages-1.img")).ok())
+    })?;
+    faults.delay(Op::Write, pages, STUCK);
+    wait_for("a write that takes long", || (!faults.awaits_delay()).then_some(()))?;
+    let first = criu(&running);
+    running.signal(Signal::SIGTERM)?;
+    running.stderr.wait_for("no checkpoint; the application is told to stop")?;
+    let said = running.stderr.text();
+    ensure!(!said.contains("beside the program"), "its own criu is taken for a session\n{said}");
+    ensure!(!first.is_empty() && criu(&running) == first, "it does not hang\n{}", running.state());
+    wait_for("the CRIU that was given up to end", || criu(&running).is_disjoint(&first).then_some(()))
+        .with_context(|| running.state())?;
+    // What waited for it would have its turn now.
+    running.stdout.wait_for("not yet")?;
+    let steps = running.stdout.text().lines().count();
+    let later = wait_for("the program to go on", || {
+        let others = criu(&running);
+        (!others.is_empty() || running.stdout.text().lines().count() > steps + 5 * STEPS).then_some(others)
+    })?;
+    ensure!(later.is_empty(), "another dump was begun\n{}", running.state());
+    ensure!(volume.backing.generations("job-0").is_empty(), "{}", running.transcript());
+    running.signal(Signal::SIGKILL)?;
+    running.wait().map(drop)
 }

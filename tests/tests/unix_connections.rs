@@ -1,5 +1,5 @@
-//! Connections over UNIX sockets to other containers, as to a proxy or a daemon of the node, are closed by a stop as TCP connections are,
-//! and where they cannot be it is said with whom the program is connected.
+//! Connections over UNIX sockets to other containers, as to a proxy or a daemon of the node: what is resumed finds them closed, as TCP
+//! connections are, and what goes on keeps them. Who wants none closed is told with whom the program is connected.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,6 +14,7 @@ use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, STEPS, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::Signal;
 
 const CLIENT: [&str; 3] = ["python3", "/programs/client.py", "/checkpoints/daemon.sock"];
 
@@ -59,7 +60,11 @@ fn a_client_of_a_daemon_moves_three_times_and_connects_again() -> Result<()> {
             running.stderr.wait_for("connected again").with_context(|| running.transcript())?;
         }
         ends_with(&mut running, CHECKPOINTED)?;
-        ensure!(running.stderr.text().contains("closed: process "), "{}", running.transcript());
+        ensure!(
+            running.stderr.text().contains("closed for the next pod: process "),
+            "{}",
+            running.transcript()
+        );
         outputs.push(running.stdout.text());
     }
     chain::verify(&outputs).map(drop)
@@ -96,42 +101,97 @@ fn connected_in_pod(running: &Running, volume: &Volume) -> Result<UnixStream> {
     connecting.join().map_err(|_| anyhow!("the client has panicked"))?
 }
 
-/// Expects a stop without a checkpoint, of which this is the reason.
-fn is_refused(pod: &Pod, why: &str) -> Result<()> {
-    let mut running = started(pod)?;
-    ends_with(&mut running, CHECKPOINTED)?;
-    let said = running.stderr.text();
-    ensure!(said.contains(why) && !said.contains("is durable"), "{said}");
-    ensure!(said.contains("the application is told to stop"), "{said}");
-    Ok(())
-}
-
 /// A socket is called as who has bound it calls it.
 const NAMED: &str = "daemon.sock to a process outside of this container, which cannot be frozen";
 
-#[test]
-fn one_that_the_other_side_keeps_open_is_named() -> Result<()> {
-    let volume = Volume::new()?;
-    let _daemon = Daemon::on(&volume, true)?;
-    is_refused(&Pod::new(&volume, "node-a", &CLIENT), NAMED)
-}
+const REFUSE: &str = "unixConnections: refuse";
 
 #[test]
 fn who_wants_none_closed_gets_that() -> Result<()> {
     let volume = Volume::new()?;
     let _daemon = Daemon::on(&volume, false)?;
-    is_refused(&Pod::new(&volume, "node-a", &CLIENT).config("unixConnections: refuse"), NAMED)
+    let mut running = started(&Pod::new(&volume, "node-a", &CLIENT).config(REFUSE))?;
+    let (code, said, error) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code != Some(0) && format!("{said}{error}").contains(NAMED), "{said}{error}");
+    goes_on_undisturbed(&running)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let said = running.stderr.text();
+    ensure!(said.contains(NAMED) && !said.contains("is durable"), "{said}");
+    ensure!(said.contains("the application is told to stop"), "{said}");
+    Ok(())
+}
+
+/// Expects steps over the connection that the program has.
+fn goes_on_undisturbed(running: &Running) -> Result<()> {
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    ensure!(!running.stderr.text().contains("connected again"), "{}", running.transcript());
+    Ok(())
 }
 
 #[test]
-fn a_program_that_goes_on_keeps_its_connection() -> Result<()> {
+fn one_that_the_other_side_keeps_open_is_no_obstacle() -> Result<()> {
+    let volume = Volume::new()?;
+    let _daemon = Daemon::on(&volume, true)?;
+    let pod = Pod::new(&volume, "node-a", &CLIENT);
+    let mut first = started(&pod)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    second.stderr.wait_for("connected again").with_context(|| second.transcript())?;
+    chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
+}
+
+#[test]
+fn a_program_that_goes_on_keeps_its_connection_and_one_that_is_resumed_connects_again() -> Result<()> {
     let volume = Volume::new()?;
     let _daemon = Daemon::on(&volume, false)?;
-    let running = started(&Pod::new(&volume, "node-a", &CLIENT))?;
-    let (code, said, error) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
-    ensure!(code != Some(0) && format!("{said}{error}").contains(NAMED), "{said}{error}");
-    let lines = running.stdout.text().lines().count();
-    running.wait_for_lines(lines + STEPS)?;
-    ensure!(!running.stderr.text().contains("connected again"), "{}", running.transcript());
-    Ok(())
+    let pod = Pod::new(&volume, "node-a", &CLIENT).config("claimExpiry: 1s\ninterval: 1s");
+    let mut first = started(&pod)?;
+    for generation in 1..=2 {
+        first.stderr.wait_for(&format!("generation {generation:08} is durable"))?;
+        goes_on_undisturbed(&first)?;
+    }
+    // As when the node is lost.
+    first.signal(Signal::SIGKILL)?;
+    first.wait()?;
+    let second = started(&pod.replacement())?;
+    second.stderr.wait_for("restored generation ")?;
+    second.stderr.wait_for("connected again").with_context(|| second.transcript())?;
+    chain::verify_repeated(&first.stdout.text(), &second.stdout.text()).map(drop)
+}
+
+#[test]
+fn what_came_before_the_checkpoint_and_was_not_read_is_read_after_it() -> Result<()> {
+    let volume = Volume::new()?;
+    let listener = UnixListener::bind(volume.path().join("daemon.sock"))?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/unread.py", "/checkpoints/daemon.sock"]);
+    let mut first = started(&pod)?;
+    let (mut daemon, _) = listener.accept()?;
+    daemon.write_all(b"a letter")?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    second.exec(&["touch", "/tmp/read"])?;
+    second.stderr.wait_for("read b'a letter' and the end").with_context(|| second.transcript())
+}
+
+#[test]
+fn a_hook_has_the_program_close_it_and_its_counterpart_open_it_again() -> Result<()> {
+    let volume = Volume::new()?;
+    let _daemon = Daemon::on(&volume, false)?;
+    // Asked to, it closes its connection and says so, and connects again.
+    let hooks = "hooks: {preCheckpoint: {command: [sh, -c, 'rm -f /tmp/alone; kill -USR1 $(cat /tmp/pid); until [ -e /tmp/alone ]; do sleep 0.01; done'], \
+                 onFailure: fail}, postCheckpoint: {command: [sh, -c, 'kill -USR2 $(cat /tmp/pid)']}, postRestore: {command: [sh, -c, 'kill -USR2 $(cat /tmp/pid)']}}";
+    let pod = Pod::new(&volume, "node-a", &CLIENT).config(REFUSE).config(hooks);
+    let mut first = started(&pod)?;
+    let (code, said, error) = first.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{said}{error}\n{}", first.transcript());
+    first.stderr.wait_for("connected again")?;
+    first.wait_for_lines(first.stdout.text().lines().count() + STEPS)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    ensure!(first.stderr.text().contains("generation 00000002 is durable"), "{}", first.transcript());
+    let second = started(&pod)?;
+    resumes(&second, 2)?;
+    second.stderr.wait_for("connected again").with_context(|| second.transcript())?;
+    chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
 }

@@ -406,13 +406,6 @@ pub const SESSION_PATIENCE: Duration = Duration::from_millis(500);
 /// each time, up to `interval`.
 pub const SESSION_RETRY: Duration = Duration::from_secs(2);
 
-/// How long who is at the other end of a UNIX socket may take to close it when that was closed here, while the program is frozen. An
-/// event loop does it at once; it is as long as [`SESSION_PATIENCE`], for the same reason.
-pub const GOODBYE_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How often it is looked whether they have.
-pub const GOODBYE_POLL: Duration = Duration::from_millis(1);
-
 /// How often a process of crik's own beside the application is looked at.
 pub const BESIDE_POLL: Duration = Duration::from_millis(10);
 
@@ -502,6 +495,9 @@ pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
 pub const METADATA_MAX_BYTES: u64 = 64 << 20;
+
+/// The beginning of the image of a connection in which its record is, a dozen numbers; what was received follows.
+pub const STREAM_HEAD_BYTES: u64 = 4096;
 
 /// The page size in which CRIU counts on all machines that it runs on by default.
 pub const PAGE_BYTES: u64 = 4096;

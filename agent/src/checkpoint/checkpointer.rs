@@ -195,7 +195,7 @@ impl Checkpointer {
 
     /// Whether something else runs in this container, which may keep the tree from being frozen.
     pub fn runs_beside_others(&self) -> bool {
-        !sessions::beside(self.running.root).is_empty()
+        !sessions::beside(self.running.root, criu::child_pid()).is_empty()
     }
 
     /// Bytes of memory that a dump writes, about.
@@ -364,6 +364,7 @@ impl Checkpointer {
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             unix_connections: self.workload.config.unix_connections,
+            loopback_connections: self.workload.config.loopback_connections,
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying,
             leave,

@@ -19,11 +19,12 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
+use crate::carry::loopback::{self as carried_connections, LoopbackError};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::checkpoint::removed_paths::RemovedPaths;
-use crate::config::UnixConnections;
+use crate::config::{LoopbackConnections, UnixConnections};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
@@ -33,8 +34,9 @@ use crate::store::generation::tree_facts::{
 use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
-use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};
+use crate::tree::process::loopback::{self, BeforeRepair, Quiet};
 use crate::tree::process::outside::{self, Outside};
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
@@ -51,8 +53,10 @@ pub struct FreezeRequest {
     pub library: Option<Installed>,
     /// Processes of the application that are outside its tree.
     pub strays: Vec<i32>,
-    /// What becomes of connections over UNIX sockets to other containers if the tree does not go on here.
+    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
     pub unix_connections: UnixConnections,
+    /// What becomes of connections over loopback within the tree.
+    pub loopback_connections: LoopbackConnections,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// Files of the container that go with it.
@@ -83,7 +87,8 @@ pub enum FreezeError {
     Unfreezable(#[from] Unfreezable),
     /// CRIU dumps no half of a connection.
     #[error(
-        "{0}, which cannot be frozen: let hooks.preCheckpoint close it, or the program connect when it has something to say"
+        "{0}, which cannot be frozen: set unixConnections: close, where the resumed program reads the end of it, or let hooks.preCheckpoint \
+         close it"
     )]
     Connected(String),
     /// The tree has processes that a restore would lose here.
@@ -101,6 +106,9 @@ pub enum FreezeError {
     /// Not all of the container's files go along.
     #[error(transparent)]
     Carry(#[from] CarryError),
+    /// A connection within the tree was caught in the middle.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -122,6 +130,7 @@ impl HasOutlook for FreezeError {
             Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
             Self::Unreachable(error) => error.outlook(),
+            Self::Loopback(LoopbackError::OnItsWay { .. }) => Outlook::MayPass,
             _ => Outlook::Lasting,
         }
     }
@@ -187,11 +196,11 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     refuse_strays(&request.strays)?;
     enough()?;
     if request.leave == Leave::Stopped {
-        sessions::end(request.root);
+        sessions::end(request.root, criu::child_pid());
     }
     let tree = Snapshot::take().tree(request.root);
     unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
-    refuse_connections(&tree, request)?;
+    refuse_connections(&tree, request.unix_connections)?;
     let before = tree.stopped();
     let staging = staging.make()?;
     let images = make_directory(&staging.join(layout::IMAGES))?;
@@ -207,17 +216,21 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let headway = &request.headway;
-    let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
-    let outcome = criu::dump(&what, hook(request, staging.to_owned(), watched, &frozen));
+    let connections = connections(request, &tree);
+    let what = Dump { root: request.root, images: &images, leave: request.leave, connections, headway };
+    let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
+    drop(std::mem::take(&mut locked(&frozen).quiet));
+    if let Some(before) = std::mem::take(&mut locked(&frozen).before_repair) {
+        before.end(&Snapshot::take().tree(request.root));
+    }
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
         (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
-    refuse_first(&std::mem::take(&mut locked(&frozen).kept_open))?;
     outcome?;
     reach(Point::Frozen);
     watched::forget_paths(&images).map_err(io_at("clean up", &images))?;
@@ -232,21 +245,47 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     Ok((stopped, staged))
 }
 
-/// Connections that CRIU could not dump, and that are not closed when it has frozen the tree. What the kernel does not tell CRIU finds.
-fn refuse_connections(tree: &Tree, request: &FreezeRequest) -> Result<(), FreezeError> {
-    if closes_connections(request) {
-        return Ok(());
+/// What the kernel does not tell CRIU finds.
+fn refuse_connections(tree: &Tree, wish: UnixConnections) -> Result<(), FreezeError> {
+    match wish {
+        UnixConnections::Close => Ok(()),
+        UnixConnections::Refuse => outside::of(tree)
+            .unwrap_or_default()
+            .first()
+            .map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned()))),
     }
-    refuse_first(&outside::of(tree).unwrap_or_default())
 }
 
-/// While a program goes on nobody takes its connections away.
-fn closes_connections(request: &FreezeRequest) -> bool {
-    request.leave == Leave::Stopped && request.unix_connections == UnixConnections::Close
+/// What CRIU is to do with connections of TCP. It must look at all or none, which is a risk to those that are closed in any case.
+fn connections(request: &FreezeRequest, tree: &Tree) -> Connections {
+    let is_wanted = request.loopback_connections == LoopbackConnections::Keep;
+    if is_wanted && !loopback::within(tree).is_empty() && loopback::is_possible() {
+        Connections::Keep
+    } else {
+        Connections::Close
+    }
 }
 
-fn refuse_first(found: &[Outside]) -> Result<(), FreezeError> {
-    found.first().map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned())))
+/// What is resumed finds connections closed that lead out of the tree. Those of a tree that goes on stay as they are.
+fn cut_off(tree: &Tree, leave: Leave) {
+    let cut = outside::of(tree).and_then(|found| {
+        criu::cut_off(found.iter().map(Outside::inode))?;
+        Ok(found)
+    });
+    match cut {
+        Ok(found) if leave == Leave::Stopped => {
+            found
+                .iter()
+                .for_each(|one| tracing::info!(step = "freeze", "closed for the next pod: {}", one.told()));
+        }
+        Ok(found) => {
+            found
+                .iter()
+                .for_each(|one| tracing::debug!(step = "freeze", "closed in the image: {}", one.told()));
+        }
+        // If there are any, CRIU says so.
+        Err(error) => tracing::debug!(step = "freeze", "connections to outside are not known: {error}"),
+    }
 }
 
 /// What the tree watches now.
@@ -274,12 +313,19 @@ struct Frozen {
     names: LostNames,
     /// Connections that CRIU must not see.
     detached: Detached,
-    /// Those that were closed here, and not at their other end.
-    kept_open: Vec<Outside>,
+    /// Connections over which nothing goes meanwhile.
+    quiet: Quiet,
+    /// What CRIU does not give back to a connection that it has looked at.
+    before_repair: Option<BeforeRepair>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+fn hook(
+    request: &FreezeRequest,
+    connections: Connections,
+    (staging, watched): (PathBuf, Watched),
+    frozen: &Arc<Mutex<Frozen>>,
+) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
@@ -296,8 +342,11 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
             Pause::Frozen => {
                 let tree = Snapshot::take().tree(request.root);
                 frozen.detached = Detached::of(&tree);
-                if closes_connections(&request) {
-                    frozen.kept_open = outside::of(&tree).and_then(outside::close).unwrap_or_default();
+                frozen.quiet =
+                    if connections == Connections::Keep { Quiet::of(&tree) } else { Quiet::default() };
+                frozen.before_repair = (connections == Connections::Keep).then(|| BeforeRepair::of(&tree));
+                if request.unix_connections == UnixConnections::Close {
+                    cut_off(&tree, request.leave);
                 }
             }
             Pause::Dumped => {
@@ -305,7 +354,15 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
                 // Connected again before anything of the tree runs, whatever comes of it.
                 let datagram_peers = std::mem::take(&mut frozen.detached).facts();
                 let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
-                let staged = stage(&request, &staging, &names, files);
+                let whole = match connections {
+                    Connections::Keep => {
+                        carried_connections::settle(&staging.join(layout::IMAGES), &frozen.quiet.inodes())
+                    }
+                    Connections::Close => Ok(()),
+                };
+                let stage = |()| stage(&request, &staging, &names, files);
+                let staged = whole.map_err(FreezeError::from).and_then(stage);
+                frozen.quiet = Quiet::default();
                 frozen.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
             }
             Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}

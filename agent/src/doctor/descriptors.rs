@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::carry::open_files::{NextContainer, Reach};
-use crate::config::Config;
+use crate::config::{Config, LoopbackConnections, UnixConnections};
 use crate::store::generation::tree_facts::StdioMap;
+use crate::tree::process::loopback;
 use crate::tree::process::outside;
 use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::sockets::{self, Tcp};
@@ -78,6 +79,8 @@ pub struct Judge<'a> {
     /// Its streams that lead out of it, and who has the other end.
     outside: BTreeMap<u32, Option<i32>>,
     tcp: BTreeMap<u32, Tcp>,
+    /// Ends of connections within the tree that go on elsewhere.
+    kept: BTreeSet<u32>,
     closes_unix: bool,
 }
 
@@ -94,7 +97,11 @@ impl<'a> Judge<'a> {
             unix: UnixSockets::open().ok(),
             outside: outside.iter().map(|one| (one.inode(), one.other())).collect(),
             tcp,
-            closes_unix: config.closes_unix_connections(),
+            kept: match config.loopback_connections == LoopbackConnections::Keep && loopback::is_possible() {
+                true => loopback::within(tree).into_iter().map(|end| end.inode).collect(),
+                false => BTreeSet::new(),
+            },
+            closes_unix: config.unix_connections == UnixConnections::Close,
         }
     }
 
@@ -174,6 +181,9 @@ impl<'a> Judge<'a> {
     fn tcp(&self, inode: u32) -> Judged {
         match self.tcp.get(&inode) {
             Some(Tcp { local, peer: None }) => (Fate::Kept, format!("tcp {local} listening"), None),
+            Some(Tcp { local, peer: Some(peer) }) if self.kept.contains(&inode) => {
+                (Fate::Kept, format!("tcp {local} connected to {peer}, within the program"), None)
+            }
             Some(Tcp { local, peer: Some(peer) }) => {
                 (Fate::Closed, format!("tcp {local} connected to {peer}"), Some("let it connect again"))
             }
@@ -181,7 +191,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A stream that leads out of the tree cannot be dumped, and a stop closes it. Datagram sockets are connected again.
+    /// Of a stream that leads out of the tree only an end can be dumped, which is then closed. Datagram sockets are connected again.
     fn unix(&self, inode: u32) -> Judged {
         if let Some(other) = self.outside.get(&inode) {
             return self.stream_to(*other);
@@ -203,10 +213,7 @@ impl<'a> Judge<'a> {
         );
         let (fate, remedy) = match self.closes_unix {
             true => (Fate::Closed, "let it connect again"),
-            false => (
-                Fate::Refused,
-                "let it connect when it has something to say, or run the other side as a part of the program",
-            ),
+            false => (Fate::Refused, "set unixConnections: close, or let hooks.preCheckpoint close it"),
         };
         (fate, format!("a unix stream to {other}"), Some(remedy))
     }
@@ -254,8 +261,6 @@ fn device(told: &str) -> Judged {
 mod tests {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::net::{UnixDatagram, UnixStream};
-
-    use std::time::Duration;
 
     use super::*;
     use crate::config::UnixConnections;
@@ -315,8 +320,6 @@ mod tests {
         };
         let refused = Config { unix_connections: UnixConnections::Refuse, ..Config::default() };
         assert_eq!(fate_under(client.as_raw_fd(), &refused).0, Fate::Refused);
-        let periodic = Config { interval: Some(Duration::from_secs(60)), ..Config::default() };
-        assert_eq!(fate_under(client.as_raw_fd(), &periodic).0, Fate::Refused);
         drop(client);
         child.wait().unwrap();
         assert!(is == Fate::Closed && what.contains("none of the program's"), "{what}");

@@ -38,13 +38,13 @@ use crate::workload::Workload;
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
-    let node = workload.config.access().map(|access| follow(access, &workload.pod));
+    let node = workload.config.access().map(|access| Arc::new(follow(access, &workload.pod)));
     let signals = Signals::new(signals)?;
     let started = start(workload, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
-    let notice_watch = NoticeWatch::new(&workload.config, node.as_ref(), started.stayed);
+    let notice_watch = NoticeWatch::new(&workload.config, node.as_deref(), started.stayed);
     let checkpointer = Checkpointer::new(workload, started);
-    let looks = Looks::new(&checkpointer, workload.config.image_dir.as_deref());
+    let looks = Looks::new(&checkpointer, workload.config.image_dir.as_deref(), node.clone());
     housekeeping::keep(&checkpointer, &looks);
     let life = Life {
         background: Background::new(&checkpointer, &looks),
@@ -81,7 +81,7 @@ async fn remove(library: Option<Installed>) {
 struct Life {
     checkpointer: Arc<Checkpointer>,
     looks: Arc<Looks>,
-    node: Option<Node>,
+    node: Option<Arc<Node>>,
     notice_watch: NoticeWatch,
     supervisor: Supervisor,
     background: Background,
@@ -133,7 +133,7 @@ impl Life {
     /// The exit code if that was the end.
     async fn stop(&mut self, began: Instant) -> Result<Option<i32>> {
         self.looks.end();
-        let (node, supervisor) = (self.node.as_ref(), &mut self.supervisor);
+        let (node, supervisor) = (self.node.as_deref(), &mut self.supervisor);
         let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
         match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
             StopOutcome::Checkpointed => Ok(Some(self.leave().await)),

@@ -12,6 +12,7 @@ use crate::base::panics::locked;
 use crate::base::{limits, memory};
 use crate::carry::files::beginning;
 use crate::checkpoint::checkpointer::Checkpointer;
+use crate::cluster::node::Node;
 use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
@@ -26,6 +27,8 @@ use crate::tree::process::snapshot::Snapshot;
 /// What is known of one program.
 pub struct Looks {
     checkpointer: Arc<Checkpointer>,
+    /// Whose controller is told, too.
+    node: Option<Arc<Node>>,
     protection: Mutex<Protection>,
     /// The verdict that was kept last; who writes has it.
     kept: Mutex<Option<Verdict>>,
@@ -35,10 +38,15 @@ pub struct Looks {
 
 impl Looks {
     /// At the program of `checkpointer`, whose image directory this is.
-    pub fn new(checkpointer: &Arc<Checkpointer>, image_dir: Option<&Path>) -> Arc<Self> {
+    pub fn new(
+        checkpointer: &Arc<Checkpointer>,
+        image_dir: Option<&Path>,
+        node: Option<Arc<Node>>,
+    ) -> Arc<Self> {
         let place = image_dir.map_or_else(String::new, |path| format!("imageDir {}", path.display()));
         Arc::new(Self {
             checkpointer: Arc::clone(checkpointer),
+            node,
             protection: Mutex::new(Protection::new(place)),
             kept: Mutex::default(),
             over: AtomicBool::new(false),
@@ -170,8 +178,17 @@ impl Looks {
         verdict.iter().for_each(|verdict| {
             tell(verdict);
             self.keep(verdict);
+            self.tell_controller(verdict);
         });
         news
+    }
+
+    fn tell_controller(&self, verdict: &Verdict) {
+        let protection = match verdict.is_protected() {
+            true => crik_api::Protection::Protected,
+            false => crik_api::Protection::NotProtected,
+        };
+        self.node.iter().for_each(|node| node.tell(protection));
     }
 
     /// For who looks at the volume. The log has it in any case.

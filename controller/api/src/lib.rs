@@ -11,13 +11,46 @@ use serde::{Deserialize, Serialize};
 /// The port on which the controller serves, the same as that of the Go program.
 pub const DEFAULT_PORT: u16 = 9376;
 
+/// The header of a question about a node in which an agent says whether its program is protected ([`Protection`]).
+pub const PROTECTION_HEADER: &str = "crik-protection";
+
+/// Whether the program of an agent could go on elsewhere, as the agent has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protection {
+    /// Checkpoints can be taken and resumed elsewhere.
+    Protected,
+    /// Something stands in the way of that.
+    NotProtected,
+}
+
+impl Protection {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Protected, Self::NotProtected];
+
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Protected => "protected",
+            Self::NotProtected => "not-protected",
+        }
+    }
+}
+
+impl FromStr for Protection {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word).ok_or(UnknownWord)
+    }
+}
+
 /// What the controller says of a node.
 ///
 /// The order is the order of certainty that the node goes away, `Unknown` first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "&'static str")]
 pub enum NodeState {
-    /// Never seen, or a state that this release does not know.
+    /// Never seen, or ready when the controller lost its source of Nodes, or a state that this release does not know.
     Unknown,
     /// Seen, and nothing says that it goes away.
     Ready,
@@ -49,7 +82,7 @@ impl NodeState {
     }
 }
 
-/// A word that names no node state.
+/// A word that names none of the states.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnknownWord;
 
@@ -101,7 +134,7 @@ pub struct NodeStatus {
     /// replica counts for itself.
     #[serde(default)]
     pub version: String,
-    /// The signals that led to the state; empty for `unknown` and `ready`.
+    /// The signals that led to the state; empty for `ready`, and for a node that was never seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
     /// Signals that make the node a candidate only. They never change the state.

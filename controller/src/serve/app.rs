@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::agents::Agents;
 use super::metrics::Metrics;
 use crate::auth::Auth;
 use crate::connections::Places;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub pods: Option<Pods>,
     /// What is counted as it happens.
     pub metrics: Metrics,
+    /// What those say that wait.
+    pub agents: Agents,
     /// Places for waiting polls.
     pub polls: Places,
     /// Places for lists and streams that are being sent.

@@ -1,6 +1,7 @@
 //! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls`, `pods`
 //! and `base`.
 
+mod agents;
 mod answer;
 mod app;
 mod caller;
@@ -18,6 +19,7 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::agents::Agents;
 use self::app::{App, Shared};
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
@@ -60,6 +62,7 @@ pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Rec
         auth,
         pods,
         metrics,
+        agents: Agents::default(),
         polls: Places::new(polls),
         streams: Places::new(limits::STREAMS),
         connections: places.clone(),

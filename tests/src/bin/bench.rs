@@ -115,8 +115,14 @@ fn trial() -> Result<()> {
     let round_trip = FAR.1;
     far.faulty.faults.set_round_trip(round_trip);
     let took = |volume: &Volume| {
-        let rounds = (0..TRIALS).map(|_| {
-            let running = Pod::new(volume, "node-a", &["sleep", "infinity"]).start()?;
+        let rounds = (0..TRIALS).map(|round| {
+            // Another workload each time: what comes after one that was killed first waits until it is known to be gone.
+            let name = format!("job-{round}");
+            let pod = Pod::new(volume, "node-a", &["sleep", "infinity"]).with(|spec| {
+                spec.env("POD_NAME", &name);
+                spec.name = name;
+            });
+            let running = pod.start()?;
             let line = wait_for("the trial", || {
                 let said = running.stderr.text();
                 said.lines().find(|line| line.contains("for a trial")).map(ToOwned::to_owned)

@@ -181,6 +181,11 @@ impl Faults {
         self.state().late = Some((op, inode, duration));
     }
 
+    /// True until the operation has come that is to take long.
+    pub fn awaits_delay(&self) -> bool {
+        self.state().late.is_some()
+    }
+
     /// Lets each operation take so long at least, however many there are at the same time. Makes sense with a file system that is
     /// mounted for many.
     pub fn set_round_trip(&self, round_trip: Duration) {

@@ -73,6 +73,9 @@ impl Connection {
         if let Some(path) = &endpoint.access.token_file {
             request = request.header(header::AUTHORIZATION, token::bearer(path)?);
         }
+        if let Some(protection) = *endpoint.protection.borrow() {
+            request = request.header(crik_api::PROTECTION_HEADER, protection.as_str());
+        }
         let request = request.body(Empty::new()).map_err(|error| Unknown::Url(error.to_string()))?;
         let answer = self.send.send_request(request).await.map_err(|error| explain(&error))?;
         let (head, body) = answer.into_parts();

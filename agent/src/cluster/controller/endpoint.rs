@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crik_api::Protection;
+use tokio::sync::watch;
 use url::{Host, Url};
 
 use crate::cluster::controller::unknown::Unknown;
@@ -14,6 +16,8 @@ pub struct Endpoint {
     pub node: String,
     /// How to get there.
     pub access: Access,
+    /// What is said of the program, once that is known.
+    pub protection: watch::Sender<Option<Protection>>,
     url: Url,
 }
 
@@ -25,7 +29,7 @@ impl Endpoint {
     pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unknown> {
         let node = node.filter(|node| !node.is_empty()).ok_or(Unknown::NoNodeName)?.to_owned();
         let url = parse_url(&access.url).map_err(Unknown::Url)?;
-        Ok(Self { node, access, url })
+        Ok(Self { node, access, protection: watch::Sender::new(None), url })
     }
 
     fn route(&self, segments: &[&str]) -> Url {

@@ -73,11 +73,17 @@ impl Follower {
         let mut replica = Replica::new(&self.endpoint, address);
         let mut pause = limits::POLL_BACKOFF.0;
         let mut before: Option<NodeStatus> = None;
+        let mut protection = self.endpoint.protection.subscribe();
         loop {
             let patience =
                 if replica.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
             let began = Instant::now();
-            let status = match replica.ask(limits::POLL_WAIT, patience).await {
+            let answer = tokio::select! {
+                answer = replica.ask(limits::POLL_WAIT, patience) => answer,
+                // What the controller is told with a question is news to it, which is not to wait for the next one.
+                _ = protection.changed() => continue,
+            };
+            let status = match answer {
                 Ok(status) => status,
                 Err(error) => return Some(error),
             };

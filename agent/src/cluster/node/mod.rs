@@ -13,6 +13,7 @@ pub mod notice_watch;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crik_api::Protection;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -66,6 +67,12 @@ impl Node {
     /// What is known now.
     pub fn known(&self) -> Knowledge {
         self.known.borrow().clone()
+    }
+
+    /// Has the controller told whether the program is protected.
+    pub fn tell(&self, protection: Protection) {
+        let Some(endpoint) = &self.endpoint else { return };
+        endpoint.protection.send_if_modified(|told| told.replace(protection) != Some(protection));
     }
 
     /// To wait for news with.

@@ -21,7 +21,7 @@ use rust_criu::{CgMode, Criu};
 use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
-use super::preload::{LIBRARY, LIBRARY_FD};
+use super::preload::{CUT_OFF_FD, LIBRARY, LIBRARY_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -39,6 +39,25 @@ const LOG_FD: RawFd = 198;
 /// the registers that XSAVE writes, of which /proc/cpuinfo does not tell. A CPU with more instructions is good enough, one
 /// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
 pub const COMPARE_CPU: &str = "cpu-cap=fpu,ins";
+
+/// What CRIU does with connections of TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// It leaves them alone in a dump, and makes sockets that are connected with nobody in a restore.
+    Close,
+    /// It takes them apart, and puts them together.
+    Keep,
+}
+
+impl Connections {
+    /// As CRIU calls it.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Close => "tcp-close",
+            Self::Keep => "tcp-established",
+        }
+    }
+}
 
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -95,7 +114,7 @@ pub fn log_file() -> Option<File> {
 pub unsafe fn prepare_environment() {
     // SAFETY: the caller's promise.
     unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
-    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD].into_iter().for_each(reserve);
+    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD, CUT_OFF_FD].into_iter().for_each(reserve);
 }
 
 /// Keeps a descriptor for what CRIU is handed, so that no file of ours ever gets its number: it would be closed by the next call.
@@ -109,8 +128,8 @@ fn reserve(fd: RawFd) {
 pub struct Call {
     namespace: TimeNamespace,
     _handed_down: [HandedDown; 3],
-    /// What CRIU is preloaded with.
-    library: Option<HandedDown>,
+    /// What CRIU is preloaded with, and what that reads.
+    library: Option<[HandedDown; 2]>,
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
     /// Given back last, since the next call takes the same descriptors.
@@ -137,14 +156,15 @@ impl Call {
         Ok(Self { _turn: turn, _waits: waits, namespace, _handed_down: handed_down, library: None })
     }
 
-    /// Has CRIU learn the limits of other users' processes.
+    /// Has CRIU be preloaded with the library.
     ///
     /// # Errors
     /// A memory file cannot be made.
     pub fn preloaded(mut self) -> Result<Self, CriuError> {
-        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY)
-            .map_err(|source| CriuError::Prepare { what: "make a memory file", source })?;
-        self.library = Some(library);
+        let prepare = |source| CriuError::Prepare { what: "make memory files", source };
+        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY).map_err(prepare)?;
+        let cut_off = HandedDown::new(c"cut-off", CUT_OFF_FD, b"").map_err(prepare)?;
+        self.library = Some([library, cut_off]);
         Ok(self)
     }
 
@@ -227,10 +247,9 @@ impl Drop for HandedDown {
 /// The options for which rust-criu has no setter, in the form of criu(8)'s configuration files.
 fn options(more: &[&str]) -> String {
     let mut lines = vec![
-        // Locking the network needs NET_ADMIN, and connections are closed anyway.
+        // Locking the network would lock it for the other containers of the pod, and for good if CRIU is ended; what is kept of
+        // connections are those of which both ends are frozen.
         "network-lock skip".to_owned(),
-        // The peers of a connection are gone by the time the pod is back.
-        "tcp-close".to_owned(),
         // With more capabilities than a pod has it would ask for what only the machine's root may, and restore time namespaces.
         "unprivileged".to_owned(),
         // Neither does one that nobody has accepted yet: its client connects again as all others do.

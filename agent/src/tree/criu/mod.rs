@@ -18,7 +18,7 @@ mod umask;
 mod version;
 
 pub use become_criu::become_criu;
-pub use call::{bound_log, inheritable_file, is_called, last_log, prepare_environment};
+pub use call::{Connections, bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::{child_pid, has_ended};
 pub use dump::{Dump, Leave, dump};
@@ -26,5 +26,6 @@ pub use dump_log::DumpLog;
 pub use error::CriuError;
 pub use in_namespace::TimeNamespace;
 pub use pause::{Hook, Pause};
+pub use preload::cut_off;
 pub use restore::{Restore, restore};
 pub use version::version;

@@ -1,10 +1,12 @@
 //! The library that CRIU is preloaded with for a dump, so that it learns the limits of other users' processes without
-//! SYS_RESOURCE, and the names of files that NFS has renamed without DAC_READ_SEARCH.
+//! SYS_RESOURCE, and the names of files that NFS has renamed without DAC_READ_SEARCH, and takes connections that lead out of the tree
+//! for such as are over.
 //!
 //! It stands in a memory file, since nothing on disk may be writable, and is named in the environment of CRIU alone: what CRIU
 //! restores is never near it, and a restore does not need it.
 
-use std::os::fd::RawFd;
+use std::io::{self, Write as _};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
 
 /// Where ld.so(8) finds what a program is preloaded with.
@@ -13,10 +15,25 @@ pub(super) const VARIABLE: &str = "LD_PRELOAD";
 /// Where the library is while CRIU runs, beside its configuration.
 pub(super) const LIBRARY_FD: RawFd = 196;
 
+/// Where the library reads which connections lead out of the tree (`preload/cut_off.rs`).
+pub(super) const CUT_OFF_FD: RawFd = 195;
+
 /// The library, built from `preload/criu.rs`.
 pub(super) const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu.so"));
 
 /// Its path, in a program that was handed it down.
 pub(super) fn handed_down() -> Option<String> {
     Some(format!("/proc/self/fd/{LIBRARY_FD}")).filter(|path| Path::new(path).exists())
+}
+
+/// Tells the CRIU that is called for a dump, and pauses before it looks at sockets, that the connections of the sockets with these inodes are
+/// over. They are not.
+///
+/// # Errors
+/// None is called, or there is no memory.
+pub fn cut_off(inodes: impl Iterator<Item = u32>) -> io::Result<()> {
+    let list: Vec<u8> = inodes.flat_map(u32::to_ne_bytes).collect();
+    // SAFETY: the descriptor is reserved for this from the start of the program to its end.
+    let file = unsafe { BorrowedFd::borrow_raw(CUT_OFF_FD) }.try_clone_to_owned()?;
+    std::fs::File::from(file).write_all(&list)
 }

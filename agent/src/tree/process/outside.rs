@@ -2,22 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Shutdown;
-use std::thread::sleep;
-use std::time::Instant;
 
-use socket2::Socket;
-
-use super::borrow::borrow;
 use super::snapshot::{Snapshot, Tree, told};
 use super::unix_sockets::{self, Listed, UnixSockets};
-use crate::base::limits;
 
 /// An end that a process of the tree has.
 #[derive(Debug)]
 pub struct Outside {
     inode: u32,
-    holder: (i32, i32),
     other: Option<i32>,
     told: String,
 }
@@ -56,7 +48,7 @@ pub fn of(tree: &Tree) -> io::Result<Vec<Outside>> {
     let sockets = UnixSockets::open()?;
     let mut others = None;
     let mut found = Vec::new();
-    for (&inode, &holder) in &ours {
+    for (&inode, &(pid, _)) in &ours {
         let Some(peer) = sockets.peer(inode)?.filter(|peer| *peer != 0 && !ours.contains_key(peer)) else {
             continue;
         };
@@ -67,12 +59,7 @@ pub fn of(tree: &Tree) -> io::Result<Vec<Outside>> {
             && sockets.peer(peer)?.is_some()
             && peers_name.map_or(own_name.is_none(), |name| own_names.contains(name));
         if !is_on_its_way {
-            found.push(Outside {
-                inode,
-                holder,
-                other,
-                told: tell(holder.0, peers_name.or(own_name), other),
-            });
+            found.push(Outside { inode, other, told: tell(pid, peers_name.or(own_name), other) });
         }
     }
     Ok(found)
@@ -102,25 +89,4 @@ fn tell(pid: i32, name: Option<&str>, other: Option<i32>) -> String {
         |pid| format!("process {}", told(pid)),
     );
     format!("process {} is connected by {name} to {other}", told(pid))
-}
-
-/// Shuts them down for a tree that is frozen, whose side reads the end when it goes on, and waits for the other side to close its own, as
-/// nearly all do when they read the end: CRIU dumps what is connected with nobody. Returns those that are kept open for longer than
-/// [`limits::GOODBYE_PATIENCE`]. Blocks.
-///
-/// # Errors
-/// The kernel tells nothing about sockets.
-pub fn close(mut found: Vec<Outside>) -> io::Result<Vec<Outside>> {
-    for Outside { holder: (pid, fd), told, .. } in &found {
-        tracing::info!(step = "freeze", "closed: {told}");
-        borrow(*pid, *fd).and_then(|socket| Socket::from(socket).shutdown(Shutdown::Both))?;
-    }
-    let (sockets, patience) = (UnixSockets::open()?, Instant::now() + limits::GOODBYE_PATIENCE);
-    loop {
-        found.retain(|one| sockets.peer(one.inode).is_ok_and(|peer| peer.is_some_and(|peer| peer != 0)));
-        if found.is_empty() || Instant::now() >= patience {
-            return Ok(found);
-        }
-        sleep(limits::GOODBYE_POLL);
-    }
 }

@@ -17,13 +17,14 @@ use super::snapshot::{Process, Snapshot, program_file, told};
 use crate::base::limits;
 
 /// Those of this container that were started after the agent and are neither it, nor of the tree with this root, nor such as ask the
-/// agent for something, whose answer somebody waits for. None where the agent is not what the container was started for: then it cannot
-/// tell what else is.
-pub fn beside(root: i32) -> Vec<i32> {
+/// agent for something, whose answer somebody waits for, nor the `criu` that the agent has started: one that was given up may hang on the
+/// volume. None where the agent is not what the container was started for: then it cannot tell what else is.
+pub fn beside(root: i32, criu: Option<i32>) -> Vec<i32> {
     let (all, own) = (Snapshot::take(), std::process::id().cast_signed());
     let Some(agent) = all.get(own).filter(|agent| is_the_containers(agent, &all)) else { return Vec::new() };
     let mut spared: BTreeSet<i32> = all.tree(root).0.iter().map(|process| process.pid).collect();
     spared.append(&mut askers(&all));
+    spared.extend(criu);
     let is_beside = |process: &&Process| process.state != 'Z' && process.started >= agent.started;
     let others = all.processes().filter(is_beside).map(|process| process.pid);
     others.filter(|pid| !spared.contains(pid) && is_of_this_container(*pid)).collect()
@@ -41,8 +42,8 @@ const INIT: i32 = 1;
 /// Ends all of them, so that none holds up the freeze that follows, and says so. Blocks for [`limits::SESSION_PATIENCE`] twice at most.
 ///
 /// A debugger gets the time to let go of the program and to take its breakpoints out, which is why it is asked first.
-pub fn end(root: i32) {
-    let running = beside(root).into_iter().filter_map(Session::open).collect::<Vec<_>>();
+pub fn end(root: i32, criu: Option<i32>) {
+    let running = beside(root, criu).into_iter().filter_map(Session::open).collect::<Vec<_>>();
     let Some(names) = named(&running) else { return };
     tracing::info!(step = "freeze", "what runs in this container beside the program is ended: {names}");
     let running = ask(running, &[Signal::SIGHUP, Signal::SIGTERM]);
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn where_the_agent_is_not_what_a_container_was_started_for_nothing_is_beside() {
-        assert_eq!(beside(std::process::id().cast_signed()), Vec::<i32>::new());
+        assert_eq!(beside(std::process::id().cast_signed(), None), Vec::<i32>::new());
     }
 
     #[test]

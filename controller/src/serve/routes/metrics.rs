@@ -58,6 +58,8 @@ fn now(app: &Shared) -> Registry {
     }
     let help = "1 while the source of nodes is lost, so that states may be old";
     registry.register("source_lost", help, gauge(usize::from(counts.stale)));
+    let help = "Agents that wait for a change, by what they say of their programs";
+    registry.register("agents", help, by("protection", &app.agents.now()));
     register(&mut registry, "waiting_polls", "Polls that wait for a change", &app.polls);
     register(&mut registry, "streams", "Lists and streams that are being sent", &app.streams);
     register(&mut registry, "connections", "Connections that are open", &app.connections);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use crik_api::NodeStatus;
@@ -28,6 +28,7 @@ pub struct Poll {
 pub async fn one(
     State(app): State<App>,
     Asked(name): Asked,
+    headers: HeaderMap,
     poll: Result<Query<Poll>, QueryRejection>,
 ) -> Response {
     let (wait, since) = match check(poll) {
@@ -40,6 +41,7 @@ pub async fn one(
         return Json(status).into_response();
     }
     let Some(_place) = app.0.polls.enter() else { return answer::too_many_polls() };
+    let _counted = app.0.agents.enter(&headers);
     match changed(&app, &name, since.unwrap_or(status.version), deadline).await {
         Some(status) => (Extension(Waited), Json(status)).into_response(),
         None => answer::not_ready(),
