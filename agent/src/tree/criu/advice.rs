@@ -254,7 +254,7 @@ mod tests {
             let log = std::fs::read(directory.join(name).with_extension("log")).unwrap();
             let first = first_error(&log).unwrap();
             assert!(first.contains(reason), "{name}: {first}");
-            assert!(super::advice(&first).contains(remedy), "{name}: {first}{}", super::advice(&first));
+            assert!(advice(&first).contains(remedy), "{name}: {first}{}", advice(&first));
             // What CRIU says besides and then goes on hides none of them.
             let noise = HARMLESS.map(|part| format!("(00.1) Error (criu/x.c:1): {part} 7\n")).concat();
             let noisy = [noise.as_bytes(), &log].concat();
