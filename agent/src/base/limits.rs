@@ -402,6 +402,9 @@ pub const PEER_POLL: Duration = Duration::from_millis(100);
 /// command may take by default (a second), and short for a program that waits to go on.
 pub const ID_HOLDER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many lines of CRIU's log the container's log gets after an error of which nothing is known: what CRIU was at, and what followed.
+pub const CRIU_LINES_TOLD: usize = 15;
+
 /// How many of several processes or files a line of the log names.
 pub const NAMED_MAX: usize = 5;
 
