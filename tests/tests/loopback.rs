@@ -35,6 +35,8 @@ fn go_on(pod: &Pod, closed: &[&str]) -> Result<Running> {
             resumes(&running, generation)?;
         }
         ends_with(&mut running, CHECKPOINTED)?;
+        // A program that is told to stop has the same exit code.
+        ensure!(running.stderr.text().contains("is durable"), "{}", running.transcript());
         nothing_is_closed(&running, closed)?;
         outputs.push(running.stdout.text());
     }
