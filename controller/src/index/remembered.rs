@@ -36,7 +36,12 @@ impl Absence {
         (!over).then_some(self)
     }
 
-    /// When it is over by time alone.
+    /// The time in which nothing is heard is none in which the pods are told.
+    pub fn unheard(&mut self) {
+        self.back_since = None;
+    }
+
+    /// When it is over, if the node is seen then.
     pub fn due(&self) -> Option<Moment> {
         Some(self.back_since? + limits::ABSENCE_KEPT)
     }
@@ -65,8 +70,8 @@ impl Latch {
     /// One that begins or goes on, if that is seen.
     pub fn new(seen: &Observation) -> Option<Box<Self>> {
         let certain = seen.of(Class::ShuttingDown);
-        // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
-        let traces = if seen.ready == Ready::Unknown { seen.of(Class::TooLate) } else { Vec::new() };
+        // The latch is rebuilt from the object: a node with a trace of a shutdown has shut down, unless it says that it is well.
+        let traces = if seen.ready != Ready::True { seen.of(Class::TooLate) } else { Vec::new() };
         let reasons = [certain, traces].concat();
         let latch =
             Self { uid: seen.uid.clone(), boot_id: seen.boot_id.clone(), reasons, healthy_since: None };
@@ -89,7 +94,7 @@ impl Latch {
         self.healthy_since = None;
     }
 
-    /// When it lets go by time alone.
+    /// When it lets go, if the node is seen then.
     pub fn due(&self) -> Option<Moment> {
         Some(self.healthy_since? + limits::LATCH)
     }
