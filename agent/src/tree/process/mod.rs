@@ -5,6 +5,7 @@ pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
 pub mod lacking_rights;
+pub mod loopback;
 mod memory;
 pub mod notify;
 pub mod outside;
