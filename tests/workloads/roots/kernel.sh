@@ -29,7 +29,9 @@ def call(name, *args):
 
 def serve(put, check, count=None, step=lambda: None):
     """Answers for ever, and calls `step` in between; without a `count` that is what is counted."""
-    steps, failed = 0, None
+    steps, failed, client = 0, None, None
+    # A process that is made to answer does not keep the connection of who asks.
+    os.register_at_fork(after_in_child=lambda: client and client.close())
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(PATH)
     listener.listen(16)
@@ -41,9 +43,9 @@ def serve(put, check, count=None, step=lambda: None):
             client = listener.accept()[0]
             try:
                 told = answers[client.recv(100).decode()]()
-                # A check that has failed may have taken away what the next one looks for.
                 answer = "+" if told is None else f"+{told}"
             except Exception:
+                # What has failed may have taken away what it looks for the next time: that it is not there tells nothing.
                 answer = failed = failed or "-" + traceback.format_exc()
             try:
                 client.sendall(answer.encode())
