@@ -5,6 +5,7 @@ mod beyond_criu;
 pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
+pub mod id_holders;
 pub mod lacking_rights;
 pub mod loopback;
 mod memory;
