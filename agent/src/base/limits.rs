@@ -87,6 +87,10 @@ pub const OWN_DIRECTORY: &str = "/run/crik";
 /// A file that is larger than a page and has no block on the disk is one hole: no file system keeps as much in an inode.
 pub const IN_NO_BLOCK_BYTES: u64 = 4096;
 
+/// How the directories begin in which a restore has its own copy of what it changes in an image. Where the container does not run as
+/// root they lie in /tmp, which is put back to what it was meanwhile.
+pub const PRIVATE_IMAGES: &str = ".crik-images-";
+
 /// How the directories are called in which what was replaced lies until a tree runs.
 pub const ASIDE: &str = ".crik-aside-";
 

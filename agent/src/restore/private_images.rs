@@ -133,6 +133,7 @@ impl PrivateImages {
         if connections == Connections::Keep {
             loopback::close_others(&mut files).map_err(damaged)?;
         }
+        files.wind_up().map_err(damaged)?;
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
         Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
         let unnamed = Unnamed {
@@ -217,7 +218,7 @@ fn remove(path: &Path) {
 /// Another one for each restore, since one that was given up may still be read.
 fn name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("images-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{}{}-{}", limits::PRIVATE_IMAGES, process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The contents of the image of open files. They are compared before they are read, and what was compared is what is used.

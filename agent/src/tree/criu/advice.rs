@@ -66,7 +66,7 @@ const CONSEQUENCES: [&str; 12] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 39] = [
+const ADVICE: [(&str, &str); 41] = [
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
@@ -111,6 +111,14 @@ const ADVICE: [(&str, &str); 39] = [
         "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
     ),
     ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
+    (
+        "Unable to set a pipe size",
+        "the program has as much in pipes as the node allows its user: raise fs.pipe-user-pages-soft there, or have it use fewer",
+    ),
+    (
+        "Can't restore sub-task in NS",
+        "a process of the tree was in a namespace of its own, which CRIU cannot make again: have the program do without",
+    ),
     ("Can't lookup mount", "a file is open that was opened outside the container"),
     (
         "CPU instruction capabilities",

@@ -1,6 +1,7 @@
 //! Processes, as the kernel shows them, and those of ours that are not the application's. It imports what the room `tree` may.
 
 pub mod beside;
+mod beyond_criu;
 pub mod borrow;
 pub mod capabilities;
 pub mod hooks;

@@ -5,6 +5,7 @@ use std::fs;
 use nix::unistd::geteuid;
 use thiserror::Error;
 
+use super::beyond_criu;
 use super::capabilities::{field, mask, status};
 use super::snapshot::{Tree, open_files, told};
 
@@ -33,6 +34,16 @@ pub enum Unfreezable {
         /// What it has.
         what: &'static str,
     },
+    /// CRIU does not know it, or not well.
+    #[error("process {process} has {what}; {remedy}")]
+    BeyondCriu {
+        /// The process.
+        process: String,
+        /// What it has, and what CRIU does with it.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
         "process {process} has a ring of io_uring, which CRIU cannot dump; have the program do without, or \
@@ -53,8 +64,13 @@ pub const URING: &str = "[io_uring]";
 
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
-    let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid));
+    let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid)).chain(beyond_criu(pid));
     tree.0.iter().flat_map(|process| each(process.pid)).collect()
+}
+
+fn beyond_criu(pid: i32) -> impl Iterator<Item = Unfreezable> {
+    let each = move |(what, remedy)| Unfreezable::BeyondCriu { process: told(pid), what, remedy };
+    beyond_criu::of(pid).into_iter().map(each)
 }
 
 /// A program that was started with a set-user-ID bit or capabilities of its file has more than the one that started it.

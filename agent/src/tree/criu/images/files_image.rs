@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::messages::Regular;
+use super::messages::{Regular, Timer};
 use super::records::split;
 use super::sockets::{CLOSED, Inet, Unix};
 use super::wire::WireMessage;
@@ -22,6 +22,7 @@ const HEAD: usize = 8;
 mod field {
     pub(super) const REGULAR: u64 = 3;
     pub(super) const INET: u64 = 4;
+    pub(super) const TIMER: u64 = 12;
     pub(super) const UNIX: u64 = 16;
     pub(super) mod regular {
         pub(in super::super) const NAME: u64 = 6;
@@ -37,6 +38,10 @@ mod field {
     }
     pub(super) mod options {
         pub(in super::super) const FILTER: u64 = 16;
+    }
+    pub(super) mod timer {
+        pub(in super::super) const SECONDS: u64 = 7;
+        pub(in super::super) const NANOSECONDS: u64 = 8;
     }
     pub(super) mod unix {
         pub(in super::super) const PEER: u64 = 8;
@@ -214,6 +219,22 @@ impl FilesImage {
         })
     }
 
+    /// Has those timers (timerfd) go on that repeat, and had gone off without anybody's having read that yet. The kernel starts such a
+    /// one again when it is read (fs/timerfd.c, `timerfd_read`); until then it tells that nothing remains, with which CRIU would stop it.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub fn wind_up(&mut self) -> Result<(), Damage> {
+        self.each(field::TIMER, |timer: &Timer, message| {
+            let has_run_out = timer.ticks > 0 && (timer.seconds, timer.nanoseconds) == (0, 0);
+            if has_run_out {
+                message.set_number(field::timer::SECONDS, timer.every_seconds);
+                message.set_number(field::timer::NANOSECONDS, timer.every_nanoseconds);
+            }
+            Ok(has_run_out)
+        })
+    }
+
     fn all<T: Message + Default>(&self, number: u64) -> Result<Vec<T>, Damage> {
         self.records.iter().filter_map(|record| record.bytes(number)).map(decode).collect()
     }
@@ -271,6 +292,24 @@ mod tests {
 
     fn regular(name: &str) -> Vec<u8> {
         Regular { id: 1, name: name.into(), position: 7, size: Some(9) }.encode_to_vec()
+    }
+
+    #[test]
+    fn a_timer_that_repeats_goes_on_and_others_are_as_before() {
+        let timer = |ticks, seconds, every_seconds| Timer {
+            ticks,
+            seconds,
+            nanoseconds: 0,
+            every_seconds,
+            every_nanoseconds: every_seconds,
+        };
+        let all = [timer(3, 0, 5), timer(3, 1, 5), timer(1, 0, 0), timer(0, 0, 0)];
+        let entries = all.each_ref().map(|timer| (field::TIMER, timer.encode_to_vec()));
+        let mut image = FilesImage::parse(&image(&entries)).unwrap();
+        image.wind_up().unwrap();
+        let [_, others @ ..] = all;
+        let gone_on = Timer { nanoseconds: 5, ..timer(3, 5, 5) };
+        assert_eq!(image.all::<Timer>(field::TIMER).unwrap(), [&[gone_on], &others[..]].concat());
     }
 
     #[test]

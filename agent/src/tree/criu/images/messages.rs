@@ -56,6 +56,23 @@ pub struct Pagemap {
     pub pages: Option<u64>,
 }
 
+/// `timerfd_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Timer {
+    /// How often it has gone off since it was read.
+    #[prost(uint64, tag = "5")]
+    pub ticks: u64,
+    /// What remains, and how often it repeats.
+    #[prost(uint64, tag = "7")]
+    pub seconds: u64,
+    #[prost(uint64, tag = "8")]
+    pub nanoseconds: u64,
+    #[prost(uint64, tag = "9")]
+    pub every_seconds: u64,
+    #[prost(uint64, tag = "10")]
+    pub every_nanoseconds: u64,
+}
+
 /// `fdinfo_entry`.
 #[derive(Clone, PartialEq, Message)]
 pub struct FdInfo {
