@@ -60,6 +60,12 @@ pub const RESTORE_WORK: &str = "/proc";
 /// File name of CRIU's log of a restore.
 pub const RESTORE_LOG: &str = "restore.log";
 
+/// Where CRIU may keep what it has learned of the kernel: on a tmpfs, which ends with the boot. `/dev` is the container's own, and root's;
+/// to anybody else there is the pod's `/dev/shm`.
+pub const FEATURE_DIRECTORIES: [&str; 2] = ["/dev", "/dev/shm"];
+/// How the directory there is called, before what its contents depend on. It goes along with no checkpoint.
+pub const FEATURE_DIRECTORY_NAME: &str = "crik-features-";
+
 /// How much of the beginning and of the end of CRIU's log is kept. It has a line for each run of pages and for each descriptor, a
 /// hundred MiB where there are many, in the memory of a container that may be at its limit.
 pub const LOG_HEAD_BYTES: u64 = 2 << 20;

@@ -30,6 +30,7 @@ use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
 use crate::supervise::stop::{StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
+use crate::tree::criu;
 use crate::tree::process::reap::{self, Status};
 use crate::workload::Workload;
 
@@ -71,9 +72,12 @@ fn follow(access: Access, pod: &Pod) -> Node {
     Node::follow(access, pod.node.as_deref(), own)
 }
 
-/// Nobody else needs the library, and `/dev/shm` is the whole pod's.
+/// Nobody else needs the library, nor what CRIU knows of the kernel, and `/dev/shm` is the whole pod's.
 async fn remove(library: Option<Installed>) {
-    let removed = spawn_blocking(move || library.iter().for_each(Installed::remove));
+    let removed = spawn_blocking(move || {
+        library.iter().for_each(Installed::remove);
+        criu::feature_cache::remove();
+    });
     let _ = timeout(limits::CLEAN_UP_PATIENCE, removed).await;
 }
 

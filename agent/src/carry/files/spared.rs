@@ -53,9 +53,11 @@ impl Spared {
     }
 }
 
-/// The tree's own clock goes along as crik's own file, and another container's changes while that runs; and another may put its
-/// files back at the same time.
+/// The tree's own clock goes along as crik's own file, and another container's changes while that runs; another may put its files back
+/// at the same time; and what CRIU knows of this kernel is wrong on the next one.
 fn is_of_another(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    [limits::CLOCK_FILE_NAME, limits::ASIDE].iter().any(|own| name.starts_with(own.as_bytes()))
+    [limits::CLOCK_FILE_NAME, limits::ASIDE, limits::FEATURE_DIRECTORY_NAME]
+        .iter()
+        .any(|own| name.starts_with(own.as_bytes()))
 }
