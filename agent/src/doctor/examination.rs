@@ -28,6 +28,7 @@ use crate::store::image_dir::verdict::Verdict;
 use crate::tree::criu::features::{FEATURES, Feature};
 use crate::tree::criu::{self, CriuError};
 use crate::tree::process::capabilities::{Capability, field, mask, of_own_file, status};
+use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::time_namespace;
 
@@ -146,6 +147,8 @@ fn of_container() -> Vec<Fact> {
 
 /// What of the kernel is missing for CRIU, or why that is not known.
 fn features() -> Result<Vec<Feature>, String> {
+    // CRIU refuses before it looks.
+    enough().map_err(|lacking| format!("CRIU says nothing as long as {lacking}"))?;
     within_patience(criu::features::missing)
         .unwrap_or(Err(CriuError::GivenUp))
         .map_err(|error| error.to_string())
