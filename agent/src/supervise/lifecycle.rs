@@ -22,7 +22,7 @@ use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::pod::Pod;
 use crate::supervise::background_checkpoints::Background;
-use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
+use crate::supervise::control_socket::{Answer, Asked, Control, Reply, Wish};
 use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
@@ -163,10 +163,12 @@ impl Life {
     async fn answer(&mut self, asked: Asked) -> Result<Option<i32>> {
         if self.phase != Phase::Running {
             asked.reply.send(Answer::failed("the application is told to stop"));
-        } else if asked.request.leave_running {
-            self.background.begin(Some(asked.reply));
-        } else {
-            return self.checkpoint(asked.reply).await;
+            return Ok(None);
+        }
+        match asked.request {
+            Wish::Trial => self.background.begin_trial(asked.reply),
+            Wish::Checkpoint(request) if request.leave_running => self.background.begin(Some(asked.reply)),
+            Wish::Checkpoint(_) => return self.checkpoint(asked.reply).await,
         }
         Ok(None)
     }
