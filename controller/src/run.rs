@@ -116,8 +116,8 @@ async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {
                 let instance = std::env::var("HOSTNAME").unwrap_or_default();
                 tokio::spawn(node_events::run(client, index.shutdowns(), instance));
             }
-            let (client, answered) = source::api_server::watching_client(config).context(NO_WAY)?;
-            Ok(tokio::spawn(source::kubernetes::run(client, answered, signals, tell)))
+            let watching = source::api_server::Watching::new(config).context(NO_WAY)?;
+            Ok(tokio::spawn(source::kubernetes::run(watching, signals, tell)))
         }
     }
 }

@@ -61,7 +61,7 @@ fn a_directory_that_is_replaced_is_watched_again() -> Result<()> {
 }
 
 #[test]
-fn each_error_is_logged_with_its_line_while_the_old_state_stays() -> Result<()> {
+fn each_error_is_logged_with_its_line_while_the_old_state_is_doubted() -> Result<()> {
     let controller = Controller::start_with(READY)?;
     controller.becomes("a", NodeState::Ready)?;
     controller.set_text("kind: Node\nmetadata: {name: a}\nspec:\n  unschedulable: maybe\n")?;
@@ -71,7 +71,8 @@ fn each_error_is_logged_with_its_line_while_the_old_state_stays() -> Result<()> 
     fs::remove_file(controller.nodes_file())?;
     controller.logs("No such file or directory")?;
     let status = controller.status("a")?;
-    ensure!(status.stale && status.state == NodeState::Ready, "{status:?}");
+    ensure!(status.stale && status.state == NodeState::Unknown, "{status:?}");
+    ensure!(status.reasons[0].observed.contains("it was ready"), "{status:?}");
     controller.set_text(CORDONED)?;
     controller.becomes("a", NodeState::Cordoned)?;
     ensure!(!controller.status("a")?.stale, "still stale");

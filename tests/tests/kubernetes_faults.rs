@@ -6,60 +6,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_api::{NodeState, NodeStatus};
+use crik_tests::control_plane::watched::{NOTICED_WITHIN, Watched};
 use crik_tests::control_plane::{ControlPlane, PatchKind};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::get;
 use crik_tests::wait::wait_for;
-use crik_tests::wire::Wire;
 use nix::sys::signal::Signal;
 use serde_json::json;
-
-/// How long a dead connection may go unnoticed.
-const NOTICED_WITHIN: Duration = Duration::from_secs(30);
-
-/// A control plane with the node `a`, and a controller with the rights that its manifest gives, over a wire.
-struct Watched {
-    controller: Controller,
-    wire: Wire,
-    plane: ControlPlane,
-}
-
-impl Watched {
-    fn new() -> Result<Self> {
-        let plane = ControlPlane::start()?;
-        plane.create_node(&TestNode::ready("a"))?;
-        let wire = Wire::to(plane.port())?;
-        let account = plane.create_controllers_identity()?;
-        let kubeconfig = plane.kubeconfig_of_at(account, &format!("https://{}", wire.address()))?;
-        let controller = Controller::watching(&kubeconfig, &[])?;
-        controller.becomes("a", NodeState::Ready)?;
-        Ok(Self { controller, wire, plane })
-    }
-
-    fn is_stale(&self) -> Result<()> {
-        wait_for("the state to be stale", || self.controller.status("a").is_ok_and(|a| a.stale).then_some(()))
-    }
-
-    fn is_fresh(&self, name: &str, state: NodeState) -> Result<()> {
-        wait_for(&format!("{name} to be {state}, and not stale"), || {
-            let status = self.controller.status(name).ok()?;
-            (status.state == state && !status.stale).then_some(())
-        })
-        .with_context(|| self.controller.log())
-    }
-
-    fn still_ready(&self) -> Result<()> {
-        ensure!(get(&self.controller.url("/readyz"))?.status == 200, "not ready");
-        Ok(())
-    }
-}
 
 #[test]
 fn an_api_server_that_is_killed_makes_states_stale_until_it_is_back() -> Result<()> {
     let mut watched = Watched::new()?;
     watched.plane.kill_server();
     watched.is_stale()?;
-    ensure!(watched.controller.status("a")?.state == NodeState::Ready);
+    let status = watched.controller.status("a")?;
+    let reasons: Vec<&str> = status.reasons.iter().map(|reason| &*reason.signal).collect();
+    ensure!((status.state, &reasons[..]) == (NodeState::Unknown, &["source-lost"]), "{status:?}");
     watched.still_ready()?;
     watched.plane.restart_server()?;
     watched.plane.kubectl(&["cordon", "a"])?;
@@ -135,7 +97,7 @@ fn history_that_is_compacted_away_is_made_up_for_by_a_list() -> Result<()> {
     watched.plane.etcd().compact()?;
     // What the API server has in its cache it would still tell.
     watched.plane.restart_server()?;
-    let seen = watched.mend_and_look(&["a", "off", "deleted"])?;
+    let seen = mend_and_look(&watched, &["a", "off", "deleted"])?;
     // The premise: the API server did say 410.
     watched.controller.logs("changes were missed, so all nodes are listed again")?;
     let wrong = |status: &&NodeStatus| !status.stale && status.state == NodeState::Ready;
@@ -151,30 +113,28 @@ fn history_that_is_compacted_away_is_made_up_for_by_a_list() -> Result<()> {
     Ok(())
 }
 
-impl Watched {
-    /// Mends the wire, and collects what is told of these nodes until none is stale any more.
-    fn mend_and_look(&self, names: &[&str]) -> Result<Vec<NodeStatus>> {
-        let stop = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let look = || {
-                let mut seen = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    seen.extend(names.iter().filter_map(|name| self.controller.status(name).ok()));
-                }
-                seen
-            };
-            let looking = scope.spawn(look);
-            self.wire.mend();
-            let mended = wait_for("the states to be fresh", || {
-                self.controller.status("a").is_ok_and(|a| !a.stale).then_some(())
-            });
-            stop.store(true, Ordering::Relaxed);
-            let seen = looking.join().map_err(|_| anyhow::anyhow!("the look panicked"))?;
-            mended.with_context(|| self.controller.log())?;
-            ensure!(!seen.is_empty(), "nothing was seen");
-            Ok(seen)
-        })
-    }
+/// Mends the wire, and collects what is told of these nodes until none is stale any more.
+fn mend_and_look(watched: &Watched, names: &[&str]) -> Result<Vec<NodeStatus>> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let look = || {
+            let mut seen = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                seen.extend(names.iter().filter_map(|name| watched.controller.status(name).ok()));
+            }
+            seen
+        };
+        let looking = scope.spawn(look);
+        watched.wire.mend();
+        let mended = wait_for("the states to be fresh", || {
+            watched.controller.status("a").is_ok_and(|a| !a.stale).then_some(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        let seen = looking.join().map_err(|_| anyhow::anyhow!("the look panicked"))?;
+        mended.with_context(|| watched.controller.log())?;
+        ensure!(!seen.is_empty(), "nothing was seen");
+        Ok(seen)
+    })
 }
 
 #[test]

@@ -519,6 +519,9 @@ pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
 /// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
 pub const METADATA_MAX_BYTES: u64 = 64 << 20;
 
+/// The beginning of the image of a connection in which its record is, a dozen numbers; what was received follows.
+pub const STREAM_HEAD_BYTES: u64 = 4096;
+
 /// The page size in which CRIU counts on all machines that it runs on by default.
 pub const PAGE_BYTES: u64 = 4096;
 

@@ -9,6 +9,7 @@ pub mod files;
 pub mod install_init;
 pub mod kubelet_files;
 pub mod left_overs;
+pub mod loopback;
 pub mod open_files;
 pub mod orphans;
 pub mod own_values;

@@ -387,6 +387,7 @@ impl Checkpointer {
             library: self.running.library.clone(),
             strays: self.running.strays.clone(),
             unix_connections: self.workload.config.unix_connections,
+            loopback_connections: self.workload.config.loopback_connections,
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying,
             leave,

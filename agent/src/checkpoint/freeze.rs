@@ -19,11 +19,12 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
+use crate::carry::loopback::{self as carried_connections, LoopbackError};
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
 use crate::checkpoint::removed_paths::RemovedPaths;
-use crate::config::UnixConnections;
+use crate::config::{LoopbackConnections, UnixConnections};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
@@ -33,8 +34,9 @@ use crate::store::generation::tree_facts::{
 use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
-use crate::tree::criu::{self, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};
+use crate::tree::process::loopback::{self, BeforeRepair, Quiet};
 use crate::tree::process::outside::{self, Outside};
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
@@ -53,6 +55,8 @@ pub struct FreezeRequest {
     pub strays: Vec<i32>,
     /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
     pub unix_connections: UnixConnections,
+    /// What becomes of connections over loopback within the tree.
+    pub loopback_connections: LoopbackConnections,
     /// Paths that are removed before the dump, if the application does not need them any more.
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// Files of the container that go with it.
@@ -102,6 +106,9 @@ pub enum FreezeError {
     /// Not all of the container's files go along.
     #[error(transparent)]
     Carry(#[from] CarryError),
+    /// A connection within the tree was caught in the middle.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -123,6 +130,7 @@ impl HasOutlook for FreezeError {
             Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
             Self::Unreachable(error) => error.outlook(),
+            Self::Loopback(LoopbackError::OnItsWay { .. }) => Outlook::MayPass,
             _ => Outlook::Lasting,
         }
     }
@@ -208,10 +216,15 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let headway = &request.headway;
-    let what = Dump { root: request.root, images: &images, leave: request.leave, headway };
-    let outcome = criu::dump(&what, hook(request, staging.to_owned(), watched, &frozen));
+    let connections = connections(request, &tree);
+    let what = Dump { root: request.root, images: &images, leave: request.leave, connections, headway };
+    let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
+    drop(std::mem::take(&mut locked(&frozen).quiet));
+    if let Some(before) = std::mem::take(&mut locked(&frozen).before_repair) {
+        before.end(&Snapshot::take().tree(request.root));
+    }
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
@@ -240,6 +253,16 @@ fn refuse_connections(tree: &Tree, wish: UnixConnections) -> Result<(), FreezeEr
             .unwrap_or_default()
             .first()
             .map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned()))),
+    }
+}
+
+/// What CRIU is to do with connections of TCP. It must look at all or none, which is a risk to those that are closed in any case.
+fn connections(request: &FreezeRequest, tree: &Tree) -> Connections {
+    let is_wanted = request.loopback_connections == LoopbackConnections::Keep;
+    if is_wanted && !loopback::within(tree).is_empty() && loopback::is_possible() {
+        Connections::Keep
+    } else {
+        Connections::Close
     }
 }
 
@@ -290,10 +313,19 @@ struct Frozen {
     names: LostNames,
     /// Connections that CRIU must not see.
     detached: Detached,
+    /// Connections over which nothing goes meanwhile.
+    quiet: Quiet,
+    /// What CRIU does not give back to a connection that it has looked at.
+    before_repair: Option<BeforeRepair>,
     staged: Option<Result<Staged, FreezeError>>,
 }
 
-fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Arc<Mutex<Frozen>>) -> Hook {
+fn hook(
+    request: &FreezeRequest,
+    connections: Connections,
+    (staging, watched): (PathBuf, Watched),
+    frozen: &Arc<Mutex<Frozen>>,
+) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
     Box::new(move |pause| {
         let mut frozen = locked(&frozen);
@@ -310,6 +342,9 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
             Pause::Frozen => {
                 let tree = Snapshot::take().tree(request.root);
                 frozen.detached = Detached::of(&tree);
+                frozen.quiet =
+                    if connections == Connections::Keep { Quiet::of(&tree) } else { Quiet::default() };
+                frozen.before_repair = (connections == Connections::Keep).then(|| BeforeRepair::of(&tree));
                 if request.unix_connections == UnixConnections::Close {
                     cut_off(&tree, request.leave);
                 }
@@ -319,7 +354,15 @@ fn hook(request: &FreezeRequest, staging: PathBuf, watched: Watched, frozen: &Ar
                 // Connected again before anything of the tree runs, whatever comes of it.
                 let datagram_peers = std::mem::take(&mut frozen.detached).facts();
                 let (names, files) = (std::mem::take(&mut frozen.names), frozen.files.take());
-                let staged = stage(&request, &staging, &names, files);
+                let whole = match connections {
+                    Connections::Keep => {
+                        carried_connections::settle(&staging.join(layout::IMAGES), &frozen.quiet.inodes())
+                    }
+                    Connections::Close => Ok(()),
+                };
+                let stage = |()| stage(&request, &staging, &names, files);
+                let staged = whole.map_err(FreezeError::from).and_then(stage);
+                frozen.quiet = Quiet::default();
                 frozen.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
             }
             Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}

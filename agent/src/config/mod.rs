@@ -26,8 +26,8 @@ pub use problem::ConfigError;
 use problem::Problem;
 use values::{duration, expand, is_a_file_name, some_duration};
 pub use words::{
-    ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, OnClaimed, OnClockBack, OnFailure,
-    OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections,
+    ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, LoopbackConnections, OnClaimed, OnClockBack,
+    OnFailure, OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections,
 };
 
 /// What `crik run` is told by its file.
@@ -83,6 +83,8 @@ pub struct Config {
     pub multipath_tcp: bool,
     /// What becomes of connections over UNIX sockets to other containers.
     pub unix_connections: UnixConnections,
+    /// What becomes of connections over loopback within the program.
+    pub loopback_connections: LoopbackConnections,
     /// Whether programs that are preloaded with the library may make rings of io_uring, which cannot be frozen.
     pub io_uring: bool,
     /// What to do with a generation of which processes would stand still here.
@@ -149,6 +151,7 @@ impl Default for Config {
             clock_library: true,
             multipath_tcp: false,
             unix_connections: UnixConnections::Close,
+            loopback_connections: LoopbackConnections::Keep,
             io_uring: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
@@ -243,7 +246,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, loopbackConnections: close, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -268,6 +271,7 @@ mod tests {
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert!(config.io_uring);
         assert_eq!(config.unix_connections, UnixConnections::Refuse);
+        assert_eq!(config.loopback_connections, LoopbackConnections::Close);
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!(config.accepted_key_files, [Path::new("/old")]);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));

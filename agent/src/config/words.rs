@@ -103,6 +103,16 @@ pub enum UnixConnections {
     Refuse,
 }
 
+/// What becomes of TCP connections over loopback both of whose ends the program has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoopbackConnections {
+    /// They go on, where NET_ADMIN counts.
+    Keep,
+    /// They are closed, as all others are.
+    Close,
+}
+
 /// What becomes of a program whose pod gives it something else now: another environment, or another script of a ConfigMap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

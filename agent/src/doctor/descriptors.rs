@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::carry::open_files::{NextContainer, Reach};
-use crate::config::{Config, UnixConnections};
+use crate::config::{Config, LoopbackConnections, UnixConnections};
 use crate::store::generation::tree_facts::StdioMap;
+use crate::tree::process::loopback;
 use crate::tree::process::outside;
 use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::sockets::{self, Tcp};
@@ -78,6 +79,8 @@ pub struct Judge<'a> {
     /// Its streams that lead out of it, and who has the other end.
     outside: BTreeMap<u32, Option<i32>>,
     tcp: BTreeMap<u32, Tcp>,
+    /// Ends of connections within the tree that go on elsewhere.
+    kept: BTreeSet<u32>,
     closes_unix: bool,
 }
 
@@ -94,6 +97,10 @@ impl<'a> Judge<'a> {
             unix: UnixSockets::open().ok(),
             outside: outside.iter().map(|one| (one.inode(), one.other())).collect(),
             tcp,
+            kept: match config.loopback_connections == LoopbackConnections::Keep && loopback::is_possible() {
+                true => loopback::within(tree).into_iter().map(|end| end.inode).collect(),
+                false => BTreeSet::new(),
+            },
             closes_unix: config.unix_connections == UnixConnections::Close,
         }
     }
@@ -174,6 +181,9 @@ impl<'a> Judge<'a> {
     fn tcp(&self, inode: u32) -> Judged {
         match self.tcp.get(&inode) {
             Some(Tcp { local, peer: None }) => (Fate::Kept, format!("tcp {local} listening"), None),
+            Some(Tcp { local, peer: Some(peer) }) if self.kept.contains(&inode) => {
+                (Fate::Kept, format!("tcp {local} connected to {peer}, within the program"), None)
+            }
             Some(Tcp { local, peer: Some(peer) }) => {
                 (Fate::Closed, format!("tcp {local} connected to {peer}"), Some("let it connect again"))
             }

@@ -18,6 +18,8 @@ pub enum Effect {
     MayNotBeResumed,
     /// Something waits for longer than it should.
     MayStandStill,
+    /// Something is closed that could go on.
+    IsClosed,
     /// Nothing for the checkpoints, and somebody should know.
     Danger,
 }
@@ -38,7 +40,7 @@ impl Effect {
     pub fn severity(self) -> Severity {
         match self {
             Self::NoCheckpoint | Self::NoRoom => Severity::NotProtected,
-            Self::MayNotBeResumed | Self::MayStandStill | Self::Danger => Severity::Warning,
+            Self::MayNotBeResumed | Self::MayStandStill | Self::IsClosed | Self::Danger => Severity::Warning,
         }
     }
 
@@ -48,6 +50,7 @@ impl Effect {
             Self::NoCheckpoint => "no checkpoint can be taken here: ",
             Self::NoRoom => "a checkpoint may find no room by now: ",
             Self::MayNotBeResumed => "a checkpoint taken here may not be resumed: ",
+            Self::IsClosed => "a checkpoint closes ",
             Self::MayStandStill | Self::Danger => "",
         }
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::descriptors::{Descriptor, Fate, Judge};
-use super::finding::Finding;
+use super::finding::{Effect, Finding};
 use crate::carry::open_files::{self, NextContainer};
 use crate::checkpoint::freeze::FreezeError;
-use crate::config::Config;
+use crate::config::{Config, LoopbackConnections};
 use crate::store::generation::tree_facts::StdioMap;
+use crate::tree::process::loopback;
 use crate::tree::process::snapshot::Tree;
 use crate::tree::process::unfreezable;
 
@@ -21,7 +22,18 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, conf
     }
     found.extend(refused(tree, goes_along, config).into_iter().map(Finding::no_checkpoint));
     found.extend(open_files::refuse_missing(tree, goes_along).err().map(Finding::no_checkpoint));
+    found.extend(closed(tree, config));
     found
+}
+
+/// Connections within the program that could go on in a pod with more rights.
+fn closed(tree: &Tree, config: &Config) -> Option<Finding> {
+    if config.loopback_connections == LoopbackConnections::Close || loopback::is_possible() {
+        return None;
+    }
+    let told = loopback::told_of(&loopback::within(tree))?;
+    let remedy = "with the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on; see loopbackConnections";
+    Some(Finding::new(Effect::IsClosed, format!("{told}; {remedy}")))
 }
 
 /// Descriptors of which CRIU would not know what to do. Paths and rings are told in other ways.

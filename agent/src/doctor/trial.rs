@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::base::headway::Headway;
 use crate::base::limits;
-use crate::tree::criu::{self, CriuError, Dump, Leave, Restore, TimeNamespace};
+use crate::tree::criu::{self, Connections, CriuError, Dump, Leave, Restore, TimeNamespace};
 use crate::tree::process::beside;
 use crate::tree::process::snapshot::Snapshot;
 use nix::sys::signal::Signal;
@@ -87,7 +87,8 @@ fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
     let [images, work] = ["criu", "work"].map(|name| directory.join(name));
     let root = start(init).map_err(TrialError::Start)?;
     let headway = Arc::new(Headway::default());
-    let what = Dump { root, images: &images, leave: Leave::Stopped, headway: &headway };
+    let connections = Connections::Close;
+    let what = Dump { root, images: &images, leave: Leave::Stopped, connections, headway: &headway };
     criu::dump(&what, Box::new(|_| Ok(()))).map_err(TrialError::Dump)?;
     end_children();
     let what = Restore {
@@ -95,6 +96,7 @@ fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
         work: &work,
         inherited: &[],
         namespace: TimeNamespace::Own,
+        connections: Connections::Close,
         headway: &headway,
     };
     criu::restore(&what, Box::new(|_| Ok(()))).map_err(TrialError::Restore)

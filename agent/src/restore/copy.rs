@@ -9,14 +9,14 @@ use std::sync::Arc;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::clocks::go_on::GoingOn;
-use crate::carry::{open_files, orphans, reserved_pids};
+use crate::carry::{loopback, open_files, orphans, reserved_pids};
 use crate::config::Config;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::ImageDirError;
-use crate::tree::criu::{self, CriuError, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. When all of it is restored and nothing of it
 /// runs yet, `ready` is called. Blocks.
@@ -32,7 +32,8 @@ pub fn restore(
     let headway = Arc::new(Headway::default());
     let nowhere = || -> Result<PathBuf, ImageDirError> { Ok(PathBuf::from(limits::TRIAL_DIRECTORIES[0])) };
     let wishes = Wishes::of_a_trial(&Config::default());
-    let images = PrivateImages::prepare(path, manifest, wishes, nowhere, &headway)?;
+    let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
+    let images = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
     let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page().map_err(RestoreError::from)?;
@@ -54,6 +55,13 @@ pub fn restore(
         }
     };
     let work = Path::new(limits::RESTORE_WORK);
-    let what = Restore { images: images.path(), work, inherited: &inherited, namespace, headway: &headway };
+    let what = Restore {
+        images: images.path(),
+        work,
+        inherited: &inherited,
+        namespace,
+        connections,
+        headway: &headway,
+    };
     criu::restore(&what, Box::new(hook)).map_err(|error: CriuError| RestoreError::from(error).into())
 }

@@ -20,12 +20,14 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
 use crate::carry::datagram_peers;
 use crate::carry::kubelet_files::{self, KubeletFileError, Unnamed};
+use crate::carry::loopback;
 use crate::carry::open_files;
 use crate::config::{ChangedFiles, Config};
 use crate::store::generation::digest;
 use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::VerifyError;
 use crate::store::image_dir::{ImageDirError, layout, no_links};
+use crate::tree::criu::Connections;
 use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError};
 
 /// Why the images cannot be made to fit this pod.
@@ -117,7 +119,7 @@ impl Wishes {
 }
 
 impl PrivateImages {
-    /// Makes the images of the generation in `path` fit this pod; `work` makes a directory on the volume, for a container that has
+    /// Makes the images of the generation in `path` fit this pod, where CRIU will do this with its connections; `work` makes a directory on the volume, for a container that has
     /// none. Blocks, until it is given up.
     ///
     /// # Errors
@@ -125,7 +127,7 @@ impl PrivateImages {
     pub fn prepare(
         path: &Path,
         manifest: &Manifest,
-        wishes: Wishes,
+        (wishes, connections): (Wishes, Connections),
         work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
         headway: &Headway,
     ) -> Result<Self, PrivateImagesError> {
@@ -133,6 +135,9 @@ impl PrivateImages {
         let before = read(path, manifest, wishes.verify)?;
         let damaged = |what| images::damaged(&images, what);
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
+        if connections == Connections::Keep {
+            loopback::close_others(&mut files).map_err(damaged)?;
+        }
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
         Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
         let unnamed = Unnamed {

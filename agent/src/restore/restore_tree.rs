@@ -20,7 +20,7 @@ use crate::carry::{cgroup_files, datagram_peers, orphans, reserved_pids, streams
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
-use crate::tree::criu::{self, CriuError, Hook, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -64,6 +64,8 @@ pub struct Source<'a> {
     pub path: &'a Path,
     /// Its images, as they fit this pod.
     pub images: &'a Path,
+    /// What becomes of the connections in them.
+    pub connections: Connections,
 }
 
 /// Restores the tree from a generation; its root becomes a child of ours. Before anything of it runs, `go` is asked, and the process
@@ -80,7 +82,7 @@ pub fn restore(
     headway: &Arc<Headway>,
     (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
-    let Source { path, images } = *from;
+    let Source { path, images, connections } = *from;
     let put_back = put_back(path, manifest, config, headway)?;
     reach(Point::FilesPutBack);
     let placed = open_files::place(&manifest.unnamed_files, path)?;
@@ -92,7 +94,8 @@ pub fn restore(
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let work = Path::new(limits::RESTORE_WORK);
-    let what = Restore { images, work, inherited: &inherited, namespace: clocks.namespace, headway };
+    let what =
+        Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
     criu::restore(&what, hook(manifest, clocks, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())

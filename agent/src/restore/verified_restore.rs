@@ -11,8 +11,9 @@ use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::carry::loopback;
 use crate::carry::open_files::{Place, Rules};
-use crate::config::ChangedFiles;
+use crate::config::{ChangedFiles, LoopbackConnections};
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError, Source};
@@ -23,8 +24,9 @@ use crate::store::image_dir::ImageDirError;
 use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
 use crate::store::image_dir::hold::Hold;
 use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::tree::criu;
+use crate::tree::criu::{self, Connections};
 use crate::tree::process::hooks::{self, HookError};
+use crate::tree::process::reap;
 use crate::workload::Workload;
 
 /// Why the tree was not brought back. Nothing of it runs.
@@ -108,18 +110,37 @@ pub fn bring_back(
     let staging = Staging::new(hold, Purpose::Restore);
     let verification = Arc::new(verify(&path, manifest, workload, headway)?);
     let given_up = || headway.is_given_up();
-    let work = || staging.make().map(Path::to_owned);
-    let images = PrivateImages::prepare(&path, manifest, Wishes::of(&workload.config), work, headway)?;
-    if given_up() {
-        return Err(NotBroughtBack::GivenUp);
-    }
+    let runs = Arc::new(Mutex::new(runs));
     let refused = Arc::default();
-    let go = go(workload, manifest, &verification, headway, &refused);
     let cut = cut_place(hold, manifest, workload.config.changed_files)?;
-    let from = Source { path: &path, images: images.path() };
-    let Err(error) = restore_tree::restore(&from, manifest, &workload.config, &cut, headway, (go, runs))
-    else {
-        return Ok(());
+    let restore = |connections| {
+        let work = || staging.make().map(Path::to_owned);
+        let wishes = (Wishes::of(&workload.config), connections);
+        let images = PrivateImages::prepare(&path, manifest, wishes, work, headway)?;
+        if given_up() {
+            return Err(NotBroughtBack::GivenUp);
+        }
+        let from = Source { path: &path, images: images.path(), connections };
+        let (go, runs) = (go(workload, manifest, &verification, headway, &refused), Arc::clone(&runs));
+        let answers = (go, move || locked(&runs)());
+        Ok(restore_tree::restore(&from, manifest, &workload.config, &cut, headway, answers)?)
+    };
+    let mut outcome = restore(connections(manifest, workload));
+    if let Err(NotBroughtBack::Restore(RestoreError::Criu(error))) = &outcome
+        && connections(manifest, workload) == Connections::Keep
+        && !given_up()
+        && locked(&refused).is_none()
+    {
+        tracing::warn!(
+            step = "restore",
+            "connections within the program are closed, since with them {error}"
+        );
+        reap::end_all_children();
+        outcome = restore(Connections::Close);
+    }
+    let error = match outcome {
+        Err(NotBroughtBack::Restore(error)) => error,
+        other => return other,
     };
     if given_up() {
         return Err(NotBroughtBack::GivenUp);
@@ -128,6 +149,12 @@ pub fn bring_back(
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verification.wait(|| headway.is_given_up())?;
     Err(locked(&refused).take().unwrap_or(error.into()))
+}
+
+/// A restore that would fail without them must not fail for them: they are put together only where they were taken apart.
+fn connections(manifest: &Manifest, workload: &Workload) -> Connections {
+    let are_wanted = workload.config.loopback_connections == LoopbackConnections::Keep;
+    if are_wanted && loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close }
 }
 
 /// Verifies what must be good before anything is put back or CRIU looks at it, and begins with the rest.

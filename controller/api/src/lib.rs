@@ -50,7 +50,7 @@ impl FromStr for Protection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "&'static str")]
 pub enum NodeState {
-    /// Never seen, or a state that this release does not know.
+    /// Never seen, or ready when the controller lost its source of Nodes, or a state that this release does not know.
     Unknown,
     /// Seen, and nothing says that it goes away.
     Ready,
@@ -134,7 +134,7 @@ pub struct NodeStatus {
     /// replica counts for itself.
     #[serde(default)]
     pub version: String,
-    /// The signals that led to the state; empty for `unknown` and `ready`.
+    /// The signals that led to the state; empty for `ready`, and for a node that was never seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<Reason>,
     /// Signals that make the node a candidate only. They never change the state.

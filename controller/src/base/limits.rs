@@ -104,8 +104,20 @@ pub const WATCH_SECONDS: u32 = 15;
 /// server may be late.
 pub const API_SILENCE: Duration = Duration::from_secs(18);
 
-/// How long the API server may say nothing before what is known counts as old, whatever the reason; within 30 s.
+/// How long the API server may say nothing, or not prove that what it says is new, before what is known counts as old, whatever
+/// the reason; within 30 s.
 pub const API_LOST: Duration = Duration::from_secs(25);
+
+/// How often it is proved that what the API server tells is not old: a small read, of which an API server that has ten thousand
+/// nodes answers a thousand a second for their leases alone. What is lost for a moment counts as fresh again this soon.
+pub const PROOF_EVERY: Duration = Duration::from_secs(5);
+
+/// How long such a read may take: long for a busy API server, and three of them fit into [`API_LOST`], so that the
+/// election of another leader of etcd, which takes some seconds, makes nothing old.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How soon it is tried again when it fails.
+pub const PROOF_RETRY: Duration = Duration::from_secs(1);
 
 /// How long a connection to the API server may take, so that a second try fits into [`API_LOST`].
 pub const API_CONNECT: Duration = Duration::from_secs(5);

@@ -46,7 +46,7 @@ impl Index {
         }
     }
 
-    /// Does what is due by time alone: lets latches go and forgets deleted nodes.
+    /// Does what is due by time alone: forgets deleted nodes.
     pub fn tick(&self) {
         self.lock().tick(self.now());
     }

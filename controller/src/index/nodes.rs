@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use crik_api::{NodeState, NodeStatus};
+use crik_api::{NodeState, NodeStatus, Reason};
 use tokio::sync::broadcast;
 
 use super::change::{Change, NodeChange};
@@ -12,22 +12,25 @@ use super::remembered::Moment;
 use super::tracked::Tracked;
 use super::waiters::Waiters;
 use crate::base::limits;
+use crate::base::shortened::shortened;
 use crate::event::Event;
-use crate::signals::Observation;
+use crate::signals::{Observation, SOURCE_LOST};
 
 /// The nodes by name.
 pub struct Nodes {
     by_name: BTreeMap<Box<str>, Entry>,
-    /// When which node changes by time alone.
-    due: BTreeSet<(Moment, Box<str>)>,
+    /// When which node is forgotten.
+    forgotten: BTreeSet<(Moment, Box<str>)>,
+    /// When which node is let go, once its source is heard.
+    held: BTreeSet<(Moment, Box<str>)>,
     /// How many nodes are in each state.
     by_state: BTreeMap<&'static str, usize>,
     /// How often each signal has appeared.
     appeared: BTreeMap<Box<str>, u64>,
     /// True once the first list is complete.
     pub listed: bool,
-    /// Why the source is lost, as long as it is.
-    lost: Option<String>,
+    /// That the source is lost, as long as it is.
+    lost: Option<Lost>,
     /// When anything was last heard from the source.
     heard: Option<Moment>,
     /// Tells this process's versions from those of another replica, or of itself before a restart.
@@ -42,6 +45,14 @@ pub struct Nodes {
     pub shutdowns: broadcast::Sender<Arc<NodeChange>>,
 }
 
+/// Why the source is lost.
+struct Lost {
+    /// What was told of it.
+    reason: Reason,
+    /// The last cause that was logged.
+    cause: String,
+}
+
 struct Entry {
     tracked: Tracked,
     /// The number of the change that made it what it is.
@@ -53,7 +64,8 @@ impl Nodes {
     pub fn new(epoch: u64) -> Self {
         Self {
             by_name: BTreeMap::new(),
-            due: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            held: BTreeSet::new(),
             by_state: Counts::none(),
             appeared: BTreeMap::new(),
             listed: false,
@@ -75,31 +87,26 @@ impl Nodes {
         match event {
             Event::Listed(all) => {
                 self.list(all, now);
-                self.recover(now);
+                self.heard(now);
             }
             // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
-            Event::Heard => self.recover(now),
+            Event::Heard => self.heard(now),
             Event::Lost(why) => self.lose(why),
         }
     }
 
-    /// Does what is due by time alone.
+    /// Forgets the nodes that were gone long enough.
     pub fn tick(&mut self, now: Moment) {
-        while let Some((due, name)) = self.due.first().cloned().filter(|(due, _)| *due <= now) {
-            self.due.remove(&(due, name.clone()));
-            let Some(entry) = self.by_name.get(&name) else { continue };
-            match entry.tracked.clone().after(now) {
-                Some(tracked) => self.store(name, Some(tracked)),
-                None => self.store(name, None),
-            }
+        while let Some(name) = take_due(&mut self.forgotten, now) {
+            self.pass_time(name, now);
         }
     }
 
-    /// When the next node changes by time alone.
+    /// When the next node is forgotten.
     pub fn next_due(&self) -> Option<Moment> {
-        self.due.first().map(|(due, _)| *due)
+        self.forgotten.first().map(|(due, _)| *due)
     }
 
     /// What is said of a node.
@@ -131,42 +138,68 @@ impl Nodes {
     fn describe(&self, name: &str, entry: Option<&Entry>) -> NodeStatus {
         let change = entry.map_or(0, |entry| entry.change);
         let stale = if self.lost.is_some() { "-stale" } else { "" };
+        let (state, reasons) = self.state(entry);
         NodeStatus {
             name: name.to_owned(),
-            state: entry.map_or(NodeState::Unknown, |entry| entry.tracked.state()),
+            state,
             version: format!("{:x}-{change}{stale}", self.epoch),
-            reasons: entry.map(|entry| entry.tracked.reasons()).unwrap_or_default(),
+            reasons,
             hints: entry.map(|entry| entry.tracked.hints()).unwrap_or_default(),
             stale: self.lost.is_some(),
         }
     }
 
-    fn recover(&mut self, now: Moment) {
-        if self.lost.take().is_some() {
-            tracing::info!("the source of nodes is back");
-            self.each_latched(|tracked| tracked.after(now));
-            self.tell_all();
+    /// What a node was tells nothing of what it is by now, except that what goes away does not come back by itself.
+    fn state(&self, entry: Option<&Entry>) -> (NodeState, Vec<Reason>) {
+        let Some(tracked) = entry.map(|entry| &entry.tracked) else {
+            return (NodeState::Unknown, Vec::new());
+        };
+        match (tracked.state(), &self.lost) {
+            (NodeState::Ready, Some(lost)) => (NodeState::Unknown, vec![lost.reason.clone()]),
+            (state, _) => (state, tracked.reasons()),
         }
     }
 
-    /// Whatever becomes of nodes that shut down when their source is lost or back.
-    fn each_latched(&mut self, change: impl Fn(Tracked) -> Option<Tracked>) {
-        let latched =
-            self.by_name.iter().filter(|(_, entry)| entry.tracked.state() == NodeState::ShuttingDown);
+    /// What is known is new as of now. Only then a node is let go: one that nobody sees may have begun to shut down anew.
+    fn heard(&mut self, now: Moment) {
+        if self.lost.take().is_some() {
+            tracing::info!("the source of nodes is back");
+            self.each_held(|tracked| tracked.after(now));
+            self.tell_all();
+        }
+        while let Some(name) = take_due(&mut self.held, now) {
+            self.pass_time(name, now);
+        }
+    }
+
+    fn pass_time(&mut self, name: Box<str>, now: Moment) {
+        if let Some(tracked) = self.by_name.get(&name).map(|entry| entry.tracked.clone()) {
+            self.store(name, tracked.after(now));
+        }
+    }
+
+    /// Whatever becomes of nodes that are held in their states when their source is lost or back.
+    fn each_held(&mut self, change: impl Fn(Tracked) -> Option<Tracked>) {
+        let held = self.by_name.iter().filter(|(_, entry)| entry.tracked.is_held());
         let changed: Vec<_> =
-            latched.map(|(name, entry)| (name.clone(), change(entry.tracked.clone()))).collect();
+            held.map(|(name, entry)| (name.clone(), change(entry.tracked.clone()))).collect();
         changed.into_iter().for_each(|(name, tracked)| self.store(name, tracked));
     }
 
     /// Says each cause once, however often it is tried again: someone who repairs a file wants to see the next error.
-    fn lose(&mut self, why: String) {
-        if self.lost.as_ref() == Some(&why) {
+    fn lose(&mut self, cause: String) {
+        if self.lost.as_ref().is_some_and(|lost| lost.cause == cause) {
             return;
         }
-        tracing::warn!("the source of nodes is lost, so states may be old: {why}");
-        if self.lost.replace(why).is_none() {
-            self.each_latched(|tracked| Some(tracked.unheard()));
-            self.tell_all();
+        tracing::warn!("the source of nodes is lost, so states may be old: {cause}");
+        match &mut self.lost {
+            Some(lost) => lost.cause = cause,
+            None => {
+                let observed = shortened(format!("it was ready, but that is old: {cause}"));
+                self.lost = Some(Lost { reason: Reason { signal: SOURCE_LOST.to_owned(), observed }, cause });
+                self.each_held(|tracked| Some(tracked.unheard()));
+                self.tell_all();
+            }
         }
     }
 
@@ -199,6 +232,7 @@ impl Nodes {
             Some(tracked) => tracked.clone().seen(observation, now),
             None => Tracked::new(observation),
         };
+        let tracked = if self.lost.is_some() { tracked.unheard() } else { tracked };
         self.store(name, Some(tracked));
     }
 
@@ -219,12 +253,8 @@ impl Nodes {
             (Some(before), Some(now)) => before.tracked.looks_like(now),
             _ => false,
         };
-        if let Some(due) = before.as_ref().and_then(|entry| entry.tracked.due()) {
-            self.due.remove(&(due, name.clone()));
-        }
-        if let Some(due) = tracked.as_ref().and_then(Tracked::due) {
-            self.due.insert((due, name.clone()));
-        }
+        self.forget_due(&name, before.as_ref().map(|entry| &entry.tracked));
+        self.note_due(&name, tracked.as_ref());
         self.count(was, state);
         let change = before.as_ref().filter(|_| same).map_or(self.change + 1, |entry| entry.change);
         self.change = self.change.max(change);
@@ -235,6 +265,18 @@ impl Nodes {
         if !same && let Some((uid, boot_id)) = last {
             self.tell(&name, was, uid, boot_id);
         }
+    }
+
+    fn forget_due(&mut self, name: &str, before: Option<&Tracked>) {
+        let remove = |set: &mut BTreeSet<_>, due: Moment| set.remove(&(due, name.into()));
+        before.and_then(Tracked::forgotten_at).map(|due| remove(&mut self.forgotten, due));
+        before.and_then(Tracked::held_until).map(|due| remove(&mut self.held, due));
+    }
+
+    fn note_due(&mut self, name: &str, tracked: Option<&Tracked>) {
+        let insert = |set: &mut BTreeSet<_>, due: Moment| set.insert((due, name.into()));
+        tracked.and_then(Tracked::forgotten_at).map(|due| insert(&mut self.forgotten, due));
+        tracked.and_then(Tracked::held_until).map(|due| insert(&mut self.held, due));
     }
 
     fn count(&mut self, was: NodeState, state: NodeState) {
@@ -265,4 +307,10 @@ impl Nodes {
         self.waiters.wake_all();
         let _ = self.changes.send(Change::Source);
     }
+}
+
+/// The first name whose time has come, if there is one.
+fn take_due(due: &mut BTreeSet<(Moment, Box<str>)>, now: Moment) -> Option<Box<str>> {
+    due.first().filter(|(due, _)| *due <= now)?;
+    due.pop_first().map(|(_, name)| name)
 }

@@ -36,7 +36,12 @@ impl Absence {
         (!over).then_some(self)
     }
 
-    /// When it is over by time alone.
+    /// The time in which nothing is heard is none in which the pods are told.
+    pub fn unheard(&mut self) {
+        self.back_since = None;
+    }
+
+    /// When it is over, if the node is seen then.
     pub fn due(&self) -> Option<Moment> {
         Some(self.back_since? + limits::ABSENCE_KEPT)
     }
@@ -89,7 +94,7 @@ impl Latch {
         self.healthy_since = None;
     }
 
-    /// When it lets go by time alone.
+    /// When it lets go, if the node is seen then.
     pub fn due(&self) -> Option<Moment> {
         Some(self.healthy_since? + limits::LATCH)
     }

@@ -73,37 +73,56 @@ fn a_gone_node_is_forgotten_in_time() {
 }
 
 #[test]
-fn a_latch_lets_go_by_time_alone_and_wakes_waiters() {
+fn a_latch_lets_go_when_its_source_is_heard_and_wakes_waiters() {
     let index = index_of(&["a"]);
     index.apply(applied("a", with(Class::ShuttingDown, "kubelet-shutdown")));
     let mut waiter = index.watch("a");
     let healthy = Duration::from_secs(1);
     index.lock().apply(applied("a", ready()), healthy);
     assert!(!is_woken(&mut waiter));
-    index.lock().tick(healthy + limits::LATCH);
+    index.lock().apply(Event::Heard, healthy + limits::LATCH - Duration::from_millis(1));
+    assert!(!is_woken(&mut waiter));
+    index.lock().apply(Event::Heard, healthy + limits::LATCH);
     assert!(is_woken(&mut waiter));
     assert_eq!((state(&index, "a"), index.next_due()), (NodeState::Ready, None));
 }
 
+/// What holds a node in its state: a shutdown, and an absence in which its pods were deleted.
+fn held() -> [(Observation, NodeState, Duration); 2] {
+    let absent = Observation { ready: Ready::Unknown, ..with(Class::Unreachable, "unreachable-eviction") };
+    [
+        (with(Class::ShuttingDown, "kubelet-shutdown"), NodeState::ShuttingDown, limits::LATCH),
+        (absent, NodeState::Cordoned, limits::ABSENCE_KEPT),
+    ]
+}
+
 #[test]
-fn a_latch_is_not_let_go_by_time_in_which_nothing_was_heard() {
-    let index = index_of(&["a"]);
-    let healthy = Duration::from_secs(100);
-    let mut nodes = index.lock();
-    nodes.apply(applied("a", with(Class::ShuttingDown, "kubelet-shutdown")), healthy);
-    nodes.apply(applied("a", ready()), healthy);
-    nodes.apply(Event::Lost("no route".to_owned()), healthy);
-    nodes.tick(healthy + limits::LATCH);
-    assert_eq!((nodes.status("a").state, nodes.next_due()), (NodeState::ShuttingDown, None));
-    let back = healthy + limits::LATCH;
-    nodes.apply(Event::Heard, back);
-    nodes.tick(back);
-    assert_eq!(
-        (nodes.status("a").state, nodes.next_due()),
-        (NodeState::ShuttingDown, Some(back + limits::LATCH))
-    );
-    nodes.tick(back + limits::LATCH);
-    assert_eq!(nodes.status("a").state, NodeState::Ready);
+fn nothing_lets_go_by_itself_while_nobody_looks() {
+    for (seen, held, kept) in held() {
+        let index = index_of(&["a"]);
+        let mut nodes = index.lock();
+        let healthy = Duration::from_secs(100);
+        nodes.apply(applied("a", seen), healthy);
+        nodes.apply(applied("a", ready()), healthy);
+        // The source may be away for a while before that is noticed.
+        nodes.tick(healthy + 10 * kept);
+        assert_eq!(nodes.status("a").state, held);
+        // Causes come in turns, and between them a little is told.
+        for (number, cause) in ["no route", "no leader", "no leader", "no route"].into_iter().enumerate() {
+            let now = healthy + kept * u32::try_from(number + 1).unwrap();
+            nodes.apply(Event::Lost(cause.to_owned()), now);
+            nodes.apply(applied("a", Observation { boot_id: "".into(), ..ready() }), now);
+            nodes.apply(applied("a", ready()), now);
+            nodes.tick(now + kept);
+            assert_eq!(nodes.status("a").state, held, "{cause}");
+        }
+        let back = healthy + 100 * kept;
+        nodes.apply(Event::Heard, back);
+        nodes.apply(Event::Heard, back + kept - Duration::from_millis(1));
+        assert_eq!(nodes.status("a").state, held);
+        nodes.apply(Event::Heard, back + kept);
+        assert_eq!(nodes.status("a").state, NodeState::Ready);
+    }
 }
 
 #[test]
@@ -135,10 +154,28 @@ fn what_is_stale_says_so_until_the_source_is_back() {
     let index = index_of(&["a"]);
     index.apply(Event::Lost("no route".to_owned()));
     assert!(index.get("a").unwrap().stale && index.counts().stale);
+    let status = index.get("a").unwrap();
+    let [reason] = &status.reasons[..] else { panic!("{status:?}") };
+    assert_eq!((status.state, &*reason.signal), (NodeState::Unknown, "source-lost"));
+    assert!(reason.observed.contains("it was ready") && reason.observed.contains("no route"), "{reason:?}");
     index.apply(applied("a", cordoned()));
     assert_eq!((state(&index, "a"), index.get("a").unwrap().stale), (NodeState::Cordoned, true));
     index.apply(Event::Heard);
     assert!(!index.get("a").unwrap().stale && !index.counts().stale);
+    assert_eq!(state(&index, "a"), NodeState::Cordoned);
+}
+
+#[test]
+fn of_what_was_known_only_good_health_is_doubted_when_the_source_is_lost() {
+    let classes = [Class::Cordoned, Class::Draining, Class::ShuttingDown];
+    let nodes = classes.map(|class| (format!("{class:?}"), with(class, "s")));
+    let nodes: Vec<_> = nodes.iter().map(|(name, seen)| (&**name, seen.clone())).collect();
+    let index = Index::new();
+    index.apply(listed(&nodes));
+    let before: Vec<_> = index.all().unwrap().into_iter().map(|a| (a.state, a.reasons)).collect();
+    index.apply(Event::Lost("no route".to_owned()));
+    let after: Vec<_> = index.all().unwrap().into_iter().map(|a| (a.state, a.reasons)).collect();
+    assert_eq!(before, after);
 }
 
 #[test]

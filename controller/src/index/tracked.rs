@@ -60,10 +60,18 @@ impl Tracked {
         if let Some(latch) = &mut self.latch {
             latch.unheard();
         }
+        if let Some(absence) = &mut self.absence {
+            absence.unheard();
+        }
         self
     }
 
-    /// The node when time has passed, with nothing new of it; none when it need not be remembered any more.
+    /// True if something is remembered of the node that holds it in its state.
+    pub fn is_held(&self) -> bool {
+        self.latch.is_some() || self.absence.is_some()
+    }
+
+    /// The node when time has passed and nothing is new of it; none when it need not be remembered any more.
     pub fn after(self, now: Moment) -> Option<Self> {
         match self.gone_since {
             Some(since) => (now < since + limits::GONE_KEPT).then_some(self),
@@ -74,15 +82,16 @@ impl Tracked {
         }
     }
 
-    /// When the passing of time alone changes something.
-    pub fn due(&self) -> Option<Moment> {
-        match self.gone_since {
-            Some(since) => Some(since + limits::GONE_KEPT),
-            None => {
-                let (latch, absence) = (self.latch.as_ref(), self.absence.as_ref());
-                latch.and_then(|latch| latch.due()).into_iter().chain(absence.and_then(|a| a.due())).min()
-            }
-        }
+    /// When it is forgotten, by the passing of time alone.
+    pub fn forgotten_at(&self) -> Option<Moment> {
+        Some(self.gone_since? + limits::GONE_KEPT)
+    }
+
+    /// When what holds it lets go, if it is seen then: time alone says nothing of a node.
+    pub fn held_until(&self) -> Option<Moment> {
+        let latch = self.latch.as_ref().and_then(|latch| latch.due());
+        let absence = self.absence.as_ref().and_then(|absence| absence.due());
+        latch.into_iter().chain(absence).min().filter(|_| self.gone_since.is_none())
     }
 
     /// True if one more sight of the node, as `seen`, changes nothing, whenever it comes.
@@ -196,16 +205,16 @@ mod tests {
         let latched = new(&shutting_down()).then(&at(Ready::True), NOW).then(&at(Ready::Unknown), NOW);
         let later = latched.then(&at(Ready::True), NOW + Duration::from_secs(40));
         assert_eq!(later.state(), NodeState::ShuttingDown);
-        assert_eq!(later.due(), Some(NOW + Duration::from_secs(70)));
+        assert_eq!(later.held_until(), Some(NOW + Duration::from_secs(70)));
     }
 
     #[test]
     fn the_thirty_seconds_begin_anew_when_nothing_was_heard_meanwhile() {
         let latched = new(&shutting_down()).then(&at(Ready::True), NOW).unheard();
-        assert_eq!(latched.due(), None);
+        assert_eq!(latched.held_until(), None);
         let heard = latched.after(NOW + Duration::from_secs(40)).unwrap();
         assert_eq!(heard.state(), NodeState::ShuttingDown);
-        assert_eq!(heard.due(), Some(NOW + Duration::from_secs(70)));
+        assert_eq!(heard.held_until(), Some(NOW + Duration::from_secs(70)));
     }
 
     #[test]
@@ -247,12 +256,12 @@ mod tests {
         assert_eq!(new(&absent).state(), NodeState::Cordoned);
         let back = new(&absent).then(&at(Ready::True), NOW);
         assert_eq!((back.state(), back.reasons().len()), (NodeState::Cordoned, 1));
-        assert_eq!(back.due(), Some(NOW + limits::ABSENCE_KEPT));
+        assert_eq!(back.held_until(), Some(NOW + limits::ABSENCE_KEPT));
         let later = back.clone().after(NOW + limits::ABSENCE_KEPT).unwrap();
-        assert_eq!((later.state(), later.due()), (NodeState::Ready, None));
+        assert_eq!((later.state(), later.held_until()), (NodeState::Ready, None));
         // A second absence begins anew, and another machine or boot has none of these pods.
         let again = back.clone().then(&absent, NOW).then(&at(Ready::True), NOW + Duration::from_secs(9));
-        assert_eq!(again.due(), Some(NOW + Duration::from_secs(9) + limits::ABSENCE_KEPT));
+        assert_eq!(again.held_until(), Some(NOW + Duration::from_secs(9) + limits::ABSENCE_KEPT));
         let mut rebooted = at(Ready::True);
         rebooted.boot_id = "b2".into();
         assert_eq!(back.then(&rebooted, NOW).state(), NodeState::Ready);
@@ -262,8 +271,10 @@ mod tests {
     fn an_absence_outlasts_a_loss_of_the_source() {
         let absent = with(&[Class::Unreachable], Ready::Unknown);
         let back = new(&absent).then(&at(Ready::True), NOW).unheard();
-        assert_eq!(back.state(), NodeState::Cordoned);
-        assert_eq!(back.due(), Some(NOW + limits::ABSENCE_KEPT));
+        assert_eq!((back.state(), back.held_until()), (NodeState::Cordoned, None));
+        let heard = back.after(NOW + 2 * limits::ABSENCE_KEPT).unwrap();
+        assert_eq!(heard.state(), NodeState::Cordoned);
+        assert_eq!(heard.held_until(), Some(NOW + 3 * limits::ABSENCE_KEPT));
     }
 
     #[test]

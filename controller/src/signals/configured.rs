@@ -22,7 +22,7 @@ use serde_yaml::Value;
 use thiserror::Error;
 
 use super::matcher::{By, Matcher, Test, Tests, Text};
-use super::signal::{Class, DELETED, Signal};
+use super::signal::{Class, DELETED, SOURCE_LOST, Signal};
 use super::table;
 
 /// Why a signals file cannot be used.
@@ -136,7 +136,7 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Signal>, SignalsFileError> {
     let file: File =
         serde_yaml::from_str(text).map_err(|source| SignalsFileError::Parse { path: path.into(), source })?;
     let mut names: BTreeSet<Text> = table::TABLE.iter().map(|signal| signal.name.clone()).collect();
-    names.insert(Cow::Borrowed(DELETED));
+    names.extend([DELETED, SOURCE_LOST].map(Cow::Borrowed));
     let rows = file.signals.into_iter().enumerate().map(|(number, row)| {
         let called = row.get("name").and_then(Value::as_str).map(|name| format!(" ({name})"));
         let signal = signal(row).and_then(|signal| {
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_name_is_given_once() {
-        for name in ["cordon", "kubelet-shutdown", "deleted"] {
+        for name in ["cordon", "kubelet-shutdown", "deleted", "source-lost"] {
             let message = mistake(&format!("{{name: {name}, state: hint, taint: {{key: k}}}}"));
             assert!(message.contains("is taken; choose another"), "{message}");
         }

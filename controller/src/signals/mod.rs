@@ -13,7 +13,7 @@ pub use self::configured::read;
 pub use self::node::{Node, Object, Ready};
 pub use self::observation::Observation;
 use self::signal::Signal;
-pub use self::signal::{Class, DELETED};
+pub use self::signal::{Class, DELETED, SOURCE_LOST};
 pub use self::table::TABLE;
 
 /// All signals that are looked for.

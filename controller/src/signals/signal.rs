@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use super::matcher::Matcher;
 
-/// The one reason that is no signal on a Node.
+/// The reason of a node that is gone.
 pub const DELETED: &str = "deleted";
+
+/// The reason of a node that was ready when it was last heard of.
+pub const SOURCE_LOST: &str = "source-lost";
 
 /// What a signal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,17 +46,30 @@ pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Resu
     Ok(config)
 }
 
-/// A client for the watch, and what it rings whenever the API server begins to answer it well: a watch that was taken up
-/// again may have nothing new to tell for long.
-///
-/// # Errors
-/// The configuration cannot be used.
-pub fn watching_client(mut config: Config) -> Result<(Client, Arc<Notify>), ApiServerError> {
-    // Retrying inside the client would hide that the API server is away.
-    config.default_retry = false;
-    let answered = Arc::new(Notify::new());
-    let layer = MapResponseLayer::new(ring(Arc::clone(&answered)));
-    Ok((ClientBuilder::try_from(config)?.with_layer(&layer).build(), answered))
+/// What the API server is watched by.
+pub struct Watching {
+    /// For the watch.
+    pub client: Client,
+    /// Rings whenever the API server begins to answer the watch well: one that was taken up again may have nothing new to
+    /// tell for long.
+    pub answered: Arc<Notify>,
+    /// For all else, which does not ring.
+    pub other: Client,
+}
+
+impl Watching {
+    /// By this way to the API server.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn new(mut config: Config) -> Result<Self, ApiServerError> {
+        // Retrying inside the client would hide that the API server is away.
+        config.default_retry = false;
+        let other = Client::try_from(config.clone())?;
+        let answered = Arc::new(Notify::new());
+        let layer = MapResponseLayer::new(ring(Arc::clone(&answered)));
+        Ok(Self { client: ClientBuilder::try_from(config)?.with_layer(&layer).build(), answered, other })
+    }
 }
 
 fn ring<B>(answered: Arc<Notify>) -> impl FnOnce(Response<B>) -> Response<B> + Clone + Send {

@@ -23,7 +23,7 @@ pub async fn run(path: PathBuf, signals: Arc<Signals>, mut tell: impl FnMut(Even
         watch.set(good.is_some());
         let text = fs::read_to_string(watch.path());
         if watch.was_told() || is_settled(&text, watch.path()).await {
-            read(text, watch.path(), &signals, &mut good).into_iter().for_each(&mut tell);
+            tell(read(text, watch.path(), &signals, &mut good));
         }
         watch.changed(good.is_some()).await;
     }
@@ -39,26 +39,21 @@ async fn is_settled(text: &io::Result<String>, path: &Path) -> bool {
     }
 }
 
-/// What the text of the file tells; none if it is the `good` one of last time.
-fn read(
-    text: io::Result<String>,
-    path: &Path,
-    signals: &Signals,
-    good: &mut Option<String>,
-) -> Option<Event> {
+/// What the text of the file tells; that it is there if it is the `good` one of last time.
+fn read(text: io::Result<String>, path: &Path, signals: &Signals, good: &mut Option<String>) -> Event {
     let text = text.map_err(|source| FileError::Read { path: path.into(), source });
     if matches!((&text, &*good), (Ok(text), Some(good)) if text == good) {
-        return None;
+        return Event::Heard;
     }
     match text.and_then(|text| Ok((parse(path, &text)?, text))) {
         Ok((nodes, text)) => {
             *good = Some(text);
             let seen = |node: &Node| (node.name.as_str().into(), signals.observe(node));
-            Some(Event::Listed(nodes.iter().map(seen).collect()))
+            Event::Listed(nodes.iter().map(seen).collect())
         }
         Err(error) => {
             *good = None;
-            Some(Event::Lost(error.to_string()))
+            Event::Lost(error.to_string())
         }
     }
 }

@@ -2,36 +2,46 @@
 //!
 //! The watch is kube's; when it is tried again, and when it counts as lost, is decided here. A watch that says nothing
 //! may be dead without anybody knowing, so the API server is made to end it every [`limits::WATCH_SECONDS`], and a
-//! connection that is silent for longer is taken for lost.
+//! connection that is silent for longer is taken for lost. One that is answered may still be told old things, so it
+//! counts only as long as there is [`Proof`] that it is not.
 
 use std::sync::Arc;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt as _, Stream, StreamExt};
+use kube::Api;
 use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
+use super::api_server::Watching;
+use super::proof::{self, Proof};
+use super::proven::Proven;
 use super::watch_error::explain;
 use super::watched_node::WatchedNode;
 use crate::base::limits;
 use crate::event::Event;
 use crate::signals::{Observation, Signals};
 
-/// Watches all nodes for ever. `answered` rings when the API server begins to answer.
-pub async fn run(client: Client, answered: Arc<Notify>, signals: Arc<Signals>, tell: impl FnMut(Event)) {
+/// Watches all nodes for ever.
+pub async fn run(api_server: Watching, signals: Arc<Signals>, tell: impl FnMut(Event)) {
+    let Watching { client, answered, other } = api_server;
     let config = watcher::Config::default().timeout(limits::WATCH_SECONDS).page_size(limits::LIST_PAGE);
     let begin = || Box::pin(watcher(Api::<WatchedNode>::all(client.clone()), config.clone()));
-    forward(begin, &answered, &signals, tell).await;
+    let (prover, mut proofs) = mpsc::channel(1);
+    tokio::select! {
+        () = proof::run(other, prover) => {}
+        () = forward(begin, &answered, &mut proofs, &signals, tell) => {}
+    }
 }
 
 type Step = Result<watcher::Event<WatchedNode>, watcher::Error>;
 
-/// `begin` begins a watch, with a list of all nodes.
+/// `begin` begins a watch, with a list of all nodes; `answered` rings when the API server begins to answer it.
 async fn forward<S: Stream<Item = Step> + Unpin>(
     mut begin: impl FnMut() -> S,
     answered: &Notify,
+    proofs: &mut mpsc::Receiver<Proof>,
     signals: &Signals,
     mut tell: impl FnMut(Event),
 ) {
@@ -45,7 +55,8 @@ async fn forward<S: Stream<Item = Step> + Unpin>(
                 None => return,
             },
             () = answered.notified() => watch.is_answered(),
-            () = sleep_until(watch.settled.unwrap_or(watch.patience)) => watch.time(),
+            Some(proof) = proofs.recv() => watch.proof(proof),
+            () = sleep_until(watch.due()) => watch.time(),
         };
         if let Some(event) = told {
             tell(event);
@@ -77,6 +88,9 @@ struct Watch<'a> {
     patience: Instant,
     /// When it failed first, as long as it is not good again.
     failing_since: Option<Instant>,
+    /// True as long as nothing has gone wrong since it was listed or settled.
+    good: bool,
+    proven: Proven,
     /// Whether it must begin anew, with a list.
     anew: bool,
 }
@@ -94,6 +108,8 @@ impl<'a> Watch<'a> {
             settled: None,
             patience,
             failing_since: None,
+            good: false,
+            proven: Proven::new(now),
             anew: false,
         }
     }
@@ -107,6 +123,7 @@ impl<'a> Watch<'a> {
         match event {
             watcher::Event::Init => {
                 self.forget_answers();
+                self.proven.begins_list();
                 self.listing = Some(Vec::new());
                 None
             }
@@ -117,6 +134,7 @@ impl<'a> Watch<'a> {
             }
             watcher::Event::InitDone => {
                 self.is_good();
+                self.proven.has_listed();
                 Some(Event::Listed(self.listing.take().unwrap_or_default()))
             }
             watcher::Event::Apply(object) => {
@@ -131,7 +149,7 @@ impl<'a> Watch<'a> {
         let now = Instant::now();
         let pause = self.pauses.next().unwrap_or(limits::API_RETRY_MAX);
         (self.not_before, self.patience) = (now + pause, now + pause + limits::API_LOST);
-        self.listing = None;
+        (self.listing, self.good) = (None, false);
         self.forget_answers();
         let since = *self.failing_since.get_or_insert(now);
         self.anew = is_too_old(error) || now - since >= limits::RELIST_AFTER;
@@ -139,7 +157,23 @@ impl<'a> Watch<'a> {
     }
 
     fn is_good(&mut self) {
-        (self.pauses, self.failing_since) = (pauses(), None);
+        (self.pauses, self.failing_since, self.good) = (pauses(), None, true);
+    }
+
+    /// A proof without a watch that is good says nothing, and neither does a watch without a proof. What was told without one
+    /// is told anew, from a list: the cache of an API server that finds back to etcd may be behind for a while.
+    fn proof(&mut self, Proof { asked, answer }: Proof) -> Option<Event> {
+        match answer {
+            Ok(()) if self.proven.is_good(asked) => {
+                self.anew = self.listing.is_none();
+                None
+            }
+            Ok(()) => (self.good && self.listing.is_none()).then_some(Event::Heard),
+            Err(why) => {
+                self.proven.is_missing(why);
+                None
+            }
+        }
     }
 
     /// What was answered so far says nothing of what is asked from now on.
@@ -156,11 +190,21 @@ impl<'a> Watch<'a> {
         None
     }
 
+    /// When the passing of time alone means something.
+    fn due(&self) -> Instant {
+        let watch = self.settled.unwrap_or(self.patience);
+        self.proven.due().map_or(watch, |due| watch.min(due))
+    }
+
     fn time(&mut self) -> Option<Event> {
+        if let Some(why) = self.proven.runs_out() {
+            return Some(Event::Lost(why));
+        }
         if self.settled.take().is_some() {
             self.is_good();
-            return Some(Event::Heard);
+            return self.proven.holds().then_some(Event::Heard);
         }
+        self.good = false;
         self.patience = Instant::now() + limits::API_LOST;
         Some(Event::Lost(format!("the API server has said nothing for {:?}", limits::API_LOST)))
     }
@@ -182,129 +226,4 @@ fn pauses() -> ExponentialBackoff {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::stream;
-    use kube::core::Status;
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::signals::Object;
-
-    fn named(name: &str) -> WatchedNode {
-        let yaml = format!("metadata: {{name: {name}}}");
-        serde_yaml::from_str::<Object>(&yaml).unwrap().into()
-    }
-
-    fn refused(code: u16) -> Step {
-        let status = Status { code, ..Status::failure("no", "") };
-        Err(watcher::Error::WatchError(Box::new(status)))
-    }
-
-    /// What is told of these steps, after which the stream says nothing more.
-    async fn told(steps: Vec<Step>, answered: &Notify, count: usize) -> Vec<Event> {
-        told_by(vec![steps], answered, count).await
-    }
-
-    /// The same of one watch after the other.
-    async fn told_by(watches: Vec<Vec<Step>>, answered: &Notify, count: usize) -> Vec<Event> {
-        let (sender, mut events) = mpsc::unbounded_channel();
-        let mut watches = watches.into_iter();
-        let begin = || stream::iter(watches.next().unwrap_or_default()).chain(stream::pending());
-        let signals = Signals::built_in();
-        let mut all = Vec::new();
-        let tell = |event| {
-            let _ = sender.send(event);
-        };
-        tokio::select! {
-            () = forward(begin, answered, &signals, tell) => {}
-            () = async {
-                while all.len() < count && let Some(event) = events.recv().await {
-                    all.push(event);
-                }
-            } => {}
-        }
-        all
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_list_is_passed_on_as_a_whole() {
-        let steps = vec![
-            Ok(watcher::Event::Init),
-            Ok(watcher::Event::InitApply(named("a"))),
-            Ok(watcher::Event::Init),
-            Ok(watcher::Event::InitApply(named("b"))),
-            Ok(watcher::Event::InitDone),
-            Ok(watcher::Event::Delete(named("b"))),
-        ];
-        let told = told(steps, &Notify::new(), 2).await;
-        let Event::Listed(nodes) = &told[0] else { panic!("no list") };
-        assert_eq!((nodes.len(), &*nodes[0].0), (1, "b"));
-        assert_eq!(told[1], Event::Deleted("b".into()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_failure_is_told_and_followed_by_a_pause_that_grows() {
-        let begun = Instant::now();
-        let mut steps: Vec<Step> = (0..8).map(|_| refused(500)).collect();
-        steps.push(Ok(watcher::Event::Delete(named("a"))));
-        let told = told(steps, &Notify::new(), 9).await;
-        assert!(told[..8].iter().all(|event| matches!(event, Event::Lost(_))));
-        assert_eq!(told[8], Event::Deleted("a".into()));
-        let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * 8);
-        assert!(pauses > limits::API_RETRY_MAX && pauses < longest, "{pauses:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_that_is_answered_and_stays_good_is_heard() {
-        let answered = Notify::new();
-        answered.notify_one();
-        let begun = Instant::now();
-        assert_eq!(told(vec![], &answered, 1).await, [Event::Heard]);
-        assert!(begun.elapsed() >= limits::WATCH_SETTLE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_that_is_answered_and_then_fails_is_not_heard() {
-        let answered = Notify::new();
-        answered.notify_one();
-        let told = told(vec![refused(410), Ok(watcher::Event::Init)], &answered, 2).await;
-        assert!(told.iter().all(|event| matches!(event, Event::Lost(_))), "{told:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_that_cannot_go_on_begins_anew_with_a_list() {
-        let gone = kube::Error::Api(Box::new(Status { code: 410, ..Status::failure("gone", "Expired") }));
-        let first = vec![Err(watcher::Error::WatchStartFailed(gone)), Ok(watcher::Event::Delete(named("a")))];
-        let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
-        let told = told_by(vec![first, second], &Notify::new(), 2).await;
-        assert!(matches!(&told[..], [Event::Lost(_), Event::Listed(_)]), "{told:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_a_long_loss_all_nodes_are_listed_anew() {
-        let tries =
-            usize::try_from(limits::RELIST_AFTER.as_secs() / limits::API_RETRY_MAX.as_secs()).unwrap();
-        let first: Vec<Step> = (0..2 * tries + 8).map(|_| refused(500)).collect();
-        let failures = first.len();
-        let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
-        let told = told_by(vec![first, second], &Notify::new(), failures).await;
-        assert!(told.iter().any(|event| matches!(event, Event::Listed(_))), "{told:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_page_of_a_list_does_not_mean_that_all_is_well() {
-        let answered = Notify::new();
-        answered.notify_one();
-        let steps = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitApply(named("a")))];
-        let told = told(steps, &answered, 1).await;
-        assert!(matches!(told[0], Event::Lost(_)), "{told:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_means_that_the_api_server_is_lost() {
-        let begun = Instant::now();
-        let told = told(vec![], &Notify::new(), 1).await;
-        assert!(matches!(&told[0], Event::Lost(why) if why.contains("nothing")), "{told:?}");
-        assert!(begun.elapsed() <= std::time::Duration::from_secs(30));
-    }
-}
+mod tests;

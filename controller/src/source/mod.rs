@@ -4,5 +4,7 @@ pub(crate) mod api_server;
 pub(crate) mod file;
 pub(crate) mod kubernetes;
 mod nodes_file;
+mod proof;
+mod proven;
 mod watch_error;
 mod watched_node;

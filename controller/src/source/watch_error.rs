@@ -16,6 +16,14 @@ pub fn explain(error: &watcher::Error) -> String {
     }
 }
 
+/// The same of a single request.
+pub fn refusal(verb: &str, error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => refused(verb, status),
+        other => with_causes(other),
+    }
+}
+
 fn refused(verb: &str, status: &Status) -> String {
     let message = &status.message;
     match status.code {

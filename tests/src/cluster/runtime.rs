@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::workspace;
-use crate::rootfs::CACHE;
+use crate::harness::cache::CACHE;
 
 /// The directory that they are in; they are built first if they have to.
 ///

@@ -13,6 +13,7 @@ mod kubeconfig;
 mod nodes;
 mod ports;
 mod tokens;
+pub mod watched;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};

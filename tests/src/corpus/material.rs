@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::workload::Workload;
+use crate::harness::cache::{self, CACHE};
 use crate::pod::Pod;
-use crate::rootfs::{CACHE, Root, fingerprint};
+use crate::rootfs::{Root, fingerprint};
 use crate::spec::{Spec, bind};
 use crate::volume::Volume;
 
@@ -78,6 +79,7 @@ fn files(workload: &Workload) -> Result<PathBuf> {
         build(workload, &root, &partial)?;
         fs::rename(&partial, &directory)?;
     }
+    cache::used(&directory)?;
     Ok(directory)
 }
 

@@ -2,6 +2,7 @@
 //! table, requests sent, connections cut.
 
 pub mod build;
+pub(crate) mod cache;
 pub mod command;
 pub mod compile;
 pub mod http;

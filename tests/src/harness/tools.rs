@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::workspace;
-use crate::rootfs::CACHE;
+use crate::harness::cache::CACHE;
 
 /// Where a program is: `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `kubelet`, `kube-proxy`, `kubectl`,
 /// `helm` or `etcd`. In `KUBEBUILDER_ASSETS` if that is set, as envtest does.

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::workspace;
+use crate::harness::cache::{self, CACHE};
 
 /// The root file system of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +23,6 @@ pub enum Root {
 /// What builds each.
 pub(crate) const SMALL: &str = include_str!("../../rootfs.sh");
 const RUNTIMES: &str = include_str!("../../runtimes.sh");
-
-/// Where slow things are kept between runs.
-pub(crate) const CACHE: &str = "/var/cache/crik-tests";
 
 impl Root {
     /// The root file system, built if it is not there yet.
@@ -82,11 +80,13 @@ fn base(name: &str) -> Result<Root> {
 pub(crate) fn built(name: &str, script: &str, made_from: &str, base: Option<&Path>) -> Result<PathBuf> {
     let root = Path::new(CACHE).join(format!("{name}-{:016x}", fingerprint(made_from)));
     fs::create_dir_all(CACHE)?;
-    let lock = File::create(Path::new(CACHE).join("lock"))?;
+    let lock = File::create(root.with_extension("lock"))?;
     lock.lock()?;
     if !root.exists() {
+        cache::sweep(Path::new(CACHE));
         build(&root, script, base).with_context(|| format!("cannot build the tests' {name}"))?;
     }
+    cache::used(&root)?;
     Ok(root)
 }
 

@@ -14,8 +14,8 @@ pub fn better(earlier: Knowledge, later: Knowledge) -> Knowledge {
 /// the one that a person can act on is worth more.
 fn rank(known: &Knowledge) -> u8 {
     match known {
-        Ok(status) if status.stale => 4,
         Ok(status) if status.state == NodeState::Unknown => 3,
+        Ok(status) if status.stale => 4,
         Ok(_) => 5,
         Err(error) => match **error {
             Unknown::NotYet => 0,
@@ -46,7 +46,7 @@ mod tests {
                 Err(Arc::new(Unknown::Unreachable("refused".to_owned()))),
                 Err(Arc::new(Unknown::Garbage("nonsense".to_owned()))),
                 status(NodeState::Unknown, false),
-                status(NodeState::Ready, true),
+                status(NodeState::Cordoned, true),
                 status(NodeState::Ready, false),
             ]
         };

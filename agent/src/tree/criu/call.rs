@@ -39,6 +39,25 @@ const LOG_FD: RawFd = 198;
 /// with another layout is not, since libc has measured it at its start. With an equals sign, as the value is optional.
 pub const COMPARE_CPU: &str = "cpu-cap=fpu,ins";
 
+/// What CRIU does with connections of TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connections {
+    /// It leaves them alone in a dump, and makes sockets that are connected with nobody in a restore.
+    Close,
+    /// It takes them apart, and puts them together.
+    Keep,
+}
+
+impl Connections {
+    /// As CRIU calls it.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Close => "tcp-close",
+            Self::Keep => "tcp-established",
+        }
+    }
+}
+
 /// Held during a call: there is one configuration file.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -224,10 +243,9 @@ impl Drop for HandedDown {
 /// The options for which rust-criu has no setter, in the form of criu(8)'s configuration files.
 fn options(more: &[&str]) -> String {
     let mut lines = vec![
-        // Locking the network needs NET_ADMIN, and connections are closed anyway.
+        // Locking the network would lock it for the other containers of the pod, and for good if CRIU is ended; what is kept of
+        // connections are those of which both ends are frozen.
         "network-lock skip".to_owned(),
-        // The peers of a connection are gone by the time the pod is back.
-        "tcp-close".to_owned(),
         // With more capabilities than a pod has it would ask for what only the machine's root may, and restore time namespaces.
         "unprivileged".to_owned(),
         // Neither does one that nobody has accepted yet: its client connects again as all others do.

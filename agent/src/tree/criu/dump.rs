@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
+use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
 use super::cancel::kill_now;
 use super::error::CriuError;
 use super::failable_dump::Failable;
@@ -43,6 +43,8 @@ pub struct Dump<'a> {
     pub images: &'a Path,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
+    /// What becomes of its connections.
+    pub connections: Connections,
     /// Given up when nobody waits for it any more.
     pub headway: &'a Arc<Headway>,
 }
@@ -54,7 +56,8 @@ pub struct Dump<'a> {
 /// CRIU refused, or it was given up before it began; the tree then runs as before.
 pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
     let namespace = TimeNamespace::of_tree(what.root);
-    let call = Call::begin(namespace, &what.leave.options(), what.headway)?.preloaded()?;
+    let options = [&what.leave.options()[..], &[what.connections.option()]].concat();
+    let call = Call::begin(namespace, &options, what.headway)?.preloaded()?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;

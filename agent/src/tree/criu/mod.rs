@@ -20,7 +20,7 @@ mod umask;
 mod version;
 
 pub use become_criu::become_criu;
-pub use call::{bound_log, inheritable_file, is_called, last_log, prepare_environment};
+pub use call::{Connections, bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::{child_pid, has_ended};
 pub use dump::{Dump, Leave, dump};

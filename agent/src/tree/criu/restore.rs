@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
-use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
+use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
 use super::error::CriuError;
 use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
@@ -20,6 +20,8 @@ pub struct Restore<'a> {
     pub inherited: &'a [(RawFd, String)],
     /// The time namespace of the tree.
     pub namespace: TimeNamespace,
+    /// What becomes of its connections.
+    pub connections: Connections,
     /// Given up when nobody waits for it any more.
     pub headway: &'a Headway,
 }
@@ -32,7 +34,8 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
-    let options: Vec<&str> = (!old).then_some(COMPARE_CPU).into_iter().collect();
+    let options: Vec<&str> =
+        (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
     let call = Call::begin(what.namespace, &options, what.headway)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;

@@ -1,72 +1,216 @@
-//! The only network of a copy: a loopback that leads nowhere else, with the addresses to which the program's sockets are bound.
+//! Connections over loopback both of whose ends a tree has: those that can go on in another pod, whose own address is another one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd as _;
 
-/// `struct ifreq` of netdevice(7), with an address or flags.
-#[repr(C)]
-struct Request {
-    name: [u8; libc::IFNAMSIZ],
-    value: [u8; 24],
+use libc::{
+    IPPROTO_TCP, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_GET_FILTER, SO_REUSEADDR, SOL_SOCKET, TCP_REPAIR,
+    sock_filter, sock_fprog,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::borrow::borrow;
+use super::snapshot::{Tree, told};
+use super::sockets::{self, Tcp};
+use super::unix_sockets;
+
+/// One end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The inode of its socket.
+    pub inode: u32,
+    /// A process that has it.
+    pub pid: i32,
+    /// Its own address.
+    pub local: SocketAddr,
+    /// That of the other end.
+    pub peer: SocketAddr,
 }
 
-/// `struct in6_ifreq` of the kernel's `linux/ipv6.h`.
-#[repr(C)]
-struct Request6 {
-    address: [u8; 16],
-    prefix: u32,
-    interface: i32,
+/// All ends of such connections, two of each.
+#[must_use]
+pub fn within(tree: &Tree) -> Vec<End> {
+    let all = connected(tree);
+    let both: BTreeSet<_> = all.iter().map(|(end, _)| (end.local, end.peer)).collect();
+    let is_within = |end: &End| is_loopback(end) && both.contains(&(end.peer, end.local));
+    all.into_iter().map(|(end, _)| end).filter(is_within).collect()
 }
 
-/// A loopback that is up, with the pod's addresses.
-///
-/// # Errors
-/// The kernel refuses.
-pub fn bring_up(addresses: &[IpAddr]) -> io::Result<()> {
-    let socket = |family| {
-        // SAFETY: socket(2) takes numbers, and its answer is nobody else's.
-        let fd = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: as above.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+fn is_loopback(end: &End) -> bool {
+    end.local.ip().is_loopback() && end.peer.ip().is_loopback()
+}
+
+/// What is to be said of such connections that a checkpoint closes: how many, and one of them.
+#[must_use]
+pub fn told_of(ends: &[End]) -> Option<String> {
+    let first = ends.first()?;
+    Some(format!(
+        "TCP connections within the program ({}, such as {} to {} of process {})",
+        ends.len().div_ceil(2),
+        first.local,
+        first.peer,
+        told(first.pid)
+    ))
+}
+
+/// Those that are connected, with the descriptor by which they can be reached.
+fn connected(tree: &Tree) -> Vec<(End, i32)> {
+    let Some(first) = tree.0.first() else { return Vec::new() };
+    let table = sockets::tcp(first.pid);
+    let held = unix_sockets::holders(tree, |inode| table.get(&inode).is_some_and(|tcp| tcp.peer.is_some()));
+    let of = |(inode, (pid, fd)): (u32, (i32, i32))| {
+        let Tcp { local, peer } = *table.get(&inode)?;
+        Some((End { inode, pid, local, peer: peer? }, fd))
     };
-    let v4 = socket(libc::AF_INET)?;
-    let mut up = [0; 24];
-    up[..2].copy_from_slice(&((libc::IFF_UP | libc::IFF_RUNNING) as u16).to_ne_bytes());
-    request(&v4, libc::SIOCSIFFLAGS, &Request { name: interface("lo"), value: up })?;
-    for (number, address) in addresses.iter().enumerate() {
-        match address {
-            IpAddr::V4(address) => {
-                let mut value = [0; 24];
-                value[..2].copy_from_slice(&(libc::AF_INET as u16).to_ne_bytes());
-                value[4..8].copy_from_slice(&address.octets());
-                request(
-                    &v4,
-                    libc::SIOCSIFADDR,
-                    &Request { name: interface(&format!("lo:{number}")), value },
-                )?;
-            }
-            IpAddr::V6(address) => {
-                let all = Request6 { address: address.octets(), prefix: 128, interface: 1 };
-                // A kernel without IPv6 had no such address.
-                request(&socket(libc::AF_INET6)?, libc::SIOCSIFADDR, &all)?;
+    held.into_iter().filter_map(of).collect()
+}
+
+/// Whether connections can be taken apart and put together here: tried, since a capability counts where the network belongs to its
+/// user namespace only (tcp(7), `TCP_REPAIR`).
+#[must_use]
+pub fn is_possible() -> bool {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))
+        .is_ok_and(|socket| set(&socket, IPPROTO_TCP, TCP_REPAIR, 1).is_ok())
+}
+
+/// Whether the end of what one side has to say can be told to a connection that is put together, for which CRIU sends a packet of its own
+/// making (soccr/soccr.c, `send_fin`).
+#[must_use]
+pub fn can_be_half_closed() -> bool {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW))).is_ok()
+}
+
+/// What sockets were told of their address before CRIU looked at them, which is lost by that (`SO_REUSEADDR`; net/ipv4/tcp.c).
+#[derive(Debug, Default)]
+pub struct BeforeRepair(BTreeMap<u32, i32>);
+
+impl BeforeRepair {
+    /// For a tree that is frozen.
+    #[must_use]
+    pub fn of(tree: &Tree) -> Self {
+        let reuse = |(end, fd): (End, i32)| {
+            let socket = Socket::from(borrow(end.pid, fd).ok()?);
+            Some((end.inode, get(&socket, SOL_SOCKET, SO_REUSEADDR).ok()?))
+        };
+        Self(connected(tree).into_iter().filter_map(reuse).collect())
+    }
+
+    /// Lets the connections of a tree go on that a CRIU which has ended has left as it had them, and with it those who are connected to
+    /// the tree: the end of one that is left so is not told to its other side.
+    pub fn end(&self, tree: &Tree) {
+        for (end, fd) in connected(tree) {
+            if let Err(error) = self.end_one(&end, fd) {
+                tracing::warn!(
+                    step = "freeze",
+                    "the connection {} to {} may hang: {error}",
+                    end.local,
+                    end.peer
+                );
             }
         }
     }
-    Ok(())
+
+    fn end_one(&self, end: &End, fd: i32) -> io::Result<()> {
+        let socket = Socket::from(borrow(end.pid, fd)?);
+        if get(&socket, IPPROTO_TCP, TCP_REPAIR)? == 0 {
+            return Ok(());
+        }
+        set(&socket, IPPROTO_TCP, TCP_REPAIR, 0)?;
+        let reuse = self.0.get(&end.inode).copied().unwrap_or(0);
+        set(&socket, SOL_SOCKET, SO_REUSEADDR, reuse)
+    }
 }
 
-fn interface(name: &str) -> [u8; libc::IFNAMSIZ] {
-    let mut all = [0; libc::IFNAMSIZ];
-    all[..name.len()].copy_from_slice(name.as_bytes());
-    all
+/// Connections within a frozen tree over which nothing goes until this is dropped. The kernel sends again what was not acknowledged, also for
+/// programs that are frozen, and CRIU looks at one end after the other. CRIU's own lock is one on the network of the whole pod, and stays if
+/// CRIU is ended.
+#[derive(Debug, Default)]
+pub struct Quiet(Vec<(u32, i32, i32)>);
+
+impl Quiet {
+    /// Has both ends of each take nothing in. One that has a filter of its program's keeps that.
+    #[must_use]
+    pub fn of(tree: &Tree) -> Self {
+        let within: BTreeSet<u32> = within(tree).iter().map(|end| end.inode).collect();
+        let ends = connected(tree).into_iter().filter(|(end, _)| within.contains(&end.inode));
+        let is_shut =
+            |&(_, pid, fd): &(u32, i32, i32)| borrow(pid, fd).and_then(|fd| shut(&Socket::from(fd))).is_ok();
+        Self(ends.map(|(end, fd)| (end.inode, end.pid, fd)).filter(is_shut).collect())
+    }
+
+    /// The inodes of their sockets.
+    #[must_use]
+    pub fn inodes(&self) -> BTreeSet<u32> {
+        self.0.iter().map(|(inode, ..)| *inode).collect()
+    }
 }
 
-fn request<T>(socket: &OwnedFd, what: libc::c_ulong, with: &T) -> io::Result<()> {
-    // SAFETY: the kernel reads a structure of this request's form (netdevice(7)).
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), what as _, std::ptr::from_ref(with)) };
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        for (_, pid, fd) in std::mem::take(&mut self.0) {
+            // Who has ended or closed it meanwhile needs it no more.
+            let _ = borrow(pid, fd).and_then(|fd| set(&Socket::from(fd), SOL_SOCKET, SO_DETACH_FILTER, 0));
+        }
+    }
+}
+
+/// A program of one instruction, which takes in no byte of any packet (socket(7), `SO_ATTACH_FILTER`).
+fn shut(socket: &Socket) -> io::Result<()> {
+    let mut instructions: libc::socklen_t = 0;
+    // SAFETY: without a place for them getsockopt(2) tells how many instructions there are.
+    let done = unsafe {
+        let nowhere = std::ptr::null_mut();
+        libc::getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_GET_FILTER, nowhere, &raw mut instructions)
+    };
+    if done < 0 || instructions > 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    let mut nothing = sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 };
+    set(socket, SOL_SOCKET, SO_ATTACH_FILTER, sock_fprog { len: 1, filter: &raw mut nothing })
+}
+
+/// `BPF_RET | BPF_K` of linux/bpf_common.h.
+const RETURN: u16 = 6;
+
+fn set<T>(socket: &Socket, level: i32, option: i32, value: T) -> io::Result<()> {
+    let (at, bytes) = ((&raw const value).cast(), size_of::<T>() as libc::socklen_t);
+    // SAFETY: setsockopt(2) reads what the option is made of.
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, at, bytes) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn get(socket: &Socket, level: i32, option: i32) -> io::Result<i32> {
+    let (mut value, mut bytes) = (0_i32, size_of::<i32>() as libc::socklen_t);
+    let at = (&raw mut value).cast();
+    // SAFETY: getsockopt(2) writes a number.
+    let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, at, &raw mut bytes) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::snapshot;
+    use super::*;
+
+    #[test]
+    fn a_connection_is_within_as_long_as_the_tree_has_both_of_its_ends() {
+        let own = Tree(snapshot::read(std::process::id().cast_signed()).into_iter().collect());
+        for name in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(name).unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let address = client.local_addr().unwrap();
+            let has =
+                || within(&own).into_iter().filter(|end| [end.local, end.peer].contains(&address)).count();
+            // Nobody has accepted it yet.
+            assert_eq!(has(), 0);
+            let accepted = listener.accept().unwrap();
+            assert_eq!(has(), 2);
+            drop(accepted);
+            assert_eq!(has(), 0);
+        }
+    }
 }

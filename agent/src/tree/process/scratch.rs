@@ -23,7 +23,7 @@ use nix::unistd::{Pid, pipe};
 use thiserror::Error;
 
 use super::capabilities::{Capability, has};
-use super::{loopback, rights};
+use super::{own_network, rights};
 use crate::base::limits;
 
 /// Why there is no such place here, and what to do about it.
@@ -172,7 +172,7 @@ pub fn furnish(wanted: &Wanted) -> Result<(), NoScratch> {
     own_devices();
     let mut left = limits::TRIAL_COPIES_BYTES;
     copies(wanted, &mut left).map_err(step("to copy what the program writes to"))?;
-    loopback::bring_up(&wanted.addresses).map_err(step("a loopback"))
+    own_network::bring_up(&wanted.addresses).map_err(step("a loopback"))
 }
 
 /// Takes a read-only copy of all that is mounted as the root, and gives up the other.

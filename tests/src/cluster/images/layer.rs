@@ -9,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sha2::{Digest as _, Sha256};
 
 use crate::command::run;
-use crate::rootfs::CACHE;
+use crate::harness::cache::{self, CACHE};
 
 /// Files that are newer than this get this time, so that the same files make the same layer: 2026-11-01. Older times stay:
 /// Python compares them with those in its compiled files.
@@ -38,8 +38,10 @@ impl Layer {
         let lock = File::create(layer.directory.with_extension("lock"))?;
         lock.lock()?;
         if !layer.directory.exists() {
+            cache::sweep(&Path::new(CACHE).join("layers"));
             layer.make(below, change)?;
         }
+        cache::used(&layer.directory)?;
         Ok(layer)
     }
 

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::messages::Regular;
 use super::records::split;
-use super::sockets::{Inet, Unix};
+use super::sockets::{CLOSED, Inet, Unix};
 use super::wire::WireMessage;
 
 /// The image's name in its directory.
@@ -28,8 +28,15 @@ mod field {
         pub(in super::super) const SIZE: u64 = 8;
     }
     pub(super) mod inet {
+        pub(in super::super) const STATE: u64 = 6;
+        pub(in super::super) const SOURCE_PORT: u64 = 7;
+        pub(in super::super) const TARGET_PORT: u64 = 8;
+        pub(in super::super) const OPTIONS: u64 = 14;
         pub(in super::super) const SOURCE: u64 = 11;
         pub(in super::super) const TARGET: u64 = 12;
+    }
+    pub(super) mod options {
+        pub(in super::super) const FILTER: u64 = 16;
     }
     pub(super) mod unix {
         pub(in super::super) const PEER: u64 = 8;
@@ -161,6 +168,38 @@ impl FilesImage {
         })
     }
 
+    /// Makes connections into sockets that are connected with nobody, where `which` says so.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub fn close(&mut self, which: impl Fn(&Inet) -> bool) -> Result<(), Damage> {
+        self.each(field::INET, |socket: &Inet, message| {
+            let is_connected = socket.is_tcp() && socket.target().is_some();
+            if !is_connected || !which(socket) {
+                return Ok(false);
+            }
+            message.set_number(field::inet::STATE, CLOSED.into());
+            message.set_number(field::inet::SOURCE_PORT, 0);
+            message.set_number(field::inet::TARGET_PORT, 0);
+            Ok(true)
+        })
+    }
+
+    /// Takes the packet filter off sockets, where `which` says so.
+    ///
+    /// # Errors
+    /// What is wrong with the image.
+    pub fn unfilter(&mut self, which: impl Fn(&Inet) -> bool) -> Result<(), Damage> {
+        self.each(field::INET, |socket: &Inet, message| {
+            let options = message.bytes(field::inet::OPTIONS).filter(|_| which(socket));
+            let Some(options) = options else { return Ok(false) };
+            let mut options = WireMessage::parse(options)?;
+            options.remove(field::options::FILTER);
+            message.set_bytes(field::inet::OPTIONS, &options.encode());
+            Ok(true)
+        })
+    }
+
     /// Leaves those UNIX sockets unconnected whose peer is one of these, by its inode.
     ///
     /// # Errors
@@ -232,6 +271,36 @@ mod tests {
 
     fn regular(name: &str) -> Vec<u8> {
         Regular { id: 1, name: name.into(), position: 7, size: Some(9) }.encode_to_vec()
+    }
+
+    #[test]
+    fn a_connection_is_closed_or_loses_its_filter_and_the_rest_is_as_before() {
+        let mut socket = WireMessage::parse(&[]).unwrap();
+        for (number, value) in [(2, 77), (5, 6), (6, 1), (7, 4000), (8, 5000)] {
+            socket.set_number(number, value);
+        }
+        socket.set_numbers(11, [16_777_343]);
+        socket.set_numbers(12, [16_777_343]);
+        let mut options = WireMessage::parse(&[]).unwrap();
+        options.set_number(4, 1);
+        let bare = options.encode();
+        options.set_numbers(field::options::FILTER, [6]);
+        socket.set_bytes(field::inet::OPTIONS, &options.encode());
+        let before = FilesImage::parse(&image(&[(field::INET, socket.encode())])).unwrap();
+
+        let mut unfiltered = before.clone();
+        unfiltered.unfilter(|socket| socket.inode == 78).unwrap();
+        assert_eq!(unfiltered, before);
+        unfiltered.unfilter(|socket| socket.inode == 77).unwrap();
+        let message = WireMessage::parse(unfiltered.records[0].bytes(field::INET).unwrap()).unwrap();
+        assert_eq!(message.bytes(field::inet::OPTIONS), Some(&*bare));
+
+        let mut closed = before.clone();
+        closed.close(|_| false).unwrap();
+        assert_eq!(closed, before);
+        closed.close(Inet::is_established).unwrap();
+        let socket = &closed.inet_sockets().unwrap()[0];
+        assert_eq!((socket.state, socket.source_port, socket.target()), (CLOSED, 0, None));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod irmap;
 mod messages;
 mod records;
 mod sockets;
+mod tcp_stream;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ pub use records::split;
 
 use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
 pub use sockets::{Inet, IpOptions, Unix};
+pub use tcp_stream::{STREAM_IMAGE, TcpStream};
 
 /// Why an image cannot be read.
 #[derive(Debug, Error)]

@@ -7,6 +7,9 @@ use prost::Message;
 /// `inet_sk_entry`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Inet {
+    /// Its inode, by which what it has not sent and not read is named.
+    #[prost(uint32, tag = "2")]
+    pub inode: u32,
     /// `AF_INET` or `AF_INET6`.
     #[prost(uint32, tag = "3")]
     pub family: u32,
@@ -73,6 +76,10 @@ pub struct Unix {
 /// In `notes`: a socket of a process outside the tree (`USK_EXTERN`).
 const OUTSIDE: u32 = 1;
 
+/// `TCP_ESTABLISHED` and `TCP_CLOSE` of include/net/tcp_states.h.
+const ESTABLISHED: u32 = 1;
+pub(super) const CLOSED: u32 = 7;
+
 /// `TCP_LISTEN` of include/net/tcp_states.h, which UNIX sockets use too.
 const LISTEN: u32 = 10;
 
@@ -136,6 +143,11 @@ impl Inet {
     /// Whether clients can connect to it.
     pub fn listens(&self) -> bool {
         self.state == LISTEN
+    }
+
+    /// Whether both sides may still say something.
+    pub fn is_established(&self) -> bool {
+        self.state == ESTABLISHED
     }
 
     /// Whether it is of a protocol with connections.

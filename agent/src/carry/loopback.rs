@@ -1,0 +1,105 @@
+//! Connections over loopback within the tree go on in the next pod; all others are closed in the image that CRIU is given there, so that
+//! a checkpoint which fails, or after which the program goes on, costs none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use thiserror::Error;
+
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::layout;
+use crate::tree::criu::images::{
+    self, Damage, FILES_IMAGE, FilesImage, ImageError, Inet, STREAM_IMAGE, TcpStream,
+};
+use crate::tree::process::loopback;
+
+/// Why an image cannot be used.
+#[derive(Debug, Error)]
+pub enum LoopbackError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Something was still on its way while CRIU looked at one end and then at the other.
+    #[error(
+        "what {from} had sent to {to} was on its way when the program was frozen, and is in neither end's image; if the next \
+         checkpoint does not have it either, set loopbackConnections: close"
+    )]
+    OnItsWay {
+        /// The address of one end.
+        from: SocketAddr,
+        /// That of the other.
+        to: SocketAddr,
+    },
+}
+
+/// Whether the connections of this generation go on here, as far as they can.
+#[must_use]
+pub fn are_kept(manifest: &Manifest) -> bool {
+    let prefix = format!("{}/{STREAM_IMAGE}", layout::IMAGES);
+    manifest.files.keys().any(|name| name.starts_with(&prefix)) && loopback::is_possible()
+}
+
+/// The ends in an image, by their address and that of the other end.
+struct Ends(BTreeMap<(SocketAddr, SocketAddr), Inet>);
+
+impl Ends {
+    fn of(files: &FilesImage) -> Result<Self, Damage> {
+        let all = files.inet_sockets()?.into_iter().filter_map(|socket| Some((addresses(&socket)?, socket)));
+        Ok(Self(all.filter(|((from, to), _)| from.ip().is_loopback() && to.ip().is_loopback()).collect()))
+    }
+
+    fn other(&self, socket: &Inet) -> Option<&Inet> {
+        let (from, to) = addresses(socket)?;
+        self.0.contains_key(&(from, to)).then_some(())?;
+        self.0.get(&(to, from))
+    }
+}
+
+/// Of a socket that is connected by TCP.
+fn addresses(socket: &Inet) -> Option<(SocketAddr, SocketAddr)> {
+    let bare = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let (from, to) = (socket.source()?, socket.target()?);
+    (socket.is_tcp() && !socket.listens()).then(|| (bare(from), bare(to)))
+}
+
+/// Closes all connections but those that can go on here.
+///
+/// # Errors
+/// What is wrong with the image.
+pub fn close_others(files: &mut FilesImage) -> Result<(), Damage> {
+    let (ends, half) = (Ends::of(files)?, loopback::can_be_half_closed());
+    files.close(|socket| !ends.other(socket).is_some_and(|other| half || both_say(socket, other)))
+}
+
+fn both_say(one: &Inet, other: &Inet) -> bool {
+    one.is_established() && other.is_established()
+}
+
+/// Makes the images of connections ready, over which nothing goes since before CRIU looked at them: that is not to be so in the next pod.
+///
+/// Compares how far both ends of each connection are, which CRIU has looked at one after the other. And nothing may be sent while they
+/// are put together.
+///
+/// # Errors
+/// [`LoopbackError`].
+pub fn settle(directory: &Path, quiet: &BTreeSet<u32>) -> Result<(), LoopbackError> {
+    let mut files = images::open_files(directory)?;
+    let damaged = |what| images::damaged(directory, what);
+    files.unfilter(|socket| quiet.contains(&socket.inode)).map_err(damaged)?;
+    let path = directory.join(FILES_IMAGE);
+    fs::write(&path, files.encode()).map_err(|source| ImageError::Io { path, source })?;
+    let ends = Ends::of(&files).map_err(damaged)?;
+    for (&(from, to), socket) in &ends.0 {
+        let Some(other) = ends.other(socket) else { continue };
+        let own = TcpStream::read(directory, socket.inode)?;
+        if !own.fits(&TcpStream::read(directory, other.inode)?) {
+            return Err(LoopbackError::OnItsWay { from, to });
+        }
+        if own.unsent > 0 {
+            TcpStream::take_as_sent(directory, socket.inode)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use futures_util::stream;
+use kube::core::Status;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::*;
+use crate::signals::Object;
+
+fn named(name: &str) -> WatchedNode {
+    let yaml = format!("metadata: {{name: {name}}}");
+    serde_yaml::from_str::<Object>(&yaml).unwrap().into()
+}
+
+fn refused(code: u16) -> Step {
+    let status = Status { code, ..Status::failure("no", "") };
+    Err(watcher::Error::WatchError(Box::new(status)))
+}
+
+/// What is told of these steps, after which the stream says nothing more.
+async fn told(steps: Vec<Step>, answered: &Notify, count: usize) -> Vec<Event> {
+    told_by(vec![steps], answered, count).await
+}
+
+/// The same of one watch after the other.
+async fn told_by(watches: Vec<Vec<Step>>, answered: &Notify, count: usize) -> Vec<Event> {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let mut watches = watches.into_iter();
+    let begin = || stream::iter(watches.next().unwrap_or_default()).chain(stream::pending());
+    let signals = Signals::built_in();
+    let (prover, mut proofs) = mpsc::channel(1);
+    let mut all = Vec::new();
+    let tell = |event| {
+        let _ = sender.send(event);
+    };
+    tokio::select! {
+        () = forward(begin, answered, &mut proofs, &signals, tell) => {}
+        () = prove(prover, |_| true) => {}
+        () = async {
+            while all.len() < count && let Some(event) = events.recv().await {
+                all.push(event);
+            }
+        } => {}
+    }
+    all
+}
+
+/// What stands for the reads: they are good at such times after the beginning.
+async fn prove(proofs: mpsc::Sender<Proof>, good_at: impl Fn(u64) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let good = good_at(begun.elapsed().as_secs());
+        let answer = if good { Ok(()) } else { Err("no leader".to_owned()) };
+        let _ = proofs.send(Proof { asked, answer }).await;
+        sleep(limits::PROOF_EVERY).await;
+    }
+}
+
+/// What is told in ten minutes, with the second, of watches that have nothing to tell after their lists, are
+/// answered again and again, and are proved to be new in such seconds.
+async fn told_of_a_quiet_watch(good_at: impl Fn(u64) -> bool) -> Vec<(u64, Event)> {
+    let (begun, answered, signals) = (Instant::now(), Notify::new(), Signals::built_in());
+    let (prover, mut proofs) = mpsc::channel(1);
+    let begin = || {
+        let list = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+        stream::iter(list).chain(stream::pending())
+    };
+    let mut told = Vec::new();
+    let rings = async {
+        loop {
+            sleep(Duration::from_secs(limits::WATCH_SECONDS.into())).await;
+            answered.notify_one();
+        }
+    };
+    tokio::select! {
+        () = forward(begin, &answered, &mut proofs, &signals, |event| {
+            told.push((begun.elapsed().as_secs(), event));
+        }) => {}
+        () = prove(prover, good_at) => {}
+        () = rings => {}
+        () = sleep(Duration::from_secs(600)) => {}
+    }
+    told.retain(|(_, event)| *event != Event::Heard);
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_passed_on_as_a_whole() {
+    let steps = vec![
+        Ok(watcher::Event::Init),
+        Ok(watcher::Event::InitApply(named("a"))),
+        Ok(watcher::Event::Init),
+        Ok(watcher::Event::InitApply(named("b"))),
+        Ok(watcher::Event::InitDone),
+        Ok(watcher::Event::Delete(named("b"))),
+    ];
+    let told = told(steps, &Notify::new(), 2).await;
+    let Event::Listed(nodes) = &told[0] else { panic!("no list") };
+    assert_eq!((nodes.len(), &*nodes[0].0), (1, "b"));
+    assert_eq!(told[1], Event::Deleted("b".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_and_followed_by_a_pause_that_grows() {
+    let begun = Instant::now();
+    let mut steps: Vec<Step> = (0..8).map(|_| refused(500)).collect();
+    steps.push(Ok(watcher::Event::Delete(named("a"))));
+    let told = told(steps, &Notify::new(), 9).await;
+    assert!(told[..8].iter().all(|event| matches!(event, Event::Lost(_))));
+    assert_eq!(told[8], Event::Deleted("a".into()));
+    let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * 8);
+    assert!(pauses > limits::API_RETRY_MAX && pauses < longest, "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_answered_and_stays_good_is_heard() {
+    let answered = Notify::new();
+    answered.notify_one();
+    let begun = Instant::now();
+    assert_eq!(told(vec![], &answered, 1).await, [Event::Heard]);
+    assert!(begun.elapsed() >= limits::WATCH_SETTLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_answered_and_then_fails_is_not_heard() {
+    let answered = Notify::new();
+    answered.notify_one();
+    let told = told(vec![refused(410), Ok(watcher::Event::Init)], &answered, 2).await;
+    assert!(told.iter().all(|event| matches!(event, Event::Lost(_))), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_go_on_begins_anew_with_a_list() {
+    let gone = kube::Error::Api(Box::new(Status { code: 410, ..Status::failure("gone", "Expired") }));
+    let first = vec![Err(watcher::Error::WatchStartFailed(gone)), Ok(watcher::Event::Delete(named("a")))];
+    let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+    let told = told_by(vec![first, second], &Notify::new(), 2).await;
+    assert!(matches!(&told[..], [Event::Lost(_), Event::Listed(_)]), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_loss_all_nodes_are_listed_anew() {
+    let tries = usize::try_from(limits::RELIST_AFTER.as_secs() / limits::API_RETRY_MAX.as_secs()).unwrap();
+    let first: Vec<Step> = (0..2 * tries + 8).map(|_| refused(500)).collect();
+    let failures = first.len();
+    let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+    let told = told_by(vec![first, second], &Notify::new(), failures).await;
+    assert!(told.iter().any(|event| matches!(event, Event::Listed(_))), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_list_does_not_mean_that_all_is_well() {
+    let answered = Notify::new();
+    answered.notify_one();
+    let steps = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitApply(named("a")))];
+    let told = told(steps, &answered, 1).await;
+    assert!(matches!(told[0], Event::Lost(_)), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_means_that_the_api_server_is_lost() {
+    let begun = Instant::now();
+    let told = told(vec![], &Notify::new(), 1).await;
+    assert!(matches!(&told[0], Event::Lost(why) if why.contains("nothing")), "{told:?}");
+    assert!(begun.elapsed() <= Duration::from_secs(30));
+}
+fn is_of_proof(event: &Event) -> bool {
+    matches!(event, Event::Lost(why) if why.contains("is its etcd there? (no leader)"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_watch_is_lost_when_proofs_run_out_and_is_begun_anew_when_they_come_again() {
+    let told = told_of_a_quiet_watch(|second| !(20..100).contains(&second)).await;
+    let [(0, Event::Listed(_)), (lost, why), (back, Event::Listed(_))] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(is_of_proof(why), "{why:?}");
+    // The last proof was that of second 15.
+    assert_eq!((*lost, *back), (15 + limits::API_LOST.as_secs(), 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_a_proof_and_answers_from_a_cache_are_none() {
+    let told = told_of_a_quiet_watch(|_| false).await;
+    let [(0, Event::Listed(_)), (lost, why)] = &told[..] else { panic!("{told:?}") };
+    assert!(is_of_proof(why), "{why:?}");
+    assert_eq!(*lost, limits::API_LOST.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proof_that_fails_for_a_moment_makes_nothing_old() {
+    let told = told_of_a_quiet_watch(|second| second % 20 == 0).await;
+    assert_eq!(told, [(0, Event::Listed(Vec::new()))]);
+}
