@@ -1,5 +1,6 @@
 //! Tells CRIU what it may not ask the kernel for, as a library that it is preloaded with for a dump (ld.so(8)): the limits of a process of
-//! another user, and a name for what NFS has renamed; and keeps from it what it cannot dump: that a connection leads out of the tree.
+//! another user, and a name for what NFS has renamed; keeps from it what it cannot dump, that a connection leads out of the tree; and keeps
+//! it off code that cannot be written.
 #![no_std]
 // Else loops become calls to memcpy and memset.
 #![no_builtins]
@@ -9,6 +10,7 @@ mod cut_off;
 mod kernel;
 mod renamed_by_nfs;
 mod rlimits;
+mod shared_code;
 
 use core::ffi::c_int;
 

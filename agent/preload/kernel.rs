@@ -48,9 +48,9 @@ pub const FUTEX_WAITV: usize = 449;
 pub const FUTEX_WAIT: usize = 455;
 
 pub const AT_FDCWD: isize = -100;
-const O_RDONLY: usize = 0;
+pub const O_RDONLY: usize = 0;
 const O_RDWR: usize = 2;
-const O_CLOEXEC: usize = 0o2_000_000;
+pub const O_CLOEXEC: usize = 0o2_000_000;
 const PROT_READ_WRITE: usize = 3;
 const MAP_SHARED: usize = 1;
 const SS_ONSTACK: i32 = 1;

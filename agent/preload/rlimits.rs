@@ -66,7 +66,7 @@ unsafe extern "C" fn ask(_: usize, process: c_int, resource: u32, new: usize, ol
         return told(asked);
     }
     let mut file = MaybeUninit::<[u8; FILE_BYTES]>::uninit();
-    let limits = unsafe { kernel::read_file(path(process).as_ptr(), &mut file) };
+    let limits = unsafe { kernel::read_file(path(process, b"/limits").as_ptr(), &mut file) };
     match find(limits, resource as usize) {
         Some(found) => {
             unsafe { old.write(found) };
@@ -76,8 +76,8 @@ unsafe extern "C" fn ask(_: usize, process: c_int, resource: u32, new: usize, ol
     }
 }
 
-/// /proc/PID/limits, with a zero behind it.
-fn path(process: c_int) -> [u8; 32] {
+/// /proc/PID and `file`, with a zero behind it.
+pub fn path(process: c_int, file: &[u8]) -> [u8; 32] {
     let mut digits = [0; 10];
     let mut rest = process.unsigned_abs();
     let mut count = 0;
@@ -91,7 +91,7 @@ fn path(process: c_int) -> [u8; 32] {
     }
     let digits = digits.iter().take(count).rev();
     let mut path = [0; 32];
-    path.iter_mut().zip(b"/proc/".iter().chain(digits).chain(b"/limits")).for_each(|(to, from)| *to = *from);
+    path.iter_mut().zip(b"/proc/".iter().chain(digits).chain(file)).for_each(|(to, from)| *to = *from);
     path
 }
 

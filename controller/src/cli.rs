@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::base::limits;
 use crate::base::logging::LogFormat;
-use crate::serve;
+use crate::{check, serve};
 
 /// Watches Nodes and says which of them are going away.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Cli {
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Where Node objects come from.
     #[arg(long, value_enum, default_value_t = SourceKind::Kubernetes, env = "CRIK_SOURCE")]
     pub source: SourceKind,
@@ -46,6 +49,13 @@ pub struct Cli {
     /// Say more.
     #[arg(long, env = "CRIK_DEBUG")]
     pub debug: bool,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a controller, at each address that its name has, whether it is ready.
+    Check(check::Options),
 }
 
 /// Where Node objects come from.

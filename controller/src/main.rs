@@ -2,12 +2,13 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, node_events > source, index, connections > event > auth, tls, signals, pods > base
+//!     run > cli > serve, node_events, check > source, index, connections > event > auth, tls, signals, pods > base
 //!
 //! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks.
 
 mod auth;
 mod base;
+mod check;
 mod cli;
 mod connections;
 mod event;

@@ -1,6 +1,7 @@
 //! Wires source, index and server together.
 
 use std::future::pending;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,26 +12,39 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::logging;
-use crate::cli::{Cli, SourceKind};
+use crate::cli::{Cli, Command, SourceKind};
 use crate::connections::listen;
 use crate::index::Index;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};
-use crate::{node_events, serve, signals, source};
+use crate::{check, node_events, serve, signals, source};
 
 const NO_WAY: &str = "there is no way to the API server";
 
 /// Runs until it is told to stop. A failure is one line of the log, in its format, and exit code 1.
 pub async fn run(cli: Cli) -> ExitCode {
     logging::init(cli.log_format, cli.debug);
-    match serve_nodes(cli).await {
+    let done = match &cli.command {
+        Some(Command::Check(options)) => check(options).await,
+        None => serve_nodes(cli).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what each replica says.
+///
+/// # Errors
+/// One is not ready.
+async fn check(options: &check::Options) -> Result<()> {
+    let told = check::run(options).await?;
+    Ok(told.iter().try_for_each(|line| writeln!(std::io::stdout(), "{line}"))?)
 }
 
 /// From source to server.

@@ -2,6 +2,7 @@
 //!
 //! Everything that a test starts is ended when its handle is dropped, also when the test panics.
 
+pub mod chart;
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
+use crik_tests::chart::values_schema;
 use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::shared::Shared;
@@ -23,7 +24,19 @@ const ALL: &str = r#"{
     "signals": [{"name": "rack", "state": "shutting-down", "taint": {"key": "example.com/off"}}],
     "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}, "debug": true, "maxWaitingPolls": 1000000,
     "maxConnectionsPerPeer": 1000000,
-    "nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}]
+    "nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}],
+    "commonLabels": {"team": "a"}, "deploymentAnnotations": {"e": "f"}, "extraArgs": ["--token-ttl=5m"],
+    "extraEnv": [{"name": "TZ", "value": "UTC"}], "extraVolumes": [{"name": "x", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}], "serviceAccount": {"annotations": {"g": "h"}},
+    "service": {"annotations": {"i": "j"}, "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"]},
+    "strategy": {"rollingUpdate": {"maxSurge": "50%"}}, "minReadySeconds": 5, "revisionHistoryLimit": 2,
+    "terminationGracePeriodSeconds": 40, "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+    "livenessProbe": {"periodSeconds": 20}, "startupProbe": {"failureThreshold": 60},
+    "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}, "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"}],
+    "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}]}},
+    "extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-{{ .Release.Name }}"}}]
 }"#;
 
 fn chart() -> String {
@@ -139,7 +152,7 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
             r#"{"signals": [{"name": "rack-", "state": "hint", "taint": {"key": "k"}}]}"#,
             "'rack-' does not match",
         ),
-        (r#"{"signals": [{"name": "a", "state": "hint", "taint": {"key": ""}}]}"#, "minLength"),
+        (r#"{"signals": [{"name": "a", "state": "hint", "taint": {"key": ""}}]}"#, "taint/key'"),
         (
             r#"{"signals": [{"name": "a", "state": "hint", "label": {"key": "k", "value": {"startsWith": ""}}}]}"#,
             "value/startsWith': minLength",
@@ -150,16 +163,189 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
         ),
         (
             r#"{"signals": [{"name": "a", "state": "hint", "annotation": {"key": "k", "value": {"differsFrom": ""}}}]}"#,
-            "value/differsFrom': minLength",
+            "value/differsFrom'",
         ),
         (
             r#"{"serviceMonitor": {"from": "prometheus"}}"#,
             "at '/serviceMonitor/from': got string, want array",
         ),
         (r#"{"serviceMonitor": {"interval": "soon"}}"#, "at '/serviceMonitor/interval'"),
+        (r#"{"serviceMonitor": {"interval": ""}}"#, "at '/serviceMonitor/interval'"),
+        // What Kubernetes would refuse, or leave out without a word.
+        (r#"{"tolerations": [{"keyy": "a"}]}"#, "additional properties 'keyy' not allowed"),
+        (r#"{"networkPolicy": {"from": [{"foo": 1}]}}"#, "additional properties 'foo' not allowed"),
+        (r#"{"affinity": {"nodeAffinty": {}}}"#, "additional properties 'nodeAffinty' not allowed"),
+        (r#"{"topologySpreadConstraints": [{"maxSkew": 1}]}"#, "at '/topologySpreadConstraints/0'"),
+        (r#"{"securityContext": {"runAsUsr": 1}}"#, "additional properties 'runAsUsr' not allowed"),
+        (r#"{"podSecurityContext": {"fsGroup": "a"}}"#, "at '/podSecurityContext/fsGroup'"),
+        (r#"{"strategy": {"type": "RollingUpdate", "maxSurge": 1}}"#, "additional properties 'maxSurge'"),
+        (r#"{"lifecycle": {"preStop": {"sleep": 5}}}"#, "at '/lifecycle/preStop/sleep'"),
+        (r#"{"extraEnv": [{"nam": "a"}]}"#, "at '/extraEnv/0'"),
+        (r#"{"extraArgs": ["debug"]}"#, "at '/extraArgs/0'"),
+        (r#"{"extraObjects": [{"kind": "ConfigMap"}]}"#, "at '/extraObjects/0'"),
+        (r#"{"livenessProbe": {"httpGet": {"path": "/"}}}"#, "additional properties 'httpGet' not allowed"),
+        (r#"{"dnsConfig": {"ndots": 1}}"#, "additional properties 'ndots' not allowed"),
+        (r#"{"nameOverride": "My Controller"}"#, "at '/nameOverride'"),
+        (r#"{"commonLabels": {"a b": "c"}}"#, "invalid propertyName 'a b'"),
+        (r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/99", "port": 443}]}}"#, "apiServer/0/cidr'"),
+        (
+            r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.256/32", "port": 443}]}}"#,
+            "apiServer/0/cidr'",
+        ),
+        (r#"{"networkPolicy": {"apiServer": [{"cidr": "fd00::1/129", "port": 443}]}}"#, "apiServer/0/cidr'"),
+        (
+            r#"{"signals": [{"name": "a", "state": "hint", "taint": {"key": "bad key with spaces"}}]}"#,
+            "at '/signals/0/taint/key'",
+        ),
+        // What is well formed, and cannot work all the same.
+        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3652Mi"),
+        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 683Mi"),
+        (r#"{"hostNetwork": true}"#, "set networkPolicy.enabled=false"),
+        (r#"{"commonLabels": {"app.kubernetes.io/name": "x"}}"#, "is the chart's own"),
     ] {
         let said = template(values)?.err().with_context(|| format!("{values} is accepted"))?;
         ensure!(said.contains(message), "{values}\n  said: {said}\n  not: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_kubernetes_itself_takes_is_taken() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    let schema = fs::read_to_string(workspace().join("charts/crik/values.schema.json"))?;
+    values_schema::check(&schema, plane.api())?;
+    for values in [
+        r#"{"resources": {"limits": {"cpu": "1e-1", "memory": "2G"}, "requests": {"cpu": 1, "memory": "1e8"}}}"#,
+        r#"{"serviceMonitor": {"interval": "1d"}}"#,
+        r#"{"networkPolicy": {"from": [], "apiServer": [{"cidr": "fd00::1/128", "port": 443}]}}"#,
+        r#"{"hostNetwork": true, "networkPolicy": {"enabled": false}}"#,
+        r#"{"podSecurityContext": {"runAsUser": 1000660000, "seccompProfile": null}}"#,
+    ] {
+        template(values)?.map_err(anyhow::Error::msg).context(values)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tokens_are_refused_where_they_do_not_name_the_node() -> Result<()> {
+    let on = |version: &str| {
+        let set = ["--kube-version", version, "--set", "auth.enabled=true"];
+        helm(&[&["template", "crik", &chart()][..], &set].concat())
+    };
+    let said = on("1.31.9")?.err().context("accepted on 1.31")?;
+    ensure!(said.contains("auth.enabled needs Kubernetes 1.32") && said.contains("1.31.9"), "{said}");
+    for version in ["1.32.0", "1.33.1-gke.100", "1.36.0+k3s1"] {
+        on(version)?.map_err(anyhow::Error::msg).context(version)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_memory_that_the_polls_need_is_the_limit() -> Result<()> {
+    for (values, expected) in [
+        ("{}", "488Mi"),
+        (r#"{"maxWaitingPolls": 100000}"#, "1894Mi"),
+        (r#"{"tls": {"secretName": "t"}}"#, "683Mi"),
+        (r#"{"resources": {"limits": {"memory": "1Gi"}}}"#, "1Gi"),
+    ] {
+        let objects = rendered(values)?;
+        let container = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["containers"][0];
+        ensure!(container["resources"]["limits"]["memory"] == expected, "{values}: {container:#}");
+    }
+    Ok(())
+}
+
+/// All that is said anywhere of whom a pod runs as.
+fn identities(of: &Value, found: &mut Vec<String>) {
+    match of {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            if ["runAsUser", "runAsGroup", "fsGroup", "supplementalGroups", "seLinuxOptions"]
+                .contains(&key.as_str())
+            {
+                found.push(format!("{key}: {value}"));
+            }
+            identities(value, found);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| identities(item, found)),
+        _ => {}
+    }
+}
+
+/// OpenShift's restricted-v2 gives each namespace users of its own, and refuses a pod that names another one.
+#[test]
+fn nobody_says_whom_the_pods_run_as_unless_a_value_does() -> Result<()> {
+    for (values, expected) in [("{}", 0), (ALL, 0), (r#"{"podSecurityContext": {"runAsUser": 1}}"#, 2)] {
+        let mut found = Vec::new();
+        rendered(values)?.iter().for_each(|object| identities(object, &mut found));
+        ensure!(found.len() == expected, "{values}: {found:?}");
+    }
+    // So the image has to, and by a number, or `runAsNonRoot` cannot be kept.
+    let image = fs::read_to_string(workspace().join("deploy/Dockerfile.controller"))?;
+    ensure!(image.lines().any(|line| line == "USER 65532:65532"), "{image}");
+    Ok(())
+}
+
+#[test]
+fn a_namespaces_admin_can_install_what_belongs_to_it() -> Result<()> {
+    let objects =
+        rendered(r#"{"rbac": {"create": false}, "serviceAccount": {"create": false, "name": "theirs"}}"#)?;
+    let foreign: Vec<&Value> =
+        objects.iter().filter(|object| object["metadata"]["namespace"] != "crik").collect();
+    ensure!(foreign.is_empty(), "{foreign:#?}");
+    ensure!(!objects.iter().any(|object| object["kind"] == "ServiceAccount"));
+    let spec = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"];
+    ensure!(spec["serviceAccountName"] == "theirs", "{spec:#}");
+    Ok(())
+}
+
+#[test]
+fn spot_nodes_are_avoided_unless_a_value_says_otherwise() -> Result<()> {
+    let affinity = |values: &str| -> Result<String> {
+        Ok(of_kind(&rendered(values)?, "Deployment")?["spec"]["template"]["spec"]["affinity"].to_string())
+    };
+    for label in
+        ["gke-spot", "eks.amazonaws.com/capacityType", "karpenter.sh/capacity-type", "scalesetpriority"]
+    {
+        ensure!(affinity("{}")?.contains(label), "{label}");
+    }
+    ensure!(affinity(r#"{"avoidSpotNodes": false}"#)?.matches("nodeAffinity").count() == 0);
+    ensure!(affinity(ALL)?.matches("spot").count() == 0, "{}", affinity(ALL)?);
+    Ok(())
+}
+
+#[test]
+fn alerts_are_of_metrics_that_there_are() -> Result<()> {
+    let objects = rendered(r#"{"prometheusRule": {"enabled": true}}"#)?;
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let metrics = crik_tests::http::get(&controller.url("/metrics"))?.body;
+    let rules = &of_kind(&objects, "PrometheusRule")?["spec"]["groups"][0]["rules"];
+    for rule in rules.as_array().context("no rules")? {
+        let expression = rule["expr"].as_str().context("no expression")?;
+        let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let names: Vec<&str> = words.filter(|word| word.starts_with("crik_")).collect();
+        ensure!(!names.is_empty(), "{expression}");
+        for name in names {
+            ensure!(
+                metrics
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{name}{{"))
+                        || line.starts_with(&format!("{name} "))),
+                "{name}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_test_of_the_release_asks_each_replica() -> Result<()> {
+    for (values, scheme) in [("{}", "http"), (ALL, "https")] {
+        let objects = rendered(values)?;
+        let args = &of_kind(&objects, "Pod")?["spec"]["containers"][0]["args"];
+        ensure!(
+            args[0] == "check" && args.to_string().contains(&format!("{scheme}://crik-controller.crik:9376")),
+            "{args}"
+        );
     }
     Ok(())
 }
@@ -345,7 +531,7 @@ fn the_plain_manifest_is_accepted() -> Result<()> {
     let plane: Arc<ControlPlane> = Arc::new(ControlPlane::start()?);
     let path = workspace().join("deploy/controller.yaml").display().to_string();
     let said = plane.kubectl(&["apply", "--filename", &path])?;
-    ensure!(said.lines().count() == 10 && said.lines().all(|line| line.ends_with("created")), "{said}");
+    ensure!(said.lines().count() == 11 && said.lines().all(|line| line.ends_with("created")), "{said}");
     // Again, which changes nothing: what is asked of the Deployment is still its first version.
     drop(plane.kubectl(&["apply", "--filename", &path])?);
     let deployment = plane.api().get("/apis/apps/v1/namespaces/crik/deployments/crik-controller")?;
@@ -377,13 +563,16 @@ fn sources(objects: &[Value]) -> Result<Vec<String>> {
 
 #[test]
 fn where_only_some_may_ask_the_test_and_prometheus_still_may() -> Result<()> {
-    ensure!(sources(&rendered("{}")?)? == ["null"], "everybody may ask");
+    ensure!(sources(&rendered(r#"{"networkPolicy": {"from": []}}"#)?)? == ["null"], "everybody may ask");
+    let every_pod = sources(&rendered("{}")?)?;
+    ensure!(every_pod[0] == r#"[{"namespaceSelector":{}}]"#, "{every_pod:?}");
     let objects = rendered(ALL)?;
     let few = sources(&objects)?;
     let test = &of_kind(&objects, "Pod")?["metadata"]["labels"];
     ensure!(few.len() == 2 && few[0] == r#"[{"namespaceSelector":{}}]"#, "{few:?}");
     let from: Value = serde_json::from_str(&few[1])?;
-    ensure!(from == json!([{"podSelector": {"matchLabels": test}}]), "{few:?}");
+    let asked = from[0]["podSelector"]["matchLabels"].as_object().context("no labels")?;
+    ensure!(asked.len() == 2 && asked.iter().all(|(key, value)| test[key] == *value), "{few:?}");
     let monitored =
         r#"{"networkPolicy": {"from": [{"podSelector": {}}]}, "serviceMonitor": {"enabled": true}}"#;
     let monitored = sources(&rendered(monitored)?)?;

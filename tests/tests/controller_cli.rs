@@ -51,3 +51,24 @@ fn without_a_cluster_it_says_where_it_looked_for_one() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_controller_that_is_ready_is_told_by_each_of_its_addresses() -> Result<()> {
+    let other = Controller::start(&[])?;
+    let (output, said) = controller(&["check", &other.url("")])?;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success() && told == format!("127.0.0.1:{} is ready\n", other.port()),
+        "{told}{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_no_controllers_url_is_refused_at_once() -> Result<()> {
+    for url in ["crik-controller.crik:9376", "ftp://crik-controller", "/readyz"] {
+        let (output, said) = controller(&["check", url])?;
+        ensure!(output.status.code() == Some(1) && said.contains("no URL of a controller"), "{url}: {said}");
+    }
+    Ok(())
+}

@@ -230,3 +230,24 @@ fn files_that_cannot_be_used_are_named_at_the_start() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn check_asks_over_tls_by_the_authority_that_it_is_given() -> Result<()> {
+    let material = Material::new()?;
+    let controller = material.controller()?;
+    let check = |ca: &Path| {
+        let mut command = Command::new(cargo_bin("crik-controller", "crik-controller", &[])?);
+        let url = controller.url("").replace("http://127.0.0.1", "https://localhost");
+        let output = command.args(["check", "--ca-file", &ca.to_string_lossy(), &url]).output()?;
+        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        anyhow::Ok((output.status.success(), told.concat()))
+    };
+    let (good, told) = check(&material.authority.path("ca.crt"))?;
+    ensure!(good && told.contains("is ready"), "{told}");
+    // As for a Secret without ca.crt.
+    let (good, told) = check(Path::new("/nonexistent/ca.crt"))?;
+    ensure!(good && told.contains("takes connections"), "{told}");
+    let (good, told) = check(Path::new("/dev/null"))?;
+    ensure!(!good && told.contains("has no certificate in PEM"), "{told}");
+    Ok(())
+}

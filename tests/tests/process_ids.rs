@@ -8,7 +8,6 @@ use crik_agent::base::fault_points::HURRY_VARIABLE;
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::faulty::Op;
-use crik_tests::node::{Boots, Node};
 use crik_tests::pod::{Pod, Process, Running};
 use crik_tests::story::{
     CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh,
@@ -215,14 +214,6 @@ fn ids_that_are_shared_with_other_containers_are_told() -> Result<()> {
     Ok(())
 }
 
-/// Its number among the capabilities (include/uapi/linux/capability.h).
-const SYS_RESOURCE: u32 = 24;
-
-/// A node whose pods have this oom_score_adj: the more memory a node has, the higher is a Burstable pod's.
-fn node_of_pods_with(oom_score_adj: u16) -> Result<Node> {
-    Ok(Node { oom_score_adj, ..Node::nth("node-a", u32::from(oom_score_adj - 900), Boots::wanted())? })
-}
-
 /// Starts a process that has the id $1 and goes on, and its parent with it unless $2 is `leaves`.
 const TAKES_AN_ID: &str = "
 import os, sys, time
@@ -236,6 +227,8 @@ while True:
     if pid == wanted and sys.argv[2:] == ['leaves']:
         sys.exit()
     os.waitpid(pid, 0)
+    if pid == wanted:
+        sys.exit()
 ";
 
 /// The ids of the program's threads, its own among them.
@@ -252,48 +245,69 @@ fn take(id: i32, waiting: &Running, whether: &[&str]) -> Result<()> {
     })
 }
 
-/// Expects that a checkpoint is not resumed, for this reason, where a session of somebody has an id of the tree.
-fn is_told(taken: impl Fn(&[i32]) -> Option<i32>, reason: impl Fn(i32) -> String) -> Result<()> {
+/// Expects that a checkpoint is resumed though a session of somebody has an id of the tree, which is named and ended.
+fn is_named_and_ended(taken: impl Fn(&[i32]) -> Option<i32>) -> Result<()> {
     let volume = Volume::new()?;
     let pod = pod(&volume, &["python3", "/programs/threads.py"]);
-    let mut first = started(&pod.replacement_on(node_of_pods_with(900)?))?;
+    let mut first = started(&pod)?;
     let id = taken(&ids_of_the_program(&first)?).context("no such id")?;
-    let waiting = waiting(&pod.replacement_on(node_of_pods_with(950)?))?;
+    let waiting = waiting(&pod.replacement())?;
     take(id, &waiting, &[])?;
     ends_with(&mut first, CHECKPOINTED)?;
-    starts_fresh(&waiting)?;
-    let reason = reason(id);
-    let told =
-        format!("generation 00000001 is skipped: criu failed: {reason} — a process id of the tree is taken");
-    ensure!(waiting.stderr.text().contains(&told), "{}", waiting.transcript());
-    // CRIU may not make a process less likely to be killed for memory, says so first, and goes on.
-    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
-    let [harmless, reason] = ["oom_score_adj failed", &reason].map(|part| log.find(part));
-    ensure!(harmless.is_some() == scores_have_a_least()? && harmless < reason, "{log}");
-    Ok(())
-}
-
-/// Whether a process of a container may not lower its oom_score_adj below what runc has given it: the kernel remembers that as the
-/// least only if who writes it has SYS_RESOURCE (`__set_oom_adj` in the kernel's fs/proc/base.c), which not every machine for tests lets
-/// its root have.
-fn scores_have_a_least() -> Result<bool> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let ours = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no capabilities")?;
-    Ok(u64::from_str_radix(ours.trim(), 16)? >> SYS_RESOURCE & 1 == 1)
+    resumes(&waiting, 1)?;
+    let (said, named) = (waiting.stderr.text(), format!("process {id} (python3) started by "));
+    ensure!(
+        said.contains(&named) && said.contains(&format!(" has the process id {id} of the program")),
+        "{said}"
+    );
+    ensure!(!said.contains("trying again"), "{said}");
+    waiting.wait_for_lines(STEPS)?;
+    chain::verify(&[first.stdout.text(), waiting.stdout.text()]).map(drop)
 }
 
 #[test]
-fn an_id_of_a_process_that_is_taken_is_told() -> Result<()> {
-    is_told(|ids| ids.iter().min().copied(), |id| format!("Can't fork for {id}: File exists"))
+fn who_has_the_id_of_a_process_is_named_and_ended() -> Result<()> {
+    is_named_and_ended(|ids| ids.iter().min().copied())
 }
 
 #[test]
-fn an_id_of_a_thread_that_is_taken_is_told_though_criu_has_said_another_error_first() -> Result<()> {
-    is_told(|ids| ids.iter().max().copied(), |_| "Unable to create a thread: -17".to_owned())
+fn who_has_the_id_of_a_thread_is_named_and_ended() -> Result<()> {
+    is_named_and_ended(|ids| ids.iter().max().copied())
 }
 
 #[test]
-fn an_id_that_something_has_that_was_left_behind_in_the_container_is_free_for_the_second_try() -> Result<()> {
+fn an_id_that_another_container_has_is_waited_for_and_costs_no_attempt() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(&volume, &SINGLE).config("maxRestores: 1\nvolumeTimeout: 10s");
+    let mut first = started(&pod)?;
+    let id = ids_of_the_program(&first)?.into_iter().min().context("no such id")?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let sidecar =
+        Pod::new(&volume, "node-a", &SINGLE).with(|spec| spec.command(&[], &["sleep", "1000"])).start()?;
+    take(id, &sidecar, &[])?;
+    let namespace = format!("/proc/{}/ns/pid", agent(&sidecar)?.host_pid);
+    let beside = pod.replacement().with(|spec| spec.pid_namespace = Some(namespace.clone().into()));
+    let mut second = beside.start()?;
+    let whose = format!(" has the process id {id} of the program");
+    second.stderr.wait_for(&format!("{whose}; it is waited for"))?;
+    starts_fresh(&second)?;
+    let said = second.stderr.text();
+    ensure!(
+        said.contains(&format!("{whose}, and does not end")) && !said.contains("resuming generation"),
+        "{said}"
+    );
+    second.signal(Signal::SIGKILL)?;
+    second.wait()?;
+    let third = beside.start()?;
+    third.stderr.wait_for(&format!("{whose}; it is waited for"))?;
+    let (_, _, said) = sidecar.exec(&["sh", "-c", &format!("kill -KILL {id}")])?;
+    resumes(&third, 1).context(said)?;
+    third.wait_for_lines(STEPS)?;
+    chain::verify(&[first.stdout.text(), third.stdout.text()]).map(drop)
+}
+
+#[test]
+fn an_id_that_something_has_that_was_left_behind_in_the_container_is_free() -> Result<()> {
     let volume = Volume::new()?;
     let pod = pod(&volume, &["python3", "/programs/threads.py"]);
     let mut first = started(&pod)?;

@@ -404,6 +404,16 @@ pub const FAREWELL_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a socket is looked for that somebody else is to bind: a person does not notice it, and it costs one system call.
 pub const PEER_POLL: Duration = Duration::from_millis(100);
 
+/// How long a process that has an id of the tree may take to end by itself before a restore, and is ended after. Longer than a probe's
+/// command may take by default (a second), and short for a program that waits to go on.
+pub const ID_HOLDER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many lines of CRIU's log the container's log gets after an error of which nothing is known: what CRIU was at, and what followed.
+pub const CRIU_LINES_TOLD: usize = 15;
+
+/// How many of several processes or files a line of the log names.
+pub const NAMED_MAX: usize = 5;
+
 /// How long what runs beside the program may take to end before a stop, and again when it is killed. A debugger lets go of its program
 /// in some milliseconds; the time is a small part of the shortest notice of a node's end, 25 seconds.
 pub const SESSION_PATIENCE: Duration = Duration::from_millis(500);

@@ -6,33 +6,12 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use thiserror::Error;
-
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::images::{
     self, Damage, FILES_IMAGE, FilesImage, ImageError, Inet, STREAM_IMAGE, TcpStream,
 };
 use crate::tree::process::loopback;
-
-/// Why an image cannot be used.
-#[derive(Debug, Error)]
-pub enum LoopbackError {
-    /// It cannot be read.
-    #[error(transparent)]
-    Image(#[from] ImageError),
-    /// Something was still on its way while CRIU looked at one end and then at the other.
-    #[error(
-        "what {from} had sent to {to} was on its way when the program was frozen, and is in neither end's image; if the next \
-         checkpoint does not have it either, set loopbackConnections: close"
-    )]
-    OnItsWay {
-        /// The address of one end.
-        from: SocketAddr,
-        /// That of the other.
-        to: SocketAddr,
-    },
-}
 
 /// Whether the connections of this generation go on here, as far as they can.
 #[must_use]
@@ -77,29 +56,39 @@ fn both_say(one: &Inet, other: &Inet) -> bool {
     one.is_established() && other.is_established()
 }
 
-/// Makes the images of connections ready, over which nothing goes since before CRIU looked at them: that is not to be so in the next pod.
-///
-/// Compares how far both ends of each connection are, which CRIU has looked at one after the other. And nothing may be sent while they
-/// are put together.
+/// Makes the images of connections ready, over which nothing goes since before CRIU looked at them: that is not to be so in the next pod,
+/// and nothing may be sent while they are put together. One whose ends do not fit together, which CRIU has looked at one after the other, is
+/// closed there.
 ///
 /// # Errors
-/// [`LoopbackError`].
-pub fn settle(directory: &Path, quiet: &BTreeSet<u32>) -> Result<(), LoopbackError> {
+/// An image is missing or damaged.
+pub fn settle(directory: &Path, quiet: &BTreeSet<u32>) -> Result<(), ImageError> {
     let mut files = images::open_files(directory)?;
     let damaged = |what| images::damaged(directory, what);
     files.unfilter(|socket| quiet.contains(&socket.inode)).map_err(damaged)?;
-    let path = directory.join(FILES_IMAGE);
-    fs::write(&path, files.encode()).map_err(|source| ImageError::Io { path, source })?;
+    let mut torn = BTreeSet::new();
     let ends = Ends::of(&files).map_err(damaged)?;
-    for (&(from, to), socket) in &ends.0 {
+    for socket in ends.0.values() {
         let Some(other) = ends.other(socket) else { continue };
-        let own = TcpStream::read(directory, socket.inode)?;
-        if !own.fits(&TcpStream::read(directory, other.inode)?) {
-            return Err(LoopbackError::OnItsWay { from, to });
+        let (own, others) =
+            (TcpStream::read(directory, socket.inode)?, TcpStream::read(directory, other.inode)?);
+        if !own.fits(socket.is_ending(), &others) {
+            tell_torn(socket, other, (own, others));
+            torn.extend([socket.inode, other.inode]);
         }
         if own.unsent > 0 {
             TcpStream::take_as_sent(directory, socket.inode)?;
         }
     }
-    Ok(())
+    files.close(|socket| torn.contains(&socket.inode)).map_err(damaged)?;
+    let path = directory.join(FILES_IMAGE);
+    fs::write(&path, files.encode()).map_err(|source| ImageError::Io { path, source })
+}
+
+fn tell_torn(socket: &Inet, other: &Inet, (own, others): (TcpStream, TcpStream)) {
+    tracing::warn!(
+        step = "freeze",
+        "a connection within the program will be closed in the next pod, since its ends do not fit together: {socket} ({own:?}), {other} \
+         ({others:?})"
+    );
 }

@@ -19,7 +19,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units::whole_ms;
 use crate::carry::datagram_peers::Detached;
 use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
-use crate::carry::loopback::{self as carried_connections, LoopbackError};
+use crate::carry::loopback as carried_connections;
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
 use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
@@ -34,6 +34,7 @@ use crate::store::generation::tree_facts::{
 use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
+use crate::tree::criu::images::ImageError;
 use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};
 use crate::tree::process::loopback::{self, BeforeRepair, Quiet};
@@ -106,9 +107,9 @@ pub enum FreezeError {
     /// Not all of the container's files go along.
     #[error(transparent)]
     Carry(#[from] CarryError),
-    /// A connection within the tree was caught in the middle.
+    /// The images of connections cannot be read or written.
     #[error(transparent)]
-    Loopback(#[from] LoopbackError),
+    Connections(#[from] ImageError),
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -130,7 +131,7 @@ impl HasOutlook for FreezeError {
             Self::Carry(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
             Self::Unreachable(error) => error.outlook(),
-            Self::Loopback(LoopbackError::OnItsWay { .. }) => Outlook::MayPass,
+            Self::Connections(ImageError::Io { source, .. }) => source.outlook(),
             _ => Outlook::Lasting,
         }
     }

@@ -54,6 +54,8 @@ pub async fn resume(
     clock_back::check(&manifest, workload.config.on_clock_back)
         .map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
+    // Before it counts as an attempt: it says nothing of the generation.
+    free_ids::clear(workload, signals, hold, generation).await?;
     let attempt = begin(workload, &mut steps, hold, generation).await?;
     tell_tried(&manifest);
     let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
@@ -167,9 +169,19 @@ async fn bring_back_from_any_volume(
     hold: &Arc<Hold>,
     manifest: &Arc<Manifest>,
 ) -> Result<(), Failure> {
+    let mut again = false;
     loop {
         let bring_back = async || {
             free_ids::make_way(workload, signals, hold).await?;
+            if !std::mem::replace(&mut again, true) {
+                return bring_back(workload, signals, hold, manifest).await;
+            }
+            // Somebody may have come since, which would be why it failed.
+            let cleared = free_ids::clear(workload, signals, hold, manifest.generation).await;
+            cleared.map_err(|error| match error {
+                StepError::Failed(taken) => StepError::Failed(NotBroughtBack::Taken(taken)),
+                StepError::Abandoned(abandoned) => StepError::Abandoned(abandoned),
+            })?;
             bring_back(workload, signals, hold, manifest).await
         };
         let outcome = steps.retry(bring_back).await;

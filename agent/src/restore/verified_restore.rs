@@ -14,6 +14,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::loopback;
 use crate::carry::open_files::{Place, Rules};
 use crate::config::{ChangedFiles, LoopbackConnections};
+use crate::restore::free_ids::Taken;
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError, Source};
@@ -44,6 +45,9 @@ pub enum NotBroughtBack {
     /// CRIU refused, or a file cannot be put back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// Somebody has an id of the tree.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// The hook wants it not to run.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -80,7 +84,9 @@ impl HasOutlook for NotBroughtBack {
             Self::Restore(error) => error.outlook(),
             // It may have been in the way of something else.
             Self::CriuGone => Outlook::Unexplained,
-            Self::Hook(_) | Self::Stalled(_) | Self::GivenUp | Self::Broken(_) => Outlook::Lasting,
+            Self::Taken(_) | Self::Hook(_) | Self::Stalled(_) | Self::GivenUp | Self::Broken(_) => {
+                Outlook::Lasting
+            }
         }
     }
 

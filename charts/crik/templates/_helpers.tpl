@@ -1,11 +1,20 @@
 {{/* The name of everything that belongs to the release. A Service's has 63 characters at most, a release's 53. */}}
 {{- define "crik.name" -}}
-{{ printf "%s-controller" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- $name := printf "%s-%s" .Release.Name (.Values.nameOverride | default "controller") -}}
+{{ .Values.fullnameOverride | default $name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The same for what belongs to no namespace. */}}
 {{- define "crik.clusterName" -}}
-{{ .Release.Namespace }}-{{ .Release.Name }}-controller
+{{ .Release.Namespace }}-{{ .Values.fullnameOverride | default (printf "%s-%s" .Release.Name (.Values.nameOverride | default "controller")) }}
+{{- end }}
+
+{{- define "crik.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default (include "crik.name" .) }}
+{{- else -}}
+{{ .Values.serviceAccount.name | default "default" }}
+{{- end }}
 {{- end }}
 
 {{- define "crik.selector" -}}
@@ -24,6 +33,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "crik.image" -}}
@@ -75,15 +87,88 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if not .Values.events.enabled }}
 - "--events=false"
 {{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
 {{- end }}
 
-{{/* What the restricted Pod Security Standard asks for, and a file system that cannot be written. */}}
-{{- define "crik.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-capabilities: {drop: [ALL]}
-seccompProfile: {type: RuntimeDefault}
+{{/*
+How much memory the polls need, in MiB: 10 KiB for each that waits, 20 with TLS; at worst a request's head of 8 KiB on each
+connection, of which there are 1,152 more than polls; and 128 MiB for the nodes of a large cluster and the lists of them.
+*/}}
+{{- define "crik.memory" -}}
+{{- $polls := int64 (.Values.maxWaitingPolls | default 20000) -}}
+{{- $poll := ternary 20 10 (ne .Values.tls.secretName "") -}}
+{{ add 128 (div (add (mul $polls $poll) (mul (add $polls 1152) 8)) 1024) }}
+{{- end }}
+
+{{/* A quantity in MiB, of which fractions do not count. */}}
+{{- define "crik.mebibytes" -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[+]?[0-9.]+([eE][+-]?[0-9]+)?" $text | float64 -}}
+{{- $suffix := regexFind "[a-zA-Z]*$" $text -}}
+{{- $bytes := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
+{{ divf (mulf $number (get $bytes $suffix | default 1.0)) 1048576.0 | floor | int64 }}
+{{- end }}
+
+{{/* What each replica asks for and may use. */}}
+{{- define "crik.resources" -}}
+{{- $needed := include "crik.memory" . | int64 -}}
+{{- $limits := .Values.resources.limits | default dict -}}
+{{- $given := $limits.memory -}}
+{{- if and $given (lt (include "crik.mebibytes" $given | int64) $needed) -}}
+{{- fail (printf "resources.limits.memory is %v, and %v waiting polls need %dMi: raise it, leave it out, or lower maxWaitingPolls" $given (int64 (.Values.maxWaitingPolls | default 20000)) $needed) -}}
+{{- end -}}
+{{- $memory := $given | default (printf "%dMi" $needed) -}}
+{{ toYaml (dict "requests" (.Values.resources.requests | default dict) "limits" (merge (dict "memory" $memory) $limits)) }}
+{{- end }}
+
+{{/* What values can be and still cannot work, each with its remedy. */}}
+{{- define "crik.check" -}}
+{{- if and .Values.auth.enabled (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "auth.enabled needs Kubernetes 1.32, whose tokens name the pod's node; this is %s, where every agent would be refused" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if and .Values.hostNetwork .Values.networkPolicy.enabled -}}
+{{- fail "hostNetwork: a NetworkPolicy does not hold for a pod in its node's network; set networkPolicy.enabled=false as well" -}}
+{{- end -}}
+{{- range $key, $_ := .Values.commonLabels -}}
+{{- if hasPrefix "app.kubernetes.io/" $key -}}
+{{- fail (printf "commonLabels: %s is the chart's own" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where the replicas should run. Spot nodes are known by the labels of GKE, EKS, Karpenter, AKS, kOps and CAST AI. */}}
+{{- define "crik.affinity" -}}
+{{- if .Values.affinity -}}
+{{ toYaml .Values.affinity }}
+{{- else -}}
+{{- if .Values.avoidSpotNodes -}}
+nodeAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 50
+      preference:
+        matchExpressions:
+          - {key: cloud.google.com/gke-spot, operator: NotIn, values: ["true"]}
+          - {key: cloud.google.com/gke-preemptible, operator: NotIn, values: ["true"]}
+          - {key: eks.amazonaws.com/capacityType, operator: NotIn, values: [SPOT]}
+          - {key: karpenter.sh/capacity-type, operator: NotIn, values: [spot]}
+          - {key: kubernetes.azure.com/scalesetpriority, operator: NotIn, values: [spot]}
+          - {key: node-role.kubernetes.io/spot-worker, operator: DoesNotExist}
+          - {key: scheduling.cast.ai/spot, operator: NotIn, values: ["true"]}
+{{ end -}}
+podAntiAffinity:
+  # One node that goes away must not take all replicas with it. Preferred, since a cluster may have one node.
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels: {{- include "crik.selector" . | nindent 12 }}
+{{- end }}
+{{- end }}
+
+{{- define "crik.probe" -}}
+{{- $http := dict "httpGet" (dict "path" .path "port" "api" "scheme" .scheme) -}}
+{{ toYaml (merge $http .probe) }}
 {{- end }}

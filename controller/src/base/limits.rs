@@ -215,6 +215,15 @@ pub const POD_FRESH: Duration = Duration::from_millis(250);
 /// Of how many pods that is kept, of a few hundred bytes each: all that are told to stop at once in a large cluster.
 pub const PODS_FRESH: u64 = 5_000;
 
+/// How long `check` asks before it gives up: DNS names a replica up to 30 s after it is ready.
+pub const CHECK_PATIENCE: Duration = Duration::from_secs(45);
+
+/// How soon it asks again.
+pub const CHECK_RETRY: Duration = Duration::from_secs(1);
+
+/// How long one replica may take for its answer to `check`: many times what it takes.
+pub const CHECK_ANSWER: Duration = Duration::from_secs(10);
+
 /// How often a stream on which nothing happens gets a comment: proxies cut connections that are silent for 60 s, and a
 /// client that is gone is noticed only by sending.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);

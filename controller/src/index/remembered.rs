@@ -70,8 +70,8 @@ impl Latch {
     /// One that begins or goes on, if that is seen.
     pub fn new(seen: &Observation) -> Option<Box<Self>> {
         let certain = seen.of(Class::ShuttingDown);
-        // The latch is rebuilt from the object: a silent node with a trace of a shutdown has shut down.
-        let traces = if seen.ready == Ready::Unknown { seen.of(Class::TooLate) } else { Vec::new() };
+        // The latch is rebuilt from the object: a node with a trace of a shutdown has shut down, unless it says that it is well.
+        let traces = if seen.ready != Ready::True { seen.of(Class::TooLate) } else { Vec::new() };
         let reasons = [certain, traces].concat();
         let latch =
             Self { uid: seen.uid.clone(), boot_id: seen.boot_id.clone(), reasons, healthy_since: None };

@@ -302,13 +302,15 @@ mod tests {
     }
 
     #[test]
-    fn the_latch_is_rebuilt_from_a_silent_node_with_a_trace() {
-        let states = [Class::TooLate, Class::ShuttingDown].map(|trace| {
-            let found = with(&[trace], Ready::Unknown);
-            (new(&found).state(), new(&found).reasons().len())
-        });
-        assert_eq!(states, [(NodeState::ShuttingDown, 1); 2]);
-        for no_trace in [at(Ready::Unknown), with(&[Class::TooLate], Ready::False)] {
+    fn the_latch_is_rebuilt_from_a_trace_on_a_node_that_is_not_well() {
+        for ready in [Ready::Unknown, Ready::False] {
+            let states = [Class::TooLate, Class::ShuttingDown].map(|trace| {
+                let found = with(&[trace], ready);
+                (new(&found).state(), new(&found).reasons().len())
+            });
+            assert_eq!(states, [(NodeState::ShuttingDown, 1); 2]);
+        }
+        for no_trace in [at(Ready::Unknown), with(&[Class::TooLate], Ready::True)] {
             assert_eq!(new(&no_trace).state(), NodeState::Ready);
         }
     }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use serde_yaml::Value;
 use thiserror::Error;
 
-use super::matcher::{By, Matcher, Test, Tests, Text};
+use super::matcher::{By, Matcher, NO_EXECUTE, Test, Tests, Text};
 use super::signal::{Class, DELETED, SOURCE_LOST, Signal};
 use super::table;
 
@@ -67,10 +67,12 @@ struct File {
 struct Row {
     name: String,
     state: State,
-    taint: Option<Entry>,
+    taint: Option<Taint>,
     label: Option<Entry>,
     annotation: Option<Entry>,
     condition: Option<Condition>,
+    deleting: Option<Deleting>,
+    unschedulable: Option<bool>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -80,6 +82,31 @@ enum State {
     Draining,
     Cordoned,
     Hint,
+    Trace,
+    Unreachable,
+    Silent,
+}
+
+/// Without a key it is any taint but those of Kubernetes itself.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Taint {
+    key: Option<String>,
+    value: Option<Operators>,
+    effect: Option<Effect>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Effect {
+    NoSchedule,
+    PreferNoSchedule,
+    NoExecute,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deleting {
+    finalizer: String,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +144,10 @@ struct Operators {
     r#in: Option<Vec<String>>,
     not_in: Option<Vec<String>>,
     starts_with: Option<String>,
+    not_starts_with: Option<String>,
     contains: Option<String>,
+    contains_any: Option<Vec<String>>,
+    contains_none: Option<Vec<String>>,
     /// The key of an annotation; one that is absent differs from everything.
     differs_from: Option<String>,
 }
@@ -158,26 +188,63 @@ fn signal(row: Value) -> Result<Signal, String> {
     if row.name.is_empty() || !row.name.chars().all(allowed) {
         return Err(format!("the name {:?} has to be of a-z, 0-9 and '-'", row.name));
     }
-    let class = match row.state {
+    Ok(Signal { name: Owned(row.name.clone()), class: class(row.state), matcher: matcher(row)? })
+}
+
+fn class(state: State) -> Class {
+    match state {
         State::ShuttingDown => Class::ShuttingDown,
         State::Draining => Class::Draining,
         State::Cordoned => Class::Cordoned,
         State::Hint => Class::Candidate,
-    };
-    let matcher = match (row.taint, row.label, row.annotation, row.condition) {
-        (Some(Entry { key, value }), None, None, None) => {
-            Matcher::Taint { key: checked_key(key)?, value: tests(value, "value")?, effect: None }
+        State::Trace => Class::TooLate,
+        State::Unreachable => Class::Unreachable,
+        State::Silent => Class::Silent,
+    }
+}
+
+fn matcher(row: Row) -> Result<Matcher, String> {
+    let entry = |entry: Entry| Ok::<_, String>((checked_key(entry.key)?, tests(entry.value, "value")?));
+    let given = [
+        row.taint.map(taint_matcher),
+        row.label.map(|label| entry(label).map(|(key, value)| Matcher::Label { key, value })),
+        row.annotation.map(|found| entry(found).map(|(key, value)| Matcher::Annotation { key, value })),
+        row.condition.map(condition_matcher),
+        row.deleting.map(|found| Ok(Matcher::Deleting { finalizer: checked_key(found.finalizer)? })),
+        row.unschedulable.map(unschedulable_matcher),
+    ];
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(one), None) => one,
+        _ => {
+            Err("give exactly one of taint, label, annotation, condition, deleting and unschedulable"
+                .to_owned())
         }
-        (None, Some(Entry { key, value }), None, None) => {
-            Matcher::Label { key: checked_key(key)?, value: tests(value, "value")? }
-        }
-        (None, None, Some(Entry { key, value }), None) => {
-            Matcher::Annotation { key: checked_key(key)?, value: tests(value, "value")? }
-        }
-        (None, None, None, Some(condition)) => condition_matcher(condition)?,
-        _ => return Err("give exactly one of taint, label, annotation and condition".to_owned()),
-    };
-    Ok(Signal { name: Owned(row.name), class, matcher })
+    }
+}
+
+fn unschedulable_matcher(wanted: bool) -> Result<Matcher, String> {
+    if wanted { Ok(Matcher::Unschedulable) } else { Err("unschedulable can only be true".to_owned()) }
+}
+
+fn taint_matcher(taint: Taint) -> Result<Matcher, String> {
+    let effect = taint.effect.map(|effect| match effect {
+        Effect::NoSchedule => "NoSchedule",
+        Effect::PreferNoSchedule => "PreferNoSchedule",
+        Effect::NoExecute => NO_EXECUTE,
+    });
+    match (taint.key, taint.value) {
+        (Some(key), value) => Ok(Matcher::Taint {
+            key: checked_key(key)?,
+            value: tests(value, "value")?,
+            effect: effect.map(Cow::Borrowed),
+        }),
+        (None, None) if effect == Some(NO_EXECUTE) => Ok(Matcher::NoExecute),
+        (None, _) => Err(
+            "taint has no key; without one it can only be {effect: NoExecute}, anybody's taint that evicts"
+                .to_owned(),
+        ),
+    }
 }
 
 fn condition_matcher(condition: Condition) -> Result<Matcher, String> {
@@ -213,7 +280,10 @@ fn tests(operators: Option<Operators>, field: &str) -> Result<Tests, String> {
         ("in", given.r#in, By::Equality, false),
         ("notIn", given.not_in, By::Equality, true),
         ("startsWith", one(given.starts_with), By::Start, false),
+        ("notStartsWith", one(given.not_starts_with), By::Start, true),
         ("contains", one(given.contains), By::Content, false),
+        ("containsAny", given.contains_any, By::Content, false),
+        ("containsNone", given.contains_none, By::Content, true),
         ("differsFrom", one(given.differs_from), By::Annotation, true),
     ];
     let mut tests = Vec::new();
@@ -236,124 +306,4 @@ fn tests(operators: Option<Operators>, field: &str) -> Result<Tests, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signals::{Node, Object, Signals};
-
-    fn parsed(text: &str) -> Result<Vec<Signal>, String> {
-        parse(Path::new("signals.yaml"), text).map_err(|error| error.to_string())
-    }
-
-    fn node(yaml: &str) -> Node {
-        serde_yaml::from_str::<Object>(yaml).unwrap().into()
-    }
-
-    /// The rows, without the built-in ones, that this Node shows.
-    fn shown(rows: &str, yaml: &str) -> Vec<String> {
-        let signals = Signals(Vec::new()).with(parsed(rows).unwrap());
-        signals.observe(&node(yaml)).signals().map(str::to_owned).collect()
-    }
-
-    /// The message about one row that is wrong.
-    fn mistake(row: &str) -> String {
-        let message = parsed(&format!("signals:\n- {row}")).unwrap_err();
-        assert!(message.contains("signals.yaml has a mistake in row 1"), "{message}");
-        message
-    }
-
-    #[test]
-    fn each_kind_of_thing_is_found() {
-        let rows = "signals:
-- {name: t, state: shutting-down, taint: {key: a/b, value: {equals: '1'}}}
-- {name: l, state: draining, label: {key: a/b, value: {in: ['1', '2']}}}
-- {name: a, state: cordoned, annotation: {key: a/b, value: {startsWith: x-, differsFrom: a/done}}}
-- {name: c, state: hint, condition: {type: C, reason: {notEquals: R}, message: {contains: go}}}
-- {name: e, state: hint, label: {key: only}}
-- {name: n, state: hint, label: {key: only, value: {notIn: [p, q]}}}
-- {name: u, state: hint, condition: {type: C, status: Unknown}}";
-        assert_eq!(shown(rows, "spec: {taints: [{key: a/b, value: '1', effect: NoSchedule}]}"), ["t"]);
-        assert_eq!(shown(rows, "metadata: {labels: {a/b: '2', only: p}}"), ["l", "e"]);
-        assert_eq!(shown(rows, "metadata: {labels: {a/b: '3', only: r}}"), ["e", "n"]);
-        assert_eq!(shown(rows, "metadata: {annotations: {a/b: x-1, a/done: x-0}}"), ["a"]);
-        assert_eq!(shown(rows, "metadata: {annotations: {a/b: x-1}}"), ["a"]);
-        assert!(shown(rows, "metadata: {annotations: {a/b: x-1, a/done: x-1}}").is_empty());
-        let condition = |reason, status| {
-            let all = format!("{{type: C, status: '{status}', reason: {reason}, message: will go now}}");
-            shown(rows, &format!("status: {{conditions: [{all}]}}"))
-        };
-        assert_eq!(condition("S", "True"), ["c"]);
-        assert!(condition("R", "True").is_empty() && condition("S", "False").is_empty());
-        assert_eq!(condition("R", "Unknown"), ["u"]);
-    }
-
-    #[test]
-    fn each_state_can_be_said() {
-        let words = ["shutting-down", "draining", "cordoned", "hint"];
-        let classes = [Class::ShuttingDown, Class::Draining, Class::Cordoned, Class::Candidate];
-        for (word, class) in words.into_iter().zip(classes) {
-            let rows = parsed(&format!("signals: [{{name: x, state: {word}, taint: {{key: k}}}}]")).unwrap();
-            assert_eq!(rows[0].class, class);
-        }
-    }
-
-    #[test]
-    fn a_file_without_rows_is_good_and_one_that_is_no_list_is_told_with_its_line() {
-        assert!(parsed("signals: []").unwrap().is_empty());
-        for wrong in ["", "rows: []", "signals: {}", "signals: []\nmore: 1", "signals: ["] {
-            let message = parsed(wrong).unwrap_err();
-            assert!(message.contains("under the one key `signals`"), "{wrong}: {message}");
-        }
-        assert!(parsed("signals: []\nmore: 1").unwrap_err().contains("line 2"));
-        let absent = read(Path::new("/no/such/file")).unwrap_err().to_string();
-        assert!(absent.contains("/no/such/file") && absent.contains("--signals-file"), "{absent}");
-    }
-
-    #[test]
-    fn each_mistake_is_named_with_its_row() {
-        let cases = [
-            ("{state: hint, taint: {key: k}}", "missing field `name`"),
-            ("{name: x, taint: {key: k}}", "missing field `state`"),
-            ("{name: 'x y', state: hint, taint: {key: k}}", "\"x y\" has to be of a-z"),
-            ("{name: '', state: hint, taint: {key: k}}", "\"\" has to be of a-z"),
-            ("{name: x, state: gone, taint: {key: k}}", "unknown variant `gone`, expected one of"),
-            ("{name: x, state: hint, taints: {key: k}}", "unknown field `taints`, expected one of"),
-            ("{name: x, state: hint, taint: {kye: k}}", "unknown field `kye`"),
-            ("{name: x, state: hint, taint: {key: k, effect: E}}", "unknown field `effect`"),
-            ("{name: x, state: hint}", "exactly one of taint, label, annotation and condition"),
-            ("{name: x, state: hint, taint: {key: k}, label: {key: k}}", "exactly one of taint"),
-            ("{name: x, state: hint, taint: {key: ''}}", "\"\" cannot stand on a Node"),
-            ("{name: x, state: hint, taint: {key: 'k=v:NoSchedule'}}", "without a value or effect"),
-            ("{name: x, state: hint, label: {key: a/b/c}}", "\"a/b/c\" cannot stand on a Node"),
-            ("{name: x, state: hint, taint: {key: k, value: {}}}", "value has no operator"),
-            ("{name: x, state: hint, taint: {key: k, value: {equal: v}}}", "unknown field `equal`"),
-            ("{name: x, state: hint, taint: {key: k, value: v}}", "invalid type: string"),
-            ("{name: x, state: hint, taint: {key: k, value: {equals: true}}}", "have to be in quotes"),
-            ("{name: x, state: hint, taint: {key: k, value: {in: []}}}", "value.in is empty"),
-            ("{name: x, state: hint, label: {key: k, value: {contains: ''}}}", "value.contains is empty"),
-            ("{name: x, state: hint, label: {key: k, value: {startsWith: ''}}}", "value.startsWith is empty"),
-            ("{name: x, state: hint, label: {key: k, value: {differsFrom: a b}}}", "\"a b\" cannot stand"),
-            ("{name: x, state: hint, condition: {status: 'True'}}", "missing field `type`"),
-            ("{name: x, state: hint, condition: {type: C, status: Yes}}", "unknown variant `Yes`"),
-            ("{name: x, state: hint, condition: {type: C, message: {}}}", "message has no operator"),
-            ("just text", "invalid type: string"),
-        ];
-        for (row, expected) in cases {
-            let message = mistake(row);
-            assert!(message.contains(expected), "{row}: {message}");
-            if row.contains("name: x,") {
-                assert!(message.contains("row 1 (x)"), "{message}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_is_given_once() {
-        for name in ["cordon", "kubelet-shutdown", "deleted", "source-lost"] {
-            let message = mistake(&format!("{{name: {name}, state: hint, taint: {{key: k}}}}"));
-            assert!(message.contains("is taken; choose another"), "{message}");
-        }
-        let row = "- {name: x, state: hint, taint: {key: k}}\n";
-        let twice = parsed(&format!("signals:\n{row}{row}")).unwrap_err();
-        assert!(twice.contains("row 2 (x)") && twice.contains("\"x\" is taken"), "{twice}");
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! All built-in signals, each with who writes it and where that is written.
 //!
-//! Sources were read from 2026-11-23 to 2026-11-25. Every row has a Node that shows it in `fixtures/nodes/`.
+//! Sources were read from 2026-11-23 to 2026-11-26. Every row has a Node that shows it in `fixtures/nodes/`.
 
 use std::borrow::Cow::Borrowed;
 
@@ -16,7 +16,7 @@ static FATAL: [Text; 4] =
     [Borrowed("Preempt"), Borrowed("Terminate"), Borrowed("Reboot"), Borrowed("Redeploy")];
 
 /// All signals.
-pub static TABLE: [Signal; 42] = [
+pub static TABLE: [Signal; 49] = [
     // Kubelet, graceful node shutdown (KEP-2000, kubernetes/pkg/kubelet/nodeshutdown). Also the only sign of a GKE spot
     // machine's preemption. The kubelet joins the messages of all errors there are.
     condition("kubelet-shutdown", Class::ShuttingDown, "Ready", "False", &KUBELET_NOT_READY, &SHUTTING_DOWN),
@@ -155,6 +155,37 @@ pub static TABLE: [Signal; 42] = [
     // OpenShift's termination handler with reason TerminationRequested (machine-api-operator/pkg/termination); Gardener's
     // machine controller with ScaleDown or Unhealthy (machine-controller-manager/pkg/util/provider/machineutils).
     condition("machine-terminating", Class::ShuttingDown, "Terminating", "True", &TERMINATING, &[]),
+    // Gardener's machine controller, before it deletes the machine: somebody has asked it to by the Node
+    // (machine-controller-manager/pkg/util/provider/machineutils).
+    Signal {
+        name: Borrowed("gardener-deletion"),
+        class: Class::ShuttingDown,
+        matcher: Matcher::Annotation {
+            key: Borrowed("node.machine.sapcloud.io/trigger-deletion-by-mcm"),
+            value: Borrowed(&TRUE),
+        },
+    },
+    // Alibaba ACK, node problem detector on preemptible instances, some minutes ahead; reason InstanceToBeTerminated
+    // (alibabacloud.com/help/en/container-service-for-kubernetes, "Check whether a preemptible instance is about to expire").
+    condition("ack-instance-expired", Class::ShuttingDown, "InstanceExpired", "True", &[], &[]),
+    // SageMaker HyperPod on EKS: its health agent has found a fault, and the machine is replaced or booted anew
+    // (docs.aws.amazon.com/sagemaker, sagemaker-hyperpod-eks-resiliency-node-recovery).
+    label(
+        "hyperpod-recovery",
+        Class::ShuttingDown,
+        "sagemaker.amazonaws.com/node-health-status",
+        &HYPERPOD_RECOVERY,
+    ),
+    // Nebius, ahead of a maintenance for which the machine has to be empty; gone when that is over
+    // (nebius/soperator, DefaultMaintenanceConditionType).
+    condition("nebius-maintenance", Class::Draining, "NebiusMaintenanceScheduled", "True", &[], &[]),
+    // NVIDIA NVSentinel, which drains a machine with a broken GPU; later the value is another one (NVIDIA/NVSentinel,
+    // statemanager).
+    label("nvsentinel-draining", Class::Draining, "dgxc.nvidia.com/nvsentinel-state", &DRAINING),
+    // CoreWeave; known only from the tolerations of its users.
+    evicting("coreweave-evict", Class::Draining, "node.coreweave.cloud/evict"),
+    // Cluster API, on the old machines of a rollout, which is in no hurry (cluster-api/api, NodeOutdatedRevisionTaint).
+    taint("cluster-api-outdated", Class::Candidate, "node.cluster.x-k8s.io/outdated-revision", ANY),
     // draino, which drains at the time that it has set (planetlabs/draino).
     condition("draino", Class::Draining, "DrainScheduled", "True", &[], &[]),
     // Cloud node lifecycle controller, when the machine is off already (k8s.io/cloud-provider/api).
@@ -183,6 +214,10 @@ static SPOT_EVICTION: [Test; 1] = [is(&[Borrowed("spot-eviction")])];
 static NO_SPOT_EVICTION: [Test; 1] = [not(is(&[Borrowed("spot-eviction")]))];
 static CASTAI_INTERRUPTION: [Test; 1] = [is(&[Borrowed("spot-interruption")])];
 static NO_CASTAI_INTERRUPTION: [Test; 1] = [not(is(&[Borrowed("spot-interruption")]))];
+static TRUE: [Test; 1] = [is(&[Borrowed("true")])];
+static HYPERPOD_RECOVERY: [Test; 1] =
+    [is(&[Borrowed("UnschedulablePendingReplacement"), Borrowed("UnschedulablePendingReboot")])];
+static DRAINING: [Test; 1] = [is(&[Borrowed("draining")])];
 static TERMINATING: [Test; 1] =
     [is(&[Borrowed("TerminationRequested"), Borrowed("ScaleDown"), Borrowed("Unhealthy")])];
 static WANTED_DRAIN: [Test; 2] = [

@@ -1,26 +1,72 @@
 //! CRIU's log: its first error, and what a person can do about it.
 
+use crate::base::limits;
+
 /// The first error line of a CRIU log, without its time and source position. Later ones are mostly consequences, and some
-/// are none.
+/// are none. Of what only tells that something has failed the first is taken if there is nothing else.
 pub fn first_error(log: &[u8]) -> Option<String> {
     let log = String::from_utf8_lossy(log);
     let error = |line: &str| Some(line.split_once("Error (")?.1.split_once("): ")?.1.trim().to_owned());
-    log.lines().filter_map(error).find(|error| !HARMLESS.iter().any(|part| error.contains(part)))
+    let has = |parts: &[&str], error: &str| parts.iter().any(|part| error.contains(part));
+    let errors: Vec<String> = log.lines().filter_map(error).filter(|error| !has(&HARMLESS, error)).collect();
+    let first = errors.iter().find(|error| !has(&CONSEQUENCES, error)).or(errors.first())?;
+    Some(politely(first))
 }
 
-/// What CRIU logs as an error and then goes on (criu/cr-restore.c, `prepare_proc_misc`; criu/tun.c, `check_tun_netns_cr`;
-/// criu/util.c, `rlimit_unlimit_nofile`): it may not lower the pod's score where the node has more memory, and a pod has no
-/// right to tunnels.
-const HARMLESS: [&str; 5] = [
+/// CRIU calls a file of which it knows nothing by another name (criu/proc_parse.c, criu/files.c): `Unknown shit 100600 (/path)`.
+fn politely(error: &str) -> String {
+    let what = error.split_once("Unknown shit ").and_then(|(_, rest)| rest.split_once(' '));
+    what.map_or_else(|| error.to_owned(), |(_, what)| format!("CRIU does not know what {what} is"))
+}
+
+/// The last lines of a CRIU log, for who has to find out what an error means of which nothing is known here.
+pub fn last_lines(log: &[u8]) -> Vec<String> {
+    let log = String::from_utf8_lossy(log);
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(limits::CRIU_LINES_TOLD)..].iter().map(|line| politely(line)).collect()
+}
+
+/// What CRIU logs as an error and then goes on, as its source shows: it may not lower the pod's score where the node has more memory
+/// (criu/cr-restore.c, `prepare_proc_misc`), a pod has no right to tunnels (criu/tun.c, `check_tun_cr`) nor to more open files
+/// (criu/util.c, `rlimit_unlimit_nofile`); what it probes or keeps of the kernel's features fails (criu/kerndat.c,
+/// `kerndat_save_cache`, `kerndat_iptables_has_xtlocks`, criu/netfilter.c, criu/arch/x86/kerndat.c, criu/log.c); and what is not
+/// given back exactly (criu/tty.c, `tty_do_dump_queued_data`, criu/sk-tcp.c, `restore_one_tcp`, criu/sk-unix.c, `bind_on_deleted`).
+const HARMLESS: [&str; 15] = [
     "/proc/self/oom_score_adj failed",
     "Can't check tun support",
     "No proper support for tun dump/restore",
     "Unable to create tun",
     "Can't setup RLIMIT_NOFILE for self",
+    "Couldn't save ",
+    "using log fd for xtlocks check",
+    "using log fd for net module preload",
+    "Failed to kill my own child",
+    "Reading kernel version failed",
+    "queued data overflow",
+    "Can't writeback to tty",
+    "Unable to shutdown the socket id",
+    "ghost: Can't unlink socket",
+    "ghost: Can't rename id",
+];
+
+/// What tells that something has failed, and not why: the reason stands before or behind it.
+const CONSEQUENCES: [&str; 12] = [
+    "Dumping FAILED",
+    "Restoring FAILED",
+    "failed with -1",
+    " exited, status=",
+    " killed by signal ",
+    "Killing processes because of failure on restore",
+    "Error flushing image",
+    "Message reply from daemon is trimmed",
+    "Unable to detach from ",
+    "For Go programs, consider using",
+    "In-flight connections can be ignored",
+    "Failed to clenaup ",
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 29] = [
+const ADVICE: [(&str, &str); 39] = [
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
@@ -30,6 +76,31 @@ const ADVICE: [(&str, &str); 29] = [
         "io_uring",
         "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node (kernel.io_uring_disabled)",
     ),
+    ("send_fds failed (-22)", RING),
+    ("Can't retrieve FDs from socket", RING),
+    (
+        "Can't dump file ",
+        "the program has something open that CRIU does not know: let it close it, or hooks.preCheckpoint have it do so",
+    ),
+    (
+        "CRIU does not know what ",
+        "the program has something open or mapped that CRIU does not know: let it do without, or hooks.preCheckpoint have it let go of it",
+    ),
+    (
+        "Unknown socket collected",
+        "the program has a socket of a kind that CRIU does not know: let it close it, or hooks.preCheckpoint have it do so",
+    ),
+    (
+        "corked dgram socket",
+        "the program holds a datagram back (UDP_CORK): let it send it, or hooks.preCheckpoint have it do so",
+    ),
+    (
+        "netlink: The socket has data to read",
+        "the kernel has told the program something that it has not read yet (netlink): let it read more often",
+    ),
+    ("Img trimmed", DAMAGED),
+    ("Can't read pages data", DAMAGED),
+    ("No space left on device", "make the volume larger, or lower keepGenerations"),
     (
         "Unsupported proto 262",
         "the program has a socket of MPTCP, which CRIU cannot dump: let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set \
@@ -103,8 +174,13 @@ const ADVICE: [(&str, &str); 29] = [
     ),
 ];
 
-const ELSEWHERE: &str = "a UNIX socket is connected to one of another container: let hooks.preCheckpoint close it, or the program connect \
-                         when it has something to say";
+const DAMAGED: &str = "an image of the checkpoint is damaged: crik verify tells which";
+
+const RING: &str = "the program has a descriptor that the kernel lets nobody hand on, such as a ring of io_uring, which CRIU cannot dump: \
+                    turn it off in the program or on the node (kernel.io_uring_disabled)";
+
+const ELSEWHERE: &str = "a UNIX socket is connected to one of another container, and this criu takes no library by LD_PRELOAD (is it \
+                         static?): use the one of crik's image, or let hooks.preCheckpoint close it";
 
 const WATCHED: &str = "what the program watches by inotify was made, renamed or removed just when the checkpoint began: the next one will \
                        find it, or name it";
@@ -113,8 +189,12 @@ const TAKEN: &str = "a process id of the tree is taken: run nothing else in the 
 
 /// What can be done about an error of CRIU's, to be added to it; empty if nothing is known.
 pub fn advice(message: &str) -> String {
-    let known = ADVICE.iter().find(|(part, _)| message.contains(part));
-    known.map(|(_, advice)| format!(" — {advice}")).unwrap_or_default()
+    known(message).map(|advice| format!(" — {advice}")).unwrap_or_default()
+}
+
+/// The same as it stands, if anything is known.
+pub fn known(message: &str) -> Option<&'static str> {
+    ADVICE.iter().find(|(part, _)| message.contains(part)).map(|(_, advice)| *advice)
 }
 
 #[cfg(test)]
@@ -133,6 +213,63 @@ mod tests {
             Some("Can't open file srv/x on restore: No such file or directory")
         );
         assert_eq!(first_error(log.lines().next().unwrap_or_default().as_bytes()), None);
+    }
+
+    /// Logs of criu 4.2.1, of programs that had such a thing or of which somebody has changed something, cut to their errors and the
+    /// lines before; with the error that is to be told and a part of the remedy.
+    const LOGS: [(&str, &str, &str); 27] = [
+        ("bpf", "anon_inode:bpf-map", "let it close it"),
+        ("cwd-missing", "Can't open file c/dir on restore", "additionalPaths"),
+        ("disk-full", "No space left on device", "make the volume larger"),
+        ("fifo-missing", "fake fifo", "additionalPaths"),
+        ("file-missing", "Can't open file c/data on restore", "additionalPaths"),
+        ("file-size", "has bad size 6 (expect 1)", "changed since"),
+        ("fuse-device", "(chr 10:229)", "let it close it"),
+        ("ghost", "Can't dump ghost file /c/ghost", "larger than the limit"),
+        ("image-damaged", "Img trimmed", "crik verify"),
+        ("image-missing-pages", "Can't read pages data", "crik verify"),
+        ("io-uring", "send_fds failed", "kernel.io_uring_disabled"),
+        ("landlock", "[landlock-ruleset]", "let it close it"),
+        ("library-changed", "has bad size", "the same container image"),
+        ("library-missing", "Can't open file c/libz.so", "additionalPaths"),
+        ("mptcp", "Unsupported proto 262", "GODEBUG=multipathtcp=0"),
+        ("netlink-queued", "has data to read", "read more often"),
+        ("perf", "[perf_event]", "let it close it"),
+        ("port-in-use", "Address already in use", "listens there"),
+        ("process-id-taken", "File exists", "is taken"),
+        ("secretmem", "CRIU does not know what (/secretmem (deleted)) is", "let it do without"),
+        ("sysv-shm", "doesn't live in IPC ns", "IPC namespace"),
+        ("tcp-corked", "corked dgram socket", "UDP_CORK"),
+        ("unix-half", "half of stream unix connection", "LD_PRELOAD"),
+        ("unix-in-flight-closed", "closed in-flight socket", "accept more often"),
+        ("userfaultfd", "anon_inode:[userfaultfd]", "let it close it"),
+        ("vsock", "(family 40)", "of a kind that CRIU does not know"),
+        ("watch-of-removed", "Can't dump that handle", "the next one will"),
+    ];
+
+    #[test]
+    fn every_real_log_gives_its_reason_and_a_remedy() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tree/criu/advice/logs");
+        for (name, reason, remedy) in LOGS {
+            let log = std::fs::read(directory.join(name).with_extension("log")).unwrap();
+            let first = first_error(&log).unwrap();
+            assert!(first.contains(reason), "{name}: {first}");
+            assert!(advice(&first).contains(remedy), "{name}: {first}{}", advice(&first));
+            // What CRIU says besides and then goes on hides none of them.
+            let noise = HARMLESS.map(|part| format!("(00.1) Error (criu/x.c:1): {part} 7\n")).concat();
+            let noisy = [noise.as_bytes(), &log].concat();
+            assert_eq!(first_error(&noisy), Some(first), "{name}");
+        }
+        assert_eq!(std::fs::read_dir(directory).unwrap().count(), LOGS.len());
+    }
+
+    #[test]
+    fn what_only_tells_that_something_failed_is_told_if_there_is_nothing_else() {
+        let log = b"(00.1) Error (criu/cr-restore.c:1265): 19 exited, status=1\n(00.2) Error (criu/cr-restore.c:2331): Restoring FAILED.\n";
+        assert_eq!(first_error(log).as_deref(), Some("19 exited, status=1"));
+        assert_eq!(last_lines(log).len(), 2);
+        let long = "a line\n".repeat(100);
+        assert_eq!(last_lines(long.as_bytes()).len(), limits::CRIU_LINES_TOLD);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::advice::{advice, first_error};
+use super::advice::{advice, first_error, known, last_lines};
 use crate::base::limits::{self, CriuVersion};
 use crate::base::retry::{HasOutlook, Outlook, outlook_of_message};
 
@@ -46,9 +46,13 @@ impl HasOutlook for CriuError {
     }
 }
 
-/// What a log says of a call that failed, or else the library.
+/// What a log says of a call that failed, or else the library. Of an error about which nothing is known the log's end is told too.
 pub fn refused(log: &[u8], error: &rust_criu::CriuError) -> CriuError {
-    CriuError::Refused { first: first_error(log).unwrap_or_else(|| error.to_string()) }
+    let first = first_error(log).unwrap_or_else(|| error.to_string());
+    if known(&first).is_none() {
+        last_lines(log).iter().for_each(|line| tracing::warn!(step = "criu", "{line}"));
+    }
+    CriuError::Refused { first }
 }
 
 #[cfg(test)]

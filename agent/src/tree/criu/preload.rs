@@ -1,6 +1,6 @@
 //! The library that CRIU is preloaded with for a dump, so that it learns the limits of other users' processes without
-//! SYS_RESOURCE, and the names of files that NFS has renamed without DAC_READ_SEARCH, and takes connections that lead out of the tree
-//! for such as are over.
+//! SYS_RESOURCE, and the names of files that NFS has renamed without DAC_READ_SEARCH, takes connections that lead out of the tree
+//! for such as are over, and writes where it may.
 //!
 //! It stands in a memory file, since nothing on disk may be writable, and is named in the environment of CRIU alone: what CRIU
 //! restores is never near it, and a restore does not need it.

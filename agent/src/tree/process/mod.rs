@@ -4,6 +4,7 @@ pub mod beside;
 pub mod borrow;
 pub mod capabilities;
 pub mod hooks;
+pub mod id_holders;
 pub mod lacking_rights;
 pub mod loopback;
 mod memory;

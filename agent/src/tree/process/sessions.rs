@@ -46,14 +46,27 @@ pub fn end(root: i32, criu: Option<i32>) {
     let running = beside(root, criu).into_iter().filter_map(Session::open).collect::<Vec<_>>();
     let Some(names) = named(&running) else { return };
     tracing::info!(step = "freeze", "what runs in this container beside the program is ended: {names}");
-    let running = ask(running, &[Signal::SIGHUP, Signal::SIGTERM]);
-    let running = ask(running, &[Signal::SIGKILL]);
-    if let Some(names) = named(&running) {
+    if let Some(names) = named(&ended(running)) {
         tracing::warn!(
             step = "freeze",
             "this does not end, and may keep the program from being frozen: {names}"
         );
     }
+}
+
+/// Ends those of `pids` that are beside a tree which is not there yet. Blocks as [`end`].
+pub fn end_some(pids: &BTreeSet<i32>) {
+    let some = beside(NOBODY, None).into_iter().filter(|pid| pids.contains(pid));
+    ended(some.filter_map(Session::open).collect());
+}
+
+/// No process has this id; that of 0 stands for all parents that are outside.
+const NOBODY: i32 = -1;
+
+/// Those that do not end.
+fn ended(running: Vec<Session>) -> Vec<Session> {
+    let running = ask(running, &[Signal::SIGHUP, Signal::SIGTERM]);
+    ask(running, &[Signal::SIGKILL])
 }
 
 struct Session {

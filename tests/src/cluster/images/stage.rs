@@ -66,15 +66,24 @@ pub fn program(path: &Path) -> Result<Layer> {
 }
 
 fn run_stage(stage: &Stage, earlier: &[(Option<String>, Done)], before: &[Image]) -> Result<Done> {
-    let mut done = base(&stage.base, before)?;
+    let name = named(&stage.base)?;
+    let mut done = base(name, before)?;
     for step in &stage.steps {
-        if stage.base == TOOLCHAIN {
+        if name == TOOLCHAIN {
             build_step(&mut done, step).with_context(|| format!("{step:?}"))?;
         } else {
             image_step(&mut done, step, earlier, before).with_context(|| format!("{step:?}"))?;
         }
     }
     Ok(done)
+}
+
+/// A base's name and tag. Its digest says which of the registry's it is, and here there is only one.
+fn named(base: &str) -> Result<&str> {
+    let Some((name, digest)) = base.split_once('@') else { return Ok(base) };
+    let hex = digest.strip_prefix("sha256:").with_context(|| format!("{base}: no sha256"))?;
+    ensure!(hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()), "{base}: no digest");
+    Ok(name)
 }
 
 fn base(name: &str, before: &[Image]) -> Result<Done> {

@@ -80,6 +80,9 @@ const OUTSIDE: u32 = 1;
 const ESTABLISHED: u32 = 1;
 pub(super) const CLOSED: u32 = 7;
 
+/// `TCP_FIN_WAIT1`, `TCP_LAST_ACK` and `TCP_CLOSING` of the same.
+const ENDING: [u32; 3] = [4, 9, 11];
+
 /// `TCP_LISTEN` of include/net/tcp_states.h, which UNIX sockets use too.
 const LISTEN: u32 = 10;
 
@@ -148,6 +151,11 @@ impl Inet {
     /// Whether both sides may still say something.
     pub fn is_established(&self) -> bool {
         self.state == ESTABLISHED
+    }
+
+    /// Whether it has said that it has said all, and the other side has not acknowledged that.
+    pub fn is_ending(&self) -> bool {
+        ENDING.contains(&self.state)
     }
 
     /// Whether it is of a protocol with connections.

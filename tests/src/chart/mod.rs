@@ -1,0 +1,3 @@
+//! What the chart's tests and `make values-schema` share.
+
+pub mod values_schema;
