@@ -60,6 +60,12 @@ pub const RESTORE_WORK: &str = "/proc";
 /// File name of CRIU's log of a restore.
 pub const RESTORE_LOG: &str = "restore.log";
 
+/// Where CRIU may keep what it has learned of the kernel: on a tmpfs, which ends with the boot. `/dev` is the container's own, and root's;
+/// to anybody else there is the pod's `/dev/shm`.
+pub const FEATURE_DIRECTORIES: [&str; 2] = ["/dev", "/dev/shm"];
+/// How the directory there is called, before what its contents depend on. It goes along with no checkpoint.
+pub const FEATURE_DIRECTORY_NAME: &str = "crik-features-";
+
 /// How much of the beginning and of the end of CRIU's log is kept. It has a line for each run of pages and for each descriptor, a
 /// hundred MiB where there are many, in the memory of a container that may be at its limit.
 pub const LOG_HEAD_BYTES: u64 = 2 << 20;
@@ -422,6 +428,23 @@ pub const SESSION_RETRY: Duration = Duration::from_secs(2);
 
 /// How often a process of crik's own beside the application is looked at.
 pub const BESIDE_POLL: Duration = Duration::from_millis(10);
+
+/// How much of what a program writes to is copied in memory for a trial of it: the container's memory, which the program needs too.
+pub const TRIAL_COPIES_BYTES: u64 = 256 << 20;
+/// Memory that is left to the program beside a copy of it.
+pub const TRIAL_MEMORY_LEFT_BYTES: u64 = 64 << 20;
+/// How long a copy of a program may take to be restored and to make its steps: 4 GB from a volume that gives 100 MB/s, and some more.
+pub const TRIAL_COPY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a restored process is given to run for the first time: each has to return from the call that it was frozen in.
+pub const TRIAL_STEP_PATIENCE: Duration = Duration::from_secs(5);
+/// For so long a copy is watched after that: whoever runs at all runs within a second.
+pub const TRIAL_WATCH: Duration = Duration::from_secs(1);
+/// How often a copy is looked at meanwhile.
+pub const TRIAL_POLL: Duration = Duration::from_millis(50);
+/// Where programs make files that have no name, sockets, and what crik itself maps: a copy gets these in memory.
+pub const TRIAL_DIRECTORIES: [&str; 4] = ["/dev/shm", "/run/crik", "/tmp", "/var/tmp"];
+/// What a runtime makes read-only of a container's /proc, since who is root on the machine could change the machine there.
+pub const READ_ONLY_OF_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 /// How long the trial of two small processes may take, which takes a third of a second: it may wait for a volume or a processor,
 /// and tells nothing then.

@@ -4,6 +4,7 @@
 pub(crate) mod bounded_step;
 pub(crate) mod exit_codes;
 pub mod fault_points;
+pub mod free_memory;
 pub mod headway;
 pub(crate) mod limits;
 pub(crate) mod logging;

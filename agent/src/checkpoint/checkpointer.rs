@@ -151,6 +151,21 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint.
     pub async fn snapshot(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<Manifest> {
+        self.beside(Purpose::Interval, hurry).await
+    }
+
+    /// The same, of which nothing is committed: it stays where it was staged, for the caller to sweep. Nothing older is given up for its room.
+    ///
+    /// # Errors
+    /// There is none; what there is of it is left to [`Self::clean_up`].
+    pub async fn trial(self: &Arc<Self>, hurry: Arc<Notify>) -> Result<(Staging, Manifest)> {
+        let manifest = self.beside(Purpose::Trial, hurry).await?;
+        let staging =
+            locked(&self.staging).take().ok_or_else(|| anyhow!("internal error: it is not staged"))?;
+        Ok((staging, manifest))
+    }
+
+    async fn beside(self: &Arc<Self>, purpose: Purpose, hurry: Arc<Notify>) -> Result<Manifest> {
         let deadlines = || Deadlines {
             frozen: Instant::now() + self.patience(),
             durable: None,
@@ -163,9 +178,11 @@ impl Checkpointer {
             if quiet.is_none() {
                 quiet = Some(Quiet::begin(&self.workload, &self.hooks, &deadlines).await?);
             }
-            match self.take(Purpose::Interval, &deadlines, &mut quiet).await {
+            match self.take(purpose, &deadlines, &mut quiet).await {
                 Ok((_, committed)) => return Ok(committed),
-                Err(error) if self.made_room_after(&error, Instant::now() + self.patience()).await => {}
+                Err(error)
+                    if purpose != Purpose::Trial
+                        && self.made_room_after(&error, Instant::now() + self.patience()).await => {}
                 Err(error) => return Err(error),
             }
         }
@@ -222,11 +239,13 @@ impl Checkpointer {
         headway.expect(bytes);
         let under_way =
             UnderWay { dumped: began.elapsed(), since: Instant::now(), headway: Arc::clone(&headway) };
-        *locked(&self.under_way) = Some(under_way);
+        *locked(&self.under_way) = (purpose != Purpose::Trial).then_some(under_way);
         let committed = self.commit(&staging, staged, deadlines, &headway).await;
         *locked(&self.under_way) = None;
         let committed = committed?;
-        let _ = self.first.set(committed.generation);
+        if purpose != Purpose::Trial {
+            let _ = self.first.set(committed.generation);
+        }
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))
     }
@@ -244,7 +263,11 @@ impl Checkpointer {
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
             let bytes = this.memory().saturating_add(carried);
-            retention::make_room(&hold, bytes, this.past(), &asked)?;
+            if purpose == Purpose::Trial {
+                retention::lacking(&hold, bytes, Past::Fresh(None))?.map_or(Ok(()), Err)?;
+            } else {
+                retention::make_room(&hold, bytes, this.past(), &asked)?;
+            }
             reach(Point::RoomMade);
             this.has_a_chance(&hold, bytes, deadline)?;
             Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
@@ -396,10 +419,16 @@ impl Checkpointer {
             let _inside = place.enter();
             let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
             let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
-            Ok(commit::commit(&place, manifest, this.workload.key.as_ref(), &asked)?)
+            let key = this.workload.key.as_ref();
+            Ok(match purpose {
+                Purpose::Trial => commit::make_durable(&place, manifest, key, &asked)?,
+                _ => commit::commit(&place, manifest, key, &asked)?,
+            })
         });
         let committed = until(step, deadlines.until_durable(), headway).await?;
-        tell_committed(&committed, clock.elapsed());
+        if staging.purpose() != Purpose::Trial {
+            tell_committed(&committed, clock.elapsed());
+        }
         Ok(committed)
     }
 

@@ -10,6 +10,7 @@ use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
+use crate::doctor::copy;
 use crate::doctor::trial::SUBCOMMAND;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
@@ -41,6 +42,12 @@ pub enum Command {
     Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
+    /// Restores a copy of the program beside it; for `crik run`.
+    #[command(name = copy::SUBCOMMAND, hide = true)]
+    TrialCopy {
+        /// What is to be done.
+        arguments: Vec<String>,
+    },
     /// Dumps and restores two small processes; for `crik run`, which says what came of it.
     #[command(name = SUBCOMMAND, hide = true)]
     Trial {
@@ -68,6 +75,10 @@ pub struct Doctor {
     /// A process that does not run under crik yet, as ps shows it in this container: what would be in its way if it did.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub pid: Option<i32>,
+    /// Take a checkpoint of the program, which goes on, resume a copy of it beside it, see that it makes steps, and remove both. Exits with 4 if
+    /// that does not work, and with 3 if it cannot be tried in this container.
+    #[arg(long, conflicts_with_all = ["pid", "image_dir"])]
+    pub trial: bool,
     /// The image directory; by default the agent's, or else the one of the configuration.
     #[arg(long, value_name = "DIR")]
     pub image_dir: Option<PathBuf>,

@@ -38,7 +38,7 @@ fn follow(answers: impl BufRead) -> Result<Committed> {
             Answer::Progress(now) => shown.set(now.written, now.expected),
             Answer::Committed(committed) => return Ok(committed),
             // Nobody has asked for it.
-            Answer::Known(_) => {}
+            Answer::Known(_) | Answer::Tried(_) => {}
             Answer::Failed(reason) => bail!("no checkpoint: {reason}"),
         }
     }

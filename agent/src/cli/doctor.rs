@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 
 use super::args::Doctor;
 use super::output::print;
@@ -13,8 +13,10 @@ use crate::config::Config;
 use crate::doctor::descriptors::{Descriptor, Fate};
 use crate::doctor::examination::{Examination, Program, configured, examine};
 use crate::doctor::finding::{Finding, Severity};
-use crate::supervise::control_socket::{self, Answer, LookRequest};
+use crate::supervise;
+use crate::supervise::control_socket::{self, Answer, LookRequest, TrialRequest};
 use crate::supervise::known::Known;
+use crate::supervise::trial::Shown;
 use crate::tree::criu;
 
 /// Looks, and prints what is seen. Returns the exit code, which tells how bad it is.
@@ -24,6 +26,9 @@ use crate::tree::criu;
 pub fn doctor(args: &Doctor) -> Result<i32> {
     // SAFETY: no other thread runs yet.
     unsafe { criu::prepare_environment() };
+    if args.trial {
+        return trial(args);
+    }
     let config = Config::load(&args.config_path)?;
     let known = if args.pid.is_some() { None } else { ask() };
     let program = program(args, known.as_ref());
@@ -33,6 +38,32 @@ pub fn doctor(args: &Doctor) -> Result<i32> {
     let examination = examine(&config, program.as_ref(), findings);
     print(args.output, &examination, told)?;
     Ok(exit_code(&examination))
+}
+
+/// Has the agent try it, and prints what that has shown.
+fn trial(args: &Doctor) -> Result<i32> {
+    let mut stream =
+        control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).context(
+            "no agent of crik runs in this container; use kubectl exec into the container that it runs",
+        )?;
+    writeln!(stream, "{}", serde_json::to_string(&TrialRequest { trial: true })?)?;
+    for line in BufReader::new(stream).lines() {
+        match serde_json::from_str(&line.context("the agent has gone")?)
+            .context("the agent is of another release; run the crik of this container")?
+        {
+            Answer::Tried(tried) => {
+                print(args.output, &*tried, supervise::trial::told)?;
+                return Ok(match tried.shown {
+                    Shown::Resumed => 0,
+                    Shown::NotTried => exit_codes::WARNED,
+                    Shown::Failed => exit_codes::NOT_PROTECTED,
+                });
+            }
+            Answer::Failed(why) => bail!("no trial: {why}"),
+            _ => {}
+        }
+    }
+    bail!("the agent ended before it answered; its log says why")
 }
 
 /// The agent of this container, if it answers. It may be busy with the end of all, for which it is not to be held up.

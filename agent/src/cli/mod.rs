@@ -16,7 +16,7 @@ mod verify;
 
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
-use crate::doctor::trial;
+use crate::doctor::{copy, trial};
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
 use crate::tree::process::rights;
@@ -37,6 +37,7 @@ pub fn main() -> i32 {
         Command::Verify(args) => verify::verify(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Trial { directory, init } => Ok(trial::main(directory, init)),
+        Command::TrialCopy { arguments } => Ok(copy::main(arguments)),
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };

@@ -25,8 +25,10 @@ use crate::carry::streams;
 use crate::config::Config;
 use crate::store::generation::clock_facts::{ClockFacts, Installed, OtherKind};
 use crate::store::image_dir::verdict::Verdict;
-use crate::tree::criu;
+use crate::tree::criu::features::{FEATURES, Feature};
+use crate::tree::criu::{self, CriuError};
 use crate::tree::process::capabilities::{Capability, field, mask, of_own_file, status};
+use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::time_namespace;
 
@@ -72,9 +74,11 @@ pub struct Examination {
 /// Looks at the container, and at `program` if there is one. What its agent has `known` before counts as well. Takes less than a second,
 /// and some more if the volume does not answer.
 pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) -> Examination {
-    let mut facts = of_container();
+    let (mut facts, lacking) = (of_container(), features());
+    facts.push(told_features(&lacking));
     let mut findings =
         checks::findings(&program.map(|program| streams::of(stream_holder(program))).unwrap_or_default());
+    findings.extend(needed_features(lacking.as_deref().unwrap_or_default()));
     let place = config.image_dir.clone();
     match &place {
         None => findings.push(checks::nowhere(config.missing.as_deref())),
@@ -139,6 +143,37 @@ fn of_container() -> Vec<Fact> {
         fact("seccomp", seccomp.to_owned()),
         fact("criu", criu),
     ]
+}
+
+/// What of the kernel is missing for CRIU, or why that is not known.
+fn features() -> Result<Vec<Feature>, String> {
+    // CRIU refuses before it looks.
+    enough().map_err(|lacking| format!("CRIU says nothing as long as {lacking}"))?;
+    within_patience(criu::features::missing)
+        .unwrap_or(Err(CriuError::GivenUp))
+        .map_err(|error| error.to_string())
+}
+
+fn told_features(missing: &Result<Vec<Feature>, String>) -> Fact {
+    let is = match missing {
+        Err(error) => format!("unknown: {error}"),
+        Ok(missing) if missing.is_empty() => format!("all {} that matter", FEATURES.len()),
+        Ok(missing) => {
+            let told = missing.iter().map(|one| format!("without {}: {}", one.name, one.without));
+            told.collect::<Vec<_>>().join("; ")
+        }
+    };
+    Fact { of: "criu's features", is }
+}
+
+/// Those without which nothing is resumed.
+fn needed_features(missing: &[Feature]) -> impl Iterator<Item = Finding> {
+    missing.iter().filter(|one| one.needed).map(|one| {
+        Finding::no_checkpoint(format!(
+            "the kernel has no {} as CRIU needs it: {}; use a node with a newer kernel (Linux 5.5 and later have all that is needed)",
+            one.name, one.without
+        ))
+    })
 }
 
 fn user_namespace() -> &'static str {
@@ -297,6 +332,19 @@ mod tests {
     fn capabilities_are_told_by_their_names() {
         assert_eq!(named(0x0000_0100_0008_0000), "SYS_PTRACE, CHECKPOINT_RESTORE");
         assert_eq!([named(0), named(1)], ["none", "none of those that matter"]);
+    }
+
+    #[test]
+    fn what_a_missing_feature_means_is_told_and_only_a_needed_one_is_in_the_way() {
+        let missing: Vec<Feature> = FEATURES
+            .into_iter()
+            .filter(|one| ["clone3_set_tid", "pagemap_scan"].contains(&one.name))
+            .collect();
+        let told = told_features(&Ok(missing.clone())).is;
+        assert!(told.contains("without pagemap_scan: a dump of much memory takes longer"), "{told}");
+        let found: Vec<Finding> = needed_features(&missing).collect();
+        assert_eq!(found.len(), 1);
+        assert!(found[0].what.contains("clone3_set_tid"), "{}", found[0]);
     }
 
     #[test]

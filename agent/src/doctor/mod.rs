@@ -2,6 +2,7 @@
 
 pub mod checks;
 pub mod clocks;
+pub mod copy;
 pub mod descriptors;
 pub mod examination;
 pub mod finding;

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod clock_back;
+pub mod copy;
 mod failure;
 mod free_ids;
 mod parallel_verify;

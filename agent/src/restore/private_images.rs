@@ -111,6 +111,11 @@ impl Wishes {
             patience: config.volume_timeout,
         }
     }
+
+    /// Those of a trial: what was written a moment ago is what is there, and nobody waits for peers that a copy must not have.
+    pub fn of_a_trial(config: &Config) -> Self {
+        Self { verify: false, patience: Duration::ZERO, ..Self::of(config) }
+    }
 }
 
 impl PrivateImages {

@@ -150,7 +150,7 @@ fn hook(
 
 /// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its
 /// leading slash (criu(8), `--inherit-fd`).
-fn reopen_cgroup_files(manifest: &Manifest) -> Vec<(OwnedFd, String)> {
+pub(super) fn reopen_cgroup_files(manifest: &Manifest) -> Vec<(OwnedFd, String)> {
     let moved = cgroup_files::moved(&manifest.cgroups, &cgroup_files::own());
     let reopened = moved.into_iter().filter_map(|(old, new)| {
         let fd = criu::inheritable_file(&new)

@@ -16,6 +16,7 @@ use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
+use crate::supervise::trial::{self, Tried};
 
 /// At most one such checkpoint at a time.
 pub struct Background {
@@ -29,9 +30,15 @@ pub struct Background {
 }
 
 struct UnderWay {
-    task: JoinHandle<Result<Manifest>>,
+    task: JoinHandle<Result<Done>>,
     hurry: Arc<Notify>,
     asked_by: Option<Reply>,
+}
+
+/// What is done beside the program.
+enum Done {
+    Committed(Box<Manifest>),
+    Tried(Box<Tried>),
 }
 
 impl Background {
@@ -59,19 +66,33 @@ impl Background {
 
     /// Begins one for who has asked.
     pub fn begin(&mut self, asked_by: Option<Reply>) {
+        let (checkpointer, looks) = (Arc::clone(&self.checkpointer), Arc::clone(&self.looks));
+        self.begin_with(asked_by, async move |hurry| {
+            looks.before_checkpoint().await;
+            checkpointer.snapshot(hurry).await.map(|committed| Done::Committed(Box::new(committed)))
+        });
+    }
+
+    /// Begins a trial for who has asked.
+    pub fn begin_trial(&mut self, asked_by: Reply) {
+        let checkpointer = Arc::clone(&self.checkpointer);
+        self.begin_with(Some(asked_by), async move |hurry| {
+            trial::run(checkpointer, hurry).await.map(|tried| Done::Tried(Box::new(tried)))
+        });
+    }
+
+    fn begin_with<F>(&mut self, asked_by: Option<Reply>, work: impl FnOnce(Arc<Notify>) -> F)
+    where
+        F: Future<Output = Result<Done>> + Send + 'static,
+    {
         if self.under_way.is_some() {
             asked_by.iter().for_each(|reply| {
                 reply.send(Answer::failed("another checkpoint is under way; see the agent's log"));
             });
             return;
         }
-        let (hurry, checkpointer) = (Arc::<Notify>::default(), Arc::clone(&self.checkpointer));
-        let told = Arc::clone(&hurry);
-        let looks = Arc::clone(&self.looks);
-        let task = tokio::spawn(async move {
-            looks.before_checkpoint().await;
-            checkpointer.snapshot(told).await
-        });
+        let hurry = Arc::<Notify>::default();
+        let task = tokio::spawn(work(Arc::clone(&hurry)));
         self.under_way = Some(UnderWay { task, hurry, asked_by });
     }
 
@@ -123,11 +144,15 @@ impl Background {
         }
     }
 
-    fn finish(&mut self, outcome: Result<Result<Manifest>, JoinError>) {
+    fn finish(&mut self, outcome: Result<Result<Done>, JoinError>) {
         let asked_by = self.under_way.take().and_then(|one| one.asked_by);
         let mut sooner = None;
         let answer = match outcome.map_err(anyhow::Error::from).flatten() {
-            Ok(committed) => {
+            Ok(Done::Tried(tried)) => {
+                tracing::info!(step = "check", "{}", trial::told(&tried).trim_end().replace('\n', "; "));
+                Answer::Tried(tried)
+            }
+            Ok(Done::Committed(committed)) => {
                 self.retain();
                 Answer::committed(&committed)
             }

@@ -17,6 +17,7 @@ use crate::base::limits;
 use crate::checkpoint::dump_progress::Progress;
 use crate::store::generation::manifest::{self, Manifest};
 use crate::supervise::known::Known;
+use crate::supervise::trial::Tried;
 
 /// What may be asked.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -26,6 +27,25 @@ enum Request {
     Checkpoint(CheckpointRequest),
     /// What is known.
     Look(#[allow(dead_code, reason = "it is told by its form")] LookRequest),
+    /// For a trial.
+    Trial(#[allow(dead_code, reason = "it is told by its form")] TrialRequest),
+}
+
+/// What `crik doctor --trial` asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrialRequest {
+    /// Nothing but that it is this.
+    pub trial: bool,
+}
+
+/// What the agent is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// A checkpoint.
+    Checkpoint(CheckpointRequest),
+    /// A trial.
+    Trial,
 }
 
 /// What `crik doctor` asks.
@@ -56,6 +76,8 @@ pub enum Answer {
     Failed(String),
     /// What is known.
     Known(Box<Known>),
+    /// What a trial has shown.
+    Tried(Box<Tried>),
 }
 
 /// Tells what is known, at once.
@@ -110,7 +132,7 @@ impl Reply {
 #[derive(Debug)]
 pub struct Asked {
     /// What is asked.
-    pub request: CheckpointRequest,
+    pub request: Wish,
     /// Where the answers go.
     pub reply: Reply,
 }
@@ -206,7 +228,8 @@ async fn serve(
     known: Tell,
 ) {
     let request = match timeout(limits::CONTROL_PATIENCE, read(&mut stream)).await {
-        Ok(Some(Request::Checkpoint(request))) => request,
+        Ok(Some(Request::Checkpoint(request))) => Wish::Checkpoint(request),
+        Ok(Some(Request::Trial(_))) => Wish::Trial,
         Ok(Some(Request::Look(_))) => {
             // Whatever else is under way: it is not asked for.
             write_last(&mut stream, &Answer::Known(Box::new(known()))).await;

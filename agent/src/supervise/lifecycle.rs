@@ -22,7 +22,7 @@ use crate::store::generation::clock_facts::Installed;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::pod::Pod;
 use crate::supervise::background_checkpoints::Background;
-use crate::supervise::control_socket::{Answer, Asked, Control, Reply};
+use crate::supervise::control_socket::{Answer, Asked, Control, Reply, Wish};
 use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
@@ -30,6 +30,7 @@ use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
 use crate::supervise::stop::{StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
+use crate::tree::criu;
 use crate::tree::process::reap::{self, Status};
 use crate::workload::Workload;
 
@@ -71,9 +72,12 @@ fn follow(access: Access, pod: &Pod) -> Node {
     Node::follow(access, pod.node.as_deref(), own)
 }
 
-/// Nobody else needs the library, and `/dev/shm` is the whole pod's.
+/// Nobody else needs the library, nor what CRIU knows of the kernel, and `/dev/shm` is the whole pod's.
 async fn remove(library: Option<Installed>) {
-    let removed = spawn_blocking(move || library.iter().for_each(Installed::remove));
+    let removed = spawn_blocking(move || {
+        library.iter().for_each(Installed::remove);
+        criu::feature_cache::remove();
+    });
     let _ = timeout(limits::CLEAN_UP_PATIENCE, removed).await;
 }
 
@@ -159,10 +163,12 @@ impl Life {
     async fn answer(&mut self, asked: Asked) -> Result<Option<i32>> {
         if self.phase != Phase::Running {
             asked.reply.send(Answer::failed("the application is told to stop"));
-        } else if asked.request.leave_running {
-            self.background.begin(Some(asked.reply));
-        } else {
-            return self.checkpoint(asked.reply).await;
+            return Ok(None);
+        }
+        match asked.request {
+            Wish::Trial => self.background.begin_trial(asked.reply),
+            Wish::Checkpoint(request) if request.leave_running => self.background.begin(Some(asked.reply)),
+            Wish::Checkpoint(_) => return self.checkpoint(asked.reply).await,
         }
         Ok(None)
     }

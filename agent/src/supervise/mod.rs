@@ -16,3 +16,4 @@ mod spawn;
 pub mod start;
 mod stop;
 mod supervisor;
+pub mod trial;

@@ -54,9 +54,11 @@ impl Spared {
 }
 
 /// The tree's own clock goes along as crik's own file, and another container's changes while that runs; and another may put its
-/// files back at the same time. What a restore has of its own must outlast that the files are put back.
+/// files back at the same time. What a restore has of its own must outlast that the files are put back, and what CRIU knows of this
+/// kernel is wrong on the next one.
 fn is_of_another(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
-    let own = [limits::CLOCK_FILE_NAME, limits::ASIDE, limits::PRIVATE_IMAGES];
+    let own =
+        [limits::CLOCK_FILE_NAME, limits::ASIDE, limits::PRIVATE_IMAGES, limits::FEATURE_DIRECTORY_NAME];
     own.iter().any(|own| name.starts_with(own.as_bytes()))
 }

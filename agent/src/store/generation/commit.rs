@@ -57,6 +57,29 @@ impl HasOutlook for CommitError {
 /// The generation does not exist.
 pub fn commit(
     staging: &Staging,
+    manifest: Manifest,
+    key: Option<&Keys>,
+    headway: &Headway,
+) -> Result<Manifest, CommitError> {
+    let manifest = make_durable(staging, manifest, key, headway)?;
+    // A later generation of this number must not find the attempts of one that a person has removed.
+    staging.hold().remove_attempts(manifest.generation)?;
+    reach(Point::NumberFreed);
+    staging.hold().place(manifest.generation)?;
+    if !headway.begin() {
+        return Err(CommitError::TooLate);
+    }
+    staging.commit(manifest.generation)?;
+    reach(Point::Committed);
+    Ok(manifest)
+}
+
+/// Does all of it but the rename: nothing is a generation afterwards. Blocks.
+///
+/// # Errors
+/// It is not durable.
+pub fn make_durable(
+    staging: &Staging,
     mut manifest: Manifest,
     key: Option<&Keys>,
     headway: &Headway,
@@ -76,15 +99,6 @@ pub fn commit(
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     headway.go_on(0).map_err(durable)?;
-    // A later generation of this number must not find the attempts of one that a person has removed.
-    staging.hold().remove_attempts(manifest.generation)?;
-    reach(Point::NumberFreed);
-    staging.hold().place(manifest.generation)?;
-    if !headway.begin() {
-        return Err(CommitError::TooLate);
-    }
-    staging.commit(manifest.generation)?;
-    reach(Point::Committed);
     Ok(manifest)
 }
 

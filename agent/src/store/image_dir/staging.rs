@@ -23,6 +23,8 @@ pub enum Purpose {
     Interval,
     /// The log of a restore.
     Restore,
+    /// A checkpoint that is never committed.
+    Trial,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Self::Stop => "staging",
             Self::Interval => "interval",
             Self::Restore => "restore",
+            Self::Trial => "trial",
         }
     }
 }

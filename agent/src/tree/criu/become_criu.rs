@@ -1,7 +1,8 @@
 //! This program started once more, to become CRIU: what must be so in CRIU's own process and not in the agent's is done in between.
 //!
 //! rust-criu starts a program, with the agent's environment. Only a process with a single thread may change its time namespace
-//! (time_namespaces(7)), what CRIU is preloaded with is nobody else's business, and what the agent may do by its own file only it can hand on.
+//! (time_namespaces(7)), what CRIU is preloaded with and where it keeps what it knows is nobody else's business, and what the agent may do
+//! by its own file only it can hand on.
 
 use std::env;
 use std::fs;
@@ -10,6 +11,7 @@ use std::process::Command;
 
 use rust_criu::Criu;
 
+use super::feature_cache;
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
 use super::preload;
 use crate::base::exit_codes;
@@ -17,6 +19,9 @@ use crate::tree::process::rights;
 
 /// What rust-criu says to a CRIU that it starts.
 const SERVE: &str = "swrk";
+
+/// What a CRIU is told that is only asked what the kernel has (criu(8)).
+pub(super) const CHECK: &str = "check";
 
 /// CRIU by way of this program.
 ///
@@ -30,11 +35,16 @@ pub(super) fn by_way_of_us() -> Result<Criu, rust_criu::CriuError> {
 #[must_use]
 pub fn become_criu() -> Option<i32> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
-    arguments.first().filter(|first| *first == SERVE)?;
+    arguments.first().filter(|first| [SERVE, CHECK].iter().any(|word| *first == word))?;
     let namespace = TimeNamespace::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
     let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
     let failed = match namespace.enter().and_then(|()| rights::hand_on()) {
-        Ok(()) => Command::new("criu").args(arguments).envs(library).exec(),
+        Ok(()) => {
+            let mut criu = Command::new("criu");
+            criu.args(arguments).envs(library);
+            feature_cache::hand_on(&mut criu);
+            criu.exec()
+        }
         Err(error) => error,
     };
     eprintln!("crik: cannot start criu: {failed}");

@@ -15,7 +15,6 @@ use std::thread;
 use nix::fcntl::{FallocateFlags, OFlag, fallocate, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
-use nix::unistd::geteuid;
 use rust_criu::{CgMode, Criu};
 
 use super::become_criu::by_way_of_us;
@@ -126,7 +125,6 @@ fn reserve(fd: RawFd) {
 
 /// One call of CRIU: its configuration file and its log exist as long as this does.
 pub struct Call {
-    namespace: TimeNamespace,
     _handed_down: [HandedDown; 3],
     /// What CRIU is preloaded with, and what that reads.
     library: Option<[HandedDown; 2]>,
@@ -153,7 +151,7 @@ impl Call {
         *locked(&LAST_LOG) = Some(kept);
         let handed_down = [config, log, place];
         let waits = Elsewhere::begin();
-        Ok(Self { _turn: turn, _waits: waits, namespace, _handed_down: handed_down, library: None })
+        Ok(Self { _turn: turn, _waits: waits, _handed_down: handed_down, library: None })
     }
 
     /// Has CRIU be preloaded with the library.
@@ -183,14 +181,12 @@ impl Call {
         Ok(criu)
     }
 
-    /// The program. Root's CRIU has root's rights in any case.
+    /// The program.
     ///
     /// # Errors
     /// It is not there.
     pub fn criu(&self) -> Result<Criu, CriuError> {
-        let is_plain = self.namespace == TimeNamespace::Own && self.library.is_none() && geteuid().is_root();
-        let criu = if is_plain { Criu::new() } else { by_way_of_us() };
-        criu.map_err(|error| CriuError::Missing(error.to_string()))
+        by_way_of_us().map_err(|error| CriuError::Missing(error.to_string()))
     }
 
     /// Why CRIU refused, as its log says.

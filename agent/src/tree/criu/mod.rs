@@ -9,6 +9,8 @@ mod dump;
 mod dump_log;
 mod error;
 mod failable_dump;
+pub mod feature_cache;
+pub mod features;
 pub mod images;
 mod in_namespace;
 mod pause;

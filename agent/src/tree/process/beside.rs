@@ -47,6 +47,33 @@ pub fn run(command: &mut Command, patience: Duration) -> io::Result<Option<Outpu
     }
 }
 
+/// The same also after [`give_up`], for who sees to it that no checkpoint is under way as long as it is `wanted`; it is ended when that is
+/// no longer so.
+///
+/// # Errors
+/// It cannot be started.
+pub fn run_while(
+    command: &mut Command,
+    patience: Duration,
+    wanted: &dyn Fn() -> bool,
+) -> io::Result<Option<Output>> {
+    let _waits = Elsewhere::begin();
+    let mut child = start(command, &mut locked(&BESIDE))?;
+    let deadline = Instant::now() + patience;
+    let mut given_up = false;
+    loop {
+        if let Some(status) = poll(&mut child)? {
+            let said = said(&mut child);
+            return Ok((!given_up && wanted()).then(|| output(status, said)));
+        }
+        if !given_up && (Instant::now() >= deadline || !wanted()) {
+            given_up = true;
+            end(child.id().cast_signed());
+        }
+        thread::sleep(limits::BESIDE_POLL);
+    }
+}
+
 /// Ends what runs, and lets nothing more begin.
 pub fn give_up() {
     let mut beside = locked(&BESIDE);
@@ -61,6 +88,10 @@ fn begin(command: &mut Command) -> io::Result<Option<Child>> {
     if beside.over {
         return Ok(None);
     }
+    start(command, &mut beside).map(Some)
+}
+
+fn start(command: &mut Command, beside: &mut Beside) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // SAFETY: sigprocmask(2) is async-signal-safe.
     unsafe {
@@ -70,7 +101,7 @@ fn begin(command: &mut Command) -> io::Result<Option<Child>> {
     }
     let child = command.spawn()?;
     beside.pid = Some(child.id().cast_signed());
-    Ok(Some(child))
+    Ok(child)
 }
 
 /// Under the lock, so that no other process can have the id that is signalled.

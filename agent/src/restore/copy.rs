@@ -1,0 +1,67 @@
+//! Restores a copy of a tree that runs on elsewhere in this container, in a place of its own: nothing of the container's files is put back or
+//! cut for it.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::headway::Headway;
+use crate::base::limits;
+use crate::carry::clocks::go_on::GoingOn;
+use crate::carry::{loopback, open_files, orphans, reserved_pids};
+use crate::config::Config;
+use crate::restore::private_images::{PrivateImages, Wishes};
+use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
+use crate::restore::verified_restore::NotBroughtBack;
+use crate::store::generation::manifest::Manifest;
+use crate::store::image_dir::ImageDirError;
+use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
+
+/// Restores it from what was staged in `path`; `streams` stand in for its standard streams. When all of it is restored and nothing of it
+/// runs yet, `ready` is called. Blocks.
+///
+/// # Errors
+/// It cannot be restored.
+pub fn restore(
+    path: &Path,
+    manifest: &Manifest,
+    streams: &[(RawFd, String)],
+    mut ready: impl FnMut() + Send + 'static,
+) -> Result<(), NotBroughtBack> {
+    let headway = Arc::new(Headway::default());
+    let nowhere = || -> Result<PathBuf, ImageDirError> { Ok(PathBuf::from(limits::TRIAL_DIRECTORIES[0])) };
+    let wishes = Wishes::of_a_trial(&Config::default());
+    let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
+    let images = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
+    let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
+    let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
+    clocks.set_page().map_err(RestoreError::from)?;
+    let moved = reopen_cgroup_files(manifest);
+    let mut inherited = streams.to_vec();
+    inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
+    let (root, has_orphans, namespace) = (manifest.tree.root, manifest.tree.orphans, clocks.namespace);
+    let hook = move |pause| -> io::Result<()> {
+        match pause {
+            Pause::BeforeFork if has_orphans => orphans::watch_for_root(root),
+            Pause::BeforeResume => {
+                clocks.set_others();
+                placed.take_away();
+                reserved_pids::pass_reserved()?;
+                ready();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    };
+    let work = Path::new(limits::RESTORE_WORK);
+    let what = Restore {
+        images: images.path(),
+        work,
+        inherited: &inherited,
+        namespace,
+        connections,
+        headway: &headway,
+    };
+    criu::restore(&what, Box::new(hook)).map_err(|error: CriuError| RestoreError::from(error).into())
+}

@@ -1,0 +1,167 @@
+//! `crik doctor --trial` shows beforehand whether a program goes on elsewhere: a copy of it does, beside it, and the program, its files and its
+//! checkpoints are as if nothing had been.
+
+use std::fs;
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started};
+use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+use serde_json::{Value, json};
+
+/// What it ends with.
+const WELL: i32 = 0;
+const NOT_TRIED: i32 = 3;
+const FAILED: i32 = 4;
+
+/// A pod in which it can be tried: `hostUsers: false` and SYS_ADMIN, which is the pod's own then.
+fn able(volume: &Volume, command: &[&str]) -> Pod {
+    Pod::new(volume, "node-a", command).with(|spec| {
+        spec.user_namespace = true;
+        spec.capabilities.push("CAP_SYS_ADMIN".to_owned());
+    })
+}
+
+/// Tries it, expects that it ends so, and returns what it says.
+fn tried(running: &Running, expected: i32) -> Result<Value> {
+    let (code, out, err) = running.exec(&["crik", "doctor", "--trial", "--output", "json"])?;
+    ensure!(code == Some(expected), "{code:?}, not {expected}\n{out}{err}\n{}", running.transcript());
+    serde_json::from_str(&out).with_context(|| format!("{out}{err}"))
+}
+
+/// All files where something could be left, and how many mounts and processes there are in the container and below.
+fn left(running: &Running) -> Result<Vec<String>> {
+    const LOOK: &str = "find /checkpoints /dev /tmp /run /var/tmp | sort; wc -l </proc/self/mountinfo; ls -d /proc/[0-9]* | wc -l";
+    let (code, out, err) = running.exec(&["sh", "-c", LOOK])?;
+    ensure!(code == Some(0), "{err}");
+    Ok(out.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_copy_goes_on_beside_the_program_and_nothing_of_it_is_left() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = able(&volume, &SINGLE);
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    let before = left(&running)?;
+    let said = tried(&running, WELL)?;
+    println!("{said}");
+    ensure!(said["shown"] == "resumed" && said["copy"]["wrong"] == json!([]), "{said}");
+    ensure!(said["copy"]["stepping"].as_u64() > Some(0), "{said}");
+    ensure!(
+        said["durableMs"].as_u64() >= said["frozenMs"].as_u64() && said["bytes"].as_u64() > Some(0),
+        "{said}"
+    );
+    let after = left(&running)?;
+    ensure!(before == after, "{before:?}\n{after:?}");
+    let (code, out, err) = running.exec(&["crik", "doctor", "--trial"])?;
+    println!("{out}");
+    ensure!(
+        code == Some(WELL) && out.contains("would be frozen ") && out.contains("; fits gracePeriod 30 s"),
+        "{out}{err}"
+    );
+    // The program has not noticed, and its number is the first.
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+#[test]
+fn where_no_place_for_a_copy_can_be_made_it_is_said_and_the_program_is_not_frozen() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    let said = tried(&running, NOT_TRIED)?;
+    println!("{said}");
+    let why = said["reasons"][0].as_str().context("no reason")?;
+    ensure!(why.contains("hostUsers: false and the capability SYS_ADMIN"), "{said}");
+    ensure!(said["frozenMs"].is_null() && !running.stderr.text().contains("was frozen for"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_program_that_cannot_be_checkpointed_is_told_and_goes_on() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&able(&volume, &["python3", "/programs/traced.py"]))?;
+    let said = tried(&running, FAILED)?;
+    let why = said["reasons"][0].as_str().context("no reason")?;
+    ensure!(said["shown"] == "failed" && why.contains("is traced by process"), "{said}");
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)
+}
+
+#[test]
+fn a_full_volume_costs_nothing_older() -> Result<()> {
+    let volume = Volume::of_size(48)?;
+    let running = started(&able(&volume, &SINGLE))?;
+    let (code, out, err) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code == Some(0), "{out}{err}");
+    let filler = volume.path().join("filler");
+    let free = nix::sys::statvfs::statvfs(volume.path())?;
+    let bytes = free.blocks_available() * free.fragment_size();
+    fs::write(&filler, vec![0; usize::try_from(bytes.saturating_sub(4 << 20))?])?;
+    let said = tried(&running, FAILED)?;
+    let why = said["reasons"][0].as_str().context("no reason")?;
+    ensure!(why.contains("make the volume larger"), "{said}");
+    ensure!(volume.generations("job-0").len() == 1, "an older one was given up");
+    fs::remove_file(filler)?;
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)
+}
+
+#[test]
+fn a_stop_goes_first() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = able(&volume, &SINGLE);
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| running.exec(&["crik", "doctor", "--trial"]));
+        running.stderr.wait_for("was frozen for")?;
+        wait_for("the copy", || {
+            let all = running.processes();
+            // The agent, who asks, and who looks after the copy.
+            (all.iter().filter(|process| process.name == "crik").count() > 2).then_some(())
+        })?;
+        running.signal(nix::sys::signal::Signal::SIGTERM)?;
+        let _ = asked.join().map_err(|_| anyhow!("it panicked"))?;
+        anyhow::Ok(())
+    })?;
+    let code = running.wait()?;
+    ensure!(code == CHECKPOINTED, "{code}\n{}", running.transcript());
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    let (_, found, _) = next.exec(&["find", "/checkpoints", "-name", "trial-*"])?;
+    ensure!(found.is_empty(), "{found}");
+    chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+/// Writes to the volume and to memory, and listens.
+const WRITES: &str = "
+import socket, time
+listening = socket.socket(); listening.bind(('', 8080)); listening.listen()
+out, state = open('/checkpoints/out', 'a', buffering=1), open('/tmp/state', 'w+')
+n = 0
+while True:
+    n += 1
+    out.write(f'{n}\\n'); state.seek(0); state.write(f'{n:09}'); state.flush()
+    print('step', n, flush=True)
+    time.sleep(0.02)
+";
+
+#[test]
+fn a_copy_writes_nothing_to_the_files_of_the_program() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&able(&volume, &["python3", "-c", WRITES]))?;
+    let said = tried(&running, WELL)?;
+    ensure!(said["copy"]["stepping"].as_u64() > Some(0), "{said}");
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    let written = fs::read_to_string(volume.path().join("out"))?;
+    let expected: String = (1..=written.lines().count()).map(|n| format!("{n}\n")).collect();
+    ensure!(written == expected, "{written}");
+    let steps: Vec<String> = running.stdout.text().lines().map(str::to_owned).collect();
+    ensure!(steps.iter().enumerate().all(|(at, line)| *line == format!("step {}", at + 1)), "{steps:?}");
+    Ok(())
+}
