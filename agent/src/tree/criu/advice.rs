@@ -66,7 +66,7 @@ const CONSEQUENCES: [&str; 12] = [
 ];
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-const ADVICE: [(&str, &str); 41] = [
+const ADVICE: [(&str, &str); 42] = [
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
@@ -170,6 +170,11 @@ const ADVICE: [(&str, &str); 41] = [
         "inotify",
         "this node allows its user no more inotify instances or watches: raise fs.inotify.max_user_instances and \
          fs.inotify.max_user_watches there",
+    ),
+    (
+        "Can't open mapped",
+        "the program runs from a file that was deleted or replaced since, and with hostUsers: false the kernel opens it to nobody: start the \
+         program again after such a change, or leave out hostUsers: false",
     ),
     (
         "Can't open file sys/fs/cgroup",
@@ -347,6 +352,10 @@ mod tests {
             (
                 "(criu/files-reg.c:900): Can't link link_remap.7 -> data/x: No such file or directory",
                 "is gone from the volume",
+            ),
+            (
+                "(criu/proc_parse.c:403): Can't open mapped [/usr/lib/a.so (deleted)]: No such file or directory",
+                "deleted or replaced since",
             ),
             ("(criu/arch/x86/cpu.c:274): cpu: CPU xsave size mismatch (8192/2432)", "in another way"),
         ] {
