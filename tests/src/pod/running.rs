@@ -230,6 +230,19 @@ impl Running {
             .collect()
     }
 
+    /// How many processes of the container are in PID namespaces below its own.
+    pub fn nested_processes(&self) -> usize {
+        let group = |pid: &str| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let init = self.init.to_string();
+        let (Some(our_group), Some(ours)) = (group(&init), namespace(&init)) else { return 0 };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str().map(str::to_owned));
+        pids.filter(|pid| group(pid).as_ref() == Some(&our_group))
+            .filter(|pid| namespace(pid).is_some_and(|namespace| namespace != ours))
+            .count()
+    }
+
     /// All that was said and all that runs, for a failing test.
     pub fn state(&self) -> String {
         format!("{}\n--- processes\n{:#?}", self.transcript(), self.processes())
