@@ -139,7 +139,8 @@ fn a_program_that_goes_on_after_its_checkpoint_never_notices() -> Result<()> {
 fn after_a_dump_that_failed_it_is_connected_again() -> Result<()> {
     let volume = Volume::new()?;
     let (agent, streams) = (Agent::on(&volume)?, UnixListener::bind(volume.path().join("stream.sock"))?);
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/addresses.py", "agent", "stream"]);
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/addresses.py", "agent", "stream"])
+        .config("unixConnections: refuse");
     let running = started(&pod)?;
     let _accepted = streams.accept()?;
     let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
