@@ -275,9 +275,10 @@ fn a_file_that_is_only_read_may_grow_where_the_user_lets_it() -> Result<()> {
     let pod = Pod::new(&volume, "node-a", &["sh", "-c", script]);
     let first = checkpointed(&pod)?;
     fs::write(volume.path().join("data"), "some more\n")?;
-    let refused = pod.replacement().config("changedFiles: refuse\nonRestoreFailure: fail").start()?;
+    let mut refused = pod.replacement().config("changedFiles: refuse\nonRestoreFailure: fail").start()?;
     refused.stderr.wait_for("/checkpoints/data, which the program had open to read, was changed since")?;
-    drop(refused);
+    // It gives the image directory back first.
+    refused.wait()?;
     let next = started(&pod.replacement())?;
     resumes(&next, 1)?;
     ensure!(
