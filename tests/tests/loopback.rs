@@ -19,7 +19,7 @@ const CLOSES: &str = "a checkpoint closes TCP connections within the program (";
 
 fn pod(volume: &Volume, connections: &[&str]) -> Pod {
     Pod::new(volume, "node-a", &[&["python3", "/programs/loopback.py"], connections].concat())
-        .config("claimExpiry: 1s")
+        .config("claimExpiry: 1s\nloopbackConnections: keep")
 }
 
 fn with_net_admin(spec: &mut Spec) {
@@ -120,10 +120,13 @@ fn without_the_capability_it_is_said_how_many_are_closed() -> Result<()> {
 }
 
 #[test]
-fn they_are_closed_where_that_is_wished() -> Result<()> {
+fn they_are_closed_unless_it_is_wished_that_they_go_on() -> Result<()> {
     let volume = Volume::new()?;
-    let pod = pod(&volume, &["many4:3"]).with(with_net_admin).config("loopbackConnections: close");
-    ends_with(&mut started(&pod)?, CHECKPOINTED)?;
+    let pod =
+        Pod::new(&volume, "node-a", &["python3", "/programs/loopback.py", "many4:3"]).with(with_net_admin);
+    let mut first = started(&pod)?;
+    first.stderr.wait_for(&format!("{CLOSES}3, such as 127.0.0.1:")).with_context(|| first.transcript())?;
+    ends_with(&mut first, CHECKPOINTED)?;
     let second = started(&pod)?;
     resumes(&second, 1)?;
     second.stderr.wait_for("many4:3 is closed: ")

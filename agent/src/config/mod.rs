@@ -151,7 +151,7 @@ impl Default for Config {
             clock_library: true,
             multipath_tcp: false,
             unix_connections: UnixConnections::Close,
-            loopback_connections: LoopbackConnections::Keep,
+            loopback_connections: LoopbackConnections::Close,
             io_uring: false,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
@@ -246,7 +246,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, loopbackConnections: close, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
         assert!(config.io_uring);
         assert_eq!(config.unix_connections, UnixConnections::Refuse);
-        assert_eq!(config.loopback_connections, LoopbackConnections::Close);
+        assert_eq!(config.loopback_connections, LoopbackConnections::Keep);
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!(config.accepted_key_files, [Path::new("/old")]);
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));

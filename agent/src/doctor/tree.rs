@@ -26,13 +26,13 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, conf
     found
 }
 
-/// Connections within the program that could go on in a pod with more rights.
+/// Connections within the program that could go on.
 fn closed(tree: &Tree, config: &Config) -> Option<Finding> {
-    if config.loopback_connections == LoopbackConnections::Close || loopback::is_possible() {
+    if config.loopback_connections == LoopbackConnections::Keep && loopback::is_possible() {
         return None;
     }
     let told = loopback::told_of(&loopback::within(tree))?;
-    let remedy = "with the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on; see loopbackConnections";
+    let remedy = "with loopbackConnections: keep and the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on";
     Some(Finding::new(Effect::IsClosed, format!("{told}; {remedy}")))
 }
 
