@@ -21,6 +21,10 @@ for pair in debootstrap:debootstrap ip:iproute2 cc:gcc c++:g++ musl-gcc:musl-too
     qemu-system-x86_64:qemu-system-x86 mke2fs:e2fsprogs setcap:libcap2-bin; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
+# What some programs of the corpus are built or fetched with.
+for pair in javac:default-jdk-headless mvn:maven npm:npm pip:python3-pip; do
+    command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
+done
 # What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.
 for pair in /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/nft:nftables /usr/bin/dbus-daemon:dbus \
     /usr/lib/python3/dist-packages/dbusmock:python3-dbusmock /usr/include/seccomp.h:libseccomp-dev \
