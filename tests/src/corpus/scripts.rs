@@ -11,6 +11,9 @@ use crate::wait::wait_for;
 /// How long something that was restored may take until it can be used: it connects again, and its caches are cold.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
+/// Seconds after which a script is ended that gets no answer.
+const PATIENT: &str = "20";
+
 /// A program that runs.
 pub(super) struct Used<'a> {
     workload: &'a Workload,
@@ -73,7 +76,8 @@ impl<'a> Used<'a> {
     }
 
     fn count(&self) -> Result<i64> {
-        let (code, stdout, stderr) = self.running.exec(&["sh", "-c", &self.workload.scripts.count])?;
+        let (code, stdout, stderr) =
+            self.running.exec(&["timeout", PATIENT, "sh", "-c", &self.workload.scripts.count])?;
         ensure!(code == Some(0), "{stdout}{stderr}");
         stdout.trim().parse().with_context(|| format!("no number: {stdout:?} {stderr}"))
     }
@@ -85,7 +89,7 @@ impl<'a> Used<'a> {
 
     /// `Some` if the script succeeds; what it said otherwise is in `told`.
     fn run(&self, script: &str, told: &mut String) -> Option<String> {
-        match self.running.exec(&["sh", "-c", script]) {
+        match self.running.exec(&["timeout", PATIENT, "sh", "-c", script]) {
             Ok((Some(0), stdout, _)) => Some(stdout),
             Ok((_, stdout, stderr)) => {
                 *told = stdout + &stderr;
