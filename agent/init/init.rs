@@ -17,6 +17,7 @@ use core::arch::{asm, global_asm};
 mod nr {
     pub const RT_SIGACTION: usize = 13;
     pub const RT_SIGPROCMASK: usize = 14;
+    pub const IOCTL: usize = 16;
     pub const GETPID: usize = 39;
     pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
@@ -31,6 +32,7 @@ mod nr {
 
 #[cfg(target_arch = "aarch64")]
 mod nr {
+    pub const IOCTL: usize = 29;
     pub const EXIT_GROUP: usize = 94;
     pub const KILL: usize = 129;
     pub const RT_SIGACTION: usize = 134;
@@ -50,6 +52,7 @@ const SIG_SETMASK: usize = 2;
 const SIGSET_BYTES: usize = 8;
 const WNOHANG: usize = 1;
 const PR_SET_CHILD_SUBREAPER: usize = 36;
+const TIOCSCTTY: usize = 0x540e;
 const RLIMIT_CORE: usize = 4;
 const ENOENT: isize = -2;
 /// What a shell answers for a command that is not there, or that cannot be executed (POSIX, 2.8.2).
@@ -112,6 +115,8 @@ unsafe extern "C" fn main(stack: *const usize) -> ! {
 unsafe fn become_application(argv: *const usize, envp: *const usize) -> ! {
     unsafe {
         syscall(nr::SETSID, 0, 0, 0, 0);
+        // The container's terminal, if it has one: otherwise no key interrupts, and a shell has no jobs.
+        syscall(nr::IOCTL, 0, TIOCSCTTY, 0, 0);
         block(&NO_SIGNALS);
         let error = syscall(nr::EXECVE, *argv.add(1), argv.add(2) as usize, envp as usize, 0);
         exit(if error == ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })

@@ -17,4 +17,5 @@ pub mod pod_facts;
 pub mod program_files;
 pub mod reserved_pids;
 pub mod streams;
+pub mod terminal;
 pub mod watched;

@@ -31,17 +31,22 @@ pub fn inherited(streams: &StdioMap) -> Vec<(RawFd, String)> {
     pairs
 }
 
-/// The streams that no image can hold, with what they are: terminals, and files opened outside the container.
+/// The streams that no image can hold, with what they are: files, and terminals, that were opened outside the container.
 pub fn unfreezable(streams: &StdioMap) -> Vec<String> {
     let named = ["standard input", "standard output", "standard error"].iter().zip(&streams.0);
     named
         // What is closed has none.
-        .filter(|(_, link)| !link.is_empty() && !link.starts_with("pipe:[") && *link != NULL)
+        .filter(|(_, link)| !link.is_empty() && !link.starts_with("pipe:[") && *link != NULL && !is_terminal(link))
         .map(|(name, link)| format!("{name} is {link}"))
         .collect()
 }
 
 const NULL: &str = "/dev/null";
+
+/// The container's own, as the runtime opens it there.
+fn is_terminal(link: &str) -> bool {
+    link.starts_with("/dev/pts/") || link == "/dev/console"
+}
 
 fn link(pid: i32, fd: RawFd) -> String {
     fs::read_link(format!("/proc/{pid}/fd/{fd}"))
@@ -75,8 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_named() {
-        let problems = unfreezable(&map(["/dev/null", "/dev/pts/0", "pipe:[8]"]));
-        assert_eq!(problems, ["standard output is /dev/pts/0"]);
+    fn what_was_opened_outside_the_container_is_named() {
+        let problems = unfreezable(&map(["/dev/null", "/pts/0", "pipe:[8]"]));
+        assert_eq!(problems, ["standard output is /pts/0"]);
+        assert!(unfreezable(&map(["/dev/pts/0", "/dev/pts/0", "/dev/console"])).is_empty());
     }
 }

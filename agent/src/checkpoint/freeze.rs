@@ -22,7 +22,7 @@ use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
 use crate::carry::loopback as carried_connections;
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
-use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams};
+use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams, terminal};
 use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::config::{LoopbackConnections, UnixConnections};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
@@ -169,6 +169,8 @@ pub struct Staged {
     pub tree: TreeFacts,
     /// Where its standard streams lead.
     pub stdio: StdioMap,
+    /// CRIU's names for the container's terminal.
+    pub terminals: Vec<String>,
     /// Its open control group files.
     pub cgroups: Cgroups,
     /// Its clocks.
@@ -218,7 +220,9 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let headway = &request.headway;
     let connections = connections(request, &tree);
-    let what = Dump { root: request.root, images: &images, leave: request.leave, connections, headway };
+    let terminals = terminal::names(&tree);
+    let what =
+        Dump { root: request.root, images: &images, leave: request.leave, external: &terminals, connections, headway };
     let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));
@@ -238,7 +242,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *locked(&frozen));
-    let mut staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
+    let mut staged = Staged { terminals, ..frozen.staged.unwrap_or(Err(FreezeError::NoPause))? };
     staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
     if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
         staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
@@ -385,6 +389,7 @@ fn stage(
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
+        terminals: Vec::new(),
         cgroups: cgroup_files::of(&tree),
         clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),

@@ -12,7 +12,7 @@ use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging, memory, termination_message};
 use crate::carry::files::{self, beginning};
-use crate::carry::left_overs;
+use crate::carry::{left_overs, terminal};
 use crate::config::Config;
 use crate::store::generation::signature::Keys;
 use crate::store::image_dir::pod::Pod;
@@ -58,6 +58,7 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     files::sweep();
     left_overs::sweep_clocks();
     beginning::note();
+    terminal::leave_to_program();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.
     unsafe {

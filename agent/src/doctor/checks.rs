@@ -32,7 +32,7 @@ fn obstacles(stdio: &StdioMap) -> Vec<String> {
     found.extend(seccomp(&status));
     found.extend(criu::version().err().map(|error| error.to_string()));
     found.extend(streams::unfreezable(stdio).into_iter().map(|stream| {
-        format!("{stream}, which CRIU cannot dump; start the container without a terminal (tty: false)")
+        format!("{stream}, which CRIU cannot dump; let the container runtime make the streams: pipes, or a terminal by tty: true")
     }));
     found
 }

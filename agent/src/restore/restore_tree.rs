@@ -1,10 +1,11 @@
 //! Restores a tree from a generation.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::dup;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
@@ -16,6 +17,7 @@ use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
+use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
 use crate::carry::{cgroup_files, datagram_peers, orphans, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
@@ -40,6 +42,12 @@ pub enum RestoreError {
     /// The files of volumes that it had open are others now.
     #[error(transparent)]
     OpenFile(#[from] OpenFileError),
+    /// There are no descriptors left for the standard streams.
+    #[error("the standard streams cannot be handed on: {0}")]
+    Streams(io::Error),
+    /// It is at a terminal, and there is none.
+    #[error(transparent)]
+    Terminal(#[from] NoTerminal),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -50,8 +58,8 @@ impl HasOutlook for RestoreError {
         match self {
             Self::PutBack(error) => error.outlook(),
             Self::Copy(error) => error.outlook(),
-            Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
-            Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
+            Self::Clocks(error) | Self::Streams(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
+            Self::Page(RebaseError::Page { .. }) | Self::Terminal(_) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
@@ -83,6 +91,9 @@ pub fn restore(
     (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
     let Source { path, images, connections } = *from;
+    let mut streams = streams::inherited(&manifest.stdio);
+    streams.extend(terminal::in_place_of(&manifest.terminals)?);
+    let streams = handed_on(streams)?;
     let put_back = put_back(path, manifest, config, headway)?;
     reach(Point::FilesPutBack);
     let placed = open_files::place(&manifest.unnamed_files, path)?;
@@ -91,12 +102,14 @@ pub fn restore(
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
     let moved = reopen_cgroup_files(manifest);
-    let mut inherited = streams::inherited(&manifest.stdio);
-    inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
+    let both = streams.iter().chain(&moved);
+    let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
-    criu::restore(&what, hook(manifest, clocks, (placed, put_back), (go, runs)))?;
+    let settings = Terminal::here().map(|terminal| terminal.settings());
+    criu::restore(&what, hook(manifest, clocks, settings, (placed, put_back), (go, runs)))
+        .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();
     Ok(())
 }
@@ -118,6 +131,7 @@ fn put_back(
 fn hook(
     manifest: &Manifest,
     clocks: GoingOn,
+    terminal: Option<Settings>,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
@@ -136,6 +150,7 @@ fn hook(
             datagram_peers::attach(&peers);
             go()?;
             placed.take_away();
+            terminal.iter().for_each(Settings::give_back_size);
             reserved_pids::pass_reserved()?;
             // The last of all, for there is no way back from it, and yet before the tree could see what is set aside.
             put_back.take().into_iter().for_each(PutBack::keep);
@@ -146,6 +161,16 @@ fn hook(
             Ok(())
         }
     })
+}
+
+/// Each by a descriptor of its own: CRIU is started with another standard input than ours.
+fn handed_on(streams: Vec<(RawFd, String)>) -> Result<Vec<(OwnedFd, String)>, RestoreError> {
+    let duplicate = |(fd, key): (RawFd, String)| {
+        // SAFETY: they are our standard streams, which stay open as long as this process lives.
+        let fd = dup(unsafe { BorrowedFd::borrow_raw(fd) }).map_err(io::Error::from)?;
+        Ok((fd, key))
+    };
+    streams.into_iter().map(duplicate).collect::<io::Result<_>>().map_err(RestoreError::Streams)
 }
 
 /// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its

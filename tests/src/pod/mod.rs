@@ -2,6 +2,7 @@
 //! them, and what suites do with them again and again.
 
 mod bundle;
+mod console;
 pub mod chain;
 pub mod crik;
 mod kubelet;
@@ -249,7 +250,7 @@ impl Pod {
         fs::write(&boot_id, format!("{}\n", pod.node.boot_id))?;
         let spec = self.spec.to_oci(&bundle.path("root"), &boot_id, &mounts, &bundle.id, &pod);
         fs::write(bundle.path("config.json"), serde_json::to_vec(&spec)?)?;
-        Running::launch(bundle, pod)
+        Running::launch(bundle, pod, self.spec.input)
     }
 
     fn sandbox(&self) -> Result<Arc<Sandbox>> {

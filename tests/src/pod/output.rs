@@ -1,5 +1,6 @@
 //! What comes out of a container's standard streams, which are pipes as a kubelet's runtime has them.
 
+use std::fs::File;
 use std::io::{Read, pipe};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,20 +28,30 @@ impl Output {
     /// # Errors
     /// There are no descriptors left.
     pub fn new() -> Result<(Self, Stdio)> {
-        let (mut reader, writer) = pipe()?;
+        let (reader, writer) = pipe()?;
         let output = Self(Arc::default());
-        let collected = output.clone();
+        output.clone().collect(reader);
+        Ok((output, writer.into()))
+    }
+
+    /// All that comes from this terminal, instead of what comes from the pipe.
+    pub fn of_terminal(shown: File) -> Self {
+        let output = Self(Arc::default());
+        output.clone().collect(shown);
+        output
+    }
+
+    fn collect(self, mut from: impl Read + Send + 'static) {
         thread::spawn(move || {
             let mut buffer = [0; 64 << 10];
-            while let Ok(read @ 1..) = reader.read(&mut buffer) {
-                collected.update(|state| {
+            while let Ok(read @ 1..) = from.read(&mut buffer) {
+                self.update(|state| {
                     state.bytes.extend_from_slice(&buffer[..read]);
                     state.first = state.first.or_else(|| Some(Instant::now()));
                 });
             }
-            collected.update(|state| state.ended = true);
+            self.update(|state| state.ended = true);
         });
-        Ok((output, writer.into()))
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

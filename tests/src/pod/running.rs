@@ -1,7 +1,9 @@
 //! A container that runs: its signals, its processes, what it says and how it ends.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Write as _, pipe};
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread;
@@ -13,8 +15,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::bundle::Bundle;
+use super::console::Console;
 use super::node::Node;
 use super::sandbox::Sandbox;
+use super::spec::Input;
 use crate::output::Output;
 use crate::tools::runc;
 use crate::wait::wait_for;
@@ -29,6 +33,8 @@ pub struct Running {
     pub stderr: Output,
     /// When runc was called.
     pub started: Instant,
+    /// Where is typed.
+    keyboard: Option<File>,
     bundle: Bundle,
     /// Outlives all that is in it.
     pod: Arc<Sandbox>,
@@ -62,26 +68,62 @@ const RIGHTS: [&str; 10] = [
 ];
 
 impl Running {
-    pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>) -> Result<Self> {
-        let (stdout, to_stdout) = Output::new()?;
-        let (stderr, to_stderr) = Output::new()?;
+    pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>, input: Input) -> Result<Self> {
+        let (mut stdout, to_stdout) = Output::new()?;
+        let (mut stderr, to_stderr) = Output::new()?;
+        let console = (input == Input::Terminal).then(|| Console::listen(&bundle.path("console"))).transpose()?;
+        let (stdin, mut keyboard) = match input {
+            Input::Pipe => {
+                let (read, write) = pipe()?;
+                (Stdio::from(read), Some(File::from(OwnedFd::from(write))))
+            }
+            Input::None | Input::Terminal => (Stdio::null(), None),
+        };
         let errors = bundle.path("runc.log");
         let started = Instant::now();
         let status = runc(&["--log"])?
             .arg(&errors)
             .args(["run", "--detach", "--pid-file"])
             .arg(bundle.path("pid"))
+            .args(console.iter().flat_map(Console::option))
             .arg("--bundle")
             .arg(bundle.dir.path())
             .arg(&bundle.id)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(to_stdout)
             .stderr(to_stderr)
             .status()
             .context("runc")?;
         ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
         let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
-        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle, pod })
+        if let Some(console) = console {
+            let terminal = console.accept()?;
+            // Whatever is written comes out of it, the log too.
+            stdout = Output::of_terminal(terminal.try_clone()?);
+            stderr = stdout.clone();
+            keyboard = Some(terminal);
+        }
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, keyboard, bundle, pod })
+    }
+
+    /// Types this, as `kubectl attach --stdin` does.
+    ///
+    /// # Errors
+    /// It has neither a terminal nor a pipe for its input.
+    pub fn type_in(&mut self, text: &str) -> Result<()> {
+        Ok(self.keyboard.as_mut().context("nobody can type")?.write_all(text.as_bytes())?)
+    }
+
+    /// Changes the size of its terminal, as `kubectl attach --tty` does.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let keyboard = self.keyboard.as_ref().context("no terminal")?;
+        // SAFETY: the ioctl(2) reads a structure of its own.
+        nix::errno::Errno::result(unsafe { libc::ioctl(keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
+        Ok(())
     }
 
     /// The node that it runs on.

@@ -9,6 +9,17 @@ use serde_json::{Value, json};
 use super::rootfs::Root;
 use super::sandbox::Sandbox;
 
+/// What a container's standard input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// `/dev/null`.
+    None,
+    /// A pipe, as with `stdin: true`.
+    Pipe,
+    /// A terminal, and so are its outputs, as with `tty: true`.
+    Terminal,
+}
+
 /// A container's variable parts.
 #[derive(Clone)]
 pub struct Spec {
@@ -40,6 +51,8 @@ pub struct Spec {
     pub memory_limit: Option<u64>,
     /// Its weight for processor time where it has to share with what else runs on the machine; 1024 is the runtime's.
     pub cpu_shares: Option<u64>,
+    /// What its standard input is.
+    pub input: Input,
     /// The PID namespace of another container, as with `shareProcessNamespace: true`.
     pub pid_namespace: Option<PathBuf>,
 }
@@ -137,6 +150,7 @@ impl Spec {
             mounts: Vec::new(),
             memory_limit: None,
             cpu_shares: None,
+            input: Input::None,
             pid_namespace: None,
         }
     }
@@ -179,6 +193,7 @@ impl Spec {
             "hostname": pod.host_name,
             "root": {"path": root, "readonly": self.read_only},
             "process": {
+                "terminal": self.input == Input::Terminal,
                 "args": self.args,
                 "env": self.environment(pod),
                 "cwd": "/",

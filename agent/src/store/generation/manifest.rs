@@ -51,6 +51,9 @@ pub struct Manifest {
     pub tree: TreeFacts,
     /// Where the tree's standard streams lead.
     pub stdio: StdioMap,
+    /// CRIU's names for the terminal that the tree has of its container; earlier releases made no checkpoint then.
+    #[serde(default)]
+    pub terminals: Vec<String>,
     /// The control group files that the tree has open, and the agent's control groups at that time.
     pub cgroups: Cgroups,
     /// The pod's addresses at the checkpoint, without those of the loopback interface; earlier releases did not tell.

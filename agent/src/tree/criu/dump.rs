@@ -43,6 +43,8 @@ pub struct Dump<'a> {
     pub images: &'a Path,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
+    /// CRIU's names for what it has open and another file will take the place of.
+    pub external: &'a [String],
     /// What becomes of its connections.
     pub connections: Connections,
     /// Given up when nobody waits for it any more.
@@ -68,6 +70,9 @@ pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
     criu.set_notify_cb(notified);
     for (name, path) in present_mounts() {
         criu.add_external(format!("mnt[{path}]:{name}"));
+    }
+    for name in what.external {
+        criu.add_external(name.clone());
     }
     let headway = Arc::clone(what.headway);
     let ignoring = Box::new(move |pause| {

@@ -1,0 +1,168 @@
+//! The terminal of a container with `tty: true`. Its other end is the runtime's and in no image, so the next pod's own takes its place, by
+//! CRIU's name for it (`--external tty[DEVICE:FILESYSTEM]`); CRIU gives it the settings of the old one, and makes it the terminal of
+//! the session that had it.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use crate::tree::process::snapshot::{Tree, open_files};
+
+/// The next pod has none.
+#[derive(Debug, Error)]
+#[error("the program is at a terminal, and this container has none; set tty: true as in the pod before")]
+pub struct NoTerminal;
+
+/// Whatever terminal a process has (tty(4)).
+const OWN_TERMINAL: &str = "/dev/tty";
+
+/// The terminal of this process's standard streams, if they lead to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    fd: RawFd,
+    device: u64,
+    file_system: u64,
+}
+
+impl Terminal {
+    /// It.
+    #[must_use]
+    pub fn here() -> Option<Self> {
+        [0, 1, 2].into_iter().find_map(|fd| {
+            let meta = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
+            is_terminal(&meta).then(|| Self { fd, device: meta.rdev(), file_system: meta.dev() })
+        })
+    }
+
+    /// How it is set now, to be given back after a restore that failed.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        // SAFETY: tcgetattr(3) and this ioctl(2) fill in structures of their own, for which zero is a value.
+        unsafe {
+            let (mut modes, mut size): (libc::termios, libc::winsize) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::tcgetattr(self.fd, &raw mut modes);
+            libc::ioctl(self.fd, libc::TIOCGWINSZ, &raw mut size);
+            Settings { fd: self.fd, modes, size }
+        }
+    }
+}
+
+/// How a terminal is set.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    fd: RawFd,
+    modes: libc::termios,
+    size: libc::winsize,
+}
+
+impl Settings {
+    /// Gives it the size again that it had, if somebody has set one. The program is told.
+    pub fn give_back_size(&self) {
+        if self.size.ws_row > 0 {
+            // SAFETY: the ioctl(2) reads a structure of its own.
+            unsafe { libc::ioctl(self.fd, libc::TIOCSWINSZ, &raw const self.size) };
+        }
+    }
+
+    /// Sets it as it was.
+    pub fn give_back(&self) {
+        // SAFETY: tcsetattr(3) reads a structure of its own.
+        unsafe { libc::tcsetattr(self.fd, libc::TCSANOW, &raw const self.modes) };
+        self.give_back_size();
+    }
+}
+
+/// A pseudo-terminal's other side (the kernel's devices.txt).
+fn is_terminal(meta: &Metadata) -> bool {
+    (136..=143).contains(&libc::major(meta.rdev())) && meta.mode() & libc::S_IFMT == libc::S_IFCHR
+}
+
+/// CRIU's names for the container's terminal, as `tree` has it open; none without one. Whoever opened it as the terminal of its session has it
+/// by another name, which may be that of a terminal of its own as well: then it is left to CRIU.
+#[must_use]
+pub fn names(tree: &Tree) -> Vec<String> {
+    let Some(terminal) = Terminal::here() else { return Vec::new() };
+    let name = |device: u64, file_system: u64| format!("tty[{device:x}:{file_system:x}]");
+    let ours = name(terminal.device, terminal.file_system);
+    let by_session = fs::metadata(OWN_TERMINAL).ok().filter(|_| is_of_all_sessions(tree, terminal.device));
+    [ours].into_iter().chain(by_session.map(|meta| name(meta.rdev(), meta.dev()))).collect()
+}
+
+/// Whether whoever has its session's terminal open has this one.
+fn is_of_all_sessions(tree: &Tree, device: u64) -> bool {
+    let has_open = |pid: i32| open_files(pid).iter().any(|path| path == Path::new(OWN_TERMINAL));
+    tree.0.iter().filter(|process| has_open(process.pid)).all(|process| terminal_of(process.pid) == Some(device))
+}
+
+/// proc(5), `/proc/PID/stat`, the fifth field after the name.
+fn terminal_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split_whitespace().nth(4)?.parse().ok()
+}
+
+/// What takes the place of terminals of these names.
+///
+/// # Errors
+/// There are some, and this container has no terminal.
+pub fn in_place_of(names: &[String]) -> Result<Vec<(RawFd, String)>, NoTerminal> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let terminal = Terminal::here().ok_or(NoTerminal)?;
+    Ok(names.iter().map(|name| (terminal.fd, name.clone())).collect())
+}
+
+/// Gives the terminal up as that of this process's session, so that the program can have it for its own: only then can it be interrupted by
+/// a key, and a shell in it have jobs. The kernel hangs up on who leads the session, which is then no news (tty_ioctl(4)). To be
+/// called while nobody reads signals.
+pub fn leave_to_program() {
+    let Some(terminal) = Terminal::here() else { return };
+    // SAFETY: signal(2) takes a number and a disposition, ioctl(2) a number; no handler is ours.
+    unsafe {
+        let [hang_up, go_on] = [libc::SIGHUP, libc::SIGCONT].map(|number| libc::signal(number, libc::SIG_IGN));
+        libc::ioctl(terminal.fd, libc::TIOCNOTTY);
+        libc::signal(libc::SIGHUP, hang_up);
+        libc::signal(libc::SIGCONT, go_on);
+    }
+}
+
+/// A terminal that nobody sits at, for a copy: its other side, and the one to be handed on.
+///
+/// # Errors
+/// There are no more of them.
+pub fn without_anybody() -> io::Result<(File, File)> {
+    let ours = File::options().read(true).write(true).open("/dev/ptmx")?;
+    let mut locked: libc::c_int = 0;
+    // SAFETY: each ioctl(2) takes what its name says: a pointer to a number, and flags.
+    let theirs = unsafe {
+        Errno::result(libc::ioctl(ours.as_raw_fd(), libc::TIOCSPTLCK, &raw mut locked))?;
+        Errno::result(libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY))?
+    };
+    // SAFETY: the kernel has just opened it for us.
+    Ok((ours, unsafe { File::from_raw_fd(theirs) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_and_dev_null_are_no_terminal_and_a_pseudo_terminal_is_one() {
+        assert!(!is_terminal(&fs::metadata("/dev/null").unwrap()));
+        let (_ours, theirs) = without_anybody().unwrap();
+        assert!(is_terminal(&theirs.metadata().unwrap()));
+    }
+
+    #[test]
+    fn without_a_terminal_none_is_asked_for() {
+        assert!(in_place_of(&[]).unwrap().is_empty());
+        if Terminal::here().is_none() {
+            assert!(in_place_of(&["tty[8800:6b]".to_owned()]).is_err());
+        }
+    }
+}
