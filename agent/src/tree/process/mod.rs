@@ -20,6 +20,7 @@ pub mod snapshot;
 pub mod sockets;
 pub mod steps;
 pub mod time_namespace;
+pub mod tracee;
 pub mod traffic;
 pub mod unfreezable;
 pub mod unix_sockets;

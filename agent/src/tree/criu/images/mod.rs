@@ -8,6 +8,7 @@
 mod files_image;
 mod irmap;
 mod messages;
+mod record_locks;
 mod records;
 mod sockets;
 mod tcp_stream;
@@ -25,6 +26,7 @@ use thiserror::Error;
 use crate::base::limits;
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
 pub use irmap::{PATHS_FILE, paths_file};
+pub use record_locks::{RecordLock, record_locks};
 pub use records::split;
 
 use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
