@@ -85,7 +85,7 @@ fn find_system_call(thread: Pid, near: u64) -> io::Result<u64> {
     let (page, from) = (near & !(limits::PAGE_BYTES - 1), (near % limits::PAGE_BYTES) as usize);
     let mut code = [0; limits::PAGE_BYTES as usize];
     memory(thread)?.read_exact_at(&mut code, page)?;
-    let is_one = |at: &usize| at % machine::ALIGNED == 0 && code[*at..].starts_with(&SYSTEM_CALL);
+    let is_one = |at: &usize| at.is_multiple_of(machine::ALIGNED) && code[*at..].starts_with(&SYSTEM_CALL);
     let found = (0..from).rev().chain(from..code.len()).find(is_one);
     found
         .map(|at| page + at as u64)
