@@ -80,7 +80,7 @@ impl Unfreezable {
                 Some(Edit::new(Place::Container, "securityContext: {runAsUser: 0, runAsNonRoot: false}"))
             }
             Self::Ring { .. } => Some(Edit::new(Place::Node, "sysctl -w kernel.io_uring_disabled=2")),
-            Self::BeyondCriu { .. } => None,
+            Self::Filtered { .. } | Self::BeyondCriu { .. } => None,
         }
     }
 }
