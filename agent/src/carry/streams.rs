@@ -36,7 +36,9 @@ pub fn unfreezable(streams: &StdioMap) -> Vec<String> {
     let named = ["standard input", "standard output", "standard error"].iter().zip(&streams.0);
     named
         // What is closed has none.
-        .filter(|(_, link)| !link.is_empty() && !link.starts_with("pipe:[") && *link != NULL && !is_terminal(link))
+        .filter(|(_, link)| {
+            !link.is_empty() && !link.starts_with("pipe:[") && *link != NULL && !is_terminal(link)
+        })
         .map(|(name, link)| format!("{name} is {link}"))
         .collect()
 }

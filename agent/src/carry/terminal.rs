@@ -2,13 +2,11 @@
 //! CRIU's name for it (`--external tty[DEVICE:FILESYSTEM]`); CRIU gives it the settings of the old one, and makes it the terminal of
 //! the session that had it.
 
-use std::fs::{self, File, Metadata};
-use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::fs::{self, Metadata};
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::tree::process::snapshot::{Tree, open_files};
@@ -44,7 +42,8 @@ impl Terminal {
     pub fn settings(&self) -> Settings {
         // SAFETY: tcgetattr(3) and this ioctl(2) fill in structures of their own, for which zero is a value.
         unsafe {
-            let (mut modes, mut size): (libc::termios, libc::winsize) = (std::mem::zeroed(), std::mem::zeroed());
+            let (mut modes, mut size): (libc::termios, libc::winsize) =
+                (std::mem::zeroed(), std::mem::zeroed());
             libc::tcgetattr(self.fd, &raw mut modes);
             libc::ioctl(self.fd, libc::TIOCGWINSZ, &raw mut size);
             Settings { fd: self.fd, modes, size }
@@ -96,7 +95,10 @@ pub fn names(tree: &Tree) -> Vec<String> {
 /// Whether whoever has its session's terminal open has this one.
 fn is_of_all_sessions(tree: &Tree, device: u64) -> bool {
     let has_open = |pid: i32| open_files(pid).iter().any(|path| path == Path::new(OWN_TERMINAL));
-    tree.0.iter().filter(|process| has_open(process.pid)).all(|process| terminal_of(process.pid) == Some(device))
+    tree.0
+        .iter()
+        .filter(|process| has_open(process.pid))
+        .all(|process| terminal_of(process.pid) == Some(device))
 }
 
 /// proc(5), `/proc/PID/stat`, the fifth field after the name.
@@ -124,27 +126,12 @@ pub fn leave_to_program() {
     let Some(terminal) = Terminal::here() else { return };
     // SAFETY: signal(2) takes a number and a disposition, ioctl(2) a number; no handler is ours.
     unsafe {
-        let [hang_up, go_on] = [libc::SIGHUP, libc::SIGCONT].map(|number| libc::signal(number, libc::SIG_IGN));
+        let [hang_up, go_on] =
+            [libc::SIGHUP, libc::SIGCONT].map(|number| libc::signal(number, libc::SIG_IGN));
         libc::ioctl(terminal.fd, libc::TIOCNOTTY);
         libc::signal(libc::SIGHUP, hang_up);
         libc::signal(libc::SIGCONT, go_on);
     }
-}
-
-/// A terminal that nobody sits at, for a copy: its other side, and the one to be handed on.
-///
-/// # Errors
-/// There are no more of them.
-pub fn without_anybody() -> io::Result<(File, File)> {
-    let ours = File::options().read(true).write(true).open("/dev/ptmx")?;
-    let mut locked: libc::c_int = 0;
-    // SAFETY: each ioctl(2) takes what its name says: a pointer to a number, and flags.
-    let theirs = unsafe {
-        Errno::result(libc::ioctl(ours.as_raw_fd(), libc::TIOCSPTLCK, &raw mut locked))?;
-        Errno::result(libc::ioctl(ours.as_raw_fd(), libc::TIOCGPTPEER, libc::O_RDWR | libc::O_NOCTTY))?
-    };
-    // SAFETY: the kernel has just opened it for us.
-    Ok((ours, unsafe { File::from_raw_fd(theirs) }))
 }
 
 #[cfg(test)]
@@ -152,10 +139,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_and_dev_null_are_no_terminal_and_a_pseudo_terminal_is_one() {
-        assert!(!is_terminal(&fs::metadata("/dev/null").unwrap()));
-        let (_ours, theirs) = without_anybody().unwrap();
-        assert!(is_terminal(&theirs.metadata().unwrap()));
+    fn dev_null_is_no_terminal_and_neither_is_a_file() {
+        assert!(["/dev/null", "/etc/passwd"].iter().all(|path| !is_terminal(&fs::metadata(path).unwrap())));
     }
 
     #[test]

@@ -221,8 +221,14 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let headway = &request.headway;
     let connections = connections(request, &tree);
     let terminals = terminal::names(&tree);
-    let what =
-        Dump { root: request.root, images: &images, leave: request.leave, external: &terminals, connections, headway };
+    let what = Dump {
+        root: request.root,
+        images: &images,
+        leave: request.leave,
+        external: &terminals,
+        connections,
+        headway,
+    };
     let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
     // If CRIU failed in between; before anything that is still stopped goes on.
     drop(std::mem::take(&mut locked(&frozen).detached));

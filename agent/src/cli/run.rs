@@ -19,7 +19,7 @@ use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
 use crate::tree::criu;
-use crate::tree::process::rights;
+use crate::tree::process::{loopback_device, rights};
 use crate::workload::Workload;
 
 /// `crik run`. Returns the exit code.
@@ -58,6 +58,8 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     files::sweep();
     left_overs::sweep_clocks();
     beginning::note();
+    // Where it may not be, what is in the way is told with all else.
+    let _ = loopback_device::bring_up();
     terminal::leave_to_program();
     let signals = block_signals().context("cannot block signals")?;
     // SAFETY: no other thread runs yet.

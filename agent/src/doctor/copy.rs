@@ -20,7 +20,7 @@ use crate::base::headway::Headway;
 use crate::base::panics::locked;
 use crate::base::units::whole_ms;
 use crate::base::{exit_codes, limits};
-use crate::carry::{addresses, streams, terminal};
+use crate::carry::{addresses, streams};
 use crate::restore::copy;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::{Generation, layout};
@@ -234,6 +234,9 @@ fn inside(what: Option<(Generation, &Path)>) -> Result<Said, String> {
     let (Some((_, path)), Some(manifest)) = (what, manifest) else {
         return Ok(Said::Watched(Watched::default()));
     };
+    if !manifest.terminals.is_empty() {
+        return Err("the program is at the container's terminal, which a copy cannot have".to_owned());
+    }
     Ok(resume_inside(path, &manifest).map_or_else(Said::NotResumed, Said::Watched))
 }
 
@@ -343,12 +346,6 @@ impl Streams {
             } else {
                 thread::spawn(move || io::copy(&mut File::from(ours), &mut io::sink()));
             }
-        }
-        if !manifest.terminals.is_empty() {
-            let (ours, theirs) = terminal::without_anybody()?;
-            all.inherited.extend(manifest.terminals.iter().map(|name| (theirs.as_raw_fd(), name.clone())));
-            all._ends.push(theirs.into());
-            thread::spawn(move || io::copy(&mut { ours }, &mut io::sink()));
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ pub mod copy;
 pub mod descriptors;
 pub mod examination;
 pub mod finding;
+pub mod own_users;
 pub mod protection;
 pub mod tree;
 pub mod trial;

@@ -18,7 +18,7 @@ use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
-use crate::carry::{cgroup_files, datagram_peers, orphans, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, orphans, record_locks, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -58,7 +58,9 @@ impl HasOutlook for RestoreError {
         match self {
             Self::PutBack(error) => error.outlook(),
             Self::Copy(error) => error.outlook(),
-            Self::Clocks(error) | Self::Streams(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
+            Self::Clocks(error) | Self::Streams(error) | Self::Page(RebaseError::Io { error, .. }) => {
+                error.outlook()
+            }
             Self::Page(RebaseError::Page { .. }) | Self::Terminal(_) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
@@ -108,7 +110,7 @@ pub fn restore(
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
-    criu::restore(&what, hook(manifest, clocks, settings, (placed, put_back), (go, runs)))
+    criu::restore(&what, hook((manifest, images), clocks, settings, (placed, put_back), (go, runs)))
         .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();
     Ok(())
@@ -129,14 +131,14 @@ fn put_back(
 }
 
 fn hook(
-    manifest: &Manifest,
+    (manifest, images): (&Manifest, &Path),
     clocks: GoingOn,
     terminal: Option<Settings>,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
-    let peers = manifest.datagram_peers.clone();
+    let (peers, locked) = (manifest.datagram_peers.clone(), images.to_owned());
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
@@ -148,6 +150,7 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             datagram_peers::attach(&peers);
+            record_locks::hold_again(&locked)?;
             go()?;
             placed.take_away();
             terminal.iter().for_each(Settings::give_back_size);

@@ -47,7 +47,10 @@ fn receive(socket: RawFd) -> Result<RawFd> {
         (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control) as _;
-        ensure!(libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) > 0, io::Error::last_os_error());
+        ensure!(
+            libc::recvmsg(socket, &raw mut message, libc::MSG_CMSG_CLOEXEC) > 0,
+            io::Error::last_os_error()
+        );
         let first = libc::CMSG_FIRSTHDR(&raw const message);
         ensure!(!first.is_null() && (*first).cmsg_type == libc::SCM_RIGHTS, "no descriptor came");
         Ok(libc::CMSG_DATA(first).cast::<RawFd>().read_unaligned())

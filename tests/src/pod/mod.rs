@@ -2,8 +2,8 @@
 //! them, and what suites do with them again and again.
 
 mod bundle;
-mod console;
 pub mod chain;
+mod console;
 pub mod crik;
 mod kubelet;
 pub mod network;

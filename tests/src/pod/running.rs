@@ -71,7 +71,8 @@ impl Running {
     pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>, input: Input) -> Result<Self> {
         let (mut stdout, to_stdout) = Output::new()?;
         let (mut stderr, to_stderr) = Output::new()?;
-        let console = (input == Input::Terminal).then(|| Console::listen(&bundle.path("console"))).transpose()?;
+        let console =
+            (input == Input::Terminal).then(|| Console::listen(&bundle.path("console"))).transpose()?;
         let (stdin, mut keyboard) = match input {
             Input::Pipe => {
                 let (read, write) = pipe()?;
@@ -122,7 +123,9 @@ impl Running {
         let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let keyboard = self.keyboard.as_ref().context("no terminal")?;
         // SAFETY: the ioctl(2) reads a structure of its own.
-        nix::errno::Errno::result(unsafe { libc::ioctl(keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
+        nix::errno::Errno::result(unsafe {
+            libc::ioctl(keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size)
+        })?;
         Ok(())
     }
 

@@ -51,6 +51,8 @@ pub struct Spec {
     pub memory_limit: Option<u64>,
     /// Its weight for processor time where it has to share with what else runs on the machine; 1024 is the runtime's.
     pub cpu_shares: Option<u64>,
+    /// Whether the loopback interface is up, as every network for pods has it.
+    pub loopback: bool,
     /// What its standard input is.
     pub input: Input,
     /// The PID namespace of another container, as with `shareProcessNamespace: true`.
@@ -150,6 +152,7 @@ impl Spec {
             mounts: Vec::new(),
             memory_limit: None,
             cpu_shares: None,
+            loopback: true,
             input: Input::None,
             pid_namespace: None,
         }
@@ -204,7 +207,7 @@ impl Spec {
                 "oomScoreAdj": pod.node.oom_score_adj,
             },
             "mounts": all,
-            "hooks": {"createContainer": [hook(root, boot_id, pod)]},
+            "hooks": {"createContainer": [hook(root, boot_id, pod, self.loopback)]},
             "linux": {
                 "cgroupsPath": format!("/{id}"),
                 "namespaces": namespaces(pod, self.user_namespace, self.pid_namespace.as_deref()),
@@ -258,16 +261,16 @@ fn namespaces(pod: &Sandbox, user_namespace: bool, pids: Option<&Path>) -> Vec<V
 
 /// What the runtime's own mounts cannot do is done in the container's namespaces before it has its root: another boot id, and
 /// an address for a pod that has no link to this machine, on a bridge since that needs no other end.
-fn hook(root: &Path, boot_id: &Path, pod: &Sandbox) -> Value {
+fn hook(root: &Path, boot_id: &Path, pod: &Sandbox, loopback: bool) -> Value {
     const SCRIPT: &str = "set -e
         mount --bind \"$1\" \"$2/proc/sys/kernel/random/boot_id\"
         [ -n \"$3\" ] || exit 0
-        printf '%s\n' 'link set lo up' 'link add eth0 type bridge' \"address add $3/24 dev eth0\" 'link set eth0 up' |
+        printf '%s\n' \"link set lo $4\" 'link add eth0 type bridge' \"address add $3/24 dev eth0\" 'link set eth0 up' |
             ip -batch -";
     let address = if pod.link.is_some() { "" } else { &pod.address };
     json!({
         "path": "/bin/sh",
-        "args": ["sh", "-c", SCRIPT, "hook", boot_id, root, address],
+        "args": ["sh", "-c", SCRIPT, "hook", boot_id, root, address, if loopback { "up" } else { "down" }],
         "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
     })
 }
