@@ -3,10 +3,14 @@
 //! The contract is JSON over HTTP. Fields are only ever added, and a reader ignores what it does not know, so
 //! that an agent and a controller of different releases understand each other.
 
+mod problem;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::problem::{ErrorBody, ErrorCode, PROBLEM_JSON};
 
 /// The port on which the controller serves, the same as that of the Go program.
 pub const DEFAULT_PORT: u16 = 9376;
@@ -231,13 +235,6 @@ pub struct NodeList {
 pub struct Lagged {
     /// How many changes were not told.
     pub missed: u64,
-}
-
-/// The body of every answer that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// What was wrong and what to do about it.
-    pub error: String,
 }
 
 #[cfg(test)]
