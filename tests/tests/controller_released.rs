@@ -22,11 +22,17 @@ fn nodes() -> Vec<(TestNode, NodeState, &'static str)> {
             NodeState::Draining,
             "shutting-down",
         ),
+        // Later than 0.1.0: `onUnknown` decides, which means a checkpoint unless somebody wants it otherwise.
+        (
+            node("evicting").tainted("node.kubernetes.io/not-ready", "NoExecute"),
+            NodeState::Unknown,
+            "shutting-down",
+        ),
         (node("off").shutting_down(), NodeState::ShuttingDown, "shutting-down"),
     ]
 }
 
-const NAMES: [&str; 4] = ["well", "cordoned", "draining", "off"];
+const NAMES: [&str; 5] = ["well", "cordoned", "draining", "evicting", "off"];
 
 fn controller() -> Result<Controller> {
     Controller::start(&nodes().into_iter().map(|(node, ..)| node).collect::<Vec<_>>())

@@ -60,6 +60,9 @@ pub enum NodeState {
     Ready,
     /// No new pods are scheduled to it, and nothing else is known.
     Cordoned,
+    /// It is not well, or was not heard of, and so its pods are deleted; this can be taken back. Readers of 0.1.0 take it for
+    /// `Unknown`.
+    Evicting,
     /// Its pods are being moved away; this can be taken back.
     Draining,
     /// It goes away for certain.
@@ -70,8 +73,15 @@ pub enum NodeState {
 
 impl NodeState {
     /// All states, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Unknown, Self::Ready, Self::Cordoned, Self::Draining, Self::ShuttingDown, Self::Gone];
+    pub const ALL: [Self; 7] = [
+        Self::Unknown,
+        Self::Ready,
+        Self::Cordoned,
+        Self::Evicting,
+        Self::Draining,
+        Self::ShuttingDown,
+        Self::Gone,
+    ];
 
     /// The word on the wire and in configuration.
     pub fn as_str(self) -> &'static str {
@@ -79,6 +89,7 @@ impl NodeState {
             Self::Unknown => "unknown",
             Self::Ready => "ready",
             Self::Cordoned => "cordoned",
+            Self::Evicting => "evicting",
             Self::Draining => "draining",
             Self::ShuttingDown => "shutting-down",
             Self::Gone => "gone",
