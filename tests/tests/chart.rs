@@ -602,7 +602,7 @@ fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
             "jsonpath={.items[*].involvedObject.name}",
         ])
     };
-    crik_tests::wait::wait_for("an Event on the Node", || {
+    wait_for("an Event on the Node", || {
         written().is_ok_and(|names| names.contains("enough-a")).then_some(())
     })
     .with_context(|| controller.log())?;
