@@ -149,7 +149,7 @@ fn who_takes_only_the_older_text_gets_it() -> Result<()> {
     let old = get_with(&url, &[("Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")])?;
     ensure!(old.header("content-type") == "text/plain; version=0.0.4; charset=utf-8");
     ensure!(
-        !old.body.contains("# EOF") && old.body.contains("# TYPE crik_requests_total counter\n"),
+        !old.body.contains("# EOF") && old.body.contains("# TYPE crik_source_lists_total counter\n"),
         "{}",
         old.body
     );
