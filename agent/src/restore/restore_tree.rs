@@ -21,6 +21,8 @@ use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
+use crate::tree::process::loopback;
+use crate::tree::process::snapshot::Snapshot;
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -96,7 +98,7 @@ pub fn restore(
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
-    criu::restore(&what, hook(manifest, clocks, (placed, put_back), (go, runs)))?;
+    criu::restore(&what, hook(manifest, clocks, connections, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())
 }
@@ -118,6 +120,7 @@ fn put_back(
 fn hook(
     manifest: &Manifest,
     clocks: GoingOn,
+    connections: Connections,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
@@ -134,6 +137,9 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             datagram_peers::attach(&peers);
+            if connections == Connections::Keep {
+                loopback::let_hear(&Snapshot::take().tree(root))?;
+            }
             go()?;
             placed.take_away();
             reserved_pids::pass_reserved()?;
