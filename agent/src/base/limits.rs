@@ -165,6 +165,13 @@ pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
     ("full", "/dev/full"),
 ];
 
+/// How images count real-time signals, `SIGRTMIN+3` for instance: from the kernel's first that glibc leaves to programs (signal(7)); the
+/// C library that this program is built with leaves one less.
+pub const FIRST_REAL_TIME_SIGNAL: i32 = 34;
+
+/// The last signal that there is (signal(7), `SIGRTMAX`).
+pub const LAST_SIGNAL: i32 = 64;
+
 /// Where control groups are mounted (cgroups(7)); files below it differ from pod to pod.
 pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
@@ -538,6 +545,9 @@ pub const STREAM_HEAD_BYTES: u64 = 4096;
 
 /// The page size in which CRIU counts on all machines that it runs on by default.
 pub const PAGE_BYTES: u64 = 4096;
+
+/// So much below the end of its stack a function may use without saying so (System V ABI for x86-64, 3.2.2; AArch64 has none).
+pub const RED_ZONE_BYTES: u64 = 128;
 
 /// The environment variable by which CRIU finds its configuration file (criu(8)).
 pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
