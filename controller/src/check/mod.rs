@@ -54,7 +54,7 @@ pub async fn run(options: &Options) -> Result<Vec<String>, CheckError> {
 async fn every_replica(options: &Options) -> Result<Vec<String>, CheckError> {
     let url = &options.url;
     let host = url.host().ok_or_else(|| CheckError::Url(url.clone()))?;
-    let trust = trust(options)?;
+    let trust = trust(url, options.ca_file.as_deref())?;
     let port = url.port_u16().unwrap_or(crik_api::DEFAULT_PORT);
     // An IPv6 address stands in brackets in a URL, and nowhere else.
     let bare = host.trim_matches(['[', ']']);

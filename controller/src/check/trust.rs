@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::http::Uri;
 use axum::http::uri::Scheme;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::Options;
 use super::error::CheckError;
 
 /// How a connection is made.
@@ -22,18 +22,18 @@ pub enum Trust {
     Unknown,
 }
 
-/// How to connect to what is asked.
+/// How to connect to what is asked, whose certificate has to be issued by one of the file.
 ///
 /// # Errors
 /// The URL is none of a controller, or the file has no certificate that somebody can be checked by.
-pub fn trust(options: &Options) -> Result<Trust, CheckError> {
-    match options.url.scheme() {
+pub fn trust(url: &Uri, ca_file: Option<&Path>) -> Result<Trust, CheckError> {
+    match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => Ok(Trust::ClearText),
-        Some(scheme) if *scheme == Scheme::HTTPS => match &options.ca_file {
+        Some(scheme) if *scheme == Scheme::HTTPS => match ca_file {
             Some(path) if path.exists() => Ok(Trust::Issuers(trusting(path)?)),
             _ => Ok(Trust::Unknown),
         },
-        _ => Err(CheckError::Url(options.url.clone())),
+        _ => Err(CheckError::Url(url.clone())),
     }
 }
 
