@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::beyond_criu;
 use super::capabilities::{field, mask, status};
 use super::snapshot::{Tree, open_files, told};
+use super::system_v::{self, Held};
 
 /// Why a process cannot be frozen.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -44,6 +45,17 @@ pub enum Unfreezable {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// It belongs to no process, and the next container has none of it.
+    #[error(
+        "{who} has {what}, which belongs to the pod and not to the program, so CRIU does not dump it; have the program do without \
+         (shared memory, semaphores and sockets of POSIX go along in its place)"
+    )]
+    SystemV {
+        /// Who has it.
+        who: String,
+        /// What, with its key and id.
+        what: String,
+    },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
         "process {process} has a ring of io_uring, which CRIU cannot dump; have the program do without, or \
@@ -65,7 +77,11 @@ pub const URING: &str = "[io_uring]";
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
     let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid)).chain(beyond_criu(pid));
-    tree.0.iter().flat_map(|process| each(process.pid)).collect()
+    tree.0.iter().flat_map(|process| each(process.pid)).chain(system_v(tree)).collect()
+}
+
+fn system_v(tree: &Tree) -> impl Iterator<Item = Unfreezable> {
+    system_v::of(tree).into_iter().map(|Held { who, what }| Unfreezable::SystemV { who, what })
 }
 
 fn beyond_criu(pid: i32) -> impl Iterator<Item = Unfreezable> {
