@@ -28,10 +28,12 @@ pub(super) struct Held {
 
 /// All that `tree` has, one of each kind.
 pub(super) fn of(tree: &Tree) -> Vec<Held> {
-    let objects = table::all();
+    let mut objects = table::all();
     if objects.is_empty() {
         return Vec::new();
     }
+    let sets = objects.iter_mut().filter(|object| object.kind == Kind::SemaphoreSet);
+    sets.for_each(semaphores::complete);
     let view = View::of(tree);
     Kind::ALL.into_iter().filter_map(|kind| one_of(kind, &objects, &view)).collect()
 }

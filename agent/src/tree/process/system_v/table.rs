@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use super::semaphores;
-
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -81,9 +79,7 @@ pub struct Object {
 /// All that there is; nothing on a kernel without.
 pub fn all() -> Vec<Object> {
     let of = |kind: Kind| parse(kind, &fs::read_to_string(kind.list()).unwrap_or_default());
-    let mut all: Vec<Object> = Kind::ALL.into_iter().flat_map(of).collect();
-    all.iter_mut().filter(|object| object.kind == Kind::SemaphoreSet).for_each(semaphores::complete);
-    all
+    Kind::ALL.into_iter().flat_map(of).collect()
 }
 
 fn parse(kind: Kind, list: &str) -> Vec<Object> {
