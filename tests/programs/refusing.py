@@ -1,21 +1,22 @@
-"""Like single.py, but SIGUSR1 makes it a program that CRIU cannot dump: it has a userfaultfd."""
+"""Like single.py, but SIGUSR1 makes it a program that CRIU cannot dump: it holds a datagram back."""
 
-import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 
 from steps import Steps
 
-USERFAULTFD = {"x86_64": 323, "aarch64": 282}[os.uname().machine]
-# Only for what the program itself does, which anybody may have.
-USER_MODE_ONLY = 1
+# udp(7).
+UDP_CORK = 1
+held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
 def refuse(*_):
-    if ctypes.CDLL(None).syscall(USERFAULTFD, os.O_CLOEXEC | USER_MODE_ONLY) >= 0:
-        os.write(1, b"refusing\n")
+    held.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+    held.sendto(b"held back", ("127.0.0.1", 9))
+    os.write(1, b"refusing\n")
 
 
 def goodbye(*_):

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-NAMES = ("SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTERM", "SIGRTMIN")
+NAMES = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTERM", "SIGRTMIN")
 
 
 def say(number, _):

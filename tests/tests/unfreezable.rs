@@ -78,3 +78,56 @@ fn a_tracer_is_named_and_when_it_has_ended_there_is_a_checkpoint() -> Result<()>
     ensure!(code == Some(0), "{said}");
     Ok(())
 }
+
+/// A pod whose program has set a filter for itself: one process of it, or all.
+fn filtering(volume: &Volume, who: &str) -> Pod {
+    Pod::new(volume, "node-a", &["python3", "/programs/filtered.py", who])
+}
+
+#[test]
+fn a_seccomp_filter_of_the_programs_own_is_named_with_its_process_wherever_nobody_can_read_it() -> Result<()>
+{
+    for host_users in [true, false] {
+        let volume = Volume::new()?;
+        let pod = filtering(&volume, "child").with(|spec| {
+            spec.user_namespace = !host_users;
+            let more = (!host_users).then(|| "CAP_SYS_ADMIN".to_owned());
+            spec.capabilities.extend(more);
+        });
+        let mut running = started(&pod)?;
+        is_named(&running, &["(sandboxed) has a seccomp filter of its own", "--no-sandbox"])?;
+        let (_, told, _) = running.exec(&["crik", "doctor"])?;
+        ensure!(told.contains("(sandboxed) has a seccomp filter of its own"), "{told}");
+        stops_without_checkpoint(&mut running, &volume)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_pods_profile_is_told_from_a_filter_of_the_programs_own() -> Result<()> {
+    let profile = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["sethostname"], "action": "SCMP_ACT_ERRNO"}]});
+    for (who, is_filtered) in [("nobody", false), ("child", true)] {
+        let volume = Volume::new()?;
+        let running = started(&filtering(&volume, who).with(|spec| spec.seccomp = Some(profile.clone())))?;
+        let (_, told, _) = running.exec(&["crik", "doctor"])?;
+        ensure!(told.contains("seccompProfile.type: Unconfined"), "{told}");
+        ensure!(told.contains("has a seccomp filter of its own") == is_filtered, "{who}: {told}");
+    }
+    Ok(())
+}
+
+#[test]
+fn where_the_pod_may_do_all_on_its_node_a_program_goes_on_under_its_filter() -> Result<()> {
+    let (volume, mut outputs) = (Volume::new()?, Vec::new());
+    let pod = filtering(&volume, "all").with(|spec| spec.capabilities.push("CAP_SYS_ADMIN".to_owned()));
+    for generation in 0..3 {
+        let mut running = started(&pod)?;
+        if generation > 0 {
+            resumes(&running, generation)?;
+        }
+        ends_with(&mut running, CHECKPOINTED)?;
+        outputs.push(running.stdout.text());
+    }
+    chain::verify(&outputs)?;
+    Ok(())
+}

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Retries};
-use crate::base::signals::Signals;
+use crate::base::signals::{Sent, Signals};
 use crate::base::step_thread;
 use crate::base::volume_wait::VolumeWait;
 use crate::base::watchdog::Watchdog;
@@ -18,8 +18,8 @@ use crate::base::watchdog::Watchdog;
 #[derive(Debug, Error)]
 pub enum Abandoned {
     /// The pod was told to stop.
-    #[error("signal {0} came first")]
-    Signal(i32),
+    #[error("signal {} came first", .0.number)]
+    Signal(Sent),
     /// The volume takes too long.
     #[error("the volume did not answer within {0:?}")]
     NoAnswer(Duration),
@@ -167,6 +167,11 @@ impl<'a> BoundedSteps<'a> {
         }
     }
 
+    /// Gives back a signal that ended a wait of which nothing depends.
+    pub fn give_back(&self, sent: Sent) {
+        self.signals.give_back(sent);
+    }
+
     /// Waits between two looks.
     ///
     /// # Errors
@@ -179,6 +184,7 @@ impl<'a> BoundedSteps<'a> {
     }
 }
 
-async fn told_to_stop(signals: &Signals) -> Abandoned {
+/// Waits until the pod is told to stop.
+pub async fn told_to_stop(signals: &Signals) -> Abandoned {
     signals.to_end().await.map_or_else(|error| Abandoned::Broken(error.to_string()), Abandoned::Signal)
 }

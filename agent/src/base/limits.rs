@@ -165,6 +165,13 @@ pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
     ("full", "/dev/full"),
 ];
 
+/// How images count real-time signals, `SIGRTMIN+3` for instance: from the kernel's first that glibc leaves to programs (signal(7)); the
+/// C library that this program is built with leaves one less.
+pub const FIRST_REAL_TIME_SIGNAL: i32 = 34;
+
+/// The last signal that there is (signal(7), `SIGRTMAX`).
+pub const LAST_SIGNAL: i32 = 64;
+
 /// Where control groups are mounted (cgroups(7)); files below it differ from pod to pod.
 pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 

@@ -8,6 +8,7 @@ mod carry;
 mod check;
 mod checkpoint_on;
 mod problem;
+mod stop_signals;
 mod values;
 mod words;
 
@@ -24,6 +25,7 @@ pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
 pub use problem::ConfigError;
 use problem::Problem;
+pub use stop_signals::StopSignals;
 use values::{duration, expand, is_a_file_name, some_duration};
 pub use words::{
     ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, LoopbackConnections, OnClaimed, OnClockBack,
@@ -46,6 +48,8 @@ pub struct Config {
     pub node_state_server_ca_file: Option<PathBuf>,
     /// What begins a checkpoint.
     pub act_on: ActOn,
+    /// The signals by which the container's runtime may ask for a stop.
+    pub stop_signals: StopSignals,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
     /// What of the container's files goes along by itself.
@@ -134,6 +138,7 @@ impl Default for Config {
             node_state_server_token_file: None,
             node_state_server_ca_file: None,
             act_on: ActOn::Sigterm,
+            stop_signals: StopSignals::default(),
             additional_paths: Vec::new(),
             carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
@@ -243,7 +248,7 @@ mod tests {
     fn every_key_is_read() {
         let config = parse(
             "{imageDir: /c, nodeStateServerURL: 'https://crik', nodeStateServerTokenFile: /t,
-              nodeStateServerCAFile: /ca, actOn: notice, additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
+              nodeStateServerCAFile: /ca, actOn: notice, stopSignals: [SIGHUP], additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
               keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
@@ -263,6 +268,7 @@ mod tests {
         let access = config.access().unwrap();
         assert_eq!((access.token_file.unwrap(), access.ca_file.unwrap()), ("/t".into(), "/ca".into()));
         assert_eq!(config.act_on, ActOn::Notice);
+        assert_eq!(config.stop_signals.0, [libc::SIGHUP, libc::SIGTERM].into());
         assert_eq!(config.max_pause, Duration::from_secs(20));
         assert_eq!(config.hooks.post_checkpoint.unwrap().command, ["/p"]);
         let [before, after] = [config.hooks.pre_checkpoint.unwrap(), config.hooks.post_restore.unwrap()];
@@ -328,6 +334,8 @@ mod tests {
             ),
             ("actOn: [notice]", "actOn: "),
             ("actOn: now", "unknown variant `now`"),
+            ("stopSignals: [SIGQUITT]", "stopSignals: \"SIGQUITT\" is no signal such as SIGQUIT"),
+            ("stopSignals: [SIGKILL]", "SIGKILL asks nobody for a stop"),
             ("keepGenerations: 0", "must be at least 1"),
             ("maxRestores: 0", "must be at least 1"),
             ("signingKeyFile: key", "signingKeyFile: must be an absolute path"),

@@ -27,7 +27,9 @@ use crate::store::generation::clock_facts::{ClockFacts, Installed, OtherKind};
 use crate::store::image_dir::verdict::Verdict;
 use crate::tree::criu::features::{FEATURES, Feature};
 use crate::tree::criu::{self, CriuError};
-use crate::tree::process::capabilities::{Capability, field, mask, of_own_file, status};
+use crate::tree::process::capabilities::{
+    Capability, field, is_in_nodes_user_namespace, mask, of_own_file, status,
+};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::time_namespace;
@@ -177,9 +179,7 @@ fn needed_features(missing: &[Feature]) -> impl Iterator<Item = Finding> {
 }
 
 fn user_namespace() -> &'static str {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let all: Vec<&str> = map.split_whitespace().collect();
-    if all == ["0", "0", "4294967295"] {
+    if is_in_nodes_user_namespace() {
         "in the node's user namespace"
     } else {
         "in a user namespace of the pod's own"

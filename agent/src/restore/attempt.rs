@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
+use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError, told_to_stop};
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::limits;
@@ -150,7 +150,7 @@ async fn record(
     };
     match steps.once(move || attempt.record(&outcome)).await {
         Ok(Ok(())) => {}
-        Err(Abandoned::Signal(signal)) => raise(signal),
+        Err(Abandoned::Signal(signal)) => steps.give_back(signal),
         Ok(Err(error)) => tell_unrecorded(&error),
         Err(error) => tell_unrecorded(&error),
     }
@@ -220,14 +220,14 @@ async fn bring_back(
         Some(()) = running.recv() => return farewell(step).await,
         () = stalled(limit, &headway) => StepError::Failed(NotBroughtBack::Stalled(limit)),
         () = criu_is_gone() => StepError::Failed(NotBroughtBack::CriuGone),
-        signal = signals.to_end() => Abandoned::Signal(signal.unwrap_or(libc::SIGTERM)).into(),
+        told = told_to_stop(signals) => told.into(),
     };
     if headway.give_up() {
         return Err(given_up(step, why, &headway, workload.config.volume_timeout).await);
     }
     // The tree is about to run, and what came is for it.
     if let StepError::Abandoned(Abandoned::Signal(signal)) = why {
-        raise(signal);
+        signals.give_back(signal);
     }
     tokio::select! {
         done = &mut step => restored(done),
@@ -270,12 +270,6 @@ fn restored(outcome: Result<Result<(), NotBroughtBack>, JoinError>) -> Result<()
         reap::end_all_children();
         StepError::Failed(error)
     })
-}
-
-/// Gives a signal back that was read too early; all are blocked, so it is read again by who comes next.
-fn raise(signal: i32) {
-    // SAFETY: raise(3) takes a number.
-    unsafe { libc::raise(signal) };
 }
 
 /// Right after a restore, whatever is a child of ours beside the root has slipped out of the tree.

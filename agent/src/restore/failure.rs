@@ -18,7 +18,7 @@ pub enum Failure {
 impl From<Abandoned> for Failure {
     fn from(abandoned: Abandoned) -> Self {
         match abandoned {
-            Abandoned::Signal(signal) => Self::Stopped(signal),
+            Abandoned::Signal(signal) => Self::Stopped(signal.number),
             Abandoned::NoAnswer(_) => Self::Unread(abandoned.to_string()),
             Abandoned::Broken(_) => Self::Skip(abandoned.to_string()),
         }

@@ -1,18 +1,18 @@
-//! A checkpoint that nobody had to ask for by a SIGTERM. If one comes meanwhile its time counts from then on.
+//! A checkpoint that nobody had to ask for by a stop. If one is asked for meanwhile its time counts from then on.
 
 use std::io;
 
 use anyhow::Result;
-use tokio::time::Instant;
 
 use crate::store::generation::manifest::Manifest;
+use crate::supervise::stop::Stop;
 use crate::supervise::supervisor::{Event, Supervisor};
 
 /// What came while a checkpoint was taken. Nothing is passed to a tree that may be frozen.
 #[derive(Debug, Default)]
 pub struct Meanwhile {
-    /// When the first SIGTERM came.
-    pub sigterm: Option<Instant>,
+    /// The first signal that asks for a stop.
+    pub stop: Option<Stop>,
     /// What else came, in its order.
     pub signals: Vec<i32>,
 }
@@ -36,10 +36,9 @@ impl Meanwhile {
                 event = supervisor.next() => event?,
             };
             match event {
-                Event::Signal(libc::SIGTERM) if meanwhile.sigterm.is_none() => {
-                    meanwhile.sigterm = Some(Instant::now());
+                Event::Stop(signal) => {
+                    meanwhile.stop.get_or_insert_with(|| Stop::by(signal));
                 }
-                Event::Signal(libc::SIGTERM) => {}
                 Event::Signal(signal) => meanwhile.signals.push(signal),
                 Event::Ended(_) => return Ok((checkpoint.await, meanwhile)),
             }

@@ -28,7 +28,7 @@ use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
 use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
-use crate::supervise::stop::{StopOutcome, after_failure, mark_ended, stop};
+use crate::supervise::stop::{Stop, StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::criu;
 use crate::tree::process::reap::{self, Status};
@@ -40,7 +40,7 @@ use crate::workload::Workload;
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     let node = workload.config.access().map(|access| Arc::new(follow(access, &workload.pod)));
-    let signals = Signals::new(signals)?;
+    let signals = Signals::new(signals, workload.config.stop_signals.0.clone())?;
     let started = start(workload, &signals).await?;
     let supervisor = Supervisor::new(signals, started.root);
     let notice_watch = NoticeWatch::new(&workload.config, node.as_deref(), started.stayed);
@@ -107,11 +107,11 @@ impl Life {
         loop {
             let over = match self.news().await? {
                 News::Of(Event::Ended(status)) => Some(self.end(status).await),
-                // Once the application is told to stop, a further SIGTERM is for it too.
-                News::Of(Event::Signal(libc::SIGTERM)) if self.phase == Phase::Running => {
-                    self.stop(Instant::now()).await?
+                News::Of(Event::Stop(signal)) if self.phase == Phase::Running => {
+                    self.stop(Stop::by(signal)).await?
                 }
-                News::Of(Event::Signal(signal)) => {
+                // Once the application is told to stop, a further one is for it too.
+                News::Of(Event::Stop(signal) | Event::Signal(signal)) => {
                     self.supervisor.forward(signal);
                     None
                 }
@@ -135,11 +135,11 @@ impl Life {
     }
 
     /// The exit code if that was the end.
-    async fn stop(&mut self, began: Instant) -> Result<Option<i32>> {
+    async fn stop(&mut self, asked: Stop) -> Result<Option<i32>> {
         self.looks.end();
         let (node, supervisor) = (self.node.as_deref(), &mut self.supervisor);
-        let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, began);
-        match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(&defect)))? {
+        let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, asked);
+        match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(asked.signal, &defect)))? {
             StopOutcome::Checkpointed => Ok(Some(self.leave().await)),
             StopOutcome::Ended(status) => Ok(Some(self.end(status).await)),
             StopOutcome::Passed(phase, rest) => {
@@ -150,8 +150,8 @@ impl Life {
     }
 
     /// As without crik, after a stop that went wrong in a way that nobody has thought of.
-    fn pass_on(&self, defect: &Defect) -> StopOutcome {
-        self.supervisor.forward(libc::SIGTERM);
+    fn pass_on(&self, signal: i32, defect: &Defect) -> StopOutcome {
+        self.supervisor.forward(signal);
         tracing::error!(step = "stop", "the application is told to stop: {defect}");
         StopOutcome::Passed(
             Phase::CheckpointFailed,
@@ -225,8 +225,8 @@ impl Life {
     /// Does what has come while a checkpoint was tried in vain.
     async fn catch_up(&mut self, meanwhile: Meanwhile) -> Result<Option<i32>> {
         meanwhile.signals.iter().for_each(|signal| self.supervisor.forward(*signal));
-        match meanwhile.sigterm {
-            Some(began) => self.stop(began).await,
+        match meanwhile.stop {
+            Some(asked) => self.stop(asked).await,
             None => Ok(None),
         }
     }

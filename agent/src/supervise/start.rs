@@ -90,7 +90,7 @@ async fn place(workload: &Arc<Workload>, signals: &Signals) -> Result<Place, Sta
     let Some(path) = &config.image_dir else { return Ok(Place::Nowhere) };
     match acquire(path, config, &workload.pod, signals).await {
         Ok(hold) => Ok(Place::Held(hold)),
-        Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal)),
+        Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal.number)),
         Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. }))
             if config.on_claimed != OnClaimed::Fresh =>
         {

@@ -1,4 +1,4 @@
-//! The stop: signal → decide → checkpoint (freeze → commit) → exit.
+//! The stop: signal → decide → checkpoint (freeze → commit) → exit. The signal is a SIGTERM, or what the image has its runtime send.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +23,34 @@ use crate::supervise::next_start::Phase;
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::Status;
 
-/// How a SIGTERM was answered.
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    /// By this signal, which is the application's if there is no checkpoint.
+    pub signal: i32,
+    /// When its time began.
+    pub began: Instant,
+}
+
+impl Stop {
+    /// One that is asked for now.
+    pub fn by(signal: i32) -> Self {
+        Self { signal, began: Instant::now() }
+    }
+}
+
+/// How it was answered.
 #[derive(Debug)]
 pub enum StopOutcome {
     /// The tree is durable and has been killed.
     Checkpointed,
-    /// The tree got the SIGTERM, and there may be something left to do on the volume.
+    /// The tree got the signal, and there may be something left to do on the volume.
     Passed(Phase, Option<JoinHandle<()>>),
     /// The tree ended before there was a decision.
     Ended(Status),
 }
 
-/// Answers a SIGTERM that came when the stop `began`.
+/// Answers a stop that was asked for.
 ///
 /// # Errors
 /// Only those of watching over the tree; a checkpoint that fails is an outcome.
@@ -43,8 +59,9 @@ pub async fn stop(
     node: Option<&Node>,
     supervisor: &mut Supervisor,
     background: &mut Background,
-    began: Instant,
+    asked: Stop,
 ) -> Result<StopOutcome> {
+    let Stop { signal, began } = asked;
     let workload = &checkpointer.workload;
     let decision = tokio::select! {
         decision = contained(decide(workload, node, began)) => decision,
@@ -57,7 +74,7 @@ pub async fn stop(
     let deadline = began + checkpointer.patience_within(grace);
     tell_grace(grace, checkpointer.workload.config.grace_period);
     if let Decision::Terminate { why, past } = decision {
-        supervisor.forward(libc::SIGTERM);
+        supervisor.forward(signal);
         termination_message::tell(&format!("no checkpoint: {why}"));
         return Ok(terminating(checkpointer, background, deadline, why, past).await);
     }
@@ -66,7 +83,7 @@ pub async fn stop(
         return Ok(StopOutcome::Checkpointed);
     };
     // First of all: what is left of the grace period is the application's.
-    supervisor.forward(libc::SIGTERM);
+    supervisor.forward(signal);
     let why = whole_story(&error);
     tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {why}");
     Ok(StopOutcome::Passed(Phase::CheckpointFailed, Some(after_failure(checkpointer, why))))
@@ -163,12 +180,12 @@ fn tell_grace(grace: Option<Duration>, configured: Duration) {
     }
 }
 
-/// Passes signals on until the tree ends; further SIGTERMs say nothing new.
+/// Passes signals on until the tree ends; further ones that ask for a stop say nothing new.
 async fn ended(supervisor: &mut Supervisor) -> Result<Status> {
     loop {
         match supervisor.next().await? {
             Event::Ended(status) => return Ok(status),
-            Event::Signal(libc::SIGTERM) => {}
+            Event::Stop(_) => {}
             Event::Signal(signal) => supervisor.forward(signal),
         }
     }

@@ -4,12 +4,14 @@
 
 use std::io;
 
-use crate::base::signals::Signals;
+use crate::base::signals::{Sent, Signals};
 use crate::tree::process::reap::{Status, reap};
 
 /// What a supervisor reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// A signal that asks for a stop.
+    Stop(i32),
     /// A signal for the application.
     Signal(i32),
     /// The tree's root has ended.
@@ -41,9 +43,10 @@ impl Supervisor {
             if let Some(status) = self.ended {
                 return Ok(Event::Ended(status));
             }
-            let signal = self.signals.next().await?;
-            if signal != libc::SIGCHLD {
-                return Ok(Event::Signal(signal));
+            match self.signals.next().await? {
+                Sent { number, asks_for_a_stop: true } => return Ok(Event::Stop(number)),
+                Sent { number: libc::SIGCHLD, .. } => {}
+                Sent { number, .. } => return Ok(Event::Signal(number)),
             }
         }
     }

@@ -146,6 +146,17 @@ impl Running {
         Ok(())
     }
 
+    /// Ends the container as the kubelet does that deletes its pod, by the signal that its image or its pod names for that, and returns the
+    /// exit code.
+    ///
+    /// # Errors
+    /// It has ended, or does not end in time.
+    pub fn stop_by(&mut self, signal: i32) -> Result<i32> {
+        self.pod.delete();
+        self.signal_number(signal)?;
+        self.wait()
+    }
+
     /// Runs a command in the container, as `kubectl exec` does; returns its exit code and what it printed on standard output
     /// and standard error.
     ///

@@ -110,7 +110,11 @@ const ADVICE: [(&str, &str); 42] = [
         "doesn't live in IPC ns",
         "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
     ),
-    ("suspending seccomp", "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined"),
+    (
+        "suspending seccomp",
+        "the pod runs under a seccomp profile: set seccompProfile.type: Unconfined; or the program has a filter of its own: start it without \
+         its sandbox",
+    ),
     (
         "Unable to set a pipe size",
         "the program has as much in pipes as the node allows its user: raise fs.pipe-user-pages-soft there, or have it use fewer",

@@ -64,6 +64,13 @@ pub fn has(capability: Capability) -> bool {
     mask(&status(), "CapEff") & capability.bit() != 0
 }
 
+/// Whether what this process may counts on the whole node, and not only in a pod with `hostUsers: false` (user_namespaces(7)).
+#[must_use]
+pub fn is_in_nodes_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// What the kernel tells of this process (proc(5), `/proc/self/status`).
 pub fn status() -> String {
     fs::read_to_string("/proc/self/status").unwrap_or_default()

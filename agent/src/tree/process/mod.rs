@@ -4,6 +4,7 @@ pub mod beside;
 mod beyond_criu;
 pub mod borrow;
 pub mod capabilities;
+mod filters;
 pub mod hooks;
 pub mod id_holders;
 pub mod lacking_rights;

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::beyond_criu;
 use super::capabilities::{field, mask, status};
+use super::filters;
 use super::snapshot::{Tree, open_files, told};
 use super::system_v::{self, Held};
 
@@ -23,6 +24,16 @@ pub enum Unfreezable {
         process: String,
         /// Who traces it.
         tracer: String,
+    },
+    /// CRIU has to set it aside and to read it.
+    #[error(
+        "process {process} has a seccomp filter of its own, as a sandbox sets one, which CRIU can dump only with the capability SYS_ADMIN on \
+         the node, and not with hostUsers: false; start the program without its sandbox (chromium: --no-sandbox; others have a switch \
+         like it)"
+    )]
+    Filtered {
+        /// The process.
+        process: String,
     },
     /// Nobody but root can make a process of another user, or give it rights that it does not have itself.
     #[error(
@@ -76,12 +87,23 @@ pub const URING: &str = "[io_uring]";
 
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
-    let each = |pid| traced(pid).into_iter().chain(ring(pid)).chain(beyond_us(pid)).chain(beyond_criu(pid));
+    let each = |pid| {
+        traced(pid)
+            .into_iter()
+            .chain(filtered(pid))
+            .chain(ring(pid))
+            .chain(beyond_us(pid))
+            .chain(beyond_criu(pid))
+    };
     tree.0.iter().flat_map(|process| each(process.pid)).chain(system_v(tree)).collect()
 }
 
 fn system_v(tree: &Tree) -> impl Iterator<Item = Unfreezable> {
     system_v::of(tree).into_iter().map(|Held { who, what }| Unfreezable::SystemV { who, what })
+}
+
+fn filtered(pid: i32) -> Option<Unfreezable> {
+    filters::are_in_the_way(pid).then(|| Unfreezable::Filtered { process: told(pid) })
 }
 
 fn beyond_criu(pid: i32) -> impl Iterator<Item = Unfreezable> {
