@@ -288,3 +288,11 @@ fn a_file_that_is_only_read_may_grow_where_the_user_lets_it() -> Result<()> {
     );
     chain::verify(&[first, next.stdout.text()]).map(drop)
 }
+
+#[test]
+fn locks_of_records_are_held_on_also_of_a_file_that_is_mapped() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/locked.py", "/checkpoints"]);
+    let outputs = (0..3).map(|_| checkpointed(&pod.replacement())).collect::<Result<Vec<_>>>()?;
+    chain::verify(&outputs).map(drop)
+}

@@ -546,6 +546,9 @@ pub const STREAM_HEAD_BYTES: u64 = 4096;
 /// The page size in which CRIU counts on all machines that it runs on by default.
 pub const PAGE_BYTES: u64 = 4096;
 
+/// So much below the end of its stack a function may use without saying so (System V ABI for x86-64, 3.2.2; AArch64 has none).
+pub const RED_ZONE_BYTES: u64 = 128;
+
 /// The environment variable by which CRIU finds its configuration file (criu(8)).
 pub const CRIU_CONFIG_VARIABLE: &str = "CRIU_CONFIG_FILE";
 

@@ -15,6 +15,7 @@ pub mod orphans;
 pub mod own_values;
 pub mod pod_facts;
 pub mod program_files;
+pub mod record_locks;
 pub mod reserved_pids;
 pub mod streams;
 pub mod watched;

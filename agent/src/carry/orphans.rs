@@ -11,10 +11,10 @@ use std::io;
 use std::sync::mpsc;
 use std::thread;
 
-#[cfg(target_arch = "x86_64")]
-pub use x86_64::make_subreaper;
+use nix::unistd::Pid;
 
 use crate::tree::criu;
+use crate::tree::process::tracee;
 
 /// Starts to trace CRIU, which is paused before its first fork, from a thread of its own. When this returns, the tree's
 /// root will be born a subreaper.
@@ -37,27 +37,29 @@ pub fn watch_for_root(root: i32) -> io::Result<()> {
     outcome.recv().unwrap_or_else(|_| Err(io::Error::other("the tracing thread panicked")))
 }
 
-/// True where [`watch_for_root`] works.
+/// True where [`watch_for_root`] works. Nobody has tried this on other architectures; a tree that needs it is not dumped there.
 pub const SUPPORTED: bool = cfg!(target_arch = "x86_64");
 
-/// Nobody has tried this on other architectures; a tree that needs it is not dumped there ([`SUPPORTED`]).
-#[cfg(not(target_arch = "x86_64"))]
-pub fn make_subreaper(_: nix::unistd::Pid) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Has a tracee adopt the orphans below it (prctl(2)).
+fn make_subreaper(pid: Pid) -> io::Result<()> {
+    let set = libc::PR_SET_CHILD_SUBREAPER as u64;
+    tracee::call(pid, libc::SYS_prctl, [set, 1, 0, 0, 0]).map(drop)
 }
 
 mod ptrace {
     use std::io;
 
-    use nix::errno::Errno;
     use nix::sys::ptrace::{self, Options};
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    use nix::sys::wait::WaitStatus;
     use nix::unistd::Pid;
+
+    use crate::tree::process::tracee::next_stop;
 
     pub fn seize_with_children(criu: i32) -> io::Result<()> {
         let births =
             Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
-        Ok(ptrace::seize(Pid::from_raw(criu), births)?)
+        // The newborn inherits it.
+        Ok(ptrace::seize(Pid::from_raw(criu), births | Options::PTRACE_O_TRACESYSGOOD)?)
     }
 
     /// Follows CRIU until `root` is born and a subreaper, then lets go of both.
@@ -98,58 +100,4 @@ mod ptrace {
     fn resume(pid: Pid) -> io::Result<()> {
         Ok(ptrace::cont(pid, None)?)
     }
-
-    /// Waits for a tracee's next stop. Its end is only seen and left to whoever waits for it. A stop for a signal is an event of the
-    /// number 0 (waitid(2), `CLD_TRAPPED`).
-    pub fn next_stop(pid: Pid) -> io::Result<WaitStatus> {
-        let stops = WaitPidFlag::WSTOPPED | WaitPidFlag::__WALL;
-        loop {
-            match waitid(Id::Pid(pid), stops | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-                Err(Errno::EINTR) => continue,
-                Ok(ended @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => return Ok(ended),
-                seen => seen?,
-            };
-            // It may be killed in between, and then there is no stop any more.
-            match waitid(Id::Pid(pid), stops | WaitPidFlag::WNOHANG) {
-                Err(Errno::EINTR) | Ok(WaitStatus::StillAlive) => {}
-                taken => return Ok(taken?),
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86_64 {
-    use std::io;
-
-    use nix::sys::ptrace;
-    use nix::unistd::Pid;
-
-    use super::ptrace::next_stop;
-
-    /// The `syscall` instruction, as a little-endian word.
-    const SYSCALL: i64 = 0x050f;
-
-    /// Makes a tracee that stands right behind a system call do one more: prctl(PR_SET_CHILD_SUBREAPER, 1).
-    pub fn make_subreaper(pid: Pid) -> io::Result<()> {
-        let before = ptrace::getregs(pid)?;
-        let instruction = before.rip - SYSCALL_BYTES;
-        if ptrace::read(pid, instruction as ptrace::AddressType)? & 0xffff != SYSCALL {
-            return Err(io::Error::other("the root does not stand behind a system call"));
-        }
-        let mut call = before;
-        call.rip = instruction;
-        call.rax = libc::SYS_prctl.cast_unsigned();
-        // Not inside a system call, as far as the kernel's restart logic is concerned.
-        call.orig_rax = u64::MAX;
-        (call.rdi, call.rsi, call.rdx, call.r10, call.r8) = (36, 1, 0, 0, 0);
-        ptrace::setregs(pid, call)?;
-        ptrace::step(pid, None)?;
-        next_stop(pid)?;
-        let result = ptrace::getregs(pid)?.rax.cast_signed();
-        ptrace::setregs(pid, before)?;
-        if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result as i32)) }
-    }
-
-    const SYSCALL_BYTES: u64 = 2;
 }

@@ -16,7 +16,7 @@ use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
-use crate::carry::{cgroup_files, datagram_peers, orphans, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, orphans, record_locks, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -96,7 +96,7 @@ pub fn restore(
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
-    criu::restore(&what, hook(manifest, clocks, (placed, put_back), (go, runs)))?;
+    criu::restore(&what, hook((manifest, images), clocks, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())
 }
@@ -116,13 +116,13 @@ fn put_back(
 }
 
 fn hook(
-    manifest: &Manifest,
+    (manifest, images): (&Manifest, &Path),
     clocks: GoingOn,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
-    let peers = manifest.datagram_peers.clone();
+    let (peers, locked) = (manifest.datagram_peers.clone(), images.to_owned());
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
@@ -134,6 +134,7 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             datagram_peers::attach(&peers);
+            record_locks::hold_again(&locked)?;
             go()?;
             placed.take_away();
             reserved_pids::pass_reserved()?;

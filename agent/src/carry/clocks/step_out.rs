@@ -4,20 +4,19 @@
 //! stepped out and what it was told corrected; where that lies, one of its registers says on the way.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::mem::size_of;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use nix::errno::Errno;
 use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
 use super::layout::{BOOTTIME, MONOTONIC, MONOTONIC_RAW, NANOSECONDS, Time};
 use super::machine::Clocks;
 use crate::base::limits;
+use crate::tree::process::tracee;
 
 /// Steps each thread on until it is outside of `range`, and sets what it read there on by `offsets`; but not one that is just `about`
 /// to read. The process stays stopped. Returns how many were corrected.
@@ -52,12 +51,11 @@ fn step(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> {
 
 fn leave(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> {
     ptrace::interrupt(thread)?;
-    wait(thread)?;
-    let mask = signal_mask(thread, libc::PTRACE_GETSIGMASK, 0)?;
-    signal_mask(thread, libc::PTRACE_SETSIGMASK, u64::MAX)?;
+    tracee::next_stop(thread)?;
+    let mask = tracee::hold_signals(thread)?;
     let began = Clocks::now()?;
     let seen = step_until_out(thread, range);
-    signal_mask(thread, libc::PTRACE_SETSIGMASK, mask)?;
+    tracee::let_signals(thread, mask)?;
     correct(thread, &seen?, began, offsets)
 }
 
@@ -71,7 +69,7 @@ fn step_until_out(thread: Pid, range: &Range<u64>) -> io::Result<BTreeSet<u64>> 
         }
         seen.extend(registers);
         ptrace::step(thread, None)?;
-        wait(thread)?;
+        tracee::next_stop(thread)?;
     }
     Err(io::Error::other(format!("thread {thread} does not leave the vDSO")))
 }
@@ -79,7 +77,7 @@ fn step_until_out(thread: Pid, range: &Range<u64>) -> io::Result<BTreeSet<u64>> 
 /// Where one of them points to what a clock has said meanwhile, that is what the thread was told.
 fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -> io::Result<bool> {
     let now = Clocks::now()?;
-    let memory = File::options().read(true).write(true).open(format!("/proc/{thread}/mem"))?;
+    let memory = tracee::memory(thread)?;
     for address in seen.iter().copied().filter(|address| address % align_of::<Time>() as u64 == 0) {
         let mut bytes = [0; size_of::<Time>()];
         if memory.read_exact_at(&mut bytes, address).is_err() {
@@ -130,22 +128,6 @@ fn registers(thread: Pid) -> io::Result<(u64, Vec<u64>)> {
     ));
     #[cfg(target_arch = "aarch64")]
     return Ok((found.pc, found.regs.into_iter().chain([found.sp]).collect()));
-}
-
-/// No signal is delivered on the way: its handler would be outside.
-fn signal_mask(thread: Pid, request: u32, mut mask: u64) -> io::Result<u64> {
-    // SAFETY: the kernel reads or writes as many bytes as it is told (ptrace(2)).
-    let done = unsafe { libc::ptrace(request as _, thread.as_raw(), size_of::<u64>(), &raw mut mask) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(mask) }
-}
-
-fn wait(thread: Pid) -> io::Result<()> {
-    loop {
-        match waitpid(thread, Some(WaitPidFlag::__WALL)) {
-            Err(Errno::EINTR) => {}
-            other => return other.map(drop).map_err(io::Error::from),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod sockets;
 pub mod steps;
 mod system_v;
 pub mod time_namespace;
+pub mod tracee;
 pub mod traffic;
 pub mod unfreezable;
 pub mod unix_sockets;

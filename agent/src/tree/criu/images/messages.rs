@@ -197,3 +197,29 @@ impl FileEntry {
         (kind, what)
     }
 }
+
+/// Of the kinds of locks (CRIU, `criu/include/file-lock.h`).
+pub const POSIX_LOCK: u32 = 1;
+
+/// `file_lock_entry`, of any kind of lock.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct RecordLock {
+    /// What kind of lock it is.
+    #[prost(uint32, tag = "1")]
+    pub flag: u32,
+    /// `F_RDLCK` or `F_WRLCK`.
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// Who holds it.
+    #[prost(int32, tag = "3")]
+    pub pid: i32,
+    /// A descriptor of its file.
+    #[prost(int32, tag = "4")]
+    pub fd: i32,
+    /// Its first byte.
+    #[prost(int64, tag = "5")]
+    pub start: i64,
+    /// How many bytes; 0 for all there ever are.
+    #[prost(int64, tag = "6")]
+    pub length: i64,
+}

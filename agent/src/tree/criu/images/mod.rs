@@ -25,9 +25,12 @@ use thiserror::Error;
 use crate::base::limits;
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
 pub use irmap::{PATHS_FILE, paths_file};
+pub use messages::RecordLock;
 pub use records::split;
 
-use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
+use messages::{
+    Core, FdInfo, FileEntry, GHOST, Ids, Memory, POSIX_LOCK, Pagemap, PagemapHead, PsTree, Remap,
+};
 pub use sockets::{Inet, IpOptions, Unix};
 pub use tcp_stream::{STREAM_IMAGE, TcpStream};
 
@@ -142,6 +145,15 @@ pub fn mapped_files(directory: &Path) -> Result<BTreeSet<u64>, ImageError> {
         }
     }
     Ok(mapped)
+}
+
+/// The record locks (fcntl(2)) that processes of the images in `directory` hold.
+///
+/// # Errors
+/// An image is damaged.
+pub fn record_locks(directory: &Path) -> Result<Vec<RecordLock>, ImageError> {
+    let locks: Vec<RecordLock> = Images(directory).all_or_none("filelocks.img")?;
+    Ok(locks.into_iter().filter(|lock| lock.flag == POSIX_LOCK).collect())
 }
 
 /// Reads the contents of an image other than pages.
