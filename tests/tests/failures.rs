@@ -19,8 +19,8 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"]);
     let mut running = started(&pod)?;
-    running.signal(Signal::SIGUSR1)?;
-    running.stdout.wait_for("refusing").with_context(|| running.transcript())?;
+    running.send(Signal::SIGUSR1)?;
+    running.stdout.wait_for("refusing")?;
     stops_in_order(&mut running, 0)?;
     running.stderr.wait_for("corked dgram socket")?;
     running.stderr.wait_for("CRIU's log is kept in /checkpoints/job-0/failed-dump.log")?;
@@ -87,7 +87,7 @@ fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
         .with(|spec| spec.env("GOODBYE", "9"));
     let first = checkpointed(&pod)?;
     let mut second = started(&pod)?;
-    second.signal(Signal::SIGUSR1)?;
+    second.send(Signal::SIGUSR1)?;
     second.stdout.wait_for("refusing")?;
     stops_in_order(&mut second, 9)?;
     let third = started(&pod)?;

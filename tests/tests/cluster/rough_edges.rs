@@ -108,7 +108,10 @@ fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()
     });
     finalizers(&space, &Value::Null)?;
     let message = message.with_context(|| said.output.text())?;
-    ensure!(message.contains("crik: no checkpoint: ") && message.contains("corked dgram socket"), "{message}");
+    ensure!(
+        message.contains("crik: no checkpoint: ") && message.contains("corked dgram socket"),
+        "{message}"
+    );
     let said = said.whole()?;
     ensure!(said.contains("goodbye"), "the program got no SIGTERM:\n{said}");
     space.running("job-0", Some(&pod))?;
@@ -116,7 +119,10 @@ fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()
     let log = logs(&space, "job-0", "the application starts fresh")?;
     let list = space.kubectl(&["exec", "job-0", "--", "crik", "list"])?;
     for shown in [log, list] {
-        ensure!(shown.contains(&stop) && shown.contains("corked dgram socket"), "{stop:?} is not in\n{shown}");
+        ensure!(
+            shown.contains(&stop) && shown.contains("corked dgram socket"),
+            "{stop:?} is not in\n{shown}"
+        );
     }
     space.held()
 }
