@@ -5,6 +5,15 @@ use std::time::Duration;
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
 
+/// Whom the kernel names for a user whom a user namespace does not have (user_namespaces(7), `overflowuid`).
+pub const NOBODY: u32 = 65_534;
+
+/// The image directory of the examples (README), for who has none.
+pub const EXAMPLE_IMAGE_DIR: &str = "imageDir: /checkpoints/${POD_NAME}";
+
+/// The name of crik's ConfigMap in the examples (README).
+pub const EXAMPLE_CONFIG_MAP: &str = "crik";
+
 /// The longest grace period: no node gives as much, and arithmetic with absurd ones would overflow.
 pub const GRACE_PERIOD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -2,6 +2,7 @@
 //! room.
 
 pub(crate) mod bounded_step;
+pub mod edit;
 pub(crate) mod exit_codes;
 pub mod fault_points;
 pub mod free_memory;

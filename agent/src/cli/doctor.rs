@@ -108,18 +108,24 @@ fn told(examination: &Examination) -> String {
     if !examination.findings.is_empty() {
         text += &format!(
             "\n{}",
-            table(&["SEVERITY", "FOUND", "REMEDY"], examination.findings.iter().map(finding))
+            table(&["SEVERITY", "", "FOUND"], examination.findings.iter().flat_map(finding))
         );
     }
     text + &descriptors(&examination.descriptors)
 }
 
-fn finding(finding: &Finding) -> Vec<String> {
+/// What, why, and what to do: a person may read nothing else of it.
+fn finding(finding: &Finding) -> Vec<Vec<String>> {
     let severity = match finding.severity {
         Severity::NotProtected => "NOT PROTECTED",
         Severity::Warning => "warning",
     };
-    vec![severity.to_owned(), finding.what.clone(), finding.remedy.clone().unwrap_or_else(|| "-".to_owned())]
+    let line = |of: &str, is: String| [of.to_owned(), is];
+    let mut lines = vec![line("what", finding.what.clone()), line("why", finding.why.clone())];
+    lines.extend(finding.remedy.iter().map(|remedy| line("do", remedy.clone())));
+    lines.extend(finding.edits.iter().map(|edit| line("write", edit.to_string())));
+    let heads = std::iter::once(severity).chain(std::iter::repeat(""));
+    heads.zip(lines).map(|(head, [of, is])| vec![head.to_owned(), of, is]).collect()
 }
 
 /// Those of which something is to be said.

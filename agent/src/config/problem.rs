@@ -17,7 +17,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is not YAML, has an unknown key or a value of the wrong type.
-    #[error("the configuration {path} is wrong: {source}; every key is described in the README")]
+    #[error("the configuration {path} is wrong: {}; every key is described in the README", told(.source))]
     Parse {
         /// The file.
         path: PathBuf,
@@ -36,6 +36,12 @@ pub enum ConfigError {
     },
 }
 
+/// The parser tells most errors with the key already.
+fn told(error: &serde_path_to_error::Error<serde_yaml::Error>) -> String {
+    let (key, inner) = (error.path().to_string(), error.inner().to_string());
+    if inner.starts_with(&format!("{key}: ")) { inner } else { error.to_string() }
+}
+
 /// A problem before it is known in which file.
 #[derive(Debug)]
 pub(super) enum Problem {
@@ -48,6 +54,27 @@ impl Problem {
         match self {
             Self::Yaml(source) => ConfigError::Parse { path: path.into(), source },
             Self::Value(key, problem) => ConfigError::Value { path: path.into(), key, problem },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    #[test]
+    fn a_key_is_told_once() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (yaml, key) in [
+            ("keepGenerations: two", "keepGenerations"),
+            ("gracePeriod: 30", "gracePeriod"),
+            ("carry: {maxBytes: much}", "maxBytes"),
+            ("graceperiod: 30s", "graceperiod"),
+            ("hooks: {preCheckpoint: 7}", "hooks.preCheckpoint"),
+        ] {
+            std::fs::write(file.path(), yaml).unwrap();
+            let told = Config::load(file.path()).unwrap_err().to_string();
+            assert_eq!(told.matches(&format!("{key}: ")).count(), 1, "{told}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::finding::{Effect, Finding};
+use crate::base::edit::{Edit, Place};
 use crate::base::limits;
 use crate::carry::clocks::facts;
 use crate::carry::clocks::go_on::helpless;
@@ -47,7 +48,8 @@ impl GoOn {
                      which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack",
                     helpless.join(", ")
                 ),
-            )),
+            )
+            .by(by_the_kernel())),
             _ => None,
         }
     }
@@ -74,6 +76,11 @@ pub fn will_go_on(root: i32, init: &Path, library: Option<&Installed>) -> GoOn {
         }
         thread::sleep(limits::START_PAUSE);
     }
+}
+
+/// What a pod has whose clocks go on by the kernel.
+pub fn by_the_kernel() -> [Edit; 2] {
+    [Edit::new(Place::Pod, "hostUsers: false"), Edit::capabilities(&["SYS_ADMIN", "SYS_TIME"])]
 }
 
 /// The init forks before it becomes the program.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::base::edit::{Edit, Place, quoted};
 use crate::carry::open_files::{NextContainer, Reach};
 use crate::config::{Config, LoopbackConnections, UnixConnections};
 use crate::store::generation::tree_facts::StdioMap;
@@ -63,10 +64,30 @@ pub struct Descriptor {
     pub what: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What to write for it, and where.
+    pub edits: Vec<Edit>,
+}
+
+/// What to do, and what to write for it.
+struct Advice {
+    told: &'static str,
+    edit: Option<Edit>,
+}
+
+impl Advice {
+    fn with(told: &'static str, place: Place, line: impl Into<String>) -> Self {
+        Self { told, edit: Some(Edit::new(place, line)) }
+    }
+}
+
+impl From<&'static str> for Advice {
+    fn from(told: &'static str) -> Self {
+        Self { told, edit: None }
+    }
 }
 
 /// What becomes of a thing, what it is, and what to do about it.
-type Judged = (Fate, String, Option<&'static str>);
+type Judged = (Fate, String, Option<Advice>);
 
 /// What a look needs to know besides the descriptor itself.
 pub struct Judge<'a> {
@@ -118,9 +139,17 @@ impl<'a> Judge<'a> {
         let mut all: Vec<(i32, PathBuf)> = fds.collect();
         all.sort();
         let judged = all.into_iter().filter_map(|(fd, link)| {
-            let (fate, what, remedy) = self.judge(pid, fd, &fs::read_link(&link).ok()?, &link);
-            let (process, remedy) = (process.clone(), remedy.map(str::to_owned));
-            Some(Descriptor { pid, process, fd: Some(fd), fate, what, remedy })
+            let (fate, what, advice) = self.judge(pid, fd, &fs::read_link(&link).ok()?, &link);
+            let (told, edit) = advice.map_or((None, None), |advice| (Some(advice.told), advice.edit));
+            Some(Descriptor {
+                pid,
+                process: process.clone(),
+                fd: Some(fd),
+                fate,
+                what,
+                remedy: told.map(str::to_owned),
+                edits: edit.into_iter().collect(),
+            })
         });
         judged.collect()
     }
@@ -148,11 +177,11 @@ impl<'a> Judge<'a> {
             return (Fate::Kept, told, None);
         }
         match self.next.reach(open) {
-            Reach::Missing => (
-                Fate::Refused,
-                told,
-                Some("let it use a directory on a volume, or put it into additionalPaths"),
-            ),
+            Reach::Missing => {
+                let line = format!("additionalPaths: [{}]", quoted(&told));
+                let remedy = "let it use a directory on a volume, or put it into additionalPaths";
+                (Fate::Refused, told, Some(Advice::with(remedy, Place::Config, line)))
+            }
             Reach::Along => (Fate::Carried, told, None),
             Reach::There | Reach::Nameless => (Fate::Kept, told, None),
         }
@@ -162,7 +191,9 @@ impl<'a> Judge<'a> {
         let protocol = sockets::protocol(pid, fd).unwrap_or_else(|| "an unknown protocol".to_owned());
         if protocol.starts_with("MPTCP") {
             let remedy = "let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set the pod's sysctl net.mptcp.enabled to 0";
-            return (Fate::Refused, "a socket of MPTCP".to_owned(), Some(remedy));
+            let line = "securityContext: {sysctls: [{name: net.mptcp.enabled, value: \"0\"}]}";
+            let advice = Advice::with(remedy, Place::Pod, line);
+            return (Fate::Refused, "a socket of MPTCP".to_owned(), Some(advice));
         }
         match protocol.as_str() {
             "UNIX" | "UNIX-STREAM" => self.unix(inode),
@@ -173,7 +204,7 @@ impl<'a> Judge<'a> {
             other => (
                 Fate::Refused,
                 format!("a socket of {other}"),
-                Some("let it close it, since CRIU does not know such sockets"),
+                Some("let it close it, since CRIU does not know such sockets".into()),
             ),
         }
     }
@@ -184,9 +215,11 @@ impl<'a> Judge<'a> {
             Some(Tcp { local, peer: Some(peer) }) if self.kept.contains(&inode) => {
                 (Fate::Kept, format!("tcp {local} connected to {peer}, within the program"), None)
             }
-            Some(Tcp { local, peer: Some(peer) }) => {
-                (Fate::Closed, format!("tcp {local} connected to {peer}"), Some("let it connect again"))
-            }
+            Some(Tcp { local, peer: Some(peer) }) => (
+                Fate::Closed,
+                format!("tcp {local} connected to {peer}"),
+                Some("let it connect again".into()),
+            ),
             None => (Fate::Kept, "tcp, not connected".to_owned(), None),
         }
     }
@@ -211,11 +244,14 @@ impl<'a> Judge<'a> {
             || "another container or pod".to_owned(),
             |pid| format!("process {}, which is none of the program's", snapshot::told(pid)),
         );
-        let (fate, remedy) = match self.closes_unix {
-            true => (Fate::Closed, "let it connect again"),
-            false => (Fate::Refused, "set unixConnections: close, or let hooks.preCheckpoint close it"),
+        let (fate, advice) = match self.closes_unix {
+            true => (Fate::Closed, "let it connect again".into()),
+            false => {
+                let remedy = "set unixConnections: close, or let hooks.preCheckpoint close it";
+                (Fate::Refused, Advice::with(remedy, Place::Config, "unixConnections: close"))
+            }
         };
-        (fate, format!("a unix stream to {other}"), Some(remedy))
+        (fate, format!("a unix stream to {other}"), Some(advice))
     }
 }
 
@@ -231,13 +267,15 @@ fn anonymous(kind: &str) -> Judged {
     if KNOWN_INODES.contains(&kind) {
         return (Fate::Kept, kind.to_owned(), None);
     }
-    let remedy = match kind {
-        "[io_uring]" => {
-            "have the program do without, or turn it off on the node (sysctl kernel.io_uring_disabled=2)"
-        }
-        _ => "let it close it, since CRIU does not know such descriptors",
+    let advice = match kind {
+        "[io_uring]" => Advice::with(
+            "have the program do without, or turn it off on the node (sysctl kernel.io_uring_disabled=2)",
+            Place::Node,
+            "sysctl -w kernel.io_uring_disabled=2",
+        ),
+        _ => "let it close it, since CRIU does not know such descriptors".into(),
     };
-    (Fate::Refused, kind.to_owned(), Some(remedy))
+    (Fate::Refused, kind.to_owned(), Some(advice))
 }
 
 /// Character devices that CRIU knows: those of memory, terminals, and tunnels (criu/files.c, `dump_chrdev`; the kernel's devices.txt).
@@ -253,7 +291,7 @@ fn device(told: &str) -> Judged {
     (
         Fate::Refused,
         format!("the device {told}"),
-        Some("let it close it, since CRIU does not know such devices"),
+        Some("let it close it, since CRIU does not know such devices".into()),
     )
 }
 

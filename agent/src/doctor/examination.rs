@@ -10,7 +10,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
 
-use super::clocks::GoOn;
+use super::clocks::{GoOn, by_the_kernel};
 use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{self, Finding};
 use super::{checks, tree, volume};
@@ -150,7 +150,11 @@ fn of_container() -> Vec<Fact> {
 /// What of the kernel is missing for CRIU, or why that is not known.
 fn features() -> Result<Vec<Feature>, String> {
     // CRIU refuses before it looks.
-    enough().map_err(|lacking| format!("CRIU says nothing as long as {lacking}"))?;
+    enough().map_err(|_| "CRIU does not say as long as it may not work here, see below".to_owned())?;
+    // A profile that refuses what CRIU asks the kernel for looks like a kernel that lacks it.
+    if field(&status(), "Seccomp") == Some("2") {
+        return Err("nobody can tell what the kernel has from what the seccomp profile allows".to_owned());
+    }
     within_patience(criu::features::missing)
         .unwrap_or(Err(CriuError::GivenUp))
         .map_err(|error| error.to_string())
@@ -274,12 +278,14 @@ fn look_twice(config: &Config, program: &Program, tree: Tree) -> (Vec<Finding>, 
 
 /// What is in the way of the program, what becomes of what it has open, and how its clocks go on.
 fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<Descriptor>, GoOn) {
-    let (clocks, mut descriptors) = clocks(program, tree);
+    let later = program.agent.is_none() || config.image_dir.is_none();
+    let (clocks, mut descriptors) = clocks(program, tree, later);
     let mut findings: Vec<Finding> = clocks.finding().into_iter().collect();
     match Carrying::new(config, &program.own) {
         Err(error) => findings.push(Finding::no_checkpoint(error)),
         Ok(carrying) => {
-            findings.extend(carrying.bytes().err().map(Finding::no_checkpoint));
+            findings
+                .extend(carrying.bytes().err().map(|error| Finding::no_checkpoint(&error).by(error.edit())));
             let goes_along = |path: &Path| carrying.takes(path);
             findings.extend(tree::findings(tree, program.root, &goes_along, config));
             let judged = NextContainer::new(&goes_along)
@@ -290,20 +296,21 @@ fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<D
     (findings, descriptors, clocks)
 }
 
-/// One that does not run under crik yet will be given the library, if it is one to take it.
-fn clocks(program: &Program, tree: &Tree) -> (GoOn, Vec<Descriptor>) {
+/// One that does not run under crik yet, or without an image directory, will be given the library `later`, if it is one to take it.
+fn clocks(program: &Program, tree: &Tree, later: bool) -> (GoOn, Vec<Descriptor>) {
     if time_namespace::is_possible() {
         return (GoOn::Kernel, Vec::new());
     }
     let mut others = facts::others(tree, program.root, program.library.as_ref());
-    if program.agent.is_none() {
+    if later {
         others.retain(|_, other| other.kind == OtherKind::Static);
     }
     let of = |others: BTreeMap<_, _>| helpless(&ClockFacts { others, ..ClockFacts::default() });
     let row = |(pid, other): (i32, crate::store::generation::clock_facts::Other)| {
         let what = of([(pid, other.clone())].into()).pop()?;
         let remedy = Some("hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack".to_owned());
-        Some(Descriptor { pid, process: other.name, fd: None, fate: Fate::StandsStill, what, remedy })
+        let edits = by_the_kernel().into();
+        Some(Descriptor { pid, process: other.name, fd: None, fate: Fate::StandsStill, what, remedy, edits })
     };
     let rows: Vec<Descriptor> = others.clone().into_iter().filter_map(row).collect();
     let all = of(others);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::edit::Edit;
 use crate::store::image_dir::verdict::Verdict;
 
 /// What follows from a finding.
@@ -54,6 +55,28 @@ impl Effect {
             Self::MayStandStill | Self::Danger => "",
         }
     }
+
+    /// What it means for who has the pod.
+    fn why(self) -> &'static str {
+        match self {
+            Self::NoCheckpoint => {
+                "as long as it is so there is no checkpoint, and a preemption costs what the program has in memory"
+            }
+            Self::NoRoom => {
+                "a checkpoint would be refused, and a preemption costs what the program has in memory"
+            }
+            Self::MayNotBeResumed => {
+                "checkpoints are taken, but the next pod may have to begin anew where they cannot be resumed"
+            }
+            Self::MayStandStill => {
+                "checkpoints are taken and resumed, but on another node a part of the program may hang"
+            }
+            Self::IsClosed => {
+                "checkpoints are taken and resumed, but the program finds them closed then; nothing is lost if it connects again"
+            }
+            Self::Danger => "checkpoints are taken and resumed all the same",
+        }
+    }
 }
 
 /// What was found.
@@ -66,8 +89,12 @@ pub struct Finding {
     pub severity: Severity,
     /// What it is, on what.
     pub what: String,
+    /// What it means.
+    pub why: String,
     /// What to do about it, where that is not said already.
     pub remedy: Option<String>,
+    /// What to write for it, and where; for some there is nothing to be written. Where there are several, all of them.
+    pub edits: Vec<Edit>,
 }
 
 impl Finding {
@@ -78,12 +105,26 @@ impl Finding {
             Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
             None => (told, None),
         };
-        Self { effect, severity: effect.severity(), what, remedy }
+        Self {
+            effect,
+            severity: effect.severity(),
+            what,
+            why: effect.why().to_owned(),
+            remedy,
+            edits: Vec::new(),
+        }
     }
 
     /// That no checkpoint can be taken.
     pub fn no_checkpoint(told: impl fmt::Display) -> Self {
         Self::new(Effect::NoCheckpoint, told)
+    }
+
+    /// With what to write.
+    #[must_use]
+    pub fn by(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
+        self.edits.extend(edits);
+        self
     }
 
     /// Whether it is the same finding as another look's, which may have met another process or other numbers.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{Effect, Finding};
+use crate::base::edit::{Edit, Place};
 use crate::carry::open_files::{self, NextContainer};
 use crate::checkpoint::freeze::FreezeError;
 use crate::config::{Config, LoopbackConnections};
@@ -15,13 +16,15 @@ use crate::tree::process::unfreezable;
 /// What of `tree`, which has this `root`, stands in the way of a checkpoint now. What `goes_along` the next container gets. Costs a look
 /// at every descriptor and mapping; a volume that does not answer holds it up.
 pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> Vec<Finding> {
-    let mut found: Vec<Finding> = unfreezable::of(tree).iter().map(Finding::no_checkpoint).collect();
+    let mut found: Vec<Finding> =
+        unfreezable::of(tree).iter().map(|one| Finding::no_checkpoint(one).by(one.edit())).collect();
     let lost = tree.in_lost_sessions(root);
     if !lost.is_empty() {
         found.push(Finding::no_checkpoint(FreezeError::LostSessions(lost)));
     }
-    found.extend(refused(tree, goes_along, config).into_iter().map(Finding::no_checkpoint));
-    found.extend(open_files::refuse_missing(tree, goes_along).err().map(Finding::no_checkpoint));
+    found.extend(refused(tree, goes_along, config));
+    let missing = open_files::refuse_missing(tree, goes_along).err();
+    found.extend(missing.map(|error| Finding::no_checkpoint(&error).by(error.edit())));
     found.extend(closed(tree, config));
     found
 }
@@ -33,11 +36,15 @@ fn closed(tree: &Tree, config: &Config) -> Option<Finding> {
     }
     let told = loopback::told_of(&loopback::within(tree))?;
     let remedy = "with loopbackConnections: keep and the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on";
-    Some(Finding::new(Effect::IsClosed, format!("{told}; {remedy}")))
+    Some(Finding::new(Effect::IsClosed, format!("{told}; {remedy}")).by([
+        Edit::new(Place::Config, "loopbackConnections: keep"),
+        Edit::new(Place::Pod, "hostUsers: false"),
+        Edit::capabilities(&["NET_ADMIN"]),
+    ]))
 }
 
 /// Descriptors of which CRIU would not know what to do. Paths and rings are told in other ways.
-fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> Vec<String> {
+fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> Vec<Finding> {
     let Ok(next) = NextContainer::new(goes_along) else { return Vec::new() };
     let all = Judge::new(tree, StdioMap::default(), next, config).all(tree);
     let refused = all.into_iter().filter(|one| {
@@ -45,10 +52,11 @@ fn refused(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool, config: &Config) -> 
     });
     let told = |one: Descriptor| {
         let remedy = one.remedy.unwrap_or_default();
-        format!(
+        let told = format!(
             "process {} ({}) has {} open, which CRIU cannot dump; {remedy}",
             one.pid, one.process, one.what
-        )
+        );
+        Finding::no_checkpoint(told).by(one.edits)
     };
     refused.map(told).collect()
 }

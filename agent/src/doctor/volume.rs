@@ -2,10 +2,17 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{getegid, geteuid};
 
 use super::finding::{Effect, Finding};
-use crate::store::image_dir::probe::{Keeps, Probe};
+use crate::base::edit::{Edit, Place, quoted};
+use crate::base::limits;
+use crate::carry::files::mounts::Mounts;
+use crate::store::image_dir::probe::{Keeps, Lack, Probe};
+use crate::store::image_dir::retention::RoomError;
 use crate::store::image_dir::{ImageDir, ImageDirError};
 
 /// A volume that was tried.
@@ -22,48 +29,147 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
     let mut tried = Tried::default();
     let dir = match ImageDir::open(image_dir) {
         Ok(dir) => dir,
-        Err(error) => return Tried { findings: vec![unusable(&error)], ..tried },
+        Err(error) => return Tried { findings: vec![unusable(&error, image_dir)], ..tried },
     };
     if dir.is_on_root_file_system() {
-        tried.findings.push(Finding::no_checkpoint(format!(
+        let told = format!(
             "imageDir {} is on the container's own file system and ends with it; mount a volume there",
             image_dir.display()
-        )));
+        );
+        let place = image_dir.parent().unwrap_or(image_dir);
+        tried.findings.push(Finding::no_checkpoint(told).by(mounted_at(place)));
     }
     match Probe::begin(&dir).and_then(|probe| Ok((probe.run()?, probe))) {
         Ok((keeps, probe)) => {
             tracing::debug!(step = "check", "the volume keeps: {keeps:?}");
-            let dangers = [danger(dir.root(), keeps, signed), stale(keeps)].into_iter().flatten();
-            tried.findings.extend(dangers.map(|danger| Finding::new(Effect::Danger, danger)));
+            let chmod = Edit::new(Place::Shell, format!("chmod 0700 {}", image_dir.display()));
+            let open =
+                danger(dir.root(), keeps, signed).map(|told| Finding::new(Effect::Danger, told).by([chmod]));
+            let stale = stale(keeps).map(|told| Finding::new(Effect::Danger, told));
+            tried.findings.extend(open.into_iter().chain(stale));
             tried.probe = Some(probe);
         }
-        Err(lack) => tried.findings.push(Finding::no_checkpoint(lack)),
+        Err(lack) => tried.findings.push(lacks(&lack, image_dir)),
     }
     tried
 }
 
 /// What the kernel says of a directory that cannot be made is no remedy yet.
-fn unusable(error: &ImageDirError) -> Finding {
+fn unusable(error: &ImageDirError, image_dir: &Path) -> Finding {
+    let parent = image_dir.parent().unwrap_or(image_dir);
     let kind = match error {
         ImageDirError::Unmade { source, .. } | ImageDirError::Io { source, .. } => source.kind(),
+        ImageDirError::NoParent { parent, .. } => {
+            return Finding::no_checkpoint(error).by(mounted_at(parent));
+        }
+        ImageDirError::Occupied { .. } => {
+            let line = format!("imageDir: {}/crik-${{POD_NAME}}", image_dir.display());
+            return Finding::no_checkpoint(error).by([Edit::new(Place::Config, line)]);
+        }
         _ => return Finding::no_checkpoint(error),
     };
-    Finding::no_checkpoint(match kind {
+    match refused(kind, parent) {
+        Some((remedy, edits)) => Finding::no_checkpoint(format!("{error}; {remedy}")).by(edits),
+        None => Finding::no_checkpoint(error),
+    }
+}
+
+fn lacks(lack: &Lack, image_dir: &Path) -> Finding {
+    let refused = match lack {
+        Lack::Unwritable { source, .. } => refused(source.kind(), image_dir),
+        _ => None,
+    };
+    Finding::no_checkpoint(lack).by(refused.into_iter().flat_map(|(_, edits)| edits))
+}
+
+/// What to do where nothing can be made in `directory`, and what to write for it.
+fn refused(kind: io::ErrorKind, directory: &Path) -> Option<(String, Vec<Edit>)> {
+    match kind {
         io::ErrorKind::ReadOnlyFilesystem => {
-            format!(
-                "{error}; mount the volume read-write: readOnly must be true neither in volumeMounts nor in the volume"
-            )
+            let remedy = "mount the volume read-write: readOnly must be true neither in volumeMounts nor in the volume";
+            Some((
+                remedy.to_owned(),
+                vec![Edit::new(Place::Container, mount(&mount_point(directory), ", readOnly: false"))],
+            ))
         }
-        io::ErrorKind::PermissionDenied => {
-            format!(
-                "{error}; let the container's user write there: securityContext.fsGroup, or chown it on the volume"
-            )
-        }
+        io::ErrorKind::PermissionDenied => Some(no_permission(directory)),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("{error}; make room or raise the quota")
+            Some(("make room (crik gc) or raise the quota".to_owned(), larger(directory, None)))
         }
-        _ => error.to_string(),
-    })
+        _ => None,
+    }
+}
+
+/// Root may write anywhere, unless the volume knows of no root: NFS with `root_squash` (exports(5)), or files of users whom the pod's user
+/// namespace does not have (user_namespaces(7)).
+fn no_permission(directory: &Path) -> (String, Vec<Edit>) {
+    let meta = directory.metadata();
+    let owner = meta.as_ref().map_or(0, MetadataExt::uid);
+    let told = meta.map_or_else(
+        |_| String::new(),
+        |meta| {
+            format!(
+                ", which is of user {}, group {}, mode {:04o}",
+                meta.uid(),
+                meta.gid(),
+                meta.mode() & 0o7777
+            )
+        },
+    );
+    let directory = directory.display();
+    if !geteuid().is_root() {
+        let line = format!("securityContext: {{fsGroup: {}}}", getegid());
+        let remedy = format!(
+            "let the container's user {} write to {directory}{told}: securityContext.fsGroup, or chown it on the volume",
+            geteuid()
+        );
+        return (remedy, vec![Edit::new(Place::Pod, line)]);
+    }
+    let remedy = format!(
+        "the volume does not let root write to {directory}{told}, as with root_squash of NFS, or with hostUsers: false where the volume has \
+         no ids of the pod's: export it with no_root_squash, or chown it to a user as whom the container runs"
+    );
+    let user = Some(owner).filter(|owner| *owner != 0 && *owner != limits::NOBODY);
+    (
+        remedy,
+        user.map(|user| Edit::new(Place::Pod, format!("securityContext: {{runAsUser: {user}}}")))
+            .into_iter()
+            .collect(),
+    )
+}
+
+fn mount(at: &Path, more: &str) -> String {
+    format!("volumeMounts: [{{name: checkpoints, mountPath: {}{more}}}]", quoted(&at.to_string_lossy()))
+}
+
+fn mount_point(path: &Path) -> PathBuf {
+    Mounts::read().unwrap_or_default().of(path).to_owned()
+}
+
+/// A volume that is mounted there.
+fn mounted_at(directory: &Path) -> [Edit; 2] {
+    let volume = "volumes: [{name: checkpoints, persistentVolumeClaim: {claimName: checkpoints}}]";
+    [Edit::new(Place::Container, mount(directory, "")), Edit::new(Place::Pod, volume)]
+}
+
+/// That a checkpoint finds no room, of which there should be enough for `keep` of them and another one.
+pub fn no_room(error: &RoomError, root: &Path, keep: u64) -> Finding {
+    let needed = match error {
+        RoomError::TooLittle { needed, .. } => Some(needed.saturating_mul(keep.saturating_add(1))),
+        _ => None,
+    };
+    Finding::new(Effect::NoRoom, error).by(needed.into_iter().flat_map(|needed| larger(root, Some(needed))))
+}
+
+/// A claim that has room for so many more bytes than are used, or twice as large.
+fn larger(path: &Path, bytes: Option<u64>) -> Vec<Edit> {
+    let Ok(volume) = statvfs(path) else { return Vec::new() };
+    let of = |blocks: u64| blocks.saturating_mul(volume.fragment_size());
+    let used = of(volume.blocks().saturating_sub(volume.blocks_available()));
+    let total =
+        bytes.map_or_else(|| of(volume.blocks()).saturating_mul(2), |bytes| used.saturating_add(bytes));
+    let line = format!("resources: {{requests: {{storage: {}Mi}}}}", total.div_ceil(1 << 20));
+    vec![Edit::new(Place::Claim, line)]
 }
 
 /// A checkpoint is a program that runs with all rights of the container. Where modes are not kept they tell nothing.

@@ -68,7 +68,7 @@ fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     if checkpointer.running.beside_another {
         found.push(Finding::no_checkpoint(
             "another pod went on with the work when this one was started, and its checkpoints are the ones that count \
-             (onClaimed: fresh)",
+             (onClaimed: fresh); end this one, or that one if this is the one that is to go on",
         ));
     }
     let is_well = found.iter().all(|one| one.severity < Severity::NotProtected);

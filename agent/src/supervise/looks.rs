@@ -16,7 +16,7 @@ use crate::cluster::node::Node;
 use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
-use crate::doctor::tree;
+use crate::doctor::{tree, volume};
 use crate::store::generation::clock_facts::Installed;
 use crate::store::image_dir::retention;
 use crate::store::image_dir::verdict::Verdict;
@@ -135,7 +135,7 @@ impl Looks {
         let mut found =
             tree::findings(&tree, root, &|path| carrying.takes(path), &self.checkpointer.workload.config);
         if self.checkpointer.hold().is_some_and(|hold| hold.is_lost()) {
-            found.push(Finding::no_checkpoint("another pod has taken the image directory over"));
+            found.push(Finding::no_checkpoint("another pod has taken the image directory over; end this pod, since the other one goes on with the work"));
         }
         let is_unsure = criu::is_called() || self.note(Look::Tree, found).is_unsure;
         memory::give_back();
@@ -146,10 +146,12 @@ impl Looks {
         let lacking = || {
             let (hold, bytes) = (self.checkpointer.hold()?, self.checkpointer.would_write()?);
             // Something may be removed meanwhile; what lasts is told at a checkpoint.
-            retention::lacking(&hold, bytes, self.checkpointer.past()).ok()
+            let lacking = retention::lacking(&hold, bytes, self.checkpointer.past()).ok()?;
+            let keep = self.checkpointer.workload.config.keep_generations;
+            Some(lacking.map(|why| volume::no_room(&why, hold.dir().root(), keep as u64)))
         };
         if let Some(lacking) = lacking() {
-            let found = lacking.map(|why| Finding::new(Effect::NoRoom, why)).into_iter().collect();
+            let found = lacking.into_iter().collect();
             self.note(Look::Room, found);
         }
         memory::give_back();

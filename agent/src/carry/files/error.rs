@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::base::edit::{Edit, Place, quoted};
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units;
 
@@ -41,6 +42,23 @@ pub enum CarryError {
     /// A defect.
     #[error("internal error: {0}")]
     Broken(String),
+}
+
+impl CarryError {
+    /// What to write for it.
+    #[must_use]
+    pub fn edit(&self) -> Option<Edit> {
+        match self {
+            Self::TooMuch { found, .. } => {
+                Some(Edit::new(Place::Config, format!("carry: {{maxBytes: {}}}", found.next_power_of_two())))
+            }
+            Self::Take { path, .. } => {
+                let path = quoted(&path.to_string_lossy());
+                Some(Edit::new(Place::Config, format!("carry: {{exclude: [{path}]}}")))
+            }
+            Self::GivenUp | Self::Broken(_) => None,
+        }
+    }
 }
 
 /// A file that cannot be put back.

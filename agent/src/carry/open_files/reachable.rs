@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::lost_names::LostNames;
 use super::note;
 use super::volumes::{Next, Volumes};
+use crate::base::edit::{Edit, Place, quoted};
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::files::beginning::{self, ChangeTime, changed_at};
@@ -33,6 +34,8 @@ pub enum UnreachableError {
         what: String,
         /// What to call that.
         them: &'static str,
+        /// All of it.
+        paths: Vec<PathBuf>,
     },
     /// The image cannot be read.
     #[error(transparent)]
@@ -40,6 +43,16 @@ pub enum UnreachableError {
     /// What is mounted cannot be learned.
     #[error("cannot read what is mounted: {0}")]
     Mounts(io::Error),
+}
+
+impl UnreachableError {
+    /// What to write, so that the next container has it.
+    #[must_use]
+    pub fn edit(&self) -> Option<Edit> {
+        let Self::Missing { paths, .. } = self else { return None };
+        let paths: Vec<String> = paths.iter().map(|path| quoted(&path.to_string_lossy())).collect();
+        Some(Edit::new(Place::Config, format!("additionalPaths: [{}]", paths.join(", "))))
+    }
 }
 
 impl HasOutlook for UnreachableError {
@@ -108,7 +121,7 @@ fn told(missing: &[PathBuf]) -> UnreachableError {
         more => format!(" and {more} more"),
     };
     let them = if missing.len() == 1 { "it" } else { "them" };
-    UnreachableError::Missing { what: named.join(", ") + &more, them }
+    UnreachableError::Missing { what: named.join(", ") + &more, them, paths: missing.to_vec() }
 }
 
 /// All paths that CRIU opens, and the directories in which it makes sockets.

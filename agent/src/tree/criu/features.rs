@@ -49,6 +49,8 @@ pub const FEATURES: [Feature; 13] = [
 /// # Errors
 /// CRIU cannot be asked.
 pub fn missing() -> Result<Vec<Feature>, CriuError> {
+    // One that does not run has no feature, which says nothing of the kernel.
+    super::version()?;
     let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
     let mut missing = Vec::new();
     for feature in FEATURES {

@@ -1,5 +1,6 @@
 //! What this process may not do that a checkpoint and a restore take, and how a pod gets it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -8,24 +9,38 @@ use thiserror::Error;
 
 use super::capabilities::{Capability, field, mask, of_own_file, status};
 use super::rights::is_of_a_tree;
+use crate::base::edit::{Edit, Place};
 
 /// This program's file.
 const OWN_FILE: &str = "/proc/self/exe";
 
+/// One thing that keeps CRIU from working here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    told: String,
+    /// What to write for it.
+    pub edits: Vec<Edit>,
+}
+
+/// What it is, and behind a semicolon what to do.
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told)
+    }
+}
+
 /// What keeps CRIU from working here, each with its remedy; empty if nothing does.
 #[must_use]
-pub fn lacking() -> Vec<String> {
+pub fn lacking() -> Vec<Lack> {
     let status = status();
     let lacks = |set: &str| -> Vec<Capability> {
         let has = mask(&status, set);
         needed(&status).into_iter().filter(|capability| has & capability.bit() == 0).collect()
     };
     let user = geteuid();
-    if user.is_root() {
-        return lacks("CapEff").into_iter().map(to_be_added).collect();
-    }
-    if lacks("CapEff").is_empty() {
-        return Vec::new();
+    let effective = lacks("CapEff");
+    if user.is_root() || effective.is_empty() {
+        return to_be_added(&effective);
     }
     let why = Why {
         no_new_privileges: has_no_new_privileges(&status),
@@ -44,7 +59,8 @@ pub fn lacking() -> Vec<String> {
 /// All that does, each with its remedy.
 pub fn enough() -> Result<(), Lacking> {
     let lacking = lacking();
-    if lacking.is_empty() { Ok(()) } else { Err(Lacking(lacking.join("; "))) }
+    let told: Vec<String> = lacking.iter().map(ToString::to_string).collect();
+    if told.is_empty() { Ok(()) } else { Err(Lacking(told.join("; "))) }
 }
 
 /// What this process may not do.
@@ -63,8 +79,13 @@ fn has_no_new_privileges(status: &str) -> bool {
     field(status, "NoNewPrivs") == Some("1")
 }
 
-fn to_be_added(capability: Capability) -> String {
-    format!("the capability {} is missing; add it to securityContext.capabilities.add", capability.name())
+fn to_be_added(lacking: &[Capability]) -> Vec<Lack> {
+    let names: Vec<&str> = lacking.iter().map(|capability| capability.name()).collect();
+    let lack = |name: &&str| Lack {
+        told: format!("the capability {name} is missing; add it to securityContext.capabilities.add"),
+        edits: vec![Edit::capabilities(&names)],
+    };
+    names.iter().map(lack).collect()
 }
 
 /// Why this program has not got what its file should give to it.
@@ -79,47 +100,55 @@ struct Why {
 
 impl Why {
     /// Each reason, with its remedy.
-    fn told(&self, user: Uid) -> Vec<String> {
+    fn told(&self, user: Uid) -> Vec<Lack> {
         let who = format!(
             "the container runs as user {user}, to whom Kubernetes gives no capabilities, so that crik has only those of its file"
         );
         let mut reasons = Vec::new();
         if self.no_new_privileges {
-            reasons.push(
+            reasons.push((
                 "allowPrivilegeEscalation: false takes these away, unless crik is the first program that the container starts; leave it \
                  out, or have command begin with crik"
                     .to_owned(),
-            );
+                Some(Edit::new(Place::Container, "securityContext: {allowPrivilegeEscalation: true}")),
+            ));
         }
         if self.nosuid {
-            reasons.push(format!(
+            let told = format!(
                 "{} is on a file system that is mounted nosuid, which takes these away; put it into the container's image",
                 self.file.display()
-            ));
+            );
+            reasons.push((told, Some(Edit::agent_image())));
         }
         reasons.extend(of_file(&self.file, self.permits));
         if self.of_a_tree {
-            reasons.push("another crik runs it, and what runs under one gets none; run it once".to_owned());
+            reasons.push((
+                "another crik runs it, and what runs under one gets none; run it once".to_owned(),
+                None,
+            ));
         }
-        let told = reasons.into_iter().map(|reason| format!("{who}: {reason}"));
-        told.chain(self.beyond.iter().copied().map(to_be_added)).collect()
+        let lack = |(reason, edit): (String, Option<Edit>)| Lack {
+            told: format!("{who}: {reason}"),
+            edits: edit.into_iter().collect(),
+        };
+        reasons.into_iter().map(lack).chain(to_be_added(&self.beyond)).collect()
     }
 }
 
 /// What a file's capabilities lack, and where it was lost.
-fn of_file(file: &Path, permits: u64) -> Option<String> {
+fn of_file(file: &Path, permits: u64) -> Option<(String, Option<Edit>)> {
     let all = [Capability::CheckpointRestore, Capability::SysPtrace, Capability::SetPcap];
     let lacks: Vec<&str> =
         all.iter().filter(|one| permits & one.bit() == 0).map(|capability| capability.name()).collect();
     let wanted: Vec<String> = all.iter().map(|one| format!("cap_{}", one.name().to_lowercase())).collect();
     (!lacks.is_empty()).then(|| {
-        format!(
-            "{} lacks {}, as after a copy that leaves extended attributes behind; in the image's Dockerfile: RUN setcap {}=p {}",
+        let line = format!("RUN setcap {}=p {}", wanted.join(","), file.display());
+        let told = format!(
+            "{} lacks {}, as after a copy that leaves extended attributes behind; in the image's Dockerfile: {line}",
             file.display(),
             lacks.join(", "),
-            wanted.join(","),
-            file.display()
-        )
+        );
+        (told, Some(Edit::new(Place::Dockerfile, line)))
     })
 }
 
@@ -143,7 +172,7 @@ mod tests {
     }
 
     fn told(why: &Why) -> String {
-        why.told(Uid::from_raw(1000)).join("\n")
+        why.told(Uid::from_raw(1000)).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -171,7 +200,7 @@ mod tests {
     fn what_a_file_lacks_is_named_and_what_it_has_is_not() {
         let mut attribute = ALL;
         attribute[13] = 0;
-        let said = of_file(Path::new("/crik"), permitted_by(&attribute)).unwrap();
+        let (said, _) = of_file(Path::new("/crik"), permitted_by(&attribute)).unwrap();
         assert!(said.contains("lacks CHECKPOINT_RESTORE, as"), "{said}");
         assert_eq!(permitted_by(&[]), 0);
         assert_eq!(permitted_by(&[0, 0, 0, 1, 0, 1]), 0);

@@ -10,6 +10,7 @@ use super::capabilities::{field, mask, status};
 use super::filters;
 use super::snapshot::{Tree, open_files, told};
 use super::system_v::{self, Held};
+use crate::base::edit::{Edit, Place};
 
 /// Why a process cannot be frozen.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Unfreezable {
         process: String,
         /// Who traces it.
         tracer: String,
+        /// Its id.
+        by: i32,
     },
     /// CRIU has to set it aside and to read it.
     #[error(
@@ -37,7 +40,7 @@ pub enum Unfreezable {
     },
     /// Nobody but root can make a process of another user, or give it rights that it does not have itself.
     #[error(
-        "process {process} {what}, which crik cannot give back to it, since the container does not run as root: have the program do \
+        "process {process} {what}, which crik cannot give back to it, since the container does not run as root; have the program do \
          without, or run the container as root"
     )]
     BeyondUs {
@@ -77,6 +80,21 @@ pub enum Unfreezable {
         /// The process.
         process: String,
     },
+}
+
+impl Unfreezable {
+    /// What to write for it, where something is to be written.
+    #[must_use]
+    pub fn edit(&self) -> Option<Edit> {
+        match self {
+            Self::Traced { by, .. } => Some(Edit::new(Place::Shell, format!("kill {by}"))),
+            Self::BeyondUs { .. } => {
+                Some(Edit::new(Place::Container, "securityContext: {runAsUser: 0, runAsNonRoot: false}"))
+            }
+            Self::Ring { .. } => Some(Edit::new(Place::Node, "sysctl -w kernel.io_uring_disabled=2")),
+            Self::Filtered { .. } | Self::BeyondCriu { .. } | Self::SystemV { .. } => None,
+        }
+    }
 }
 
 /// How an open ring is called, and one of which only the mapping is left.
@@ -142,7 +160,7 @@ fn traced(pid: i32) -> Option<Unfreezable> {
         field(&status, "TracerPid")?.parse::<i32>().ok()
     });
     let tracer = tracers.into_iter().find(|tracer| *tracer != 0 && *tracer != own)?;
-    Some(Unfreezable::Traced { process: told(pid), tracer: told(tracer) })
+    Some(Unfreezable::Traced { process: told(pid), tracer: told(tracer), by: tracer })
 }
 
 fn ring(pid: i32) -> Option<Unfreezable> {
