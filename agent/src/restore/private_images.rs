@@ -139,12 +139,13 @@ impl PrivateImages {
         let before = read(path, manifest, wishes.verify)?;
         let damaged = |what| images::damaged(&images, what);
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
+        let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
+        let here = Addresses::between(&manifest.addresses, &now);
         if connections == Connections::Keep {
-            loopback::close_others(&mut files).map_err(damaged)?;
+            loopback::close_others(&mut files, &here).map_err(damaged)?;
         }
         files.wind_up().map_err(damaged)?;
-        let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
-        Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
+        here.put_into(&mut files)?;
         let unnamed = Unnamed {
             files: &images::unnamed(&images)?,
             // The init is put back there, so files can be made.

@@ -22,6 +22,8 @@ use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::images::{self, FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
+use crate::tree::process::loopback;
+use crate::tree::process::snapshot::Snapshot;
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -102,7 +104,7 @@ pub fn restore(
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
-    criu::restore(&what, hook((manifest, locks), clocks, (placed, put_back), (go, runs)))?;
+    criu::restore(&what, hook((manifest, locks), clocks, connections, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())
 }
@@ -124,6 +126,7 @@ fn put_back(
 fn hook(
     (manifest, locks): (&Manifest, FileLocks),
     clocks: GoingOn,
+    connections: Connections,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
@@ -141,6 +144,9 @@ fn hook(
             clocks.set_others();
             datagram_peers::attach(&peers);
             file_locks::set(&locks)?;
+            if connections == Connections::Keep {
+                loopback::let_hear(&Snapshot::take().tree(root))?;
+            }
             go()?;
             placed.take_away();
             reserved_pids::pass_reserved()?;
