@@ -17,6 +17,8 @@ use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::ImageDirError;
 use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
+use crate::tree::process::loopback as process_loopback;
+use crate::tree::process::snapshot::Snapshot;
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. When all of it is restored and nothing of it
 /// runs yet, `ready` is called. Blocks.
@@ -47,6 +49,9 @@ pub fn restore(
             Pause::BeforeResume => {
                 clocks.set_others();
                 placed.take_away();
+                if connections == Connections::Keep {
+                    process_loopback::let_hear(&Snapshot::take().tree(root))?;
+                }
                 reserved_pids::pass_reserved()?;
                 ready();
                 Ok(())
