@@ -16,10 +16,11 @@ use crate::carry::clocks::install::RebaseError;
 use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
-use crate::carry::{cgroup_files, datagram_peers, orphans, record_locks, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, file_locks, orphans, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
+use crate::tree::criu::images::{self, FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
 
 /// Why the tree was not restored. Nothing of it runs.
@@ -40,6 +41,9 @@ pub enum RestoreError {
     /// The files of volumes that it had open are others now.
     #[error(transparent)]
     OpenFile(#[from] OpenFileError),
+    /// It is not known which files it had locked.
+    #[error(transparent)]
+    Locks(#[from] ImageError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -53,6 +57,7 @@ impl HasOutlook for RestoreError {
             Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
             Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
+            Self::Locks(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
     }
@@ -90,13 +95,14 @@ pub fn restore(
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
+    let locks = images::file_locks(&path.join(layout::IMAGES))?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams::inherited(&manifest.stdio);
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
-    criu::restore(&what, hook((manifest, images), clocks, (placed, put_back), (go, runs)))?;
+    criu::restore(&what, hook((manifest, locks), clocks, (placed, put_back), (go, runs)))?;
     cuts.stay();
     Ok(())
 }
@@ -116,13 +122,13 @@ fn put_back(
 }
 
 fn hook(
-    (manifest, images): (&Manifest, &Path),
+    (manifest, locks): (&Manifest, FileLocks),
     clocks: GoingOn,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
-    let (peers, locked) = (manifest.datagram_peers.clone(), images.to_owned());
+    let peers = manifest.datagram_peers.clone();
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
@@ -134,7 +140,7 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             datagram_peers::attach(&peers);
-            record_locks::hold_again(&locked)?;
+            file_locks::set(&locks)?;
             go()?;
             placed.take_away();
             reserved_pids::pass_reserved()?;
