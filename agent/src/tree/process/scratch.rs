@@ -119,9 +119,7 @@ fn uncover_proc() {
 /// Each id is itself, as far as this process may map any but its own (user_namespaces(7)).
 fn map_ids(child: Pid) -> io::Result<()> {
     let write = |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text);
-    for (file, own) in
-        [("uid_map", nix::unistd::geteuid().as_raw()), ("gid_map", nix::unistd::getegid().as_raw())]
-    {
+    for (file, own) in [("uid_map", geteuid().as_raw()), ("gid_map", nix::unistd::getegid().as_raw())] {
         let map = fs::read_to_string(format!("/proc/self/{file}"))?;
         let line = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
