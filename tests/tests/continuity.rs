@@ -76,3 +76,19 @@ fn children_and_threads_that_come_and_go() -> Result<()> {
 fn programs_that_are_half_started() -> Result<()> {
     goes_on(&["python3", "/programs/starts.py"])
 }
+
+#[test]
+fn who_reads_from_the_pods_input_reads_on_from_the_next_ones() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "-qi"]).with(|spec| spec.stdin = true);
+    let mut running = pod.start()?;
+    running.type_in("known = 41\n")?;
+    for generation in 1..4 {
+        running.type_in("known += 1; print(f'is-{known}')\n")?;
+        running.stdout.wait_for(&format!("is-{}", 41 + generation))?;
+        checkpoint(&mut running)?;
+        running = pod.replacement().start()?;
+        running.stderr.wait_for("the application goes on")?;
+    }
+    Ok(())
+}

@@ -1,10 +1,11 @@
 //! Restores a tree from a generation.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::dup;
 use thiserror::Error;
 
 use crate::base::fault_points::{Point, reach};
@@ -43,6 +44,9 @@ pub enum RestoreError {
     /// The files of volumes that it had open are others now.
     #[error(transparent)]
     OpenFile(#[from] OpenFileError),
+    /// There are no descriptors left for the standard streams.
+    #[error("the standard streams cannot be handed on: {0}")]
+    Streams(io::Error),
     /// It is not known which files it had locked.
     #[error(transparent)]
     Locks(#[from] ImageError),
@@ -56,7 +60,9 @@ impl HasOutlook for RestoreError {
         match self {
             Self::PutBack(error) => error.outlook(),
             Self::Copy(error) => error.outlook(),
-            Self::Clocks(error) | Self::Page(RebaseError::Io { error, .. }) => error.outlook(),
+            Self::Clocks(error) | Self::Streams(error) | Self::Page(RebaseError::Io { error, .. }) => {
+                error.outlook()
+            }
             Self::Page(RebaseError::Page { .. }) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
             Self::Locks(error) => error.outlook(),
@@ -90,6 +96,7 @@ pub fn restore(
     (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
     let Source { path, images, connections } = *from;
+    let streams = handed_on(manifest).map_err(RestoreError::Streams)?;
     let put_back = put_back(path, manifest, config, headway)?;
     reach(Point::FilesPutBack);
     let placed = open_files::place(&manifest.unnamed_files, path)?;
@@ -99,8 +106,8 @@ pub fn restore(
     clocks.set_page()?;
     let locks = images::file_locks(&path.join(layout::IMAGES))?;
     let moved = reopen_cgroup_files(manifest);
-    let mut inherited = streams::inherited(&manifest.stdio);
-    inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
+    let both = streams.iter().chain(&moved);
+    let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
     let work = Path::new(limits::RESTORE_WORK);
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
@@ -159,6 +166,15 @@ fn hook(
             Ok(())
         }
     })
+}
+
+/// Our standard streams, each by another descriptor: CRIU is started with a standard input that is not ours.
+fn handed_on(manifest: &Manifest) -> io::Result<Vec<(OwnedFd, String)>> {
+    let duplicate = |(fd, key): (RawFd, String)| {
+        // SAFETY: they stay open as long as this process lives.
+        Ok((dup(unsafe { BorrowedFd::borrow_raw(fd) })?, key))
+    };
+    streams::inherited(&manifest.stdio).into_iter().map(duplicate).collect()
 }
 
 /// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its

@@ -249,7 +249,7 @@ impl Pod {
         fs::write(&boot_id, format!("{}\n", pod.node.boot_id))?;
         let spec = self.spec.to_oci(&bundle.path("root"), &boot_id, &mounts, &bundle.id, &pod);
         fs::write(bundle.path("config.json"), serde_json::to_vec(&spec)?)?;
-        Running::launch(bundle, pod)
+        Running::launch(bundle, pod, self.spec.stdin)
     }
 
     fn sandbox(&self) -> Result<Arc<Sandbox>> {

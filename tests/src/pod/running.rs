@@ -1,6 +1,7 @@
 //! A container that runs: its signals, its processes, what it says and how it ends.
 
 use std::fs;
+use std::io::{PipeWriter, Write as _, pipe};
 use std::net::IpAddr;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Running {
     pub stderr: Output,
     /// When runc was called.
     pub started: Instant,
+    /// Where is typed.
+    keyboard: Option<PipeWriter>,
     bundle: Bundle,
     /// Outlives all that is in it.
     pod: Arc<Sandbox>,
@@ -61,10 +64,20 @@ const RIGHTS: [&str; 10] = [
     "CapAmb:",
 ];
 
+/// A standard input, and where is typed if somebody can.
+fn input(open: bool) -> Result<(Stdio, Option<PipeWriter>)> {
+    if !open {
+        return Ok((Stdio::null(), None));
+    }
+    let (read, write) = pipe()?;
+    Ok((read.into(), Some(write)))
+}
+
 impl Running {
-    pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>) -> Result<Self> {
+    pub(super) fn launch(bundle: Bundle, pod: Arc<Sandbox>, stdin: bool) -> Result<Self> {
         let (stdout, to_stdout) = Output::new()?;
         let (stderr, to_stderr) = Output::new()?;
+        let (stdin, keyboard) = input(stdin)?;
         let errors = bundle.path("runc.log");
         let started = Instant::now();
         let status = runc(&["--log"])?
@@ -74,14 +87,22 @@ impl Running {
             .arg("--bundle")
             .arg(bundle.dir.path())
             .arg(&bundle.id)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(to_stdout)
             .stderr(to_stderr)
             .status()
             .context("runc")?;
         ensure!(status.success(), "runc: {}", fs::read_to_string(&errors).unwrap_or_default());
         let pid = fs::read_to_string(bundle.path("pid"))?.parse()?;
-        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, bundle, pod })
+        Ok(Self { init: Pid::from_raw(pid), status: None, stdout, stderr, started, keyboard, bundle, pod })
+    }
+
+    /// Types this, as `kubectl attach --stdin` does.
+    ///
+    /// # Errors
+    /// It has no input.
+    pub fn type_in(&mut self, text: &str) -> Result<()> {
+        Ok(self.keyboard.as_mut().context("nobody can type")?.write_all(text.as_bytes())?)
     }
 
     /// The node that it runs on.

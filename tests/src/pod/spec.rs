@@ -40,6 +40,8 @@ pub struct Spec {
     pub memory_limit: Option<u64>,
     /// Its weight for processor time where it has to share with what else runs on the machine; 1024 is the runtime's.
     pub cpu_shares: Option<u64>,
+    /// Whether somebody may type into it, as with `stdin: true`.
+    pub stdin: bool,
     /// The PID namespace of another container, as with `shareProcessNamespace: true`.
     pub pid_namespace: Option<PathBuf>,
     /// The IPC namespace of another container, which all containers of a pod share.
@@ -139,6 +141,7 @@ impl Spec {
             mounts: Vec::new(),
             memory_limit: None,
             cpu_shares: None,
+            stdin: false,
             pid_namespace: None,
             ipc_namespace: None,
         }
