@@ -1,5 +1,5 @@
 //! Compiles what the agent carries as bytes: the init's program (`init/init.rs`), and the libraries that the tree's programs
-//! (`preload/clocks.rs`) and CRIU (`preload/criu.rs`) are preloaded with.
+//! (`preload/clocks.rs`) and CRIU (`preload/criu.rs`, `preload/criu_restore.rs`) are preloaded with.
 //!
 //! They are built here and not as crates, since they have no runtime to link and stable cargo cannot make one crate's
 //! program another one's data.
@@ -17,6 +17,7 @@ fn main() {
     println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     compile("preload/clocks.rs", "clocks.so", &LIBRARY);
     compile("preload/criu.rs", "criu.so", &LIBRARY);
+    compile("preload/criu_restore.rs", "criu_restore.so", &LIBRARY);
 }
 
 /// A program without a C library, at a fixed address.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::logging;
+use crate::base::outcomes::Outcomes;
 use crate::cli::{Cli, Command, SourceKind};
 use crate::connections::listen;
 use crate::index::Index;
@@ -55,7 +56,7 @@ async fn serve_nodes(cli: Cli) -> Result<()> {
     let stopping = stopping();
     let index = Arc::new(Index::new());
     let service = service(&cli, Arc::clone(&index)).await?;
-    let source = start_source(&cli, &index).await?;
+    let source = start_source(&cli, &index, &service.events).await?;
     let clock = tokio::spawn(keep_time(index));
     let listener = listen(cli.listen).with_context(|| {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
@@ -101,7 +102,7 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
         AuthKind::Token => Some(Client::try_from(api_server(cli).await?).context(NO_WAY)?),
         AuthKind::None => None,
     };
-    Ok(Service { index, options, client, pods: pods(cli).await?, tls })
+    Ok(Service { index, options, client, pods: pods(cli).await?, tls, events: Outcomes::default() })
 }
 
 /// By which pods are looked at, if they are. What takes too long is asked again by the agent, and not here.
@@ -114,7 +115,7 @@ async fn pods(cli: &Cli) -> Result<Option<Client>> {
     Ok(Some(Client::try_from(config).context(NO_WAY)?))
 }
 
-async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {
+async fn start_source(cli: &Cli, index: &Arc<Index>, events: &Outcomes) -> Result<JoinHandle<()>> {
     let signals = Arc::new(signals(cli)?);
     let told = Arc::clone(index);
     let tell = move |event| told.apply(event);
@@ -128,7 +129,7 @@ async fn start_source(cli: &Cli, index: &Arc<Index>) -> Result<JoinHandle<()>> {
             if cli.events {
                 let client = Client::try_from(config.clone()).context(NO_WAY)?;
                 let instance = std::env::var("HOSTNAME").unwrap_or_default();
-                tokio::spawn(node_events::run(client, index.shutdowns(), instance));
+                tokio::spawn(node_events::run(client, index.shutdowns(), instance, events.clone()));
             }
             let watching = source::api_server::Watching::new(config).context(NO_WAY)?;
             Ok(tokio::spawn(source::kubernetes::run(watching, signals, tell)))

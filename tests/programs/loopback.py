@@ -6,7 +6,7 @@ mapped             one of IPv4 in a socket of IPv6
 half               a connection of which this side has said all, and the other has not
 torrent            a connection that is always full
 stuck              one that is filled in both directions and is read only when /tmp/read is there
-own                one to the pod's own address, which is lost with that
+own                one to the pod's own address, which is another one in the next pod
 outside            one to PEER, which may be closed
 queued             one that nobody has accepted
 

@@ -1,23 +1,22 @@
-"""Like single.py, but SIGUSR1 makes it a program that CRIU cannot dump: it attaches SysV shared memory."""
+"""Like single.py, but SIGUSR1 makes it a program that CRIU cannot dump: it holds a datagram back."""
 
-import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 
 from steps import Steps
 
-libc = ctypes.CDLL(None)
-libc.shmat.restype = ctypes.c_void_p
+# udp(7).
+UDP_CORK = 1
+held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def attach(*_):
-    segment = libc.shmget(0, 4096, 0o600)
-    libc.shmat(segment, None, 0)
-    # Gone when the last process detaches, so that nothing is left behind.
-    libc.shmctl(segment, 0, None)
-    os.write(1, b"attached\n")
+def refuse(*_):
+    held.setsockopt(socket.IPPROTO_UDP, UDP_CORK, 1)
+    held.sendto(b"held back", ("127.0.0.1", 9))
+    os.write(1, b"refusing\n")
 
 
 def goodbye(*_):
@@ -25,7 +24,7 @@ def goodbye(*_):
     sys.exit(int(os.environ.get("GOODBYE", "0")))
 
 
-signal.signal(signal.SIGUSR1, attach)
+signal.signal(signal.SIGUSR1, refuse)
 signal.signal(signal.SIGTERM, goodbye)
 steps = Steps()
 while True:

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
 use crik_tests::chart::values_schema;
+use crik_tests::cluster::images::dockerfile::{Step, parse};
 use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::shared::Shared;
 use crik_tests::tools::tool;
+use crik_tests::wait::wait_for;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -285,6 +287,18 @@ fn nobody_says_whom_the_pods_run_as_unless_a_value_does() -> Result<()> {
     Ok(())
 }
 
+/// An image of files alone says nothing of the packages that they are from.
+#[test]
+fn the_bill_of_materials_has_all_that_goes_into_the_images() -> Result<()> {
+    for file in ["deploy/Dockerfile.agent", "deploy/Dockerfile.controller"] {
+        let stages = parse(&fs::read_to_string(workspace().join(file))?)?;
+        let sources = stages.iter().filter(|stage| stage.base != "scratch");
+        let unseen: Vec<_> = sources.filter(|stage| !stage.steps.contains(&Step::Scanned)).collect();
+        ensure!(unseen.is_empty() && stages.len() == 3, "{file}: {unseen:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_namespaces_admin_can_install_what_belongs_to_it() -> Result<()> {
     let objects =
@@ -463,6 +477,77 @@ fn its_pods_meet_the_restricted_standard() -> Result<()> {
     Ok(())
 }
 
+/// What OpenShift's SCC restricted-v2 refuses, where its range for a namespace begins at 1000660000: of its MustRunAsRange, of
+/// capabilities, of the seccomp profile and of volumes (openshift/apiserver-library-go, pkg/securitycontextconstraints).
+const RESTRICTED_V2: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: restricted-v2}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
+  variables:
+  - {name: pod, expression: "has(object.spec.securityContext) ? [object.spec.securityContext] : []"}
+  - {name: all, expression: "object.spec.containers + object.spec.?initContainers.orValue([])"}
+  - {name: contexts, expression: "variables.all.filter(c, has(c.securityContext)).map(c, c.securityContext)"}
+  validations:
+  - expression: "variables.pod.all(c, !has(c.runAsUser) || c.runAsUser >= 1000660000 && c.runAsUser < 1000670000)"
+    message: "runAsUser: must be in the ranges: [1000660000, 1000669999]"
+  - expression: "variables.contexts.all(c, !has(c.runAsUser) || c.runAsUser >= 1000660000 && c.runAsUser < 1000670000)"
+    message: "containers runAsUser: must be in the ranges: [1000660000, 1000669999]"
+  - expression: "variables.pod.all(c, !has(c.fsGroup) || c.fsGroup >= 1000660000 && c.fsGroup < 1000670000)"
+    message: "fsGroup: must be in the ranges: [1000660000, 1000669999]"
+  - expression: "variables.all.all(c, has(c.securityContext) && has(c.securityContext.capabilities) && c.securityContext.capabilities.?drop.orValue([]).exists(d, d == 'ALL') && c.securityContext.capabilities.?add.orValue([]).all(a, a == 'NET_BIND_SERVICE'))"
+    message: "capabilities: all must be dropped"
+  - expression: "variables.contexts.all(c, !c.?allowPrivilegeEscalation.orValue(true) && !c.?privileged.orValue(false))"
+    message: "allowPrivilegeEscalation: must be false"
+  - expression: "!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID.orValue(false) && !object.spec.?hostIPC.orValue(false)"
+    message: "host: not allowed"
+  - expression: "object.spec.?volumes.orValue([]).all(v, has(v.configMap) || has(v.csi) || has(v.downwardAPI) || has(v.emptyDir) || has(v.ephemeral) || has(v.persistentVolumeClaim) || has(v.projected) || has(v.secret))"
+    message: "volumes: of another kind"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: restricted-v2}
+spec:
+  policyName: restricted-v2
+  validationActions: [Deny]
+  matchResources: {namespaceSelector: {matchLabels: {scc: restricted-v2}}}
+"#;
+
+#[test]
+fn its_pods_are_what_openshift_lets_in_where_each_namespace_has_users_of_its_own() -> Result<()> {
+    let plane = PLANE.get(ControlPlane::start)?;
+    let policy = values(RESTRICTED_V2)?;
+    drop(plane.kubectl(&["apply", "--filename", &policy.path().display().to_string()])?);
+    let namespace =
+        json!({"kind": "Namespace", "metadata": {"name": "openshift", "labels": {"scc": "restricted-v2"}}});
+    plane.api().create_all(&[namespace])?;
+    let path = "/api/v1/namespaces/openshift/pods?dryRun=All";
+    let create = |json: &str, kind: &str| -> Result<String> {
+        let objects = rendered(json)?;
+        let object = of_kind(&objects, kind)?;
+        let pod = if kind == "Pod" { object } else { &object["spec"]["template"] };
+        let mut spec = pod["spec"].clone();
+        spec["serviceAccountName"] = json!("crik-controller");
+        let pod = json!({"kind": "Pod", "metadata": {"name": "pod"}, "spec": spec});
+        Ok(plane.api().create(path, &pod).err().map(|why| format!("{why:#}")).unwrap_or_default())
+    };
+    drop(apply(&plane, "openshift", "{}")?);
+    let named = r#"{"podSecurityContext": {"runAsUser": 65532}}"#;
+    // The API server learns of a policy a moment after it was made.
+    wait_for("the policy to be enforced", || {
+        create(named, "Deployment").ok()?.contains("must be in the ranges").then_some(())
+    })?;
+    for json in ["{}", ALL] {
+        for kind in ["Deployment", "Pod"] {
+            let refused = create(json, kind)?;
+            ensure!(refused.is_empty(), "{kind} {json}: {refused}");
+        }
+    }
+    Ok(())
+}
+
 /// What the controller's ServiceAccount may do in `default`, beyond what everybody may.
 fn rights(plane: &ControlPlane, namespace: &str) -> Result<Vec<String>> {
     let account = format!("system:serviceaccount:{namespace}:crik-controller");
@@ -517,7 +602,7 @@ fn what_it_may_do_is_enough_for_the_controller() -> Result<()> {
             "jsonpath={.items[*].involvedObject.name}",
         ])
     };
-    crik_tests::wait::wait_for("an Event on the Node", || {
+    wait_for("an Event on the Node", || {
         written().is_ok_and(|names| names.contains("enough-a")).then_some(())
     })
     .with_context(|| controller.log())?;

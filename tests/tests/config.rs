@@ -13,7 +13,10 @@ fn each_mistake_is_named_and_nothing_is_started() -> Result<()> {
         ("additionalPaths: /srv", "additionalPaths: invalid type: string \"/srv\", expected a sequence"),
         ("keepGenerations: many", "keepGenerations: invalid type: string \"many\""),
         ("gracePeriod: 30", "gracePeriod: \"30\" is no duration such as 30s"),
-        ("checkpointOn: [drained]", "\"drained\" is no node state; there are unknown, ready, cordoned"),
+        (
+            "checkpointOn: [drained]",
+            "\"drained\" is no node state; there are unknown, ready, cordoned, evicting",
+        ),
         ("imageDir: checkpoints", "imageDir: must be an absolute path"),
         (
             "imageDir: /checkpoints/${NOT_SET}",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::controller::{Controller, TestNode};
-use crik_tests::http::{get, post};
+use crik_tests::http::{Answer, get, post};
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
@@ -188,6 +188,27 @@ fn a_client_that_sends_nothing_is_cut_off() -> Result<()> {
     raw(&controller, b"GET /v1/nodes/a HTTP/1.1\r\nHost:").map(drop)
 }
 
+/// Whether an error is what programs read as one (RFC 9457), and what agents of 0.1.0 read.
+fn is_problem(answer: &Answer, status: u16, code: &str) -> Result<()> {
+    let body = answer.json();
+    ensure!(answer.status == status && body["status"] == status && body["code"] == code, "{}", answer.body);
+    ensure!(answer.header("content-type") == "application/problem+json", "{}", answer.header("content-type"));
+    ensure!(body["detail"].is_string() && body["error"] == body["detail"], "{body}");
+    ensure!(body["title"].as_str().is_some_and(|title| !title.is_empty()), "{body}");
+    Ok(())
+}
+
+/// A proxy in front might take such a request for another host's (RFC 9112, section 3.2).
+#[test]
+fn who_does_not_say_whom_he_asks_is_refused() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let nobody = raw(&controller, b"GET /v1/nodes/a HTTP/1.1\r\nConnection: close\r\n\r\n")?;
+    ensure!(nobody.contains(" 400 "), "{nobody}");
+    let old = raw(&controller, b"GET /v1/nodes/a HTTP/1.0\r\n\r\n")?;
+    ensure!(old.contains(" 200 "), "{old}");
+    Ok(())
+}
+
 #[test]
 fn wrong_methods_routes_and_parameters_are_explained() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("a")])?;
@@ -197,8 +218,11 @@ fn wrong_methods_routes_and_parameters_are_explained() -> Result<()> {
         "{}",
         wrong.body
     );
-    let lost = get(&controller.url("/v2/nodes"))?;
-    ensure!(lost.status == 404 && lost.json()["error"].is_string(), "{}", lost.body);
+    is_problem(&wrong, 405, "method-not-allowed")?;
+    is_problem(&get(&controller.url("/v2/nodes"))?, 404, "no-such-route")?;
+    is_problem(&get(&controller.url("/v1/nodes/A"))?, 400, "invalid-name")?;
+    is_problem(&get(&controller.url("/v1/nodes/a?wait=soon"))?, 400, "invalid-parameter")?;
+    is_problem(&get(&controller.url("/v1/pods/default/a"))?, 404, "pods-not-served")?;
     for wait in ["soon", "-1s", "", "5"] {
         let answer = get(&controller.url(&format!("/v1/nodes/a?wait={wait}")))?;
         ensure!(
@@ -217,7 +241,8 @@ fn nothing_is_said_before_the_first_list() -> Result<()> {
     ensure!(get(&controller.url("/healthz"))?.status == 200);
     for path in ["/readyz", "/v1/nodes", "/v1/nodes/a", "/v1/nodes/a?wait=60s", "/nodes/a"] {
         let answer = get(&controller.url(path))?;
-        ensure!(answer.status == 503 && answer.header("retry-after") == "1", "{path}: {}", answer.status);
+        ensure!(answer.header("retry-after") == "1", "{path}: {}", answer.status);
+        is_problem(&answer, 503, "not-listed")?;
     }
     controller.set_nodes(&[TestNode::ready("a")])?;
     becomes(&controller, "a", "ready")?;

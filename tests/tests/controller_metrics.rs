@@ -1,12 +1,14 @@
 //! What the controller tells Prometheus.
 
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use crik_api::NodeState;
 use crik_tests::build::workspace;
 use crik_tests::controller::{Controller, TestNode};
-use crik_tests::http::get;
+use crik_tests::http::{get, get_with};
+use crik_tests::wait::wait_for;
 
 fn close(controller: &Controller, name: &str, expected: f64) -> Result<()> {
     let value = controller.metric(name)?;
@@ -100,6 +102,59 @@ fn every_metric_and_every_route_is_in_the_documents() -> Result<()> {
     for route in routes.split(", ") {
         ensure!(document.contains(&format!("`GET {route}")), "docs/controller.md lacks {route}");
     }
+    Ok(())
+}
+
+/// The dashboards and alerts that everybody has for every program go by these names.
+#[test]
+fn what_the_process_uses_is_told_by_the_names_that_all_programs_give_it() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let value = |name: &str| controller.metric(name);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    let age = now - value("process_start_time_seconds")?;
+    ensure!((0.0..60.0).contains(&age), "it began {age} s ago");
+    let (resident, address_space) =
+        (value("process_resident_memory_bytes")?, value("process_virtual_memory_bytes")?);
+    ensure!(resident > 1e6 && address_space > resident, "{resident} of {address_space}");
+    let open = value("process_open_fds")?;
+    let kept: Vec<_> = (0..20)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", controller.port())))
+        .collect::<Result<_, _>>()?;
+    controller.metric_becomes("crik_connections", kept.len() as f64 + 1.0)?;
+    ensure!(value("process_open_fds")? >= open + kept.len() as f64, "{open}");
+    ensure!(value("process_max_fds")? > open);
+    let before = value("process_cpu_seconds_total")?;
+    wait_for("its work to be seen", || (value("process_cpu_seconds_total").ok()? > before).then_some(()))
+}
+
+#[test]
+fn each_list_and_each_failure_of_the_source_is_counted() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let lists = controller.metric("crik_source_lists_total")?;
+    ensure!(lists >= 1.0);
+    close(&controller, "crik_source_failures_total", 0.0)?;
+    controller.set_text("kind: Pod")?;
+    controller.metric_becomes("crik_source_lost", 1.0)?;
+    ensure!(controller.metric("crik_source_failures_total")? >= 1.0);
+    controller.set_nodes(&[TestNode::ready("a")])?;
+    controller.metric_becomes("crik_source_lost", 0.0)?;
+    ensure!(controller.metric("crik_source_lists_total")? > lists);
+    Ok(())
+}
+
+#[test]
+fn who_takes_only_the_older_text_gets_it() -> Result<()> {
+    let controller = Controller::start(&[TestNode::ready("a")])?;
+    let url = controller.url("/metrics");
+    let old = get_with(&url, &[("Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")])?;
+    ensure!(old.header("content-type") == "text/plain; version=0.0.4; charset=utf-8");
+    ensure!(
+        !old.body.contains("# EOF") && old.body.contains("# TYPE crik_source_lists_total counter\n"),
+        "{}",
+        old.body
+    );
+    let both = get_with(&url, &[("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")])?;
+    ensure!(both.header("content-type").starts_with("application/openmetrics-text"));
     Ok(())
 }
 

@@ -78,7 +78,7 @@ impl Life {
 /// Sends a signal once the program has made some steps, if the container lives so long.
 fn steps_then(running: &mut Running, signal: Signal) -> Result<()> {
     running.stdout.wait_for_lines_or_end(STEPS)?;
-    running.signal(signal)
+    if signal == Signal::SIGTERM { running.signal(signal) } else { running.send(signal) }
 }
 
 /// What a volume has to resume.

@@ -204,7 +204,7 @@ fn a_program_that_ends_while_the_decision_is_open_keeps_its_exit_status() -> Res
     let mut running = pod.start()?;
     running.stdout.wait_for("up")?;
     running.signal(Signal::SIGTERM)?;
-    running.signal(Signal::SIGUSR1)?;
+    running.send(Signal::SIGUSR1)?;
     ensure!(running.wait()? == 9, "{}", running.transcript());
     Ok(())
 }

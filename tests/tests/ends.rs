@@ -43,7 +43,7 @@ impl Resumed {
 #[test]
 fn work_that_finished_is_not_resumed() -> Result<()> {
     let (workload, mut running) = Resumed::new("1h")?;
-    running.signal(Signal::SIGUSR1)?;
+    running.send(Signal::SIGUSR1)?;
     ensure!(running.wait()? == 0, "{}", running.transcript());
     ensure!(workload.volume.path().join("job-0/ended.json").exists());
     let mut next = started(&workload.pod)?;
@@ -81,7 +81,7 @@ fn a_program_that_the_kernel_killed_for_its_memory_is_resumed() -> Result<()> {
     let first = checkpointed(&pod)?;
     let mut second = started(&pod)?;
     resumes(&second, 1)?;
-    second.signal(Signal::SIGUSR1)?;
+    second.send(Signal::SIGUSR1)?;
     ensure!(second.wait()? == 128 + 9, "{}", second.transcript());
     let third = started(&pod)?;
     resumes(&third, 1)?;

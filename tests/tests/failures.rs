@@ -19,10 +19,10 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/refusing.py"]);
     let mut running = started(&pod)?;
-    running.signal(Signal::SIGUSR1)?;
-    running.stdout.wait_for("attached")?;
+    running.send(Signal::SIGUSR1)?;
+    running.stdout.wait_for("refusing")?;
     stops_in_order(&mut running, 0)?;
-    running.stderr.wait_for("the program uses SysV shared memory")?;
+    running.stderr.wait_for("corked dgram socket")?;
     running.stderr.wait_for("CRIU's log is kept in /checkpoints/job-0/failed-dump.log")?;
     ensure!(volume.generations("job-0").is_empty());
     ensure!(volume.staged("job-0").is_empty(), "the staging directory was left behind");
@@ -38,7 +38,7 @@ fn a_dump_that_criu_refuses_ends_in_an_ordinary_stop() -> Result<()> {
     next.stderr.wait_for(&why)?;
     next.stderr.wait_for("left no checkpoint: criu failed")?;
     let list = crik(&volume, &["list"])?.out;
-    ensure!(list.contains(&why) && list.contains("the program uses SysV shared memory"), "{list}");
+    ensure!(list.contains(&why) && list.contains("corked dgram socket"), "{list}");
     Ok(())
 }
 
@@ -87,8 +87,8 @@ fn a_failed_checkpoint_does_not_cost_the_older_one() -> Result<()> {
         .with(|spec| spec.env("GOODBYE", "9"));
     let first = checkpointed(&pod)?;
     let mut second = started(&pod)?;
-    second.signal(Signal::SIGUSR1)?;
-    second.stdout.wait_for("attached")?;
+    second.send(Signal::SIGUSR1)?;
+    second.stdout.wait_for("refusing")?;
     stops_in_order(&mut second, 9)?;
     let third = started(&pod)?;
     resumes(&third, 1)?;

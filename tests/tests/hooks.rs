@@ -103,8 +103,8 @@ fn the_application_is_told_when_it_goes_on_without_a_checkpoint_and_finds_its_fi
         .config("inotifyIncompatiblePaths: [/tmp/watched]");
     let mut running = started(&pod)?;
     running.exec(&["/bin/sh", "-c", "echo old > /tmp/watched"])?;
-    running.signal(Signal::SIGUSR1)?;
-    running.stdout.wait_for("attached")?;
+    running.send(Signal::SIGUSR1)?;
+    running.stdout.wait_for("refusing")?;
     let (code, _, _) = running.exec(&["crik", "checkpoint"])?;
     ensure!(code == Some(1), "there was a checkpoint");
     wait_for("the hook", || (told(&volume) == "quieton").then_some(()))?;

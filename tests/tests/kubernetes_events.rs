@@ -104,6 +104,34 @@ fn two_replicas_tell_it_once() -> Result<()> {
     Ok(())
 }
 
+/// What `kubectl get events` shows as its count. Takes as long as a node must be well before it is let go.
+#[test]
+fn what_happens_again_in_the_same_boot_is_counted_once_by_all_replicas() -> Result<()> {
+    let cluster = Cluster::new()?;
+    let controllers = [cluster.controller(&[])?, cluster.controller(&[])?];
+    cluster.plane.shut_down("a")?;
+    ensure!(cluster.has_events("a", &["NodeShuttingDown"])?[0]["count"] == 1);
+    cluster.plane.be_well("a")?;
+    controllers.iter().try_for_each(|controller| controller.becomes("a", NodeState::Ready))?;
+    cluster.plane.shut_down("a")?;
+    controllers.iter().try_for_each(|controller| controller.becomes("a", NodeState::ShuttingDown))?;
+    cluster.told_all_until_now("marker")?;
+    for controller in &controllers {
+        wait_for("both to have told it", || {
+            let of = |result| {
+                controller.metric(&format!("crik_events_total{{result=\"{result}\"}}")).unwrap_or_default()
+            };
+            (of("written") + of("repeated") >= 4.0).then_some(())
+        })?;
+    }
+    let events = cluster.has_events("a", &["NodeShutdownOver", "NodeShuttingDown"])?;
+    let counts: Vec<&Value> = events.iter().map(|event| &event["count"]).collect();
+    ensure!(counts == [1, 2], "{events:?}");
+    let (first, last) = (&events[1]["firstTimestamp"], &events[1]["lastTimestamp"]);
+    ensure!(first.as_str() < last.as_str(), "{first} {last}");
+    Ok(())
+}
+
 #[test]
 fn it_can_be_turned_off() -> Result<()> {
     let cluster = Cluster::new()?;
@@ -129,6 +157,7 @@ fn a_right_to_write_them_that_is_missing_is_named_and_does_no_harm() -> Result<(
     controller.becomes("a", NodeState::ShuttingDown)?;
     controller.logs("cannot create resource")?;
     controller.logs("--events=false")?;
+    controller.metric_becomes("crik_events_total{result=\"failed\"}", 1.0)?;
     cluster.plane.be_well("a")?;
     ensure!(!controller.status("a")?.stale, "what cannot be told makes the state stale");
     Ok(())

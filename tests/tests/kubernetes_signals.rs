@@ -159,7 +159,7 @@ fn every_signal_is_heard_and_cleared_as_its_class_says() -> Result<()> {
             wait_for("the latch to let go", || {
                 let status = cluster.controller.status(name).ok()?;
                 let left =
-                    if was_absent(name) { status.state == NodeState::Cordoned } else { is_well(&status) };
+                    if was_absent(name) { status.state == NodeState::Evicting } else { is_well(&status) };
                 left.then_some(())
             })?;
             ensure!(since.elapsed() >= LATCH, "it let go after {:?}", since.elapsed());
@@ -194,7 +194,7 @@ fn took_back<'a>(
     if fixture.name == ABSENT {
         fixture.take_back(api, name)?;
         cluster.saw_all_until_now(name)?;
-        ensure!(cluster.controller.status(name)?.state == NodeState::Cordoned, "it was not remembered");
+        ensure!(cluster.controller.status(name)?.state == NodeState::Evicting, "it was not remembered");
         return Ok("remembered".to_owned());
     }
     if fixture.state == NodeState::ShuttingDown {
@@ -249,12 +249,12 @@ fn a_node_that_is_back_is_one_whose_pods_were_deleted_in_its_absence() -> Result
     cluster.plane.silence("flapping")?;
     let evicts = "node.kubernetes.io/unreachable:NoExecute";
     cluster.plane.kubectl(&["taint", "node", "flapping", evicts])?;
-    cluster.controller.becomes("flapping", NodeState::Cordoned)?;
+    cluster.controller.becomes("flapping", NodeState::Evicting)?;
     cluster.plane.be_well("flapping")?;
     cluster.plane.kubectl(&["taint", "node", "flapping", &format!("{evicts}-")])?;
     cluster.saw_all_until_now("flapping")?;
     let back = cluster.controller.status("flapping")?;
-    ensure!(back.state == NodeState::Cordoned && back.reasons[0].signal == ABSENT, "{back:?}");
+    ensure!(back.state == NodeState::Evicting && back.reasons[0].signal == ABSENT, "{back:?}");
     // Another boot of its machine has none of these pods.
     cluster.plane.patch_status("flapping", &json!({"nodeInfo": {"bootID": "second"}}))?;
     cluster.controller.becomes("flapping", NodeState::Ready)

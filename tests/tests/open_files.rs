@@ -296,3 +296,32 @@ fn locks_of_records_are_held_on_also_of_a_file_that_is_mapped() -> Result<()> {
     let outputs = (0..3).map(|_| checkpointed(&pod.replacement())).collect::<Result<Vec<_>>>()?;
     chain::verify(&outputs).map(drop)
 }
+
+#[test]
+fn a_lock_that_somebody_else_has_taken_since_is_named_at_once() -> Result<()> {
+    for name in ["mapped", "open", "whole"] {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &["python3", "/programs/locked.py", "/checkpoints"]);
+        checkpointed(&pod)?;
+        let file = fs::File::options().write(true).open(volume.path().join(name))?;
+        let _taken = taken(file, name == "whole")?;
+        let mut next = pod.replacement().config("onRestoreFailure: fail").start()?;
+        let told = format!("had locked /checkpoints/{name}, and cannot any more: somebody else has");
+        next.stderr.wait_for(&told).with_context(|| next.state())?;
+        // It gives the image directory back first.
+        next.wait()?;
+        ensure!(volume.generations("job-0").len() == 1, "{}", next.transcript());
+    }
+    Ok(())
+}
+
+/// A lock of the whole file, either of flock(2) or of fcntl(2).
+fn taken(file: fs::File, whole: bool) -> Result<fs::File> {
+    if whole {
+        file.lock()?;
+    } else {
+        let all = libc::flock { l_type: libc::F_WRLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+        nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&all))?;
+    }
+    Ok(file)
+}

@@ -112,7 +112,7 @@ fn work_that_finished_during_a_periodic_checkpoint_is_not_resumed() -> Result<()
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/endings.py"]).config("interval: 1s");
     let mut running = started(&pod)?;
     running.stderr.wait_for(PAUSED)?;
-    running.signal(Signal::SIGUSR1)?;
+    running.send(Signal::SIGUSR1)?;
     ensure!(running.wait()? == 0, "{}", running.transcript());
     starts_fresh(&started(&pod)?)
 }

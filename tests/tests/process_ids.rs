@@ -162,7 +162,7 @@ fn a_signal_that_comes_while_it_waits_is_for_the_program_that_goes_on() -> Resul
     first.stdout.wait_for("listening")?;
     let waiting = waiting(&pod.replacement())?;
     for signal in [Signal::SIGUSR1, Signal::SIGWINCH] {
-        waiting.signal(signal)?;
+        waiting.send(signal)?;
     }
     ends_with(&mut first, CHECKPOINTED)?;
     resumes(&waiting, 1)?;
@@ -175,7 +175,7 @@ fn a_signal_that_comes_while_it_waits_does_not_end_a_program_that_has_not_begun(
     let pod = pod(&volume, &SINGLE);
     let first = started(&pod)?;
     let waiting = waiting(&pod.replacement())?;
-    waiting.signal(Signal::SIGUSR1)?;
+    waiting.send(Signal::SIGUSR1)?;
     first.signal(Signal::SIGKILL)?;
     starts_fresh(&waiting)?;
     waiting.wait_for_lines(STEPS)

@@ -51,7 +51,7 @@ fn every_catchable_signal_is_passed_on() -> Result<()> {
     let mut running = plain(&volume, &["python3", "/programs/signals.py"]).start()?;
     running.stdout.wait_for("listening")?;
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH] {
-        running.signal(signal)?;
+        running.send(signal)?;
         running.stdout.wait_for(&format!("got {signal}"))?;
     }
     running.signal_number(libc::SIGRTMIN())?;

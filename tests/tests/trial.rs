@@ -142,6 +142,75 @@ fn a_stop_goes_first() -> Result<()> {
     chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
 }
 
+/// Waits until the copy runs.
+fn copied(running: &Running) -> Result<()> {
+    running.stderr.wait_for("was frozen for")?;
+    wait_for("the copy", || (running.nested_processes() > 0).then_some(()))
+}
+
+/// Expects that nothing of a trial is left in the container and on the volume.
+fn nothing_is_left(running: &Running) -> Result<()> {
+    wait_for("nothing to be left", || {
+        let (_, found, _) = running.exec(&["find", "/checkpoints", "-name", "trial-*"]).ok()?;
+        (found.is_empty() && running.nested_processes() == 0).then_some(())
+    })
+}
+
+#[test]
+fn an_agent_that_is_killed_during_a_trial_leaves_nothing_to_the_next_one() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = able(&volume, &SINGLE);
+    let mut running = started(&pod)?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| running.exec(&["crik", "doctor", "--trial"]));
+        copied(&running)?;
+        running.signal(nix::sys::signal::Signal::SIGKILL)?;
+        let _ = asked.join().map_err(|_| anyhow!("it panicked"))?;
+        anyhow::Ok(())
+    })?;
+    running.wait()?;
+    // No checkpoint has been taken but that of the trial, which counts for nothing.
+    let next = started(&pod)?;
+    next.stderr.wait_for("the application starts fresh")?;
+    nothing_is_left(&next)?;
+    ensure!(tried(&next, WELL)?["shown"] == "resumed", "{}", next.transcript());
+    nothing_is_left(&next)
+}
+
+#[test]
+fn who_asks_may_go_away_meanwhile() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&able(&volume, &SINGLE))?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    const CUT_OFF: &str = "
+crik doctor --trial & asker=$!
+while [ -e /proc/$asker ] && ! find /checkpoints -name 'trial-*' | grep -q .; do :; done
+kill -9 $asker; wait $asker; echo $?";
+    wait_for("one that is killed before its answer comes", || {
+        let (_, said, _) = running.exec(&["sh", "-c", CUT_OFF]).ok()?;
+        said.trim_end().ends_with("137").then_some(())
+    })?;
+    nothing_is_left(&running)?;
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)?;
+    // The trial that nobody waits for may still be under way.
+    wait_for("another trial", || tried(&running, WELL).ok())?;
+    nothing_is_left(&running)
+}
+
+#[test]
+fn an_ordinary_user_is_told_where_it_can_be_tried() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&able(&volume, &SINGLE).ordinary_user(1000)?)?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    // It has in its pod what root would need, and still not the right.
+    let said = tried(&running, NOT_TRIED)?;
+    let why = said["reasons"][0].as_str().context("no reason")?;
+    ensure!(why.contains("in a pod that runs as root (runAsUser: 0), with hostUsers: false"), "{said}");
+    ensure!(!running.stderr.text().contains("was frozen for"), "{}", running.transcript());
+    nothing_is_left(&running)
+}
+
 /// Writes to the volume and to memory, and listens.
 const WRITES: &str = "
 import socket, time
@@ -168,4 +237,13 @@ fn a_copy_writes_nothing_to_the_files_of_the_program() -> Result<()> {
     let steps: Vec<String> = running.stdout.text().lines().map(str::to_owned).collect();
     ensure!(steps.iter().enumerate().all(|(at, line)| *line == format!("step {}", at + 1)), "{steps:?}");
     Ok(())
+}
+
+#[test]
+fn a_program_that_has_locked_files_can_be_tried() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&able(&volume, &["python3", "/programs/locked.py", "/checkpoints"]))?;
+    running.stderr.wait_for("protected: checkpoints can be taken")?;
+    ensure!(tried(&running, WELL)?["shown"] == "resumed", "{}", running.transcript());
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)
 }

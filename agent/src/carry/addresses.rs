@@ -109,7 +109,7 @@ impl Addresses {
             return Ok(Some(*new));
         }
         let connected_tcp = socket.is_tcp() && socket.target().is_some();
-        // What is connected by TCP is closed and not bound.
+        // What is connected by TCP is closed and not bound, but if both its addresses have a place here.
         if socket.binds_freely() || connected_tcp || self.is_everywhere(old) {
             return Ok(None);
         }
@@ -119,6 +119,11 @@ impl Addresses {
             return Ok(Some(unspecified(old)));
         }
         Err(self.none_here(socket))
+    }
+
+    /// Whether an address of the old pod, or its place here, can be bound.
+    pub fn have(&self, old: IpAddr) -> bool {
+        self.moved.contains_key(&old.to_canonical()) || self.is_everywhere(old.to_canonical())
     }
 
     /// Whether it can be bound on any machine, or is one of this pod's.
@@ -232,6 +237,13 @@ mod tests {
         assert_eq!(moved(&sends).as_deref(), Some("0.0.0.0:80 → 10.0.0.1:8125 established"));
         assert_eq!(moved(&socket(TCP, 7, "fd07::7", None)).as_deref(), Some("[::]:80 closed"));
         assert_eq!(moved(&socket(TCP, 1, "10.7.7.7", Some("10.0.0.1"))), None, "closed at the restore");
+    }
+
+    #[test]
+    fn what_has_a_place_here_is_told() {
+        let have = |ip: &str| addresses().have(ip.parse().unwrap());
+        assert!(["10.0.0.5", "::ffff:10.9.0.5", "127.0.0.2", "::1", "10.1.0.7"].into_iter().all(have));
+        assert!(["10.7.7.7", "fd07::7"].into_iter().all(|ip| !have(ip)));
     }
 
     #[test]

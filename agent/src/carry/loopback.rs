@@ -1,4 +1,4 @@
-//! Connections over loopback within the tree go on in the next pod; all others are closed in the image that CRIU is given there, so that
+//! Connections within the tree go on in the next pod; all others are closed in the image that CRIU is given there, so that
 //! a checkpoint which fails, or after which the program goes on, costs none.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::addresses::Addresses;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::images::{
@@ -26,7 +27,7 @@ struct Ends(BTreeMap<(SocketAddr, SocketAddr), Inet>);
 impl Ends {
     fn of(files: &FilesImage) -> Result<Self, Damage> {
         let all = files.inet_sockets()?.into_iter().filter_map(|socket| Some((addresses(&socket)?, socket)));
-        Ok(Self(all.filter(|((from, to), _)| from.ip().is_loopback() && to.ip().is_loopback()).collect()))
+        Ok(Self(all.collect()))
     }
 
     fn other(&self, socket: &Inet) -> Option<&Inet> {
@@ -43,13 +44,18 @@ fn addresses(socket: &Inet) -> Option<(SocketAddr, SocketAddr)> {
     (socket.is_tcp() && !socket.listens()).then(|| (bare(from), bare(to)))
 }
 
-/// Closes all connections but those that can go on here.
+/// Closes all connections but those that can go on here, where their addresses have a place.
 ///
 /// # Errors
 /// What is wrong with the image.
-pub fn close_others(files: &mut FilesImage) -> Result<(), Damage> {
+pub fn close_others(files: &mut FilesImage, here: &Addresses) -> Result<(), Damage> {
     let (ends, half) = (Ends::of(files)?, loopback::can_be_half_closed());
-    files.close(|socket| !ends.other(socket).is_some_and(|other| half || both_say(socket, other)))
+    let goes_on = |socket: &Inet| {
+        let has_place =
+            addresses(socket).is_some_and(|(from, to)| here.have(from.ip()) && here.have(to.ip()));
+        has_place && ends.other(socket).is_some_and(|other| half || both_say(socket, other))
+    };
+    files.close(|socket| !goes_on(socket))
 }
 
 fn both_say(one: &Inet, other: &Inet) -> bool {

@@ -1,15 +1,18 @@
 //! The terminal of a container with `tty: true`. Its other end is the runtime's and in no image, so the next pod's own takes its place, by
-//! CRIU's name for it (`--external tty[DEVICE:FILESYSTEM]`); CRIU gives it the settings of the old one, and makes it the terminal of
-//! the session that had it.
+//! CRIU's name for it (`--external tty[DEVICE:FILESYSTEM]`). CRIU gives it the settings of the old one, but does not make it control the
+//! session that had it, so that no key would interrupt anything: the session's leader is made to do that.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use thiserror::Error;
 
+use crate::store::generation::tree_facts::TerminalFacts;
 use crate::tree::process::snapshot::{Tree, open_files};
+use crate::tree::process::tracee;
 
 /// The next pod has none.
 #[derive(Debug, Error)]
@@ -81,15 +84,71 @@ fn is_terminal(meta: &Metadata) -> bool {
     (136..=143).contains(&libc::major(meta.rdev())) && meta.mode() & libc::S_IFMT == libc::S_IFCHR
 }
 
-/// CRIU's names for the container's terminal, as `tree` has it open; none without one. Whoever opened it as the terminal of its session has it
-/// by another name, which may be that of a terminal of its own as well: then it is left to CRIU.
+/// The container's terminal, as `tree` has it; nothing without one. Whoever opened it as the terminal of its session has it by another name,
+/// which may be that of a terminal of its own as well: then it is left to CRIU.
 #[must_use]
-pub fn names(tree: &Tree) -> Vec<String> {
-    let Some(terminal) = Terminal::here() else { return Vec::new() };
+pub fn of(tree: &Tree) -> TerminalFacts {
+    let Some(terminal) = Terminal::here() else { return TerminalFacts::default() };
     let name = |device: u64, file_system: u64| format!("tty[{device:x}:{file_system:x}]");
     let ours = name(terminal.device, terminal.file_system);
     let by_session = fs::metadata(OWN_TERMINAL).ok().filter(|_| is_of_all_sessions(tree, terminal.device));
-    [ours].into_iter().chain(by_session.map(|meta| name(meta.rdev(), meta.dev()))).collect()
+    let names = [ours].into_iter().chain(by_session.map(|meta| name(meta.rdev(), meta.dev()))).collect();
+    let controlled = tree.0.iter().filter_map(|process| Controlled::of(process.pid));
+    let controlled = controlled.into_iter().find(|one| one.device == terminal.device);
+    TerminalFacts {
+        names,
+        session: controlled.map(|one| one.session),
+        foreground: controlled.map(|one| one.foreground),
+    }
+}
+
+/// Makes this container's terminal control the session of a restored tree that the one before did. Its processes stand still.
+pub fn control(facts: &TerminalFacts) {
+    let Some((session, foreground)) = facts.session.zip(facts.foreground) else { return };
+    let outcome = descriptor(session).and_then(|fd| {
+        tracee::while_stopped(session, |leader| {
+            let ioctl = |request| [fd as u64, request];
+            tracee::call(leader, libc::SYS_ioctl, [fd as u64, libc::TIOCSCTTY, 0, 0, 0])?;
+            tracee::call_with(leader, libc::SYS_ioctl, ioctl(libc::TIOCSPGRP), &foreground.to_ne_bytes())
+        })
+    });
+    if let Err(error) = outcome {
+        tracing::warn!("the terminal's keys do not reach the program any more: {error}");
+    }
+}
+
+/// By which a process has this container's terminal.
+fn descriptor(pid: i32) -> io::Result<RawFd> {
+    let device = Terminal::here().map(|terminal| terminal.device);
+    let is_it = |fd: &RawFd| {
+        fs::metadata(format!("/proc/{pid}/fd/{fd}"))
+            .is_ok_and(|meta| is_terminal(&meta) && Some(meta.rdev()) == device)
+    };
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?.flatten();
+    let found = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it);
+    found.ok_or_else(|| io::Error::other("the leader of its session has closed it"))
+}
+
+/// The terminal of a process's session (proc_pid_stat(5): `session`, `tty_nr`, `tpgid`).
+#[derive(Debug, Clone, Copy)]
+struct Controlled {
+    session: i32,
+    device: u64,
+    foreground: i32,
+}
+
+impl Controlled {
+    fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(stat: &str) -> Option<Self> {
+        let mut after_name = stat.rsplit_once(") ")?.1.split_whitespace().skip(3);
+        let mut next = || after_name.next();
+        let (session, device, foreground) =
+            (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
+        Some(Self { session, device, foreground })
+    }
 }
 
 /// Whether whoever has its session's terminal open has this one.
@@ -98,25 +157,19 @@ fn is_of_all_sessions(tree: &Tree, device: u64) -> bool {
     tree.0
         .iter()
         .filter(|process| has_open(process.pid))
-        .all(|process| terminal_of(process.pid) == Some(device))
+        .all(|process| Controlled::of(process.pid).is_some_and(|one| one.device == device))
 }
 
-/// proc(5), `/proc/PID/stat`, the fifth field after the name.
-fn terminal_of(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split_whitespace().nth(4)?.parse().ok()
-}
-
-/// What takes the place of terminals of these names.
+/// What takes the place of this terminal.
 ///
 /// # Errors
-/// There are some, and this container has no terminal.
-pub fn in_place_of(names: &[String]) -> Result<Vec<(RawFd, String)>, NoTerminal> {
-    if names.is_empty() {
+/// There is one, and this container has none.
+pub fn in_place_of(facts: &TerminalFacts) -> Result<Vec<(RawFd, String)>, NoTerminal> {
+    if facts.names.is_empty() {
         return Ok(Vec::new());
     }
     let terminal = Terminal::here().ok_or(NoTerminal)?;
-    Ok(names.iter().map(|name| (terminal.fd, name.clone())).collect())
+    Ok(facts.names.iter().map(|name| (terminal.fd, name.clone())).collect())
 }
 
 /// Gives the terminal up as that of this process's session, so that the program can have it for its own: only then can it be interrupted by
@@ -144,10 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_terminal_controls_stands_behind_the_name() {
+        let one = Controlled::parse("309 (a) b) S 300 309 309 34816 412 4194304 1\n").unwrap();
+        assert_eq!((one.session, one.device, one.foreground), (309, 34816, 412));
+        assert!(Controlled::parse("309 (cut) S 300").is_none());
+    }
+
+    #[test]
     fn without_a_terminal_none_is_asked_for() {
-        assert!(in_place_of(&[]).unwrap().is_empty());
+        assert!(in_place_of(&TerminalFacts::default()).unwrap().is_empty());
         if Terminal::here().is_none() {
-            assert!(in_place_of(&["tty[8800:6b]".to_owned()]).is_err());
+            let some = TerminalFacts { names: vec!["tty[8800:6b]".to_owned()], ..TerminalFacts::default() };
+            assert!(in_place_of(&some).is_err());
         }
     }
 }

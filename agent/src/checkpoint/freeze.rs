@@ -29,7 +29,7 @@ use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{
-    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
 use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
@@ -169,8 +169,8 @@ pub struct Staged {
     pub tree: TreeFacts,
     /// Where its standard streams lead.
     pub stdio: StdioMap,
-    /// CRIU's names for the container's terminal.
-    pub terminals: Vec<String>,
+    /// The container's terminal.
+    pub terminal: TerminalFacts,
     /// Its open control group files.
     pub cgroups: Cgroups,
     /// Its clocks.
@@ -220,12 +220,12 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let headway = &request.headway;
     let connections = connections(request, &tree);
-    let terminals = terminal::names(&tree);
+    let terminal = terminal::of(&tree);
     let what = Dump {
         root: request.root,
         images: &images,
         leave: request.leave,
-        external: &terminals,
+        external: &terminal.names,
         connections,
         headway,
     };
@@ -248,7 +248,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
     let frozen = std::mem::take(&mut *locked(&frozen));
-    let mut staged = Staged { terminals, ..frozen.staged.unwrap_or(Err(FreezeError::NoPause))? };
+    let mut staged = Staged { terminal, ..frozen.staged.unwrap_or(Err(FreezeError::NoPause))? };
     staged.durations_ms.insert(manifest::DUMP.to_owned(), whole_ms(began.elapsed()));
     if let (Leave::Running, Some(since)) = (request.leave, frozen.since) {
         staged.durations_ms.insert(manifest::PAUSE.to_owned(), whole_ms(since.elapsed()));
@@ -395,7 +395,7 @@ fn stage(
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
-        terminals: Vec::new(),
+        terminal: TerminalFacts::default(),
         cgroups: cgroup_files::of(&tree),
         clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),

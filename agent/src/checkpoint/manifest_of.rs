@@ -38,7 +38,7 @@ pub fn manifest_of(
             .with_programs(running.programs.known()),
         tree: staged.tree,
         stdio: staged.stdio,
-        terminals: staged.terminals,
+        terminal: staged.terminal,
         cgroups: staged.cgroups,
         addresses: staged.addresses,
         kubelet_files: staged.kubelet_files,

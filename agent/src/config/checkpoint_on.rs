@@ -15,14 +15,14 @@ pub struct CheckpointOn {
 
 impl Default for CheckpointOn {
     fn default() -> Self {
-        let nodes = [NodeState::Cordoned, NodeState::Draining, NodeState::ShuttingDown, NodeState::Gone];
-        Self { nodes: nodes.into(), disrupted: true }
+        let goes_away = |state: &NodeState| !matches!(state, NodeState::Unknown | NodeState::Ready);
+        Self { nodes: NodeState::ALL.into_iter().filter(goes_away).collect(), disrupted: true }
     }
 }
 
 impl CheckpointOn {
-    /// The states that are notice. A node may stay cordoned for days, and its pods with it; those that are moved away later
-    /// get a SIGTERM, and so does a pod that is disrupted.
+    /// The states that are notice. A node may stay cordoned for days, and its pods with it; one that is not well may be so again
+    /// before its pods are deleted. Those that are moved away later get a SIGTERM, and so does a pod that is disrupted.
     pub fn notice(&self) -> Vec<NodeState> {
         let notice = [NodeState::Draining, NodeState::ShuttingDown, NodeState::Gone];
         notice.into_iter().filter(|state| self.nodes.contains(state)).collect()

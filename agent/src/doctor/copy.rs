@@ -234,7 +234,7 @@ fn inside(what: Option<(Generation, &Path)>) -> Result<Said, String> {
     let (Some((_, path)), Some(manifest)) = (what, manifest) else {
         return Ok(Said::Watched(Watched::default()));
     };
-    if !manifest.terminals.is_empty() {
+    if !manifest.terminal.names.is_empty() {
         return Err("the program is at the container's terminal, which a copy cannot have".to_owned());
     }
     Ok(resume_inside(path, &manifest).map_or_else(Said::NotResumed, Said::Watched))

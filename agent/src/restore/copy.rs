@@ -9,14 +9,16 @@ use std::sync::Arc;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::clocks::go_on::GoingOn;
-use crate::carry::{loopback, open_files, orphans, reserved_pids};
+use crate::carry::{file_locks, loopback, open_files, orphans, reserved_pids};
 use crate::config::Config;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::ImageDirError;
-use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
+use crate::store::image_dir::{ImageDirError, layout};
+use crate::tree::criu::{self, Connections, CriuError, Pause, Restore, images};
+use crate::tree::process::loopback as process_loopback;
+use crate::tree::process::snapshot::Snapshot;
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. When all of it is restored and nothing of it
 /// runs yet, `ready` is called. Blocks.
@@ -33,10 +35,11 @@ pub fn restore(
     let nowhere = || -> Result<PathBuf, ImageDirError> { Ok(PathBuf::from(limits::TRIAL_DIRECTORIES[0])) };
     let wishes = Wishes::of_a_trial(&Config::default());
     let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
-    let images = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
+    let private = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
     let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page().map_err(RestoreError::from)?;
+    let locks = images::file_locks(&path.join(layout::IMAGES)).map_err(RestoreError::from)?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
@@ -46,7 +49,12 @@ pub fn restore(
             Pause::BeforeFork if has_orphans => orphans::watch_for_root(root),
             Pause::BeforeResume => {
                 clocks.set_others();
+                // Of the copies of its files, which nobody else has.
+                file_locks::set(&locks)?;
                 placed.take_away();
+                if connections == Connections::Keep {
+                    process_loopback::let_hear(&Snapshot::take().tree(root))?;
+                }
                 reserved_pids::pass_reserved()?;
                 ready();
                 Ok(())
@@ -56,7 +64,7 @@ pub fn restore(
     };
     let work = Path::new(limits::RESTORE_WORK);
     let what = Restore {
-        images: images.path(),
+        images: private.path(),
         work,
         inherited: &inherited,
         namespace,

@@ -1,5 +1,5 @@
-//! The images that CRIU is given: those of the generation, or where this pod differs a private directory in which the image of open
-//! files is another one and all others are links to those of the generation. A generation is never changed.
+//! The images that CRIU is given: those of the generation, or where this pod differs a private directory in which the images of open
+//! files and of locks are others and the rest are links to those of the generation. A generation is never changed.
 //!
 //! CRIU opens its images below one directory and follows links (criu/image.c, `openat` without `O_NOFOLLOW`).
 
@@ -28,7 +28,7 @@ use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::VerifyError;
 use crate::store::image_dir::{ImageDirError, layout, no_links};
 use crate::tree::criu::Connections;
-use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError};
+use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError, LOCKS_IMAGE};
 
 /// Why the images cannot be made to fit this pod.
 #[derive(Debug, Error)]
@@ -59,7 +59,8 @@ impl HasOutlook for PrivateImagesError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Verify(error) => error.outlook(),
-            Self::Image(ImageError::Io { source, .. }) | Self::Addresses(source) => source.outlook(),
+            Self::Image(error) => error.outlook(),
+            Self::Addresses(source) => source.outlook(),
             _ => Outlook::Lasting,
         }
     }
@@ -67,7 +68,7 @@ impl HasOutlook for PrivateImagesError {
     fn is_of_the_volume(&self) -> bool {
         match self {
             Self::Verify(error) => error.is_of_the_volume(),
-            Self::Image(ImageError::Io { source, .. }) => source.is_of_the_volume(),
+            Self::Image(error) => error.is_of_the_volume(),
             _ => false,
         }
     }
@@ -118,6 +119,9 @@ impl Wishes {
     }
 }
 
+/// An image that is another one here: its name and contents.
+type Changed = (&'static str, Vec<u8>);
+
 impl PrivateImages {
     /// Makes the images of the generation in `path` fit this pod, where CRIU will do this with its connections; `work` makes a directory on the volume, for a container that has
     /// none. Blocks, until it is given up.
@@ -135,12 +139,13 @@ impl PrivateImages {
         let before = read(path, manifest, wishes.verify)?;
         let damaged = |what| images::damaged(&images, what);
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
+        let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
+        let here = Addresses::between(&manifest.addresses, &now);
         if connections == Connections::Keep {
-            loopback::close_others(&mut files).map_err(damaged)?;
+            loopback::close_others(&mut files, &here).map_err(damaged)?;
         }
         files.wind_up().map_err(damaged)?;
-        let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
-        Addresses::between(&manifest.addresses, &now).put_into(&mut files)?;
+        here.put_into(&mut files)?;
         let unnamed = Unnamed {
             files: &images::unnamed(&images)?,
             // The init is put back there, so files can be made.
@@ -150,11 +155,15 @@ impl PrivateImages {
         open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
         datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, headway)
             .map_err(damaged)?;
-        let after = files.encode();
-        if after == before {
+        let (after, locks) = (files.encode(), images::file_locks(&images)?);
+        let are_left_out = !locks.of_records.is_empty() || !locks.of_files.is_empty();
+        let changed = [(FILES_IMAGE, after != before, after), (LOCKS_IMAGE, are_left_out, locks.others)];
+        let changed: Vec<Changed> =
+            changed.into_iter().filter_map(|(name, is, image)| is.then_some((name, image))).collect();
+        if changed.is_empty() {
             return Ok(Self { path: images, place: Place::Generation });
         }
-        Self::beside(&images, &after, work)
+        Self::beside(&images, &changed, work)
     }
 
     /// The directory.
@@ -165,7 +174,7 @@ impl PrivateImages {
     /// Makes a directory in the first place that can be written.
     fn beside(
         images: &Path,
-        changed: &[u8],
+        changed: &[Changed],
         work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
     ) -> Result<Self, PrivateImagesError> {
         let mut tried = Vec::new();
@@ -185,13 +194,15 @@ impl PrivateImages {
         Ok(last)
     }
 
-    fn fill(&self, images: &Path, changed: &[u8]) -> io::Result<()> {
+    fn fill(&self, images: &Path, changed: &[Changed]) -> io::Result<()> {
         fs::create_dir_all(self.path.parent().unwrap_or(&self.path))?;
         DirBuilder::new().mode(0o700).create(&self.path)?;
-        fs::write(self.path.join(FILES_IMAGE), changed)?;
+        for (name, image) in changed {
+            fs::write(self.path.join(name), image)?;
+        }
         for entry in fs::read_dir(images)? {
             let name = entry?.file_name();
-            if name != FILES_IMAGE {
+            if changed.iter().all(|(changed, _)| name != *changed) {
                 symlink(images.join(&name), self.path.join(&name))?;
             }
         }
@@ -249,7 +260,10 @@ mod tests {
         let (images, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(images.path().join(FILES_IMAGE), "old").unwrap();
         fs::write(images.path().join("pages-1.img"), "pages").unwrap();
-        let private = PrivateImages::beside(images.path(), b"new", || Ok(work.path().into())).unwrap();
+        let private = PrivateImages::beside(images.path(), &[(FILES_IMAGE, b"new".to_vec())], || {
+            Ok(work.path().into())
+        })
+        .unwrap();
         let path = private.path().to_owned();
         assert_eq!(fs::read(path.join(FILES_IMAGE)).unwrap(), b"new");
         assert_eq!(fs::read(path.join("pages-1.img")).unwrap(), b"pages");

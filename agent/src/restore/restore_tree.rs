@@ -18,11 +18,14 @@ use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
-use crate::carry::{cgroup_files, datagram_peers, orphans, record_locks, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, file_locks, orphans, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
+use crate::tree::criu::images::{self, FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
+use crate::tree::process::loopback;
+use crate::tree::process::snapshot::Snapshot;
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -48,6 +51,9 @@ pub enum RestoreError {
     /// It is at a terminal, and there is none.
     #[error(transparent)]
     Terminal(#[from] NoTerminal),
+    /// It is not known which files it had locked.
+    #[error(transparent)]
+    Locks(#[from] ImageError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -63,6 +69,7 @@ impl HasOutlook for RestoreError {
             }
             Self::Page(RebaseError::Page { .. }) | Self::Terminal(_) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
+            Self::Locks(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
     }
@@ -94,8 +101,8 @@ pub fn restore(
 ) -> Result<(), RestoreError> {
     let Source { path, images, connections } = *from;
     let mut streams = streams::inherited(&manifest.stdio);
-    streams.extend(terminal::in_place_of(&manifest.terminals)?);
-    let streams = handed_on(streams)?;
+    streams.extend(terminal::in_place_of(&manifest.terminal)?);
+    let streams = handed_on(streams).map_err(RestoreError::Streams)?;
     let put_back = put_back(path, manifest, config, headway)?;
     reach(Point::FilesPutBack);
     let placed = open_files::place(&manifest.unnamed_files, path)?;
@@ -103,6 +110,7 @@ pub fn restore(
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
+    let locks = images::file_locks(&path.join(layout::IMAGES))?;
     let moved = reopen_cgroup_files(manifest);
     let both = streams.iter().chain(&moved);
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
@@ -110,8 +118,11 @@ pub fn restore(
     let what =
         Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
-    criu::restore(&what, hook((manifest, images), clocks, settings, (placed, put_back), (go, runs)))
-        .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
+    criu::restore(
+        &what,
+        hook((manifest, locks), clocks, (connections, settings), (placed, put_back), (go, runs)),
+    )
+    .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();
     Ok(())
 }
@@ -131,14 +142,14 @@ fn put_back(
 }
 
 fn hook(
-    (manifest, images): (&Manifest, &Path),
+    (manifest, locks): (&Manifest, FileLocks),
     clocks: GoingOn,
-    terminal: Option<Settings>,
+    (connections, terminal): (Connections, Option<Settings>),
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
     let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
-    let (peers, locked) = (manifest.datagram_peers.clone(), images.to_owned());
+    let (peers, controlled) = (manifest.datagram_peers.clone(), manifest.terminal.clone());
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
@@ -150,9 +161,13 @@ fn hook(
             reach(Point::BeforeResume);
             clocks.set_others();
             datagram_peers::attach(&peers);
-            record_locks::hold_again(&locked)?;
+            file_locks::set(&locks)?;
+            if connections == Connections::Keep {
+                loopback::let_hear(&Snapshot::take().tree(root))?;
+            }
             go()?;
             placed.take_away();
+            terminal::control(&controlled);
             terminal.iter().for_each(Settings::give_back_size);
             reserved_pids::pass_reserved()?;
             // The last of all, for there is no way back from it, and yet before the tree could see what is set aside.
@@ -166,14 +181,13 @@ fn hook(
     })
 }
 
-/// Each by a descriptor of its own: CRIU is started with another standard input than ours.
-fn handed_on(streams: Vec<(RawFd, String)>) -> Result<Vec<(OwnedFd, String)>, RestoreError> {
+/// Each by a descriptor of its own: CRIU is started with a standard input that is not ours.
+fn handed_on(streams: Vec<(RawFd, String)>) -> io::Result<Vec<(OwnedFd, String)>> {
     let duplicate = |(fd, key): (RawFd, String)| {
         // SAFETY: they are our standard streams, which stay open as long as this process lives.
-        let fd = dup(unsafe { BorrowedFd::borrow_raw(fd) }).map_err(io::Error::from)?;
-        Ok((fd, key))
+        Ok((dup(unsafe { BorrowedFd::borrow_raw(fd) })?, key))
     };
-    streams.into_iter().map(duplicate).collect::<io::Result<_>>().map_err(RestoreError::Streams)
+    streams.into_iter().map(duplicate).collect()
 }
 
 /// Opens the new pod's control group files in place of the old pod's, under CRIU's key: the old path without its

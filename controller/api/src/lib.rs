@@ -3,10 +3,14 @@
 //! The contract is JSON over HTTP. Fields are only ever added, and a reader ignores what it does not know, so
 //! that an agent and a controller of different releases understand each other.
 
+mod problem;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::problem::{ErrorBody, ErrorCode, PROBLEM_JSON};
 
 /// The port on which the controller serves, the same as that of the Go program.
 pub const DEFAULT_PORT: u16 = 9376;
@@ -56,6 +60,9 @@ pub enum NodeState {
     Ready,
     /// No new pods are scheduled to it, and nothing else is known.
     Cordoned,
+    /// It is not well, or was not heard of, and so its pods are deleted; this can be taken back. Readers of 0.1.0 take it for
+    /// `Unknown`.
+    Evicting,
     /// Its pods are being moved away; this can be taken back.
     Draining,
     /// It goes away for certain.
@@ -66,8 +73,15 @@ pub enum NodeState {
 
 impl NodeState {
     /// All states, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Unknown, Self::Ready, Self::Cordoned, Self::Draining, Self::ShuttingDown, Self::Gone];
+    pub const ALL: [Self; 7] = [
+        Self::Unknown,
+        Self::Ready,
+        Self::Cordoned,
+        Self::Evicting,
+        Self::Draining,
+        Self::ShuttingDown,
+        Self::Gone,
+    ];
 
     /// The word on the wire and in configuration.
     pub fn as_str(self) -> &'static str {
@@ -75,6 +89,7 @@ impl NodeState {
             Self::Unknown => "unknown",
             Self::Ready => "ready",
             Self::Cordoned => "cordoned",
+            Self::Evicting => "evicting",
             Self::Draining => "draining",
             Self::ShuttingDown => "shutting-down",
             Self::Gone => "gone",
@@ -231,13 +246,6 @@ pub struct NodeList {
 pub struct Lagged {
     /// How many changes were not told.
     pub missed: u64,
-}
-
-/// The body of every answer that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorBody {
-    /// What was wrong and what to do about it.
-    pub error: String,
 }
 
 #[cfg(test)]

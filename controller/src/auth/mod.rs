@@ -13,7 +13,6 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 pub use permission::{Identity, Permission, Refusal};
-pub use review::Outcomes;
 pub use reviews::Reviews;
 
 /// Checks who asks.

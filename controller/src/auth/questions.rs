@@ -7,8 +7,9 @@ use kube::Client;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::review::{Outcomes, Verdict, ask};
+use super::review::{Verdict, ask};
 use crate::base::limits;
+use crate::base::outcomes::{Outcomes, count};
 
 /// Asks about tokens, about a few at a time.
 pub struct Questions {
@@ -51,7 +52,7 @@ impl Questions {
             Ok(Err(_)) => "bad",
             Err(_) => "failed",
         };
-        self.outcomes.get_or_create_owned(&vec![("result", result)]).inc();
+        count(&self.outcomes, result);
     }
 
     /// Says each cause once.

@@ -5,15 +5,10 @@ use std::time::SystemTime;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use tokio::time::timeout;
 
 use super::permission::{Identity, OwnPod};
 use crate::base::limits;
-
-/// How the questions went: `good`, `bad` or `failed`.
-pub type Outcomes = Family<Vec<(&'static str, &'static str)>, Counter>;
 
 /// Where the API server says on which node a pod runs whose token this is (KEP-4193).
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";

@@ -12,8 +12,8 @@ use super::claims;
 use super::known::{Age, Key, Known};
 use super::permission::{Identity, Refusal};
 use super::questions::Questions;
-use super::review::Outcomes;
 use crate::base::limits;
+use crate::base::outcomes::Outcomes;
 
 /// Verdicts on tokens.
 #[derive(Clone)]

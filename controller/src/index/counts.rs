@@ -16,6 +16,10 @@ pub struct Counts {
     pub appeared: BTreeMap<Box<str>, u64>,
     /// Since when nothing was heard from the source; none if nothing ever was.
     pub silence: Option<Duration>,
+    /// How often all nodes were listed.
+    pub listed: u64,
+    /// How often the source failed.
+    pub failed: u64,
     /// True while the source is lost.
     pub stale: bool,
 }

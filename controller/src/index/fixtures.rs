@@ -72,7 +72,8 @@ fn every_row_decides_alone_what_its_class_says() {
         let expected = match signal.class {
             Class::ShuttingDown | Class::TooLate => "shutting-down",
             Class::Draining => "draining",
-            Class::Cordoned | Class::Unreachable => "cordoned",
+            Class::Cordoned => "cordoned",
+            Class::Evicting | Class::Unreachable => "evicting",
             Class::Candidate | Class::Silent => "ready",
         };
         let tracked = Tracked::new(alone);

@@ -29,6 +29,10 @@ pub struct Nodes {
     appeared: BTreeMap<Box<str>, u64>,
     /// True once the first list is complete.
     pub listed: bool,
+    /// How often all nodes were listed.
+    listings: u64,
+    /// How often the source failed.
+    failures: u64,
     /// That the source is lost, as long as it is.
     lost: Option<Lost>,
     /// When anything was last heard from the source.
@@ -69,6 +73,8 @@ impl Nodes {
             by_state: Counts::none(),
             appeared: BTreeMap::new(),
             listed: false,
+            listings: 0,
+            failures: 0,
             lost: None,
             heard: None,
             epoch,
@@ -81,8 +87,9 @@ impl Nodes {
 
     /// Takes in what a source tells.
     pub fn apply(&mut self, event: Event, now: Moment) {
-        if !matches!(event, Event::Lost(_)) {
-            self.heard = Some(now);
+        match event {
+            Event::Lost(_) => self.failures += 1,
+            _ => self.heard = Some(now),
         }
         match event {
             Event::Listed(all) => {
@@ -131,6 +138,8 @@ impl Nodes {
             shown,
             appeared: self.appeared.clone(),
             silence: self.heard.map(|heard| now.saturating_sub(heard)),
+            listed: self.listings,
+            failed: self.failures,
             stale: self.lost.is_some(),
         }
     }
@@ -205,6 +214,7 @@ impl Nodes {
 
     /// A list has no deletions: a node that is not in it any more was deleted meanwhile.
     fn list(&mut self, all: Vec<(Box<str>, Observation)>, now: Moment) {
+        self.listings += 1;
         let listed: HashSet<&str> = all.iter().map(|(name, _)| &**name).collect();
         let missing: Vec<Box<str>> =
             self.by_name.keys().filter(|name| !listed.contains(&***name)).cloned().collect();

@@ -92,7 +92,7 @@ fn held() -> [(Observation, NodeState, Duration); 2] {
     let absent = Observation { ready: Ready::Unknown, ..with(Class::Unreachable, "unreachable-eviction") };
     [
         (with(Class::ShuttingDown, "kubelet-shutdown"), NodeState::ShuttingDown, limits::LATCH),
-        (absent, NodeState::Cordoned, limits::ABSENCE_KEPT),
+        (absent, NodeState::Evicting, limits::ABSENCE_KEPT),
     ]
 }
 
@@ -167,7 +167,7 @@ fn what_is_stale_says_so_until_the_source_is_back() {
 
 #[test]
 fn of_what_was_known_only_good_health_is_doubted_when_the_source_is_lost() {
-    let classes = [Class::Cordoned, Class::Draining, Class::ShuttingDown];
+    let classes = [Class::Cordoned, Class::Evicting, Class::Draining, Class::ShuttingDown];
     let nodes = classes.map(|class| (format!("{class:?}"), with(class, "s")));
     let nodes: Vec<_> = nodes.iter().map(|(name, seen)| (&**name, seen.clone())).collect();
     let index = Index::new();
@@ -291,7 +291,8 @@ fn everything_is_counted() {
     index.apply(applied("b", cordoned()));
     index.apply(Event::Deleted("c".into()));
     let counts = index.counts();
-    let nodes = [("cordoned", 1), ("draining", 0), ("gone", 1), ("ready", 1), ("shutting-down", 0)];
+    let nodes =
+        [("cordoned", 1), ("draining", 0), ("evicting", 0), ("gone", 1), ("ready", 1), ("shutting-down", 0)];
     assert_eq!(counts.nodes, nodes.into());
     assert_eq!(counts.shown, [("cordon".into(), 1)].into());
     assert_eq!(counts.appeared, [("cordon".into(), 2)].into());

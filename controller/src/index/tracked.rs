@@ -111,7 +111,8 @@ impl Tracked {
             _ if self.gone_since.is_some() => NodeState::Gone,
             Some(_) => NodeState::ShuttingDown,
             None if self.seen.has(Class::Draining) => NodeState::Draining,
-            None if self.seen.has(Class::Cordoned) || self.absence.is_some() => NodeState::Cordoned,
+            None if self.seen.has(Class::Evicting) || self.absence.is_some() => NodeState::Evicting,
+            None if self.seen.has(Class::Cordoned) => NodeState::Cordoned,
             None => NodeState::Ready,
         }
     }
@@ -127,7 +128,8 @@ impl Tracked {
                 self.latch.as_ref().map(|latch| latch.reasons.clone()).unwrap_or_default()
             }
             NodeState::Draining => self.seen.of(Class::Draining),
-            NodeState::Cordoned => [self.seen.of(Class::Cordoned), self.of_absence()].concat(),
+            NodeState::Evicting => [self.seen.of(Class::Evicting), self.of_absence()].concat(),
+            NodeState::Cordoned => self.seen.of(Class::Cordoned),
             NodeState::Ready | NodeState::Unknown => Vec::new(),
         }
     }
@@ -242,10 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn draining_and_cordoned_clear_with_their_signals() {
+    fn draining_evicting_and_cordoned_clear_with_their_signals() {
         let cordoned = with(&[Class::Cordoned], Ready::True);
-        let drained = with(&[Class::Draining, Class::Cordoned], Ready::True);
+        let unwell = with(&[Class::Evicting, Class::Cordoned], Ready::False);
+        let drained = with(&[Class::Draining, Class::Evicting, Class::Cordoned], Ready::True);
         assert_eq!(new(&cordoned).state(), NodeState::Cordoned);
+        assert_eq!(after(&cordoned, &unwell, 0), NodeState::Evicting);
+        assert_eq!(after(&unwell, &cordoned, 0), NodeState::Cordoned);
         assert_eq!(after(&cordoned, &drained, 0), NodeState::Draining);
         assert_eq!(after(&drained, &at(Ready::True), 0), NodeState::Ready);
     }
@@ -253,9 +258,9 @@ mod tests {
     #[test]
     fn a_node_that_was_not_heard_of_is_remembered_when_it_is_back() {
         let absent = with(&[Class::Unreachable], Ready::Unknown);
-        assert_eq!(new(&absent).state(), NodeState::Cordoned);
+        assert_eq!(new(&absent).state(), NodeState::Evicting);
         let back = new(&absent).then(&at(Ready::True), NOW);
-        assert_eq!((back.state(), back.reasons().len()), (NodeState::Cordoned, 1));
+        assert_eq!((back.state(), back.reasons().len()), (NodeState::Evicting, 1));
         assert_eq!(back.held_until(), Some(NOW + limits::ABSENCE_KEPT));
         let later = back.clone().after(NOW + limits::ABSENCE_KEPT).unwrap();
         assert_eq!((later.state(), later.held_until()), (NodeState::Ready, None));
@@ -271,9 +276,9 @@ mod tests {
     fn an_absence_outlasts_a_loss_of_the_source() {
         let absent = with(&[Class::Unreachable], Ready::Unknown);
         let back = new(&absent).then(&at(Ready::True), NOW).unheard();
-        assert_eq!((back.state(), back.held_until()), (NodeState::Cordoned, None));
+        assert_eq!((back.state(), back.held_until()), (NodeState::Evicting, None));
         let heard = back.after(NOW + 2 * limits::ABSENCE_KEPT).unwrap();
-        assert_eq!(heard.state(), NodeState::Cordoned);
+        assert_eq!(heard.state(), NodeState::Evicting);
         assert_eq!(heard.held_until(), Some(NOW + 3 * limits::ABSENCE_KEPT));
     }
 

@@ -50,9 +50,21 @@ pub fn event(change: &NodeChange, instance: &str, now: Timestamp) -> Event {
     }
 }
 
-/// What is new in an Event that is there already.
-pub fn again(event: &Event) -> Event {
-    Event { last_timestamp: event.last_timestamp.clone(), message: event.message.clone(), ..Event::default() }
+/// What is new in an Event that is there already, as `there`; none if another replica has told it already. It is to be
+/// refused if somebody else changes it meanwhile, or two would count the same.
+pub fn again(event: &Event, there: &Event) -> Option<Event> {
+    let time = |event: &Event| event.last_timestamp.as_ref().map(|Time(time)| *time);
+    let pause = time(event)?.duration_since(time(there).unwrap_or(Timestamp::MIN));
+    (pause.unsigned_abs() >= limits::LATCH).then(|| Event {
+        metadata: ObjectMeta {
+            resource_version: there.metadata.resource_version.clone(),
+            ..ObjectMeta::default()
+        },
+        count: Some(there.count.unwrap_or(1).saturating_add(1)),
+        last_timestamp: event.last_timestamp.clone(),
+        message: event.message.clone(),
+        ..Event::default()
+    })
 }
 
 /// False for what a replica finds when it starts, which may have happened long ago.
@@ -133,6 +145,21 @@ mod tests {
         let unknown_boot = NodeChange { boot_id: "".into(), ..shutdown(NodeState::Ready) };
         let name = event(&unknown_boot, "pod-1", at(1)).metadata.name;
         assert_eq!(name.as_deref(), Some("nodeshuttingdown-0f3a"));
+    }
+
+    /// A node does not begin to shut down again sooner than it can be let go.
+    #[test]
+    fn what_happens_again_is_counted_once_however_many_replicas_see_it() {
+        let shutdown = |seconds| event(&change(NodeState::Ready, NodeState::ShuttingDown), "", at(seconds));
+        let mut there = shutdown(1000);
+        there.metadata.resource_version = Some("7".to_owned());
+        for other in [999, 1000, 1029] {
+            assert_eq!(again(&shutdown(other), &there), None);
+        }
+        let second = again(&shutdown(1030), &there).unwrap();
+        assert_eq!((second.count, second.last_timestamp), (Some(2), Some(Time(at(1030)))));
+        assert_eq!(second.metadata.resource_version.as_deref(), Some("7"));
+        assert_eq!(again(&shutdown(1030), &Event::default()).unwrap().count, Some(2));
     }
 
     #[test]

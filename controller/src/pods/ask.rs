@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crik_api::PodStatus;
 use kube::Client;
 use moka::future::Cache;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -17,9 +15,7 @@ use super::read::read;
 use super::verdict::verdict;
 use crate::base::causes::with_causes;
 use crate::base::limits;
-
-/// How the questions went: a state, `gone`, `forbidden` or `failed`.
-pub type Outcomes = Family<Vec<(&'static str, &'static str)>, Counter>;
+use crate::base::outcomes::{Outcomes, count};
 
 /// Why nothing can be said of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -85,7 +81,7 @@ impl Pods {
         let late = || PodError::Unavailable("the API server has not answered in time".to_owned());
         let answer = answer.unwrap_or_else(|_| Err(late()));
         let result = answer.as_ref().map_or_else(PodError::result, |status| status.state.as_str());
-        self.outcomes.get_or_create_owned(&vec![("result", result)]).inc();
+        count(&self.outcomes, result);
         self.complain(answer.as_ref().err());
         answer.map(Arc::new)
     }

@@ -7,4 +7,4 @@ mod pod;
 mod read;
 mod verdict;
 
-pub use ask::{Outcomes, PodError, Pods};
+pub use ask::{PodError, Pods};

@@ -1,50 +1,61 @@
 //! Answers that are not a node's state.
 
 use axum::Json;
-use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use crik_api::ErrorBody;
+use crik_api::{ErrorBody, ErrorCode, PROBLEM_JSON};
 
 use crate::auth::Refusal;
 use crate::base::limits;
 
 /// An error with its remedy.
-pub fn error(status: StatusCode, error: impl Into<String>) -> Response {
-    (status, Json(ErrorBody { error: error.into() })).into_response()
+pub fn error(status: StatusCode, code: ErrorCode, error: impl Into<String>) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = ErrorBody::new(code, status.as_u16(), title, error.into());
+    (status, [(CONTENT_TYPE, PROBLEM_JSON)], Json(body)).into_response()
+}
+
+/// What is asked for cannot be.
+pub fn wrong(code: ErrorCode, problem: impl Into<String>) -> Response {
+    error(StatusCode::BAD_REQUEST, code, problem)
 }
 
 /// An error that passes.
-pub fn later(problem: impl Into<String>) -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, problem);
+pub fn later(code: ErrorCode, problem: impl Into<String>) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, code, problem);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
     response
 }
 
 /// The first list is not complete, so every state would be wrong.
 pub fn not_ready() -> Response {
-    later("the list of nodes is not complete yet; ask again")
+    later(ErrorCode::NotListed, "the list of nodes is not complete yet; ask again")
 }
 
 /// Nothing is told of pods.
 pub fn no_pods() -> Response {
     let problem = "nothing is told of pods here; that needs --pods=true and --source kubernetes";
-    error(StatusCode::NOT_FOUND, problem)
+    error(StatusCode::NOT_FOUND, ErrorCode::PodsNotServed, problem)
 }
 
 /// There is no room for a poll that waits.
 pub fn too_many_polls() -> Response {
-    later("too many polls wait here; ask without wait, ask another replica, or raise --max-waiting-polls")
+    let problem =
+        "too many polls wait here; ask without wait, ask another replica, or raise --max-waiting-polls";
+    later(ErrorCode::NoRoom, problem)
 }
 
 /// There is no room for a list or a stream.
 pub fn too_many_streams() -> Response {
-    later("too many lists and streams are being read here; ask again, or ask another replica")
+    let problem = "too many lists and streams are being read here; ask again, or ask another replica";
+    later(ErrorCode::NoRoom, problem)
 }
 
 /// There is no room for a connection.
 pub async fn no_connection() -> Response {
     later(
+        ErrorCode::NoRoom,
         "too many connections are open here, or from your address (--max-connections-per-peer); ask again, or ask \
          another replica",
     )
@@ -52,16 +63,21 @@ pub async fn no_connection() -> Response {
 
 /// An answer that cannot be written, which is a fault of ours.
 pub fn broken(why: &str) -> Response {
-    error(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write the answer: {why}; please report this"))
+    let problem = format!("cannot write the answer: {why}; please report this");
+    error(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, problem)
 }
 
 /// The caller may not have this.
 pub fn refused(refusal: &Refusal) -> Response {
     let status = refusal.status();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        return later(refusal.to_string());
-    }
-    let mut response = error(status, refusal.to_string());
+    let code = match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            return later(ErrorCode::ApiServerUnavailable, refusal.to_string());
+        }
+        StatusCode::UNAUTHORIZED => ErrorCode::Unauthenticated,
+        _ => ErrorCode::Forbidden,
+    };
+    let mut response = error(status, code, refusal.to_string());
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static(refusal.challenge());
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -71,7 +87,8 @@ pub fn refused(refusal: &Refusal) -> Response {
 
 /// Refuses a request that has a body, and the rest of the connection, which would have to be read for it.
 pub fn no_bodies() -> Response {
-    let mut response = error(StatusCode::PAYLOAD_TOO_LARGE, "nothing here takes a body; send none");
+    let problem = "nothing here takes a body; send none";
+    let mut response = error(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BodyNotAllowed, problem);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -82,7 +99,13 @@ pub fn explain(response: Response) -> Response {
         return response;
     }
     let allow = response.headers().get(ALLOW).cloned();
-    let mut explained = error(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
+    let problem = "only GET is answered here";
+    let mut explained = error(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, problem);
     explained.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
     explained
+}
+
+/// A request that does not say whom it asks (RFC 9112, section 3.2).
+pub fn no_host() -> Response {
+    wrong(ErrorCode::InvalidRequest, "there is no Host header, which HTTP/1.1 asks for")
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use crik_api::ErrorCode;
 use tokio::time::Instant;
 
 use super::app::App;
@@ -56,7 +56,7 @@ impl FromRequestParts<App> for AskedPod {
 }
 
 fn wrong(problem: String) -> Response {
-    answer::error(StatusCode::BAD_REQUEST, problem)
+    answer::wrong(ErrorCode::InvalidName, problem)
 }
 
 impl FromRequestParts<App> for MayReadAll {

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Version;
+use axum::http::header::HOST;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -19,10 +21,9 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
     // What is no route is one to the metrics, or anyone could make up labels.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let began = Instant::now();
-    let response = if request.body().is_end_stream() {
-        answer::explain(next.run(request).await)
-    } else {
-        answer::no_bodies()
+    let response = match refused(&request) {
+        None => answer::explain(next.run(request).await),
+        Some(refused) => refused,
     };
     let route = ("route", route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned()));
     if response.extensions().get::<Waited>().is_none() {
@@ -32,4 +33,12 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
     let code = ("code", response.status().as_str().to_owned());
     app.0.metrics.requests.get_or_create(&vec![route, code]).inc();
     response
+}
+
+fn refused(request: &Request) -> Option<Response> {
+    if !request.body().is_end_stream() {
+        return Some(answer::no_bodies());
+    }
+    let nobody_asked = request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST);
+    nobody_asked.then(answer::no_host)
 }

@@ -1,13 +1,14 @@
 //! What is counted as it happens.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::auth::Outcomes;
-use crate::pods;
+use crate::base::outcomes::Outcomes;
 
 /// A metric's labels.
 pub type Labels = Vec<(&'static str, String)>;
@@ -25,7 +26,9 @@ pub struct Metrics {
     /// How questions to the API server about tokens went.
     pub reviews: Outcomes,
     /// How questions to the API server about pods went.
-    pub pod_questions: pods::Outcomes,
+    pub pod_questions: Outcomes,
+    /// When the process began, in seconds of Unix time.
+    pub started: f64,
 }
 
 /// From 50 µs, which an answer takes, to 1.6 s, when something is wrong.
@@ -34,11 +37,11 @@ fn latencies() -> Histogram {
 }
 
 impl Metrics {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero; `events` are counted elsewhere.
+    pub fn new(events: Outcomes) -> Self {
         let mut registry = Registry::with_prefix("crik");
         let (requests, reviews) = (Family::default(), Outcomes::default());
-        let pod_questions = pods::Outcomes::default();
+        let pod_questions = Outcomes::default();
         let durations = Family::new_with_constructor(latencies as fn() -> Histogram);
         let answers = latencies();
         registry.register("requests", "Requests that were answered", requests.clone());
@@ -57,8 +60,10 @@ impl Metrics {
         registry.register("tokenreviews", "Questions to the API server about tokens", reviews.clone());
         let help = "Questions to the API server about pods";
         registry.register("pod_questions", help, pod_questions.clone());
+        registry.register("events", "Kubernetes Events on nodes that shut down", events);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
-        Self { registry, requests, durations, answers, reviews, pod_questions }
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Self { registry, requests, durations, answers, reviews, pod_questions, started }
     }
 }

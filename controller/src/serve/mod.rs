@@ -25,6 +25,7 @@ use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
 use crate::auth::{Auth, Reviews};
 use crate::base::limits;
+use crate::base::outcomes::Outcomes;
 use crate::connections::{Peers, Places, Server, room_for};
 use crate::index::Index;
 use crate::pods::Pods;
@@ -42,15 +43,17 @@ pub struct Service {
     pub pods: Option<Client>,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
+    /// How the writing of Events goes.
+    pub events: Outcomes,
 }
 
 /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
 pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
-    let Service { index, options, client, pods, tls } = service;
+    let Service { index, options, client, pods, tls, events } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(events);
     let auth = client.map(|client| {
         let reviews = Reviews::new(client, options.audience, options.token_ttl, metrics.reviews.clone());
         Auth::new(reviews, options.allow_all_nodes_for)

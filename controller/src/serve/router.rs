@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use crik_api::ErrorCode;
 
 use super::app::App;
 use super::routes::{events, go_agent, health, metrics, node, nodes, openapi, pod};
@@ -51,5 +52,6 @@ fn finish(routes: Router<App>, app: App) -> Router {
 /// There is nothing at this path.
 async fn no_such_route() -> Response {
     let paths: Vec<&str> = table().into_iter().map(|(path, _)| path).collect();
-    answer::error(StatusCode::NOT_FOUND, format!("no such route; there are {}", paths.join(", ")))
+    let problem = format!("no such route; there are {}", paths.join(", "));
+    answer::error(StatusCode::NOT_FOUND, ErrorCode::NoSuchRoute, problem)
 }

@@ -19,6 +19,8 @@ pub enum Class {
     Draining,
     /// No new pods are scheduled to it.
     Cordoned,
+    /// The kubelet lives and is not well, so the node's pods are deleted, which can be taken back.
+    Evicting,
     /// Nobody hears of the kubelet, so its pods are deleted; they learn that when it is back, and the node is well again.
     Unreachable,
     /// A candidate only: a hint, and no reason for a checkpoint.

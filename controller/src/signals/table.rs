@@ -26,7 +26,7 @@ pub static TABLE: [Signal; 49] = [
     // (kubernetes/pkg/controller/tainteviction).
     evicting("unreachable-eviction", Class::Unreachable, "node.kubernetes.io/unreachable"),
     // The same for a kubelet that says that it is not well: it lives, so its pods get their SIGTERM. No new ones come to it.
-    evicting("not-ready-eviction", Class::Cordoned, "node.kubernetes.io/not-ready"),
+    evicting("not-ready-eviction", Class::Evicting, "node.kubernetes.io/not-ready"),
     // AWS node termination handler with TAINT_NODE (aws-node-termination-handler/pkg/node). Its taint's value is the
     // event's id. Spot interruption, 120 s ahead.
     taint("aws-spot-itn", Class::ShuttingDown, "aws-node-termination-handler/spot-itn", ANY),

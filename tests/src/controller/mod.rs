@@ -2,6 +2,7 @@
 //! shown.
 
 mod of_pods;
+pub mod released;
 pub mod replicas;
 pub mod signal_fixture;
 pub mod test_node;

@@ -44,6 +44,16 @@ pub fn get_as(token: &str, url: &str) -> Result<Answer> {
     answer(agent().get(url).header("Authorization", format!("Bearer {token}")).call()?)
 }
 
+/// Sends a GET with these headers.
+///
+/// # Errors
+/// There is no answer.
+pub fn get_with(url: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let request =
+        headers.iter().fold(agent().get(url), |request, (name, value)| request.header(*name, *value));
+    answer(request.call()?)
+}
+
 /// Sends a GET, and returns the body's bytes as they come.
 ///
 /// # Errors

@@ -163,6 +163,17 @@ impl Running {
         Ok(kill(self.init, signal)?)
     }
 
+    /// Sends a signal to the container's first process from within, as somebody does who wants something of the program and not its stop.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn send(&self, signal: Signal) -> Result<()> {
+        let name = signal.as_str().trim_start_matches("SIG");
+        let (code, _, said) = self.exec(&["sh", "-c", &format!("kill -{name} 1")])?;
+        ensure!(code == Some(0), "no signal was sent: {said}");
+        Ok(())
+    }
+
     /// Ends the container as the kubelet does for a liveness probe that failed: its pod stays.
     ///
     /// # Errors

@@ -57,6 +57,8 @@ pub struct Spec {
     pub input: Input,
     /// The PID namespace of another container, as with `shareProcessNamespace: true`.
     pub pid_namespace: Option<PathBuf>,
+    /// The IPC namespace of another container, which all containers of a pod share.
+    pub ipc_namespace: Option<PathBuf>,
 }
 
 /// What a container runtime gives when a pod asks for nothing.
@@ -155,6 +157,7 @@ impl Spec {
             loopback: true,
             input: Input::None,
             pid_namespace: None,
+            ipc_namespace: None,
         }
     }
 
@@ -210,7 +213,7 @@ impl Spec {
             "hooks": {"createContainer": [hook(root, boot_id, pod, self.loopback)]},
             "linux": {
                 "cgroupsPath": format!("/{id}"),
-                "namespaces": namespaces(pod, self.user_namespace, self.pid_namespace.as_deref()),
+                "namespaces": self.namespaces(pod),
                 "uidMappings": own_ids(self.user_namespace),
                 "gidMappings": own_ids(self.user_namespace),
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
@@ -224,6 +227,18 @@ impl Spec {
 
     fn unless_privileged(&self, paths: &'static [&'static str]) -> &'static [&'static str] {
         if self.privileged { &[] } else { paths }
+    }
+
+    fn namespaces(&self, pod: &Sandbox) -> Vec<Value> {
+        let mut all: Vec<Value> = ["mount", "uts", "time"].map(|kind| namespace(kind, None)).into();
+        all.push(namespace("ipc", self.ipc_namespace.as_deref()));
+        all.push(namespace("pid", self.pid_namespace.as_deref()));
+        if self.user_namespace {
+            all.push(namespace("user", None));
+        }
+        let link = pod.link.as_ref().map(|link| PathBuf::from(link.path()));
+        all.push(namespace("network", link.as_deref()));
+        all
     }
 
     /// What the test sets, and of what the kubelet sets the rest.
@@ -242,21 +257,9 @@ fn own_ids(user_namespace: bool) -> Value {
     if user_namespace { json!([{"containerID": 0, "hostID": 0, "size": 65536}]) } else { json!([]) }
 }
 
-fn namespaces(pod: &Sandbox, user_namespace: bool, pids: Option<&Path>) -> Vec<Value> {
-    let mut all: Vec<Value> =
-        ["mount", "ipc", "uts", "time"].iter().map(|kind| json!({"type": kind})).collect();
-    all.push(match pids {
-        Some(path) => json!({"type": "pid", "path": path}),
-        None => json!({"type": "pid"}),
-    });
-    if user_namespace {
-        all.push(json!({"type": "user"}));
-    }
-    all.push(match &pod.link {
-        Some(link) => json!({"type": "network", "path": link.path()}),
-        None => json!({"type": "network"}),
-    });
-    all
+/// A namespace of the container's own, or that at `path`.
+fn namespace(kind: &str, path: Option<&Path>) -> Value {
+    path.map_or_else(|| json!({"type": kind}), |path| json!({"type": kind, "path": path}))
 }
 
 /// What the runtime's own mounts cannot do is done in the container's namespaces before it has its root: another boot id, and

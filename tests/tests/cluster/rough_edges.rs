@@ -96,7 +96,7 @@ fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()
     said.output.wait_for_lines(40)?;
     // The agent passes it on; from then on CRIU cannot dump the program.
     space.kubectl(&["exec", "job-0", "--", "sh", "-c", "kill -USR1 1"])?;
-    said.output.wait_for("attached")?;
+    said.output.wait_for("refusing")?;
     // So that what became of the pod can be read when it has ended.
     finalizers(&space, &json!(["crik.invalid/read"]))?;
     let node = node_of(&pod)?;
@@ -108,7 +108,10 @@ fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()
     });
     finalizers(&space, &Value::Null)?;
     let message = message.with_context(|| said.output.text())?;
-    ensure!(message.contains("crik: no checkpoint: ") && message.contains("SysV shared memory"), "{message}");
+    ensure!(
+        message.contains("crik: no checkpoint: ") && message.contains("corked dgram socket"),
+        "{message}"
+    );
     let said = said.whole()?;
     ensure!(said.contains("goodbye"), "the program got no SIGTERM:\n{said}");
     space.running("job-0", Some(&pod))?;
@@ -116,7 +119,10 @@ fn why_a_stop_left_no_checkpoint_is_shown_wherever_somebody_looks() -> Result<()
     let log = logs(&space, "job-0", "the application starts fresh")?;
     let list = space.kubectl(&["exec", "job-0", "--", "crik", "list"])?;
     for shown in [log, list] {
-        ensure!(shown.contains(&stop) && shown.contains("SysV shared memory"), "{stop:?} is not in\n{shown}");
+        ensure!(
+            shown.contains(&stop) && shown.contains("corked dgram socket"),
+            "{stop:?} is not in\n{shown}"
+        );
     }
     space.held()
 }

@@ -16,7 +16,7 @@ use crate::store::generation::identity::Identity;
 use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::{Keys, SignatureError};
 use crate::store::generation::tree_facts::{
-    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TreeFacts,
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
 use crate::store::image_dir::{Generation, layout, no_links};
 
@@ -51,9 +51,9 @@ pub struct Manifest {
     pub tree: TreeFacts,
     /// Where the tree's standard streams lead.
     pub stdio: StdioMap,
-    /// CRIU's names for the terminal that the tree has of its container; earlier releases made no checkpoint then.
+    /// The terminal that the tree has of its container; earlier releases made no checkpoint then.
     #[serde(default)]
-    pub terminals: Vec<String>,
+    pub terminal: TerminalFacts,
     /// The control group files that the tree has open, and the agent's control groups at that time.
     pub cgroups: Cgroups,
     /// The pod's addresses at the checkpoint, without those of the loopback interface; earlier releases did not tell.

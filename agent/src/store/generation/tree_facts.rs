@@ -60,6 +60,18 @@ pub struct DatagramPeer {
     pub path: PathBuf,
 }
 
+/// The terminal that a tree has of its container, with `tty: true`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminalFacts {
+    /// CRIU's names for it; none if the tree has none.
+    pub names: Vec<String>,
+    /// Whose session it controls.
+    pub session: Option<i32>,
+    /// The group of processes that its keys reach.
+    pub foreground: Option<i32>,
+}
+
 /// A file that the kubelet wrote for the pod (of a ConfigMap, a Secret, a projected token or the downward API), and that the tree
 /// had open, mapped or executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

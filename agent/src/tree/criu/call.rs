@@ -20,7 +20,7 @@ use rust_criu::{CgMode, Criu};
 use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
-use super::preload::{CUT_OFF_FD, LIBRARY, LIBRARY_FD};
+use super::preload::{CUT_OFF_FD, LIBRARY_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -154,13 +154,13 @@ impl Call {
         Ok(Self { _turn: turn, _waits: waits, _handed_down: handed_down, library: None })
     }
 
-    /// Has CRIU be preloaded with the library.
+    /// Has CRIU be preloaded with this library.
     ///
     /// # Errors
     /// A memory file cannot be made.
-    pub fn preloaded(mut self) -> Result<Self, CriuError> {
+    pub fn preloaded(mut self, library: &[u8]) -> Result<Self, CriuError> {
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
-        let library = HandedDown::new(c"criu.so", LIBRARY_FD, LIBRARY).map_err(prepare)?;
+        let library = HandedDown::new(c"criu.so", LIBRARY_FD, library).map_err(prepare)?;
         let cut_off = HandedDown::new(c"cut-off", CUT_OFF_FD, b"").map_err(prepare)?;
         self.library = Some([library, cut_off]);
         Ok(self)

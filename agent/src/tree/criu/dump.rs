@@ -9,6 +9,7 @@ use super::error::CriuError;
 use super::failable_dump::Failable;
 use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, Pause, hooked, notified};
+use super::preload;
 use super::umask::Umask;
 use crate::base::headway::Headway;
 use crate::base::panics::contained_now;
@@ -59,7 +60,7 @@ pub struct Dump<'a> {
 pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
     let namespace = TimeNamespace::of_tree(what.root);
     let options = [&what.leave.options()[..], &[what.connections.option()]].concat();
-    let call = Call::begin(namespace, &options, what.headway)?.preloaded()?;
+    let call = Call::begin(namespace, &options, what.headway)?.preloaded(preload::DUMP_LIBRARY)?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;

@@ -3,7 +3,8 @@
 //! for such as are over, and writes where it may.
 //!
 //! It stands in a memory file, since nothing on disk may be writable, and is named in the environment of CRIU alone: what CRIU
-//! restores is never near it, and a restore does not need it.
+//! restores is never near it. A restore needs none of this; for one that puts connections together there is a library of its own, which
+//! keeps these from being reset meanwhile.
 
 use std::io::{self, Write as _};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -18,8 +19,11 @@ pub(super) const LIBRARY_FD: RawFd = 196;
 /// Where the library reads which connections lead out of the tree (`preload/cut_off.rs`).
 pub(super) const CUT_OFF_FD: RawFd = 195;
 
-/// The library, built from `preload/criu.rs`.
-pub(super) const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu.so"));
+/// That for a dump, built from `preload/criu.rs`.
+pub(super) const DUMP_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu.so"));
+
+/// That for a restore with connections, built from `preload/criu_restore.rs`.
+pub(super) const RESTORE_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu_restore.so"));
 
 /// Its path, in a program that was handed it down.
 pub(super) fn handed_down() -> Option<String> {

@@ -8,6 +8,7 @@ use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present
 use super::error::CriuError;
 use super::in_namespace::TimeNamespace;
 use super::pause::{Hook, hooked, notified};
+use super::preload;
 use crate::base::headway::Headway;
 
 /// What a restore is given.
@@ -37,6 +38,10 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let options: Vec<&str> =
         (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
     let call = Call::begin(what.namespace, &options, what.headway)?;
+    let call = match what.connections {
+        Connections::Keep => call.preloaded(preload::RESTORE_LIBRARY)?,
+        Connections::Close => call,
+    };
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());

@@ -12,7 +12,8 @@ pub(super) type Thing = (String, &'static str);
 
 /// The namespaces (namespaces(7)) that all of a tree has in common with the agent. CRIU makes a process in another one of them only
 /// together with the tree's root (criu/cr-restore.c, `fork_with_pid`), or not at all (criu/namespaces.c, `dump_user_ns`; criu/mount.c).
-const IN_COMMON: [(&str, &str); 6] = [
+const IN_COMMON: [(&str, &str); 7] = [
+    ("ipc", "IPC"),
     ("mnt", "mount"),
     ("net", "network"),
     ("uts", "UTS"),

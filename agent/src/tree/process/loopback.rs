@@ -1,4 +1,4 @@
-//! Connections over loopback both of whose ends a tree has: those that can go on in another pod, whose own address is another one.
+//! Connections both of whose ends a tree has, over loopback or by an address of the pod's own: those that can go on in another pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 
 use libc::{
     IPPROTO_TCP, SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_GET_FILTER, SO_REUSEADDR, SOL_SOCKET, TCP_REPAIR,
-    sock_filter, sock_fprog,
+    sock_filter, sock_fprog, socklen_t,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -34,12 +34,8 @@ pub struct End {
 pub fn within(tree: &Tree) -> Vec<End> {
     let all = connected(tree);
     let both: BTreeSet<_> = all.iter().map(|(end, _)| (end.local, end.peer)).collect();
-    let is_within = |end: &End| is_loopback(end) && both.contains(&(end.peer, end.local));
+    let is_within = |end: &End| both.contains(&(end.peer, end.local));
     all.into_iter().map(|(end, _)| end).filter(is_within).collect()
-}
-
-fn is_loopback(end: &End) -> bool {
-    end.local.ip().is_loopback() && end.peer.ip().is_loopback()
 }
 
 /// What is to be said of such connections that a checkpoint closes: how many, and one of them.
@@ -158,31 +154,61 @@ impl Drop for Quiet {
 
 /// A program of one instruction, which takes in no byte of any packet (socket(7), `SO_ATTACH_FILTER`).
 fn shut(socket: &Socket) -> io::Result<()> {
-    let mut instructions: libc::socklen_t = 0;
-    // SAFETY: without a place for them getsockopt(2) tells how many instructions there are.
-    let done = unsafe {
-        let nowhere = std::ptr::null_mut();
-        libc::getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_GET_FILTER, nowhere, &raw mut instructions)
-    };
-    if done < 0 || instructions > 0 {
+    if !filter(socket)?.is_empty() {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     let mut nothing = sock_filter { code: RETURN, jt: 0, jf: 0, k: 0 };
     set(socket, SOL_SOCKET, SO_ATTACH_FILTER, sock_fprog { len: 1, filter: &raw mut nothing })
 }
 
+/// Lets the connections of a tree that is restored, and does not run yet, take in what comes: CRIU has put them together deaf, so that none is
+/// reset by what comes before its other end is there (`preload/deaf.rs`).
+///
+/// # Errors
+/// One stays deaf, and would stand still.
+pub fn let_hear(tree: &Tree) -> io::Result<()> {
+    for (end, fd) in connected(tree) {
+        let socket = Socket::from(borrow(end.pid, fd)?);
+        if filter(&socket)? == DEAF {
+            set(&socket, SOL_SOCKET, SO_DETACH_FILTER, 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `preload/deaf.rs` puts on them: takes in what has CRIU's mark, and nothing else.
+const DEAF: [(u16, u8, u8, u32); 4] =
+    [(0x20, 0, 0, 0xffff_f014), (0x15, 0, 1, 0xc114), (RETURN, 0, 0, u32::MAX), (RETURN, 0, 0, 0)];
+
+/// The instructions of a socket's filter; none if it has no filter.
+fn filter(socket: &Socket) -> io::Result<Vec<(u16, u8, u8, u32)>> {
+    let read = |into: *mut sock_filter, mut count: socklen_t| {
+        // SAFETY: getsockopt(2) writes as many instructions as there is room for; without any it tells how many there are.
+        let done = unsafe {
+            libc::getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_GET_FILTER, into.cast(), &raw mut count)
+        };
+        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
+    };
+    let nothing = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
+    let mut all = vec![nothing; read(std::ptr::null_mut(), 0)?];
+    if !all.is_empty() {
+        read(all.as_mut_ptr(), all.len() as socklen_t)?;
+    }
+    Ok(all.iter().map(|one| (one.code, one.jt, one.jf, one.k)).collect())
+}
+
 /// `BPF_RET | BPF_K` of linux/bpf_common.h.
 const RETURN: u16 = 6;
 
 fn set<T>(socket: &Socket, level: i32, option: i32, value: T) -> io::Result<()> {
-    let (at, bytes) = ((&raw const value).cast(), size_of::<T>() as libc::socklen_t);
+    let (at, bytes) = ((&raw const value).cast(), size_of::<T>() as socklen_t);
     // SAFETY: setsockopt(2) reads what the option is made of.
     let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, at, bytes) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn get(socket: &Socket, level: i32, option: i32) -> io::Result<i32> {
-    let (mut value, mut bytes) = (0_i32, size_of::<i32>() as libc::socklen_t);
+    let (mut value, mut bytes) = (0_i32, size_of::<i32>() as socklen_t);
     let at = (&raw mut value).cast();
     // SAFETY: getsockopt(2) writes a number.
     let done = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, at, &raw mut bytes) };
@@ -191,10 +217,33 @@ fn get(socket: &Socket, level: i32, option: i32) -> io::Result<i32> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
 
     use super::super::snapshot;
     use super::*;
+
+    #[test]
+    fn who_was_deaf_hears_again() {
+        let own = Tree(snapshot::read(std::process::id().cast_signed()).into_iter().collect());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, _) = listener.accept().unwrap();
+        let (socket, mut program) = (
+            Socket::from(client.try_clone().unwrap()),
+            DEAF.map(|(code, jt, jf, k)| sock_filter { code, jt, jf, k }),
+        );
+        let deaf = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        set(&socket, SOL_SOCKET, SO_ATTACH_FILTER, deaf).unwrap();
+        accepted.write_all(b"heard").unwrap();
+        client.set_nonblocking(true).unwrap();
+        let mut heard = [0; 5];
+        assert_eq!((&client).read(&mut heard).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let_hear(&own).unwrap();
+        client.set_nonblocking(false).unwrap();
+        (&client).read_exact(&mut heard).unwrap();
+        assert!(heard == *b"heard" && filter(&socket).unwrap().is_empty());
+    }
 
     #[test]
     fn a_connection_is_within_as_long_as_the_tree_has_both_of_its_ends() {

@@ -21,6 +21,7 @@ pub mod sessions;
 pub mod snapshot;
 pub mod sockets;
 pub mod steps;
+mod system_v;
 pub mod time_namespace;
 pub mod tracee;
 pub mod traffic;

@@ -19,7 +19,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe};
+use nix::unistd::{Pid, Uid, geteuid, pipe};
 use thiserror::Error;
 
 use super::capabilities::{Capability, has};
@@ -31,14 +31,14 @@ use crate::base::limits;
 pub enum NoScratch {
     /// The kernel makes none, or not for us.
     #[error(
-        "this container may make no namespaces ({0}); try it in a pod with hostUsers: false and the capability SYS_ADMIN, which is then \
-         confined to the pod"
+        "this container may make no namespaces ({0}); {remedy}",
+        remedy = where_to_try(geteuid())
     )]
     Namespaces(io::Error),
     /// A container's /proc has parts that are hidden, and the kernel shows nobody a whole one who sees none.
     #[error(
-        "this container may not mount a /proc for a copy ({0}), since parts of its own are hidden; try it in a pod with hostUsers: false \
-         and the capability SYS_ADMIN, which is then confined to the pod"
+        "this container may not mount a /proc for a copy ({0}), since parts of its own are hidden; {remedy}",
+        remedy = where_to_try(geteuid())
     )]
     Proc(io::Error),
     /// Anything else.
@@ -53,6 +53,15 @@ pub enum NoScratch {
 
 fn step<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> NoScratch {
     move |source| NoScratch::Step { what, source: source.into() }
+}
+
+/// Crik's file gives an ordinary user the rights that checkpoints take, and SYS_ADMIN is none of them.
+fn where_to_try(user: Uid) -> &'static str {
+    if user.is_root() {
+        "try it in a pod with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
+    } else {
+        "try it in a pod that runs as root (runAsUser: 0), with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
+    }
 }
 
 /// Runs this program, with these arguments, as the first process of such namespaces, and waits for it. Returns its exit code. To be
@@ -110,9 +119,7 @@ fn uncover_proc() {
 /// Each id is itself, as far as this process may map any but its own (user_namespaces(7)).
 fn map_ids(child: Pid) -> io::Result<()> {
     let write = |file: &str, text: &str| fs::write(format!("/proc/{child}/{file}"), text);
-    for (file, own) in
-        [("uid_map", nix::unistd::geteuid().as_raw()), ("gid_map", nix::unistd::getegid().as_raw())]
-    {
+    for (file, own) in [("uid_map", geteuid().as_raw()), ("gid_map", nix::unistd::getegid().as_raw())] {
         let map = fs::read_to_string(format!("/proc/self/{file}"))?;
         let line = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();

@@ -128,7 +128,8 @@ fn askers(all: &Snapshot) -> BTreeSet<i32> {
     same.flat_map(|pid| std::iter::successors(Some(pid), |pid| parents.get(pid).copied())).collect()
 }
 
-fn is_of_this_container(pid: i32) -> bool {
+/// Whether a process is of the container that this one is in.
+pub(super) fn is_of_this_container(pid: i32) -> bool {
     let groups = |process: &str| fs::read_to_string(format!("/proc/{process}/cgroup")).ok();
     groups("self").zip(groups(&pid.to_string())).is_some_and(|(own, other)| is_within(&own, &other))
 }

@@ -16,6 +16,40 @@ use nix::unistd::Pid;
 use crate::base::limits;
 use machine::SYSTEM_CALL;
 
+/// Traces the first thread of a process while this is done, and has it stand still.
+///
+/// # Errors
+/// It cannot be traced, or what is done fails.
+pub fn while_stopped<T>(pid: i32, what: impl FnOnce(Pid) -> io::Result<T>) -> io::Result<T> {
+    let thread = Pid::from_raw(pid);
+    ptrace::seize(thread, ptrace::Options::PTRACE_O_TRACESYSGOOD)?;
+    let outcome = ptrace::interrupt(thread).map_err(io::Error::from).and_then(|()| {
+        next_stop(thread)?;
+        what(thread)
+    });
+    ptrace::detach(thread, None)?;
+    outcome
+}
+
+/// [`call`] with a pointer to `bytes` as its third argument. What its stack held there before, it holds again.
+///
+/// # Errors
+/// As [`call`].
+pub fn call_with(
+    thread: Pid,
+    number: libc::c_long,
+    [first, second]: [u64; 2],
+    bytes: &[u8],
+) -> io::Result<i64> {
+    let (at, memory, mut before) =
+        (room_on_stack(thread, bytes.len())?, memory(thread)?, vec![0; bytes.len()]);
+    memory.read_exact_at(&mut before, at)?;
+    memory.write_all_at(bytes, at)?;
+    let outcome = call(thread, number, [first, second, at, 0, 0]);
+    memory.write_all_at(&before, at)?;
+    outcome
+}
+
 /// Makes `thread`, a tracee that stands still and was attached with `PTRACE_O_TRACESYSGOOD`, call the kernel with this number and these arguments. Returns what the kernel answered.
 ///
 /// # Errors
@@ -60,10 +94,7 @@ fn signal_mask(thread: Pid, request: u32, mut mask: u64) -> io::Result<u64> {
 }
 
 /// Where the stack of a tracee that stands still has room for `length` bytes: beyond what functions may use below its end.
-///
-/// # Errors
-/// Its registers cannot be read.
-pub fn room_on_stack(thread: Pid, length: usize) -> io::Result<u64> {
+fn room_on_stack(thread: Pid, length: usize) -> io::Result<u64> {
     let below =
         machine::stack(&ptrace::getregs(thread)?).saturating_sub(limits::RED_ZONE_BYTES + length as u64);
     Ok(below & !15)

@@ -9,6 +9,7 @@ use super::beyond_criu;
 use super::capabilities::{field, mask, status};
 use super::filters;
 use super::snapshot::{Tree, open_files, told};
+use super::system_v::{self, Held};
 use crate::base::edit::{Edit, Place};
 
 /// Why a process cannot be frozen.
@@ -58,6 +59,17 @@ pub enum Unfreezable {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// It belongs to no process, and the next container has none of it.
+    #[error(
+        "{who} has {what}, which belongs to the pod and not to the program, so CRIU does not dump it; have the program do without \
+         (shared memory, semaphores and sockets of POSIX go along in its place)"
+    )]
+    SystemV {
+        /// Who has it.
+        who: String,
+        /// What, with its key and id.
+        what: String,
+    },
     /// The kernel works at what the ring says, and tells nobody how far it is.
     #[error(
         "process {process} has a ring of io_uring, which CRIU cannot dump; have the program do without, or \
@@ -80,7 +92,7 @@ impl Unfreezable {
                 Some(Edit::new(Place::Container, "securityContext: {runAsUser: 0, runAsNonRoot: false}"))
             }
             Self::Ring { .. } => Some(Edit::new(Place::Node, "sysctl -w kernel.io_uring_disabled=2")),
-            Self::Filtered { .. } | Self::BeyondCriu { .. } => None,
+            Self::Filtered { .. } | Self::BeyondCriu { .. } | Self::SystemV { .. } => None,
         }
     }
 }
@@ -101,7 +113,11 @@ pub fn of(tree: &Tree) -> Vec<Unfreezable> {
             .chain(beyond_us(pid))
             .chain(beyond_criu(pid))
     };
-    tree.0.iter().flat_map(|process| each(process.pid)).collect()
+    tree.0.iter().flat_map(|process| each(process.pid)).chain(system_v(tree)).collect()
+}
+
+fn system_v(tree: &Tree) -> impl Iterator<Item = Unfreezable> {
+    system_v::of(tree).into_iter().map(|Held { who, what }| Unfreezable::SystemV { who, what })
 }
 
 fn filtered(pid: i32) -> Option<Unfreezable> {

@@ -23,9 +23,11 @@ pub async fn two_words(State(app): State<App>, Asked(name): Asked) -> Response {
     let Some(status) = app.0.index.get(&name) else { return answer::not_ready() };
     let state = match status.state {
         NodeState::Unknown | NodeState::Ready => NodeState::Unknown,
-        NodeState::Cordoned | NodeState::Draining | NodeState::ShuttingDown | NodeState::Gone => {
-            NodeState::ShuttingDown
-        }
+        NodeState::Cordoned
+        | NodeState::Evicting
+        | NodeState::Draining
+        | NodeState::ShuttingDown
+        | NodeState::Gone => NodeState::ShuttingDown,
     };
     Json(TwoWords { name, state: state.as_str() }).into_response()
 }

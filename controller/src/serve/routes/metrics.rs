@@ -1,42 +1,91 @@
-//! `GET /metrics`, in the text form of OpenMetrics.
+//! `GET /metrics`, in the text form of OpenMetrics, or of Prometheus for who takes only that.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::prometheus_text;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::base::process::Usage;
 use crate::connections::Places;
 use crate::serve::answer;
 use crate::serve::app::{App, Shared};
 use crate::serve::metrics::Labels;
 
+/// The media type of OpenMetrics (github.com/prometheus/OpenMetrics, "Overall Structure").
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// All metrics.
-pub async fn scrape(State(app): State<App>) -> Response {
+pub async fn scrape(State(app): State<App>, headers: HeaderMap) -> Response {
     let mut text = String::new();
-    match write(&mut text, &app.0) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(error) => {
-            answer::error(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot write metrics: {error}"))
-        }
+    let (kind, written) = if takes_plain_text_only(&headers) {
+        (prometheus_text::CONTENT_TYPE, each(&app.0, |of| prometheus_text::encode(&mut text, of)))
+    } else {
+        (OPEN_METRICS, write(&mut text, &app.0))
+    };
+    match written {
+        Ok(()) => ([(CONTENT_TYPE, kind)], text).into_response(),
+        Err(error) => answer::broken(&error.to_string()),
     }
 }
 
+/// Who says nothing gets the newer form.
+fn takes_plain_text_only(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("text/plain") && !accept.contains("application/openmetrics-text")
+}
+
 fn write(text: &mut String, app: &Shared) -> fmt::Result {
-    encode_registry(text, &app.metrics.registry)?;
-    encode_registry(text, &now(app))?;
+    each(app, |registry| encode_registry(text, registry))?;
     encode_eof(text)
+}
+
+fn each(app: &Shared, mut write: impl FnMut(&Registry) -> fmt::Result) -> fmt::Result {
+    [&app.metrics.registry, &now(app), &process(app)].into_iter().try_for_each(&mut write)
+}
+
+/// What the process uses, by the names that every client library gives it.
+fn process(app: &Shared) -> Registry {
+    let (usage, mut registry) = (Usage::now(), Registry::with_prefix("process"));
+    if let Some(seconds) = usage.cpu_seconds {
+        let cpu: Counter<f64, AtomicU64> = Counter::default();
+        cpu.inc_by(seconds);
+        registry.register_with_unit("cpu", "Time of the processor", Unit::Seconds, cpu);
+    }
+    for (name, help, bytes) in [
+        ("resident_memory", "Memory that is there", usage.resident_bytes),
+        ("virtual_memory", "Address space", usage.virtual_bytes),
+    ] {
+        if let Some(bytes) = bytes {
+            registry.register_with_unit(
+                name,
+                help,
+                Unit::Bytes,
+                gauge(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            );
+        }
+    }
+    for (name, help, files) in [
+        ("open_fds", "Open file descriptors", usage.open_files),
+        ("max_fds", "Open file descriptors, at most", usage.max_files),
+    ] {
+        if let Some(files) = files {
+            registry.register(name, help, gauge(usize::try_from(files).unwrap_or(usize::MAX)));
+        }
+    }
+    let started: Gauge<f64, AtomicU64> = Gauge::default();
+    started.set(app.metrics.started);
+    registry.register_with_unit("start_time", "When the process began, in Unix time", Unit::Seconds, started);
+    registry
 }
 
 /// What is not counted but looked at.
@@ -56,6 +105,14 @@ fn now(app: &Shared) -> Registry {
         let help = "How long ago anything was heard from the source of nodes";
         registry.register_with_unit("source_age", help, Unit::Seconds, age);
     }
+    let counter = |number: u64| {
+        let counter: Counter = Counter::default();
+        counter.inc_by(number);
+        counter
+    };
+    registry.register("source_lists", "How often all nodes were listed", counter(counts.listed));
+    let help = "How often the source of nodes failed, and was tried again";
+    registry.register("source_failures", help, counter(counts.failed));
     let help = "1 while the source of nodes is lost, so that states may be old";
     registry.register("source_lost", help, gauge(usize::from(counts.stale)));
     let help = "Agents that wait for a change, by what they say of their programs";

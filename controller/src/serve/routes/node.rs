@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use crik_api::NodeStatus;
+use crik_api::{ErrorCode, NodeStatus};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -33,7 +33,7 @@ pub async fn one(
 ) -> Response {
     let (wait, since) = match check(poll) {
         Ok(checked) => checked,
-        Err(problem) => return answer::error(StatusCode::BAD_REQUEST, problem),
+        Err(problem) => return answer::wrong(ErrorCode::InvalidParameter, problem),
     };
     let deadline = Instant::now() + wait;
     let Some(status) = app.0.index.get(&name) else { return answer::not_ready() };

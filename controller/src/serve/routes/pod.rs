@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use crik_api::ErrorCode;
 
 use crate::pods::PodError;
 use crate::serve::answer;
@@ -17,11 +18,18 @@ pub async fn one(State(app): State<App>, AskedPod { namespace, name, uid }: Aske
     match Box::pin(pods.status(&namespace, &name)).await {
         Ok(status) if uid.is_some_and(|own| own != status.uid) => {
             let problem = format!("the pod of this token is gone, and another one is {namespace}/{name} now");
-            answer::error(StatusCode::NOT_FOUND, problem)
+            answer::error(StatusCode::NOT_FOUND, ErrorCode::NoSuchPod, problem)
         }
         Ok(status) => Json(&*status).into_response(),
-        Err(error @ PodError::Gone { .. }) => answer::error(StatusCode::NOT_FOUND, error.to_string()),
-        Err(error @ PodError::Forbidden) => answer::error(StatusCode::FORBIDDEN, error.to_string()),
-        Err(error @ PodError::Unavailable(_)) => answer::later(error.to_string()),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &PodError) -> Response {
+    let problem = error.to_string();
+    match error {
+        PodError::Gone { .. } => answer::error(StatusCode::NOT_FOUND, ErrorCode::NoSuchPod, problem),
+        PodError::Forbidden => answer::error(StatusCode::FORBIDDEN, ErrorCode::ControllerForbidden, problem),
+        PodError::Unavailable(_) => answer::later(ErrorCode::ApiServerUnavailable, problem),
     }
 }

@@ -51,11 +51,13 @@ fn each_kind_of_thing_is_found() {
 
 #[test]
 fn each_state_can_be_said() {
-    let words = ["shutting-down", "draining", "cordoned", "hint", "trace", "unreachable", "silent"];
+    let words =
+        ["shutting-down", "draining", "cordoned", "evicting", "hint", "trace", "unreachable", "silent"];
     let classes = [
         Class::ShuttingDown,
         Class::Draining,
         Class::Cordoned,
+        Class::Evicting,
         Class::Candidate,
         Class::TooLate,
         Class::Unreachable,
@@ -159,6 +161,7 @@ fn written(signal: &Signal) -> serde_json::Value {
         Class::ShuttingDown => "shutting-down",
         Class::Draining => "draining",
         Class::Cordoned => "cordoned",
+        Class::Evicting => "evicting",
         Class::Unreachable => "unreachable",
         Class::Candidate => "hint",
         Class::TooLate => "trace",

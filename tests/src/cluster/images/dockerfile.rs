@@ -13,6 +13,9 @@ pub struct Stage {
     pub steps: Vec<Step>,
 }
 
+/// Has BuildKit look at a stage when it writes the image's bill of materials (docs/attestations/sbom.md of moby/buildkit).
+pub const SCANNED: &str = "BUILDKIT_SBOM_SCAN_STAGE=true";
+
 /// One instruction.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -25,6 +28,8 @@ pub enum Step {
         /// Where it goes; a directory if it ends in a slash or there are several sources.
         to: String,
     },
+    /// [`SCANNED`], which changes nothing in the image.
+    Scanned,
     /// A command for the shell.
     Run(String),
     /// The directory that commands run in.
@@ -87,6 +92,7 @@ fn stage(rest: &str) -> Result<Stage> {
 fn step(word: &str, rest: &str) -> Result<Step> {
     Ok(match word {
         "COPY" => copy(rest)?,
+        "ARG" if rest == SCANNED => Step::Scanned,
         "RUN" => Step::Run(rest.to_owned()),
         "WORKDIR" => Step::Workdir(rest.to_owned()),
         "ENV" => {

@@ -107,6 +107,7 @@ fn script(text: &str, root: &Path) -> Result<()> {
 /// A step of [`TOOLCHAIN`].
 fn build_step(done: &mut Done, step: &Step) -> Result<()> {
     match step {
+        Step::Scanned => {}
         Step::Workdir(path) => ensure!(path == "/src", "the workspace must be at /src"),
         Step::Copy { from: None, sources, to } => {
             ensure!(sources == &["."] && to == ".", "the whole workspace must be copied");
@@ -127,6 +128,7 @@ fn image_step(
     before: &[Image],
 ) -> Result<()> {
     match step {
+        Step::Scanned => {}
         Step::Copy { from, sources, to } => {
             let to = if to.starts_with('/') { to.clone() } else { format!("{}/{to}", done.workdir) };
             let layer = copy(&done.layers, from.as_deref(), sources, &to, earlier, before)?;

@@ -35,6 +35,9 @@ mod field {
         pub(in super::super) const OPTIONS: u64 = 14;
         pub(in super::super) const SOURCE: u64 = 11;
         pub(in super::super) const TARGET: u64 = 12;
+        pub(in super::super) const SHUTDOWN: u64 = 19;
+        /// `BOTH` of `sk_shutdown` (CRIU, `images/sk-opts.proto`).
+        pub(in super::super) const BOTH_DIRECTIONS: u64 = 3;
     }
     pub(super) mod options {
         pub(in super::super) const FILTER: u64 = 16;
@@ -173,7 +176,9 @@ impl FilesImage {
         })
     }
 
-    /// Makes connections into sockets that are connected with nobody, where `which` says so.
+    /// Makes connections into sockets that are connected with nobody, where `which` says so. Who reads or waits for one learns that it has
+    /// ended, as of those that CRIU closes itself (criu/sk-tcp.c, `restore_one_tcp`): poll(2) tells nothing to read of one that was never
+    /// connected.
     ///
     /// # Errors
     /// What is wrong with the image.
@@ -186,6 +191,7 @@ impl FilesImage {
             message.set_number(field::inet::STATE, CLOSED.into());
             message.set_number(field::inet::SOURCE_PORT, 0);
             message.set_number(field::inet::TARGET_PORT, 0);
+            message.set_number(field::inet::SHUTDOWN, field::inet::BOTH_DIRECTIONS);
             Ok(true)
         })
     }
@@ -340,6 +346,10 @@ mod tests {
         closed.close(Inet::is_established).unwrap();
         let socket = &closed.inet_sockets().unwrap()[0];
         assert_eq!((socket.state, socket.source_port, socket.target()), (CLOSED, 0, None));
+        let message = WireMessage::parse(closed.records[0].bytes(field::INET).unwrap()).unwrap();
+        let mut ended = message.clone();
+        ended.set_number(field::inet::SHUTDOWN, field::inet::BOTH_DIRECTIONS);
+        assert_eq!(message, ended);
     }
 
     #[test]

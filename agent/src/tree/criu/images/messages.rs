@@ -198,12 +198,13 @@ impl FileEntry {
     }
 }
 
-/// Of the kinds of locks (CRIU, `criu/include/file-lock.h`).
-pub const POSIX_LOCK: u32 = 1;
+/// Of the kinds of locks (CRIU, `criu/include/file-lock.h`): those of fcntl(2) and of flock(2).
+pub const POSIX: u32 = 1;
+pub const FLOCK: u32 = 2;
 
 /// `file_lock_entry`, of any kind of lock.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct RecordLock {
+pub struct FileLock {
     /// What kind of lock it is.
     #[prost(uint32, tag = "1")]
     pub flag: u32,

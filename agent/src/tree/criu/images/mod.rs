@@ -5,6 +5,7 @@
 //! shown are declared. The numbers are those of a volume that anybody may have written: lengths are checked, and what is not
 //! known is skipped.
 
+mod file_locks;
 mod files_image;
 mod irmap;
 mod messages;
@@ -23,14 +24,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::base::limits;
+use crate::base::retry::{HasOutlook, Outlook};
+pub use file_locks::{FileLocks, LOCKS_IMAGE};
 pub use files_image::{Damage, FILES_IMAGE, FilesImage, RegularFile, Renamed};
 pub use irmap::{PATHS_FILE, paths_file};
-pub use messages::RecordLock;
+pub use messages::FileLock;
 pub use records::split;
 
-use messages::{
-    Core, FdInfo, FileEntry, GHOST, Ids, Memory, POSIX_LOCK, Pagemap, PagemapHead, PsTree, Remap,
-};
+use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
 pub use sockets::{Inet, IpOptions, Unix};
 pub use tcp_stream::{STREAM_IMAGE, TcpStream};
 
@@ -53,6 +54,19 @@ pub enum ImageError {
         /// What is wrong.
         what: String,
     },
+}
+
+impl HasOutlook for ImageError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Io { source, .. } => source.outlook(),
+            Self::Damaged { .. } => Outlook::Lasting,
+        }
+    }
+
+    fn is_of_the_volume(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.is_of_the_volume())
+    }
 }
 
 /// A process in an image.
@@ -147,13 +161,17 @@ pub fn mapped_files(directory: &Path) -> Result<BTreeSet<u64>, ImageError> {
     Ok(mapped)
 }
 
-/// The record locks (fcntl(2)) that processes of the images in `directory` hold.
+/// The locks of files that processes of the images in `directory` have.
 ///
 /// # Errors
 /// An image is damaged.
-pub fn record_locks(directory: &Path) -> Result<Vec<RecordLock>, ImageError> {
-    let locks: Vec<RecordLock> = Images(directory).all_or_none("filelocks.img")?;
-    Ok(locks.into_iter().filter(|lock| lock.flag == POSIX_LOCK).collect())
+pub fn file_locks(directory: &Path) -> Result<FileLocks, ImageError> {
+    let path = directory.join(LOCKS_IMAGE);
+    match File::open(&path).and_then(read_bounded) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FileLocks::default()),
+        Err(source) => Err(ImageError::Io { path, source }),
+        Ok(bytes) => FileLocks::parse(&bytes).map_err(|what| ImageError::Damaged { path, what }),
+    }
 }
 
 /// Reads the contents of an image other than pages.

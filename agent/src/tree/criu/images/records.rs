@@ -23,6 +23,11 @@ pub fn split(bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     Ok(records)
 }
 
+/// The two numbers that an image which can be split begins with.
+pub fn header(image: &[u8]) -> &[u8] {
+    image.get(..2 * size_of::<u32>()).unwrap_or_default()
+}
+
 /// The contents of a service image (one that only CRIU on this machine reads) with its own number and these records.
 pub fn joined(own: u32, records: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let mut bytes = [MAGIC[1].to_le_bytes(), own.to_le_bytes()].concat();

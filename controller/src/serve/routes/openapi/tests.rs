@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crik_api::{ErrorBody, Lagged, NodeList, NodeState, NodeStatus, PodState, PodStatus, Reason};
+use crik_api::{ErrorBody, ErrorCode, Lagged, NodeList, NodeState, NodeStatus, PodState, PodStatus, Reason};
 use serde_yaml::Value;
 
 use super::DESCRIPTION;
@@ -50,6 +50,7 @@ fn values() -> Vec<(&'static str, Value, Value)> {
     };
     let list = NodeList { nodes: vec![most.clone()] };
     let words = TwoWords { name: "a".to_owned(), state: NodeState::ShuttingDown.as_str() };
+    let problem = ErrorBody::new(ErrorCode::NoRoom, 503, "Service Unavailable", "later".to_owned());
     let value = |value: serde_yaml::Result<Value>| value.unwrap();
     let same = |name, of: serde_yaml::Result<Value>| {
         let of = value(of);
@@ -64,7 +65,8 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         same("NodeList", serde_yaml::to_value(&list)),
         same("Lagged", serde_yaml::to_value(Lagged { missed: 1 })),
         same("TwoWords", serde_yaml::to_value(&words)),
-        same("ErrorBody", serde_yaml::to_value(ErrorBody { error: "e".to_owned() })),
+        same("ErrorBody", serde_yaml::to_value(&problem)),
+        same("ErrorCode", serde_yaml::to_value(problem.code)),
     ]
 }
 
@@ -123,11 +125,12 @@ fn every_field_of_every_type_is_described_and_back() {
 }
 
 #[test]
-fn every_state_is_described_and_back() {
+fn every_state_and_every_code_is_described_and_back() {
     let schemas = &description()["components"]["schemas"];
     let described = |name: &str| words(&schemas[name]["x-extensible-enum"]);
     assert_eq!(described("NodeState"), NodeState::ALL.into_iter().map(|state| state.to_string()).collect());
     assert_eq!(described("PodState"), PodState::ALL.into_iter().map(|state| state.to_string()).collect());
+    assert_eq!(described("ErrorCode"), ErrorCode::ALL.into_iter().map(|code| code.to_string()).collect());
 }
 
 /// What a generated client calls its functions; without it each generator makes up names of its own.
@@ -143,9 +146,14 @@ fn every_operation_has_a_name_of_its_own() {
 #[test]
 fn what_may_get_more_words_is_no_closed_enumeration() {
     let schemas = &description()["components"]["schemas"];
-    for name in ["NodeState", "PodState"] {
+    for name in ["NodeState", "PodState", "ErrorCode"] {
         assert!(schemas[name].get("enum").is_none(), "{name}");
     }
+}
+
+#[test]
+fn the_description_is_of_this_release() {
+    assert_eq!(description()["info"]["version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[test]
