@@ -99,20 +99,25 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
     let files = options.tls_cert_file.clone().zip(options.tls_key_file.clone());
     let tls = files.map(|(certificate, key)| Tls::start(Files { certificate, key })).transpose()?;
     let client = match options.auth {
-        AuthKind::Token => Some(Client::try_from(api_server(cli).await?).context(NO_WAY)?),
+        AuthKind::Token => Some(asking_once(cli).await?),
         AuthKind::None => None,
     };
     Ok(Service { index, options, client, pods: pods(cli).await?, tls, events: Outcomes::default() })
 }
 
-/// By which pods are looked at, if they are. What takes too long is asked again by the agent, and not here.
+/// By which pods are looked at, if they are.
 async fn pods(cli: &Cli) -> Result<Option<Client>> {
     if !cli.pods || cli.source != SourceKind::Kubernetes {
         return Ok(None);
     }
+    asking_once(cli).await.map(Some)
+}
+
+/// What takes too long is asked again by the agent, and not here.
+async fn asking_once(cli: &Cli) -> Result<Client> {
     let mut config = api_server(cli).await?;
     config.default_retry = false;
-    Ok(Some(Client::try_from(config).context(NO_WAY)?))
+    Client::try_from(config).context(NO_WAY)
 }
 
 async fn start_source(cli: &Cli, index: &Arc<Index>, events: &Outcomes) -> Result<JoinHandle<()>> {

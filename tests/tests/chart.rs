@@ -200,8 +200,8 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
             "at '/signals/0/taint/key'",
         ),
         // What is well formed, and cannot work all the same.
-        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3652Mi"),
-        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 683Mi"),
+        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3716Mi"),
+        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 747Mi"),
         (r#"{"hostNetwork": true}"#, "set networkPolicy.enabled=false"),
         (r#"{"commonLabels": {"app.kubernetes.io/name": "x"}}"#, "is the chart's own"),
     ] {
@@ -245,9 +245,9 @@ fn tokens_are_refused_where_they_do_not_name_the_node() -> Result<()> {
 #[test]
 fn the_memory_that_the_polls_need_is_the_limit() -> Result<()> {
     for (values, expected) in [
-        ("{}", "488Mi"),
-        (r#"{"maxWaitingPolls": 100000}"#, "1894Mi"),
-        (r#"{"tls": {"secretName": "t"}}"#, "683Mi"),
+        ("{}", "552Mi"),
+        (r#"{"maxWaitingPolls": 100000}"#, "1958Mi"),
+        (r#"{"tls": {"secretName": "t"}}"#, "747Mi"),
         (r#"{"resources": {"limits": {"memory": "1Gi"}}}"#, "1Gi"),
     ] {
         let objects = rendered(values)?;
@@ -670,8 +670,13 @@ fn arguments_are_text_whatever_is_in_them() -> Result<()> {
     let objects =
         rendered(r##"{"auth": {"enabled": true, "audience": "a\"b:#c"}, "maxWaitingPolls": 1000000}"##)?;
     let args = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["containers"][0]["args"];
-    let expected =
-        json!(["--log-format=json", "--max-waiting-polls=1000000", "--auth=token", "--audience=a\"b:#c"]);
+    let expected = json!([
+        "--log-format=json",
+        "--shutdown-delay=20s",
+        "--max-waiting-polls=1000000",
+        "--auth=token",
+        "--audience=a\"b:#c"
+    ]);
     ensure!(*args == expected, "{args}");
     Ok(())
 }

@@ -201,17 +201,47 @@ fn a_request_with_a_body_is_refused_without_reading_it() -> Result<()> {
 
 #[test]
 fn a_client_that_does_not_read_is_let_go() -> Result<()> {
-    let nodes: Vec<TestNode> = (0..2_000).map(|number| TestNode::ready(&format!("n{number}"))).collect();
+    let nodes: Vec<TestNode> = (0..20_000).map(|number| TestNode::ready(&format!("n{number}"))).collect();
     let controller = Controller::start(&nodes)?;
     let mut stream = connect(&controller)?;
-    // More than the kernel's buffers hold.
-    for _ in 0..100 {
+    // More than the kernel's buffers hold, and each more than the server's own.
+    for _ in 0..10 {
         stream.write_all(b"GET /v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n")?;
     }
-    controller.metric_becomes("crik_streams", 1.0)?;
+    controller.metric_becomes("crik_lists", 1.0)?;
     // What is left then is the connection that asks.
-    controller.metric_becomes("crik_streams", 0.0)?;
+    controller.metric_becomes("crik_lists", 0.0)?;
     controller.metric_becomes("crik_connections", 1.0)?;
     drop(stream);
+    Ok(())
+}
+
+#[test]
+fn a_replica_that_is_to_stop_serves_on_and_sends_everyone_away_bit_by_bit() -> Result<()> {
+    const MANY: usize = 200;
+    let mut controller = Controller::start_flagged(&[TestNode::ready("a")], &["--shutdown-delay", "8s"])?;
+    let polls = (0..MANY).map(|_| poll(&controller)).collect::<Result<Vec<_>>>()?;
+    controller.metric_becomes("crik_waiting_polls", MANY as f64)?;
+    let told = Instant::now();
+    controller.terminate()?;
+    wait_for("the probe to say so", || (get(&controller.url("/readyz")).ok()?.status == 503).then_some(()))?;
+    // Names may still lead here.
+    let answer = get(&controller.url("/v1/nodes/a"))?;
+    ensure!(answer.status == 200 && answer.header("connection") == "close", "{}", answer.status);
+    let mut answered = Vec::new();
+    for poll in polls {
+        let (mut poll, mut byte) = (poll, [0]);
+        poll.read_exact(&mut byte)?;
+        let answer = format!("{}{}", char::from(byte[0]), rest(poll));
+        ensure!(answer.contains("200 OK") && answer.contains("connection: close"), "{answer}");
+        answered.push(told.elapsed());
+    }
+    // Read in the order in which they were sent, so that the last of the first half of them tells of all before it.
+    let (half, last) = (answered[MANY / 2], answered[MANY - 1]);
+    println!("half of {MANY} polls were answered after {half:?}, the last after {last:?}");
+    ensure!(last > Duration::from_secs(2) && last < Duration::from_secs(8), "{last:?}");
+    ensure!(get(&controller.url("/v1/nodes/a"))?.status == 200, "it serves no more");
+    ensure!(controller.wait()?.success(), "{}", controller.log());
+    ensure!(told.elapsed() >= Duration::from_secs(8), "{:?}", told.elapsed());
     Ok(())
 }

@@ -255,6 +255,10 @@ pub const TOKEN_MAX_BYTES: u64 = 64 << 10;
 /// How much of a controller's message goes into the log.
 pub const SAID_MAX_CHARS: usize = 300;
 
+/// How long an agent stays at one replica at least, and up to twice that: agents that have come to one replica since the others were
+/// replaced spread over all of them again, at a cost of one connection in so long.
+pub const STAY: Duration = Duration::from_secs(15 * 60);
+
 /// A long poll that ends before this without news was not a long one.
 pub const POLL_EARLY: Duration = Duration::from_secs(1);
 

@@ -61,6 +61,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.debug }}
 - "--debug"
 {{- end }}
+- {{ printf "--shutdown-delay=%ds" (int64 .Values.shutdownDelaySeconds) | quote }}
 {{- with .Values.maxWaitingPolls }}
 - {{ printf "--max-waiting-polls=%d" (int64 .) | quote }}
 {{- end }}
@@ -94,12 +95,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{/*
 How much memory the polls need, in MiB: 10 KiB for each that waits, 20 with TLS; at worst a request's head of 8 KiB on each
-connection, of which there are 1,152 more than polls; and 128 MiB for the nodes of a large cluster and the lists of them.
+connection, of which there are 1,152 more than polls; and 192 MiB for 50,000 nodes and the four lists of them
+that there may be.
 */}}
 {{- define "crik.memory" -}}
 {{- $polls := int64 (.Values.maxWaitingPolls | default 20000) -}}
 {{- $poll := ternary 20 10 (ne .Values.tls.secretName "") -}}
-{{ add 128 (div (add (mul $polls $poll) (mul (add $polls 1152) 8)) 1024) }}
+{{ add 192 (div (add (mul $polls $poll) (mul (add $polls 1152) 8)) 1024) }}
 {{- end }}
 
 {{/* A quantity in MiB, of which fractions do not count. */}}
@@ -127,6 +129,9 @@ connection, of which there are 1,152 more than polls; and 128 MiB for the nodes 
 {{- define "crik.check" -}}
 {{- if and .Values.auth.enabled (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "auth.enabled needs Kubernetes 1.32, whose tokens name the pod's node; this is %s, where every agent would be refused" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if gt (add 5 (int64 .Values.shutdownDelaySeconds)) (int64 .Values.terminationGracePeriodSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, and shutdownDelaySeconds needs 5 more than its %d" (int64 .Values.terminationGracePeriodSeconds) (int64 .Values.shutdownDelaySeconds)) -}}
 {{- end -}}
 {{- if and .Values.hostNetwork .Values.networkPolicy.enabled -}}
 {{- fail "hostNetwork: a NetworkPolicy does not hold for a pod in its node's network; set networkPolicy.enabled=false as well" -}}

@@ -66,6 +66,8 @@ pub enum ErrorCode {
     NotListed,
     /// As many are served as can be.
     NoRoom,
+    /// The process ends soon.
+    Stopping,
     /// The API server cannot be asked.
     ApiServerUnavailable,
     /// A fault of the controller's.
@@ -74,7 +76,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unknown,
         Self::InvalidName,
         Self::InvalidParameter,
@@ -89,6 +91,7 @@ impl ErrorCode {
         Self::BodyNotAllowed,
         Self::NotListed,
         Self::NoRoom,
+        Self::Stopping,
         Self::ApiServerUnavailable,
         Self::Internal,
     ];
@@ -110,6 +113,7 @@ impl ErrorCode {
             Self::BodyNotAllowed => "body-not-allowed",
             Self::NotListed => "not-listed",
             Self::NoRoom => "no-room",
+            Self::Stopping => "stopping",
             Self::ApiServerUnavailable => "api-server-unavailable",
             Self::Internal => "internal",
         }

@@ -27,6 +27,11 @@ impl Known {
         Arc::new(Self { verdict, ask_again: Instant::now() + fresh, asking: AtomicBool::new(false) })
     }
 
+    /// A verdict that is to be confirmed.
+    pub fn to_confirm(verdict: Verdict) -> Arc<Self> {
+        Self::new(verdict, Duration::ZERO)
+    }
+
     /// True for the first who sees that it is old, and is to ask again.
     pub fn falls_due(&self, now: Instant) -> bool {
         now >= self.ask_again && !self.asking.swap(true, Ordering::Relaxed)

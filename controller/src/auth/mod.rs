@@ -1,13 +1,17 @@
 //! Who may read: a pod about itself and the node that it runs on, and chosen users about all nodes. May import `base`.
 
+mod buckets;
 mod claims;
+mod keys;
 mod known;
 mod permission;
+mod published;
 mod questions;
 mod review;
 mod reviews;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -28,13 +32,18 @@ impl Auth {
         Self { reviews, everywhere: everywhere.into_iter().collect() }
     }
 
-    /// Returns who sent `headers`, if that may have this.
+    /// Returns who sent `headers` from this address, if that may have this.
     ///
     /// # Errors
     /// It may not, or that cannot be found out.
-    pub async fn check(&self, headers: &HeaderMap, permission: Permission<'_>) -> Result<Identity, Refusal> {
+    pub async fn check(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        permission: Permission<'_>,
+    ) -> Result<Identity, Refusal> {
         let token = bearer(headers)?;
-        let identity = self.reviews.identity(token).await?;
+        let identity = self.reviews.identity(token, peer).await?;
         permission.given_to(&identity, self.everywhere.contains(&identity.user))?;
         Ok(identity)
     }

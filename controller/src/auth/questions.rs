@@ -1,12 +1,14 @@
 //! The questions to the API server that are under way, and how they went.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use kube::Client;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::buckets::Buckets;
 use super::review::{Verdict, ask};
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
@@ -16,6 +18,7 @@ pub struct Questions {
     client: Client,
     audience: String,
     at_once: Semaphore,
+    for_each: Buckets,
     outcomes: Outcomes,
     /// Why the API server cannot be asked, as long as it is so.
     complaint: Mutex<String>,
@@ -25,7 +28,8 @@ impl Questions {
     /// None yet.
     pub fn new(client: Client, audience: String, outcomes: Outcomes) -> Self {
         let at_once = Semaphore::new(limits::REVIEWS_AT_ONCE);
-        Self { client, audience, at_once, outcomes, complaint: Mutex::default() }
+        let for_each = Buckets::new(limits::QUESTIONS_PER_PEER, limits::QUESTIONS_PER_PEER_SECOND);
+        Self { client, audience, at_once, for_each, outcomes, complaint: Mutex::default() }
     }
 
     /// For whom tokens have to be made.
@@ -33,11 +37,14 @@ impl Questions {
         &self.audience
     }
 
-    /// What the API server says of a token, which says that it expires then.
+    /// What the API server says of a token, which says that it expires then, and is shown by one at this address.
     ///
     /// # Errors
     /// It cannot be asked, and why.
-    pub async fn ask(&self, token: &str, expires: SystemTime) -> Result<Verdict, String> {
+    pub async fn ask(&self, peer: IpAddr, token: &str, expires: SystemTime) -> Result<Verdict, String> {
+        if !self.for_each.take(peer, Instant::now()) {
+            return Err("too many tokens are shown from your address".to_owned());
+        }
         let place = timeout(limits::REVIEW_TIMEOUT, self.at_once.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err("too many tokens are being checked".to_owned()) };
         let verdict = ask(self.client.clone(), token, &self.audience, expires).await;
@@ -64,8 +71,8 @@ impl Questions {
         }
         match why {
             Some(why) => tracing::warn!(
-                "tokens cannot be checked; those that were found good are taken until they expire, others are \
-                 answered with 503: {why}"
+                "tokens cannot be checked; those that the API server has signed, or found good, are taken until they \
+                 expire, others are answered with 503: {why}"
             ),
             None => tracing::info!("tokens can be checked again"),
         }

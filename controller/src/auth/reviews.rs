@@ -1,6 +1,8 @@
-//! What is known of tokens: the API server is asked once about each, and again when that is old. If it cannot be asked
-//! again, what it said before stays: a node may go away while it is down.
+//! What is known of tokens. The API server's signature says whose one is; the API server itself is asked whether its pod is still
+//! there, once about each token and again when that is old. If it cannot be asked, the signature, or what it said before,
+//! counts: a node may go away while it is down.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,8 +11,10 @@ use moka::future::Cache;
 use tokio::time::timeout;
 
 use super::claims;
+use super::keys::Signature;
 use super::known::{Age, Key, Known};
 use super::permission::{Identity, Refusal};
+use super::published::Published;
 use super::questions::Questions;
 use crate::base::limits;
 use crate::base::outcomes::Outcomes;
@@ -19,6 +23,7 @@ use crate::base::outcomes::Outcomes;
 #[derive(Clone)]
 pub struct Reviews {
     questions: Arc<Questions>,
+    keys: Arc<Published>,
     /// Holds the most used ones, so that a flood of bad tokens does not push out good ones.
     known: Cache<Key, Arc<Known>>,
     /// How long a verdict counts without another question.
@@ -26,39 +31,67 @@ pub struct Reviews {
 }
 
 impl Reviews {
-    /// None yet. The API server is asked again about a token after `fresh`.
-    pub fn new(client: Client, audience: String, fresh: Duration, outcomes: Outcomes) -> Self {
-        let known = Cache::builder().max_capacity(limits::TOKENS_KNOWN).expire_after(Age).build();
-        Self { questions: Arc::new(Questions::new(client, audience, outcomes)), known, fresh }
+    /// None yet, of at most so many tokens. The API server is asked again about a token after `fresh`.
+    pub fn new(client: Client, audience: String, fresh: Duration, most: u64, outcomes: Outcomes) -> Self {
+        let known = Cache::builder().max_capacity(most).expire_after(Age).build();
+        let keys = Arc::new(Published::new(client.clone()));
+        Self { questions: Arc::new(Questions::new(client, audience, outcomes)), keys, known, fresh }
     }
 
-    /// Whose token it is.
+    /// Whose token it is, that one at this address shows.
     ///
     /// # Errors
     /// It is not good, or that cannot be found out.
-    pub async fn identity(&self, token: &str) -> Result<Identity, Refusal> {
+    pub async fn identity(&self, token: &str, peer: IpAddr) -> Result<Identity, Refusal> {
         // A verdict may outlive its token. And what cannot be good must not take the place of a question.
-        let expires = claims::expiry(token, self.questions.audience(), SystemTime::now())?;
-        let key: Key = blake3::hash(token.as_bytes()).into();
-        // Many who ask with the same token wait for one answer; a failure is not kept.
-        let known = self.known.try_get_with(key, self.first(token, expires)).await;
-        let mut known = known.map_err(|why: Arc<String>| Refusal::Unavailable((*why).clone()))?;
+        let claimed = claims::identity(token, self.questions.audience(), SystemTime::now())?;
+        let (key, expires): (Key, _) = (blake3::hash(token.as_bytes()).into(), claimed.expires);
+        let mut known = match self.known.get(&key).await {
+            Some(known) => known,
+            None => self.first(key, token, claimed, peer).await?,
+        };
         if known.falls_due(Instant::now()) {
-            known = self.again(key, token.to_owned(), expires, known).await;
+            known = self.again(key, token.to_owned(), expires, peer, known).await;
         }
         known.verdict.clone().map_err(Refusal::Invalid)
     }
 
-    async fn first(&self, token: &str, expires: SystemTime) -> Result<Arc<Known>, String> {
-        self.questions.ask(token, expires).await.map(|verdict| Known::new(verdict, self.fresh))
+    /// What the signature says, or the API server if that says nothing.
+    async fn first(
+        &self,
+        key: Key,
+        token: &str,
+        claimed: Identity,
+        peer: IpAddr,
+    ) -> Result<Arc<Known>, Refusal> {
+        let expires = claimed.expires;
+        let first = async {
+            match self.keys.signature(token).await {
+                Signature::Good => Ok(Known::to_confirm(Ok(claimed))),
+                Signature::Forged => Err(Refusal::Invalid("the API server has not signed it".to_owned())),
+                Signature::Unknown => match self.questions.ask(peer, token, expires).await {
+                    Ok(verdict) => Ok(Known::new(verdict, self.fresh)),
+                    Err(why) => Err(Refusal::Unavailable(why)),
+                },
+            }
+        };
+        // Many who ask with the same token wait for one answer; a failure is not kept.
+        self.known.try_get_with(key, first).await.map_err(|refusal| (*refusal).clone())
     }
 
     /// What is known after another question, or until its answer comes. The question goes on without the caller, so that one who
     /// gives up does not keep it from being answered.
-    async fn again(&self, key: Key, token: String, expires: SystemTime, old: Arc<Known>) -> Arc<Known> {
+    async fn again(
+        &self,
+        key: Key,
+        token: String,
+        expires: SystemTime,
+        peer: IpAddr,
+        old: Arc<Known>,
+    ) -> Arc<Known> {
         let (reviews, before) = (self.clone(), Arc::clone(&old));
         let question = tokio::spawn(async move {
-            let now = match reviews.questions.ask(&token, expires).await {
+            let now = match reviews.questions.ask(peer, &token, expires).await {
                 Ok(verdict) => Known::new(verdict, reviews.fresh),
                 Err(_) => Known::new(before.verdict.clone(), limits::REVIEW_RETRY),
             };

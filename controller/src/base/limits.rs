@@ -46,6 +46,13 @@ pub const HEADER_MAX_BYTES: usize = 8 << 10;
 /// what is left after this is a client that does not finish its request; it must not hold up the process.
 pub const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long the answers to polls are spread over, at most, when the process is to stop: all agents of a replica come to the others, and
+/// thousands of TLS handshakes in a moment would take seconds.
+pub const LEAVE_SPREAD: Duration = Duration::from_secs(10);
+
+/// The longest time to go on serving after the word to stop.
+pub const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// How many polls may wait: every node of the largest cluster that Kubernetes promises to carry (5,000) with four pods
 /// on it, all of them at one replica.
 pub const WAITING_POLLS: u32 = 20_000;
@@ -71,14 +78,43 @@ pub const DESCRIPTORS_RESERVED: usize = 64 + CONNECTIONS_REFUSED;
 /// The limit of descriptors if the system does not tell: what Linux gives by default.
 pub const DESCRIPTORS_ASSUMED: u64 = 1024;
 
-/// Streams of changes and lists that are being sent: in a large cluster each may hold all statuses, some MB.
+/// Lists that are being sent at a time. All readers share the text, so one more costs what is on its way to it.
+pub const LISTS: usize = 64;
+
+/// Streams of changes at a time, on places of their own: a stream is open for an hour, and a list must not wait for it.
 pub const STREAMS: usize = 64;
+
+/// How many of each one address may have: a dashboard and a few people behind one proxy. Eight addresses have to work together
+/// to take all of them.
+pub const READS_PER_PEER: usize = 8;
+
+/// How many nodes are looked at while others wait for the index: some 100 µs.
+pub const NODES_AT_ONCE: usize = 128;
+
+/// How many texts of all nodes there are at a time, the one that is being written among them. Each reader has the newest of its
+/// time, so as many readers that take their time could otherwise hold as many texts as there were changes: 27 MB each with 50,000
+/// nodes before maintenance.
+pub const TEXTS: usize = 4;
+
+/// How long a text stays for those who read it when another one needs its place: a network of 25 Mbit/s carries 27 MB.
+pub const TEXT_READ: Duration = Duration::from_secs(10);
+
+/// How long it stays for those who may come.
+pub const TEXT_KEPT: Duration = Duration::from_secs(10);
+
+/// How many times as long as the writing of a text took the next one waits: so lists take a fifth of one processor at most,
+/// however many clients ask and however often nodes change.
+pub const TEXT_PAUSE: u32 = 4;
+
+/// How long a stream may last, with up to a tenth more by chance: its client begins anew, and one that is gone without a trace
+/// does not keep its place.
+pub const STREAM_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// How long the sending of an answer, or of one event of a stream, may take: a list of 15,000 nodes is some MB, which a slow
 /// network carries in this time. A client that reads a little now and then would hold it in memory as long as it likes.
 pub const SENDING: Duration = Duration::from_secs(30);
 
-/// How much of a list is handed over at a time: the rest keeps its place, and can be given up.
+/// How much of a list is handed over at a time: the rest can be given up.
 pub const PORTION: usize = 64 << 10;
 
 /// How long a client may leave data unread before its connection is ended.
@@ -107,6 +143,10 @@ pub const API_SILENCE: Duration = Duration::from_secs(18);
 /// How long the API server may say nothing, or not prove that what it says is new, before what is known counts as old, whatever
 /// the reason; within 30 s.
 pub const API_LOST: Duration = Duration::from_secs(25);
+
+/// How long a failure of the watch may last before it is told: a connection that is cut is taken up within it, also by an API
+/// server that is rolled, and each loss that is told wakes every agent, and its end again.
+pub const LOSS_GRACE: Duration = Duration::from_millis(2500);
 
 /// How often it is proved that what the API server tells is not old: a small read, of which an API server that has ten thousand
 /// nodes answers a thousand a second for their leases alone. What is lost for a moment counts as fresh again this soon.
@@ -195,8 +235,28 @@ pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(60 * 60);
 /// little, and a mistake that was put right counts soon.
 pub const BAD_TOKEN_KNOWN: Duration = Duration::from_secs(10);
 
-/// How many verdicts on tokens are kept, of a few hundred bytes each: one for each waiting poll.
-pub const TOKENS_KNOWN: u64 = WAITING_POLLS as u64;
+/// How many verdicts on tokens are kept for each poll that may wait, of a few hundred bytes each: the kubelet renews a token when a
+/// fifth of its life is left, in which the old verdict is there too.
+pub const TOKENS_PER_POLL: u64 = 2;
+
+/// How far the clock of the API server may be ahead of this machine's.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// How long the API server may take to show its keys: an agent's first answer may take 2 s.
+pub const KEYS_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// How soon they are read again for the sake of a token that none of them has signed: as often as anyone likes to show such a one.
+pub const KEYS_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long they count: a key that is not published any more is one that somebody has lost.
+pub const KEYS_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// How many questions about tokens an address may cause at once: a node has 110 pods by default, which may have its address and
+/// start together.
+pub const QUESTIONS_PER_PEER: u32 = 128;
+
+/// How many a second after that: so many addresses as a large cluster has pods make no flood of them.
+pub const QUESTIONS_PER_PEER_SECOND: u32 = 2;
 
 /// How long the API server may take to show a pod: an agent has little time for its decision, and asks again.
 pub const POD_TIMEOUT: Duration = Duration::from_secs(2);

@@ -7,4 +7,5 @@ pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod outcomes;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod shortened;

@@ -6,6 +6,7 @@ mod listener;
 mod log_rarely;
 mod peers;
 mod places;
+mod rooms;
 mod slow_reader;
 
 use std::io;
@@ -14,15 +15,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tower::Service as _;
 
 pub use self::descriptors::room_for;
 pub use self::listener::listen;
@@ -30,6 +34,7 @@ use self::log_rarely::LogRarely;
 use self::peers::PeerPlace;
 pub use self::peers::Peers;
 pub use self::places::{Place, Places, hold};
+pub use self::rooms::{Full, Peer, Room};
 use self::slow_reader::WriteTimeout;
 use crate::base::limits;
 use crate::tls::Tls;
@@ -51,10 +56,20 @@ pub struct Server {
 /// A connection that was accepted.
 struct Accepted {
     stream: TcpStream,
+    peer: Peer,
     /// Its place.
     place: Place,
     /// Its place among those of its address; none if it is one that there is no room for.
     of_peer: Option<PeerPlace>,
+}
+
+/// What is served on a connection.
+#[derive(Clone, Copy)]
+enum Routes {
+    /// All, to this address.
+    All(Peer),
+    /// What is served where there is no room.
+    Full,
 }
 
 /// Where connections come from.
@@ -102,25 +117,26 @@ impl Server {
     async fn place(&self, door: &Door, stream: TcpStream, peer: IpAddr) -> Option<Accepted> {
         let Some(of_peer) = self.peers.enter(peer) else {
             // Without waiting: others must not wait for one who has too many.
-            return Some(Accepted { stream, place: door.refused.enter()?, of_peer: None });
+            return Some(Accepted { stream, peer: Peer(peer), place: door.refused.enter()?, of_peer: None });
         };
         // Whatever gets free first, if nothing is: the rest waits in the kernel's queue.
-        tokio::select! {
+        let (place, of_peer) = tokio::select! {
             biased;
-            place = self.places.wait() => Some(Accepted { stream, place: place?, of_peer: Some(of_peer) }),
-            place = door.refused.wait() => Some(Accepted { stream, place: place?, of_peer: None }),
-        }
+            place = self.places.wait() => (place?, Some(of_peer)),
+            place = door.refused.wait() => (place?, None),
+        };
+        Some(Accepted { stream, peer: Peer(peer), place, of_peer })
     }
 
     async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
-        let Accepted { stream, place, of_peer } = accepted;
-        let full = of_peer.is_none();
+        let Accepted { stream, peer, place, of_peer } = accepted;
+        let routes = if of_peer.is_none() { Routes::Full } else { Routes::All(peer) };
         set_up(&stream);
         // An error is the client's: it has gone, or what it sent was answered with its fault.
         let _ = match &self.tls {
-            None => self.speak(stream, full, watcher).await,
+            None => self.speak(stream, routes, watcher).await,
             // In a box, or every connection without TLS would take as much memory.
-            Some(tls) => Box::pin(self.speak_tls(tls, stream, full, watcher)).await,
+            Some(tls) => Box::pin(self.speak_tls(tls, stream, routes, watcher)).await,
         };
         drop((place, of_peer));
     }
@@ -129,11 +145,11 @@ impl Server {
         &self,
         tls: &Tls,
         stream: TcpStream,
-        full: bool,
+        routes: Routes,
         watcher: Watcher,
     ) -> hyper::Result<()> {
         match timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, full, watcher).await,
+            Ok(Ok(stream)) => self.speak(stream, routes, watcher).await,
             _ => Ok(()),
         }
     }
@@ -142,22 +158,29 @@ impl Server {
     fn speak<Stream>(
         &self,
         stream: Stream,
-        full: bool,
+        routes: Routes,
         watcher: Watcher,
     ) -> impl Future<Output = hyper::Result<()>> + use<Stream>
     where
         Stream: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let routes = if full { &self.full } else { &self.routes };
+        let (served, peer) = match routes {
+            Routes::All(peer) => (&self.routes, Some(peer)),
+            Routes::Full => (&self.full, None),
+        };
+        let served = served.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            served.clone().call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HEADER_TIMEOUT)
             .max_buf_size(limits::HEADER_MAX_BYTES)
-            .keep_alive(!full)
-            .serve_connection(
-                TokioIo::new(WriteTimeout::new(stream, limits::SENDING)),
-                TowerToHyperService::new(routes.clone()),
-            );
+            .keep_alive(peer.is_some())
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits::SENDING)), service);
         watcher.watch(connection)
     }
 }

@@ -47,16 +47,16 @@ impl Places {
 }
 
 /// Keeps a place taken until the body has been sent or given up.
-pub fn hold(place: Place, response: Response<Body>) -> Response<Body> {
+pub fn hold<Kept: Send + Unpin + 'static>(place: Kept, response: Response<Body>) -> Response<Body> {
     response.map(|body| Body::new(Held { body, _place: place }))
 }
 
-struct Held {
+struct Held<Kept> {
     body: Body,
-    _place: Place,
+    _place: Kept,
 }
 
-impl HttpBody for Held {
+impl<Kept: Unpin> HttpBody for Held<Kept> {
     type Data = Bytes;
     type Error = axum::Error;
 

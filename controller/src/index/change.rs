@@ -1,7 +1,8 @@
 //! What subscribers are told.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use crik_api::{NodeState, NodeStatus};
 
 /// A change that can be seen from outside.
@@ -24,4 +25,13 @@ pub struct NodeChange {
     pub uid: Box<str>,
     /// The boot that the change belongs to.
     pub boot_id: Box<str>,
+    /// What is sent of it, once somebody has written that.
+    pub text: OnceLock<Bytes>,
+}
+
+impl NodeChange {
+    /// What is sent of it, which is the same for all: the first who needs it writes it.
+    pub fn written(&self, write: impl FnOnce(&NodeStatus) -> Bytes) -> Bytes {
+        self.text.get_or_init(|| write(&self.status)).clone()
+    }
 }

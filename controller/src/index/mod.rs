@@ -5,9 +5,9 @@ mod counts;
 mod nodes;
 mod remembered;
 mod tracked;
+mod version;
 mod waiters;
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -18,7 +18,9 @@ pub use self::change::{Change, NodeChange};
 pub use self::counts::Counts;
 use self::nodes::Nodes;
 use self::remembered::Moment;
+pub use self::version::Version;
 pub use self::waiters::Waiter;
+use crate::base::random;
 use crate::event::Event;
 
 /// The nodes by name. Cheap to ask; a wait costs nothing until its own node changes.
@@ -32,15 +34,23 @@ impl Index {
     /// One that knows nothing yet, and says so.
     pub fn new() -> Self {
         // Random, since replicas may start at the same time and a clock may be set back.
-        let epoch = RandomState::new().hash_one(std::process::id());
+        let epoch = random::number();
         Self { nodes: Mutex::new(Nodes::new(epoch)), born: Instant::now(), due: Notify::new() }
     }
 
     /// Takes in what a source tells.
     pub fn apply(&self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Listed(all) => nodes::take_in(all, now, |step| self.change(step)),
+            event => self.change(|nodes| nodes.apply(event, now)),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Nodes)) {
         let mut nodes = self.lock();
         let due = nodes.next_due();
-        nodes.apply(event, self.now());
+        change(&mut nodes);
         if nodes.next_due() != due {
             self.due.notify_one();
         }
@@ -72,10 +82,22 @@ impl Index {
         nodes.listed.then(|| nodes.status(name))
     }
 
-    /// The statuses of all nodes, by name. None until the first list is complete.
-    pub fn all(&self) -> Option<Vec<NodeStatus>> {
+    /// The version of all that is told; it grows with each change that can be seen from outside. None until the first list
+    /// is complete.
+    pub fn version(&self) -> Option<Version> {
         let nodes = self.lock();
-        nodes.listed.then(|| nodes.statuses())
+        nodes.listed.then(|| Version { epoch: nodes.epoch(), change: nodes.version() })
+    }
+
+    /// The statuses of the next nodes by name, about [`limits::NODES_AT_ONCE`](crate::base::limits::NODES_AT_ONCE): whoever wants
+    /// all must not keep others waiting. None are left if it is empty.
+    pub fn page(&self, after: Option<&str>) -> Vec<NodeStatus> {
+        self.lock().page(after)
+    }
+
+    #[cfg(test)]
+    fn all(&self) -> Option<Vec<NodeStatus>> {
+        self.version().map(|_| self.page(None))
     }
 
     /// One who waits for the node of this name, known or not. What changes from now on wakes it, so look at the node

@@ -1,7 +1,8 @@
 //! The nodes, and what follows from what is told of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::{Arc, OnceLock};
 
 use crik_api::{NodeState, NodeStatus, Reason};
 use tokio::sync::broadcast;
@@ -25,6 +26,8 @@ pub struct Nodes {
     held: BTreeSet<(Moment, Box<str>)>,
     /// How many nodes are in each state.
     by_state: BTreeMap<&'static str, usize>,
+    /// How many nodes that are there show each signal.
+    shown: BTreeMap<Box<str>, usize>,
     /// How often each signal has appeared.
     appeared: BTreeMap<Box<str>, u64>,
     /// True once the first list is complete.
@@ -71,6 +74,7 @@ impl Nodes {
             forgotten: BTreeSet::new(),
             held: BTreeSet::new(),
             by_state: Counts::none(),
+            shown: BTreeMap::new(),
             appeared: BTreeMap::new(),
             listed: false,
             listings: 0,
@@ -92,10 +96,7 @@ impl Nodes {
             _ => self.heard = Some(now),
         }
         match event {
-            Event::Listed(all) => {
-                self.list(all, now);
-                self.heard(now);
-            }
+            Event::Listed(all) => take_in(all, now, |step| step(self)),
             // One node that is up to date says nothing of the others.
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
@@ -121,21 +122,36 @@ impl Nodes {
         self.describe(name, self.by_name.get(name))
     }
 
-    /// What is said of all nodes.
-    pub fn statuses(&self) -> Vec<NodeStatus> {
-        self.by_name.iter().map(|(name, entry)| self.describe(name, Some(entry))).collect()
+    /// What is said of the next nodes by name.
+    pub fn page(&self, after: Option<&str>) -> Vec<NodeStatus> {
+        let next = self.after(after).take(limits::NODES_AT_ONCE);
+        next.map(|(name, entry)| self.describe(name, Some(entry))).collect()
+    }
+
+    /// The next names.
+    pub fn names(&self, after: Option<&str>) -> Vec<Box<str>> {
+        self.after(after).take(limits::NODES_AT_ONCE).map(|(name, _)| name.clone()).collect()
+    }
+
+    fn after(&self, name: Option<&str>) -> impl Iterator<Item = (&Box<str>, &Entry)> {
+        self.by_name.range::<str, _>((name.map_or(Unbounded, Excluded), Unbounded))
+    }
+
+    /// The number of the last change, also of one that all nodes have in common.
+    pub fn version(&self) -> u64 {
+        self.change
+    }
+
+    /// Tells its versions from those of another process.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Numbers for metrics.
     pub fn counts(&self, now: Moment) -> Counts {
-        let mut shown: BTreeMap<Box<str>, usize> = BTreeMap::new();
-        let living = self.by_name.values().filter(|entry| entry.tracked.state() != NodeState::Gone);
-        for signal in living.flat_map(|entry| entry.tracked.observation().signals()) {
-            *shown.entry(signal.into()).or_default() += 1;
-        }
         Counts {
             nodes: self.by_state.clone(),
-            shown,
+            shown: self.shown.clone(),
             appeared: self.appeared.clone(),
             silence: self.heard.map(|heard| now.saturating_sub(heard)),
             listed: self.listings,
@@ -212,23 +228,20 @@ impl Nodes {
         }
     }
 
-    /// A list has no deletions: a node that is not in it any more was deleted meanwhile.
-    fn list(&mut self, all: Vec<(Box<str>, Observation)>, now: Moment) {
+    /// All that a list has was told.
+    pub fn is_listed(&mut self, now: Moment) {
+        self.heard = Some(now);
         self.listings += 1;
-        let listed: HashSet<&str> = all.iter().map(|(name, _)| &**name).collect();
-        let missing: Vec<Box<str>> =
-            self.by_name.keys().filter(|name| !listed.contains(&***name)).cloned().collect();
-        missing.iter().for_each(|name| self.delete(name, now));
-        all.into_iter().for_each(|(name, observation)| self.see(name, observation, now));
         if !self.listed {
             self.listed = true;
             self.waiters.wake_all();
             tracing::info!(nodes = self.by_name.len(), "the first list of nodes is complete");
         }
+        self.heard(now);
     }
 
-    /// Most of what is told of a node is that it lives, which changes nothing here.
-    fn see(&mut self, name: Box<str>, observation: Observation, now: Moment) {
+    /// A node is there. Most of what is told of one is that it lives, which changes nothing here.
+    pub fn see(&mut self, name: Box<str>, observation: Observation, now: Moment) {
         let known = self.by_name.get(&name).map(|entry| &entry.tracked);
         if known.is_some_and(|tracked| tracked.stands(&observation)) {
             return;
@@ -246,7 +259,8 @@ impl Nodes {
         self.store(name, Some(tracked));
     }
 
-    fn delete(&mut self, name: &str, now: Moment) {
+    /// A node was deleted.
+    pub fn delete(&mut self, name: &str, now: Moment) {
         if let Some((name, entry)) = self.by_name.get_key_value(name) {
             let tracked = entry.tracked.clone().deleted(now);
             self.store(name.clone(), Some(tracked));
@@ -266,6 +280,7 @@ impl Nodes {
         self.forget_due(&name, before.as_ref().map(|entry| &entry.tracked));
         self.note_due(&name, tracked.as_ref());
         self.count(was, state);
+        self.count_shown(before.as_ref().map(|entry| &entry.tracked), tracked.as_ref());
         let change = before.as_ref().filter(|_| same).map_or(self.change + 1, |entry| entry.change);
         self.change = self.change.max(change);
         let last = tracked.as_ref().or(before.as_ref().map(|entry| &entry.tracked)).map(Tracked::identity);
@@ -298,6 +313,24 @@ impl Nodes {
         }
     }
 
+    fn count_shown(&mut self, before: Option<&Tracked>, now: Option<&Tracked>) {
+        let signals = |tracked: Option<&Tracked>| -> Vec<Box<str>> {
+            let there = tracked.filter(|tracked| tracked.state() != NodeState::Gone);
+            there.into_iter().flat_map(|tracked| tracked.observation().signals()).map(Into::into).collect()
+        };
+        for signal in signals(now) {
+            *self.shown.entry(signal).or_default() += 1;
+        }
+        for signal in signals(before) {
+            if let Some(number) = self.shown.get_mut(&signal) {
+                *number -= 1;
+                if *number == 0 {
+                    self.shown.remove(&signal);
+                }
+            }
+        }
+    }
+
     fn tell(&self, name: &str, was: NodeState, uid: Box<str>, boot_id: Box<str>) {
         self.waiters.wake(name);
         let status = self.status(name);
@@ -305,7 +338,7 @@ impl Nodes {
         if was != status.state && (was, status.state) != (NodeState::Unknown, NodeState::Ready) {
             tracing::info!(node = name, from = %was, to = %status.state, "node state changed");
         }
-        let change = Arc::new(NodeChange { was, status, uid, boot_id });
+        let change = Arc::new(NodeChange { was, status, uid, boot_id, text: OnceLock::new() });
         // Nobody may listen.
         if (was == NodeState::ShuttingDown) != (change.status.state == NodeState::ShuttingDown) {
             let _ = self.shutdowns.send(Arc::clone(&change));
@@ -313,7 +346,8 @@ impl Nodes {
         let _ = self.changes.send(Change::Node(change));
     }
 
-    fn tell_all(&self) {
+    fn tell_all(&mut self) {
+        self.change += 1;
         self.waiters.wake_all();
         let _ = self.changes.send(Change::Source);
     }
@@ -323,4 +357,41 @@ impl Nodes {
 fn take_due(due: &mut BTreeSet<(Moment, Box<str>)>, now: Moment) -> Option<Box<str>> {
     due.first().filter(|(due, _)| *due <= now)?;
     due.pop_first().map(|(_, name)| name)
+}
+
+/// Takes in all nodes that exist, in steps between which others may look. A list has no deletions: a node that is not in it
+/// any more was deleted meanwhile.
+pub fn take_in(
+    all: Vec<(Box<str>, Observation)>,
+    now: Moment,
+    mut step: impl FnMut(&mut dyn FnMut(&mut Nodes)),
+) {
+    for missing in missing(&all, &mut step) {
+        step(&mut |nodes| nodes.delete(&missing, now));
+    }
+    let mut rest = all.into_iter().peekable();
+    while rest.peek().is_some() {
+        step(&mut |nodes| {
+            let some = rest.by_ref().take(limits::NODES_AT_ONCE);
+            some.for_each(|(name, observation)| nodes.see(name, observation, now));
+        });
+    }
+    step(&mut |nodes| nodes.is_listed(now));
+}
+
+/// Those that are known and not in the list.
+fn missing(
+    all: &[(Box<str>, Observation)],
+    step: &mut impl FnMut(&mut dyn FnMut(&mut Nodes)),
+) -> Vec<Box<str>> {
+    let listed: HashSet<&str> = all.iter().map(|(name, _)| &**name).collect();
+    let (mut missing, mut names) = (Vec::new(), Vec::new());
+    loop {
+        let after: Option<Box<str>> = names.pop();
+        step(&mut |nodes| names = nodes.names(after.as_deref()));
+        if names.is_empty() {
+            return missing;
+        }
+        missing.extend(names.iter().filter(|name| !listed.contains(&***name)).cloned());
+    }
 }

@@ -109,6 +109,7 @@ mod tests {
             },
             uid: "0f3a".into(),
             boot_id: "B1_x".into(),
+            text: std::sync::OnceLock::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use crik_api::{ErrorBody, ErrorCode, PROBLEM_JSON};
 
 use crate::auth::Refusal;
 use crate::base::limits;
+use crate::connections::Full;
 
 /// An error with its remedy.
 pub fn error(status: StatusCode, code: ErrorCode, error: impl Into<String>) -> Response {
@@ -33,6 +34,11 @@ pub fn not_ready() -> Response {
     later(ErrorCode::NotListed, "the list of nodes is not complete yet; ask again")
 }
 
+/// The process ends soon.
+pub fn leaving() -> Response {
+    later(ErrorCode::Stopping, "this replica is to stop; ask another one")
+}
+
 /// Nothing is told of pods.
 pub fn no_pods() -> Response {
     let problem = "nothing is told of pods here; that needs --pods=true and --source kubernetes";
@@ -47,8 +53,8 @@ pub fn too_many_polls() -> Response {
 }
 
 /// There is no room for a list or a stream.
-pub fn too_many_streams() -> Response {
-    let problem = "too many lists and streams are being read here; ask again, or ask another replica";
+pub fn too_many_reads(what: &str, full: Full) -> Response {
+    let problem = format!("too many {what} are being read {full}; ask again, or ask another replica");
     later(ErrorCode::NoRoom, problem)
 }
 

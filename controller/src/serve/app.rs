@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::agents::Agents;
+use super::lists::Lists;
 use super::metrics::Metrics;
+use super::stopping::Stopping;
 use crate::auth::Auth;
-use crate::connections::Places;
+use crate::connections::{Places, Room};
 use crate::index::Index;
 use crate::pods::Pods;
 
@@ -19,8 +19,8 @@ pub struct App(pub(super) Arc<Shared>);
 pub struct Shared {
     /// The nodes.
     pub index: Arc<Index>,
-    /// Becomes true at a shutdown, which ends waiting polls and streams.
-    pub stopping: watch::Receiver<bool>,
+    /// The word to stop, which ends waiting polls and streams.
+    pub stopping: Stopping,
     /// None if everyone may read everything.
     pub auth: Option<Auth>,
     /// None if nothing is told of pods.
@@ -31,8 +31,12 @@ pub struct Shared {
     pub agents: Agents,
     /// Places for waiting polls.
     pub polls: Places,
-    /// Places for lists and streams that are being sent.
-    pub streams: Places,
+    /// The text of all nodes.
+    pub texts: Lists,
+    /// Places for lists that are being sent.
+    pub lists: Room,
+    /// Places for streams.
+    pub streams: Room,
     /// Places for connections.
     pub connections: Places,
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::app::App;
 use super::{answer, name};
 use crate::auth::{Identity, Permission};
+use crate::connections::Peer;
 
 /// The node that is asked for, by one who may ask for it.
 pub struct Asked(pub String);
@@ -77,7 +78,8 @@ fn reached(time: SystemTime) -> Option<Instant> {
 /// Who has the permission, if that has to be somebody.
 async fn check(parts: &Parts, app: &App, permission: Permission<'_>) -> Result<Option<Identity>, Response> {
     let Some(auth) = &app.0.auth else { return Ok(None) };
+    let peer = parts.extensions.get::<Peer>().copied().ok_or_else(|| answer::broken("nobody asks"))?;
     // In a box, or every poll would take the room of it as long as it waits.
-    let checked = Box::pin(auth.check(&parts.headers, permission)).await;
+    let checked = Box::pin(auth.check(&parts.headers, peer.0, permission)).await;
     checked.map(Some).map_err(|refusal| answer::refused(&refusal))
 }

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Version;
-use axum::http::header::HOST;
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::{HeaderValue, Version};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -21,10 +21,14 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
     // What is no route is one to the metrics, or anyone could make up labels.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let began = Instant::now();
-    let response = match refused(&request) {
+    let mut response = match refused(&request) {
         None => answer::explain(next.run(request).await),
         Some(refused) => refused,
     };
+    if app.0.stopping.is_told() {
+        // Who asks again does so elsewhere.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let route = ("route", route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned()));
     if response.extensions().get::<Waited>().is_none() {
         let seconds = began.elapsed().as_secs_f64();

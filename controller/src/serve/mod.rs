@@ -6,12 +6,13 @@ mod answer;
 mod app;
 mod caller;
 mod every_request;
+mod lists;
 mod metrics;
 mod name;
 mod options;
-mod portions;
 mod router;
 mod routes;
+mod stopping;
 
 use std::sync::Arc;
 
@@ -21,12 +22,14 @@ use tokio::sync::watch;
 
 use self::agents::Agents;
 use self::app::{App, Shared};
+use self::lists::Lists;
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
+use self::stopping::Stopping;
 use crate::auth::{Auth, Reviews};
 use crate::base::limits;
 use crate::base::outcomes::Outcomes;
-use crate::connections::{Peers, Places, Server, room_for};
+use crate::connections::{Peers, Places, Room, Server, room_for};
 use crate::index::Index;
 use crate::pods::Pods;
 use crate::tls::Tls;
@@ -47,29 +50,36 @@ pub struct Service {
     pub events: Outcomes,
 }
 
-/// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
-pub async fn serve(listener: TcpListener, service: Service, stopping: watch::Receiver<bool>) {
+/// Serves until `told` becomes true, and for the delay of the options after that; then until all connections have ended, or
+/// [`limits::DRAIN`] is over.
+pub async fn serve(listener: TcpListener, service: Service, told: watch::Receiver<bool>) {
     let Service { index, options, client, pods, tls, events } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
+    let stopping = Stopping::new(told, options.shutdown_delay);
+    let over = stopping.over();
     let metrics = Metrics::new(events);
     let auth = client.map(|client| {
-        let reviews = Reviews::new(client, options.audience, options.token_ttl, metrics.reviews.clone());
+        let most = u64::from(options.max_waiting_polls) * limits::TOKENS_PER_POLL;
+        let outcomes = metrics.reviews.clone();
+        let reviews = Reviews::new(client, options.audience, options.token_ttl, most, outcomes);
         Auth::new(reviews, options.allow_all_nodes_for)
     });
     let pods = pods.map(|client| Pods::new(client, metrics.pod_questions.clone()));
     let app = App(Arc::new(Shared {
+        texts: Lists::new(Arc::clone(&index)),
         index,
-        stopping: stopping.clone(),
+        stopping,
         auth,
         pods,
         metrics,
         agents: Agents::default(),
         polls: Places::new(polls),
-        streams: Places::new(limits::STREAMS),
+        lists: Room::new(limits::LISTS, limits::READS_PER_PEER),
+        streams: Room::new(limits::STREAMS, limits::READS_PER_PEER),
         connections: places.clone(),
     }));
     let server = Server { places, peers, routes: router::all(app.clone()), full: router::full(app), tls };
-    server.run(listener, stopping).await;
+    server.run(listener, over).await;
 }

@@ -1,5 +1,6 @@
 //! The part of the command line that says how to serve, and to whom.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ pub struct Options {
           env = "CRIK_MAX_CONNECTIONS_PER_PEER",
           value_parser = clap::value_parser!(u32).range(1..=limits::WAITING_POLLS_MAX))]
     pub max_connections_per_peer: u32,
+    /// How long to go on serving after a SIGTERM, from 0s to 10m: as long as names may still lead here. Whoever waits is sent away
+    /// meanwhile, and /readyz is 503.
+    #[arg(long, value_name = "DURATION", default_value = "0s", env = "CRIK_SHUTDOWN_DELAY",
+          value_parser = shutdown_delay)]
+    pub shutdown_delay: Duration,
     /// Who may read: everyone, or pods that show a token of their ServiceAccount, each about its own node.
     #[arg(long, value_enum, default_value_t = AuthKind::None, env = "CRIK_AUTH")]
     pub auth: AuthKind,
@@ -55,11 +61,21 @@ pub enum AuthKind {
 /// # Errors
 /// It is no duration, or out of bounds.
 fn token_ttl(text: &str) -> Result<Duration, String> {
-    let ttl = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if (limits::TOKEN_TTL_MIN..=limits::TOKEN_TTL_MAX).contains(&ttl) {
-        Ok(ttl)
+    duration(text, limits::TOKEN_TTL_MIN..=limits::TOKEN_TTL_MAX)
+}
+
+/// # Errors
+/// It is no duration, or out of bounds.
+fn shutdown_delay(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::ZERO..=limits::SHUTDOWN_DELAY_MAX)
+}
+
+fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if bounds.contains(&duration) {
+        Ok(duration)
     } else {
-        Err(format!("must be from {:?} to {:?}", limits::TOKEN_TTL_MIN, limits::TOKEN_TTL_MAX))
+        Err(format!("must be from {:?} to {:?}", bounds.start(), bounds.end()))
     }
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 use tower::util::MapResponseLayer;
 
+use super::proxy;
 use crate::base::limits;
 
 /// Why there is no way to the API server.
@@ -38,6 +39,7 @@ pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Resu
         None if context.is_some() => Config::from_kubeconfig(&options).await?,
         None => Config::infer().await?,
     };
+    config.proxy_url = proxy::to(&config.cluster_url, config.proxy_url, |name| std::env::var(name).ok());
     config.connect_timeout = Some(limits::API_CONNECT);
     config.read_timeout = Some(limits::API_SILENCE);
     config.write_timeout = Some(limits::API_SILENCE);

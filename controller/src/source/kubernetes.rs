@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
 use super::api_server::Watching;
+use super::loss::Loss;
 use super::proof::{self, Proof};
 use super::proven::Proven;
 use super::watch_error::explain;
@@ -59,6 +60,9 @@ async fn forward<S: Stream<Item = Step> + Unpin>(
             () = sleep_until(watch.due()) => watch.time(),
         };
         if let Some(event) = told {
+            if matches!(event, Event::Listed(_) | Event::Heard) {
+                watch.loss.is_over();
+            }
             tell(event);
         }
         if std::mem::take(&mut watch.anew) {
@@ -91,6 +95,7 @@ struct Watch<'a> {
     /// True as long as nothing has gone wrong since it was listed or settled.
     good: bool,
     proven: Proven,
+    loss: Loss,
     /// Whether it must begin anew, with a list.
     anew: bool,
 }
@@ -110,6 +115,7 @@ impl<'a> Watch<'a> {
             failing_since: None,
             good: false,
             proven: Proven::new(now),
+            loss: Loss::default(),
             anew: false,
         }
     }
@@ -117,7 +123,7 @@ impl<'a> Watch<'a> {
     fn step(&mut self, step: Step) -> Option<Event> {
         let event = match step {
             Ok(event) => event,
-            Err(error) => return Some(self.failed(&error)),
+            Err(error) => return self.failed(&error),
         };
         self.patience = Instant::now() + limits::API_LOST;
         match event {
@@ -145,7 +151,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn failed(&mut self, error: &watcher::Error) -> Event {
+    fn failed(&mut self, error: &watcher::Error) -> Option<Event> {
         let now = Instant::now();
         let pause = self.pauses.next().unwrap_or(limits::API_RETRY_MAX);
         (self.not_before, self.patience) = (now + pause, now + pause + limits::API_LOST);
@@ -153,7 +159,7 @@ impl<'a> Watch<'a> {
         self.forget_answers();
         let since = *self.failing_since.get_or_insert(now);
         self.anew = is_too_old(error) || now - since >= limits::RELIST_AFTER;
-        Event::Lost(explain(error))
+        self.loss.begins(explain(error))
     }
 
     fn is_good(&mut self) {
@@ -193,12 +199,15 @@ impl<'a> Watch<'a> {
     /// When the passing of time alone means something.
     fn due(&self) -> Instant {
         let watch = self.settled.unwrap_or(self.patience);
-        self.proven.due().map_or(watch, |due| watch.min(due))
+        [self.proven.due(), self.loss.due()].into_iter().flatten().fold(watch, Instant::min)
     }
 
     fn time(&mut self) -> Option<Event> {
         if let Some(why) = self.proven.runs_out() {
-            return Some(Event::Lost(why));
+            return Some(self.loss.is_certain(why));
+        }
+        if let Some(told) = self.loss.time() {
+            return Some(told);
         }
         if self.settled.take().is_some() {
             self.is_good();
@@ -206,7 +215,8 @@ impl<'a> Watch<'a> {
         }
         self.good = false;
         self.patience = Instant::now() + limits::API_LOST;
-        Some(Event::Lost(format!("the API server has said nothing for {:?}", limits::API_LOST)))
+        let why = format!("the API server has said nothing for {:?}", limits::API_LOST);
+        Some(self.loss.is_certain(why))
     }
 
     fn seen(&self, object: &WatchedNode) -> (Box<str>, Observation) {

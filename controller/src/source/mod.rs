@@ -3,8 +3,10 @@
 pub(crate) mod api_server;
 pub(crate) mod file;
 pub(crate) mod kubernetes;
+mod loss;
 mod nodes_file;
 mod proof;
 mod proven;
+mod proxy;
 mod watch_error;
 mod watched_node;

@@ -1,6 +1,7 @@
 //! The real controller, with its nodes in a file or in a control plane; several of them behind one name; the nodes that they are
 //! shown.
 
+pub mod client;
 mod of_pods;
 pub mod released;
 pub mod replicas;

@@ -22,12 +22,19 @@ pub struct Replica {
     connection: Option<Connection>,
     /// Its version of the last answer, if that was one. Each replica counts for itself.
     version: Option<String>,
+    /// Whether it has closed the connection behind its last answer.
+    closing: bool,
 }
 
 impl Replica {
     /// To the replica at `address`.
     pub fn new(endpoint: &Arc<Endpoint>, address: SocketAddr) -> Self {
-        Self { endpoint: Arc::clone(endpoint), address, connection: None, version: None }
+        Self { endpoint: Arc::clone(endpoint), address, connection: None, version: None, closing: false }
+    }
+
+    /// Whether it closes connections behind its answers, as one does that is to stop.
+    pub fn is_closing(&self) -> bool {
+        self.closing
     }
 
     /// Whether the next question is whether there is news, which may take long to answer.
@@ -80,6 +87,8 @@ impl Replica {
         };
         let (head, body) = connection.ask(&self.endpoint, question).await?;
         self.connection = Some(connection);
+        let close = head.headers().get(header::CONNECTION);
+        self.closing = close.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         self.read(&head, &body)
     }
 

@@ -21,6 +21,16 @@ use crate::cluster::node::news::{is_same, publish};
 /// Where the replicas were last time the resolver said so; at a SIGTERM it may be gone.
 pub type Known = Arc<Mutex<Vec<SocketAddr>>>;
 
+/// How it ended at one replica.
+enum End {
+    /// It has told something, and does so no more.
+    Left,
+    /// It has told something, but has lost its source or is to stop.
+    Poor(Replica),
+    /// It has told nothing.
+    Silent(Unknown),
+}
+
 /// Follows one node.
 pub struct Follower {
     /// What is asked.
@@ -50,29 +60,43 @@ impl Follower {
         }
     }
 
-    /// Follows the node at each replica for as long as that is any good. Returns why nothing is known; none if something is,
-    /// but from a replica that has lost its source.
+    /// Follows the node at a replica for as long as that is any good. Returns why nothing is known, of any replica; none if
+    /// something is.
     async fn round(&self) -> Option<Unknown> {
         let found = match addresses::resolve(&self.endpoint).await {
             Ok(found) => found,
             Err(error) => return Some(error),
         };
         locked(&self.known).clone_from(&found);
-        let mut failure = Some(Unknown::NotYet);
+        let (mut failure, mut poor) = (Unknown::NotYet, None);
         for address in &found {
             match self.stay_at(*address, found.len() > 1).await {
-                Some(error) => failure = failure.map(|_| error),
-                None => failure = None,
+                // Where the others are may be another place by now, so that is asked anew.
+                End::Left => return None,
+                End::Poor(replica) => poor = poor.or(Some(replica)),
+                End::Silent(error) => failure = error,
             }
         }
-        failure
+        match poor {
+            // As when all have lost their source. One of them is enough to hear of it when it is back.
+            Some(mut replica) => {
+                let patience = limits::POLL_WAIT + limits::POLL_SLACK;
+                if let Ok(status) = replica.ask(limits::POLL_WAIT, patience).await {
+                    publish(&self.news, Ok(status));
+                }
+                None
+            }
+            None => Some(failure),
+        }
     }
 
-    /// Follows the node at one replica until it fails; or, if there are others, has lost its source, which is no failure.
-    async fn stay_at(&self, address: SocketAddr, others: bool) -> Option<Unknown> {
+    /// Follows the node at one replica until it fails; or, if there are others, has lost its source, is to stop, or was asked for
+    /// long.
+    async fn stay_at(&self, address: SocketAddr, others: bool) -> End {
         let mut replica = Replica::new(&self.endpoint, address);
         let mut pause = limits::POLL_BACKOFF.0;
         let mut before: Option<NodeStatus> = None;
+        let leave = Instant::now() + limits::STAY + jitter(limits::STAY);
         let mut protection = self.endpoint.protection.subscribe();
         loop {
             let patience =
@@ -85,14 +109,20 @@ impl Follower {
             };
             let status = match answer {
                 Ok(status) => status,
-                Err(error) => return Some(error),
+                Err(error) if before.is_none() || matches!(error, Unknown::Refused(_)) => {
+                    return End::Silent(error);
+                }
+                Err(_) => return End::Left,
             };
             let news = before.as_ref().is_none_or(|before| !is_same(before, &status));
-            let stale = status.stale;
+            let (first, stale) = (before.is_none(), status.stale);
             before = Some(status.clone());
             publish(&self.news, Ok(status));
-            if stale && others {
-                return None;
+            if others && (stale || first && replica.is_closing()) {
+                return End::Poor(replica);
+            }
+            if others && (replica.is_closing() || Instant::now() > leave) {
+                return End::Left;
             }
             // Replicas in turn behind one address, a proxy, or an old controller would be asked without end.
             if !news && began.elapsed() < limits::POLL_EARLY {

@@ -1,96 +1,141 @@
-//! `GET /v1/events`: all nodes, and then each change, as server-sent events.
+//! `GET /v1/events`: all nodes, and then each change, as server-sent events
+//! (html.spec.whatwg.org/multipage/server-sent-events.html).
 //!
 //! A change of the source changes every status, and a client that reads too slowly misses changes; both are answered
 //! with all nodes anew, so that a client is right if it does nothing but take in what it is told.
 
-use std::convert::Infallible;
-use std::future::pending;
+use std::collections::VecDeque;
+use std::sync::Arc;
 
+use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use crik_api::{Lagged, NodeList};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use crik_api::{Lagged, NodeStatus};
 use futures_util::stream;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::base::limits;
-use crate::connections::hold;
+use crate::base::random::up_to;
+use crate::connections::{Peer, hold};
 use crate::index::Change;
 use crate::serve::answer;
 use crate::serve::app::App;
 use crate::serve::caller::MayReadAll;
+use crate::serve::lists::{Text, Withdrawn};
 
-/// The stream. It ends when the caller's token expires.
-pub async fn stream(State(app): State<App>, MayReadAll(until): MayReadAll) -> Response {
+/// The stream. It ends when the caller's token expires, and after [`limits::STREAM_LIFE`].
+pub async fn stream(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    MayReadAll(expires): MayReadAll,
+) -> Response {
     if !app.0.index.is_ready() {
         return answer::not_ready();
     }
-    let Some(place) = app.0.streams.enter() else { return answer::too_many_streams() };
-    let events = stream::unfold(Feed::new(app, until), Feed::next);
-    let heartbeat = KeepAlive::new().interval(limits::HEARTBEAT).text("heartbeat");
-    hold(place, Sse::new(events).keep_alive(heartbeat).into_response())
+    let place = match app.0.streams.enter(peer) {
+        Ok(place) => place,
+        Err(full) => return answer::too_many_reads("streams", full),
+    };
+    let end = Instant::now() + limits::STREAM_LIFE + up_to(limits::STREAM_LIFE / 10);
+    let feed = Feed::new(app, expires.map_or(end, |expires| expires.min(end)));
+    let body = Body::from_stream(stream::unfold(feed, Feed::next));
+    let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
+    hold(place, (head, body).into_response())
 }
 
 /// What one client is told.
 struct Feed {
     app: App,
     changes: Receiver<Change>,
+    /// What is to be sent next.
+    ready: VecDeque<Bytes>,
+    /// A snapshot that is being sent, and its next piece.
+    snapshot: Option<(Arc<Text>, usize)>,
     /// Whether all nodes are to be told next.
-    snapshot: bool,
-    /// When the caller's token expires.
-    until: Option<Instant>,
+    anew: bool,
+    end: Instant,
+    /// Whether the process is to stop.
+    leaving: bool,
 }
 
 impl Feed {
-    fn new(app: App, until: Option<Instant>) -> Self {
-        Self { changes: app.0.index.subscribe(), app, snapshot: true, until }
+    fn new(app: App, end: Instant) -> Self {
+        let changes = app.0.index.subscribe();
+        Self { changes, app, ready: VecDeque::new(), snapshot: None, anew: true, end, leaving: false }
     }
 
-    /// The next event; none at a shutdown, or when the caller may not read any more.
-    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let event = if self.snapshot { self.all() } else { self.change().await };
-        Some((Ok(event?), self))
+    /// What is sent next; nothing at a shutdown, or at the end of its time, or to one who has read too slowly.
+    async fn next(mut self) -> Option<(Result<Bytes, Withdrawn>, Self)> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some((Ok(ready), self));
+            }
+            if let Some((text, next)) = &mut self.snapshot {
+                let piece = text.piece(*next);
+                *next += 1;
+                match piece.transpose() {
+                    Some(piece) => return Some((piece, self)),
+                    None => {
+                        self.snapshot = None;
+                        return Some((Ok(Bytes::from_static(b"\n\n")), self));
+                    }
+                }
+            }
+            self = self.turn().await?;
+        }
+    }
+
+    async fn turn(mut self) -> Option<Self> {
+        if std::mem::take(&mut self.anew) { self.all().await } else { self.change().await }.then_some(self)
     }
 
     /// All nodes. Changes that came meanwhile may be told again after it.
-    fn all(&mut self) -> Option<Event> {
+    async fn all(&mut self) -> bool {
         // Subscribed before the look, so that no change falls between the two; what was not read before is in it.
         self.changes = self.app.0.index.subscribe();
-        self.snapshot = false;
-        let nodes = self.app.0.index.all()?;
-        let event = Event::default().event("snapshot").retry(limits::STREAM_RETRY);
-        event.json_data(NodeList { nodes }).ok()
+        let Some(text) = self.app.0.texts.now().await else { return false };
+        let retry = limits::STREAM_RETRY.as_millis();
+        self.ready.push_back(format!("event: snapshot\nretry: {retry}\ndata: ").into());
+        self.snapshot = Some((text, 0));
+        true
     }
 
-    async fn change(&mut self) -> Option<Event> {
-        let mut stopping = self.app.0.stopping.clone();
+    /// False at the end of the stream.
+    async fn change(&mut self) -> bool {
         let change = tokio::select! {
             // The ends first: changes may come without a pause.
             biased;
-            _ = stopping.wait_for(|stop| *stop) => return None,
-            () = reached(self.until) => return None,
+            end = self.app.0.stopping.leaves(), if !self.leaving => {
+                (self.end, self.leaving) = (self.end.min(end), true);
+                return true;
+            }
+            () = sleep_until(self.end) => return false,
             change = self.changes.recv() => change,
+            () = sleep(limits::HEARTBEAT) => {
+                self.ready.push_back(Bytes::from_static(b": heartbeat\n\n"));
+                return true;
+            }
         };
         match change {
-            Ok(Change::Node(change)) => {
-                Event::default().event("node").id(&change.status.version).json_data(&change.status).ok()
-            }
-            Ok(Change::Source) => self.all(),
+            Ok(Change::Node(change)) => self.ready.push_back(change.written(write)),
+            Ok(Change::Source) => self.anew = true,
             Err(RecvError::Lagged(missed)) => {
-                self.snapshot = true;
-                Event::default().event("lagged").json_data(Lagged { missed }).ok()
+                self.anew = true;
+                let data = serde_json::to_string(&Lagged { missed }).unwrap_or_default();
+                self.ready.push_back(format!("event: lagged\ndata: {data}\n\n").into());
             }
-            Err(RecvError::Closed) => None,
+            Err(RecvError::Closed) => return false,
         }
+        true
     }
 }
 
-/// Waits until then, or for ever.
-async fn reached(then: Option<Instant>) {
-    match then {
-        Some(then) => sleep_until(then).await,
-        None => pending().await,
-    }
+/// One change. JSON without line breaks, so that it is one line of data.
+fn write(status: &NodeStatus) -> Bytes {
+    let data = serde_json::to_string(status).unwrap_or_default();
+    format!("event: node\nid: {}\ndata: {data}\n\n", status.version).into()
 }

@@ -118,7 +118,10 @@ fn now(app: &Shared) -> Registry {
     let help = "Agents that wait for a change, by what they say of their programs";
     registry.register("agents", help, by("protection", &app.agents.now()));
     register(&mut registry, "waiting_polls", "Polls that wait for a change", &app.polls);
-    register(&mut registry, "streams", "Lists and streams that are being sent", &app.streams);
+    register(&mut registry, "lists", "Lists that are being sent", app.lists.places());
+    register(&mut registry, "streams", "Streams of changes", app.streams.places());
+    let help = "What the texts of all nodes take that lists and streams share";
+    registry.register_with_unit("lists_held", help, Unit::Bytes, gauge(app.texts.held()));
     register(&mut registry, "connections", "Connections that are open", &app.connections);
     registry
 }

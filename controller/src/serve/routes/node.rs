@@ -48,12 +48,12 @@ pub async fn one(
     }
 }
 
-/// The node's status once it has another version, or at the deadline, or when the process is to stop. None if the list of
+/// The node's status once it has another version, or at the deadline, or soon after the process is told to stop. None if the list of
 /// nodes is not complete.
-async fn changed(app: &App, name: &str, since: String, deadline: Instant) -> Option<NodeStatus> {
+async fn changed(app: &App, name: &str, since: String, mut deadline: Instant) -> Option<NodeStatus> {
     // Made before the first look, so that no change falls between the two.
     let mut waiter = app.0.index.watch(name);
-    let mut stopping = app.0.stopping.clone();
+    let mut leaving = false;
     loop {
         let status = waiter.status()?;
         if status.version != since {
@@ -64,7 +64,7 @@ async fn changed(app: &App, name: &str, since: String, deadline: Instant) -> Opt
         tokio::select! {
             () = waiter.changed() => {}
             () = sleep_until(deadline) => return waiter.status(),
-            _ = stopping.wait_for(|stop| *stop) => return waiter.status(),
+            end = app.0.stopping.leaves(), if !leaving => (deadline, leaving) = (deadline.min(end), true),
         }
     }
 }

@@ -23,6 +23,27 @@ async fn told(steps: Vec<Step>, answered: &Notify, count: usize) -> Vec<Event> {
     told_by(vec![steps], answered, count).await
 }
 
+/// The same up to the first event of a kind.
+async fn told_until(steps: Vec<Step>, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let (mut all, signals) = (Vec::new(), Signals::built_in());
+    let over = Notify::new();
+    let (_prover, mut proofs) = mpsc::channel(1);
+    let mut steps = Some(steps);
+    let begin = || stream::iter(steps.take().unwrap_or_default()).chain(stream::pending());
+    let tell = |event: Event| {
+        if is_last(&event) {
+            over.notify_one();
+        }
+        all.push(event);
+    };
+    let answered = Notify::new();
+    tokio::select! {
+        () = forward(begin, &answered, &mut proofs, &signals, tell) => {}
+        () = over.notified() => {}
+    }
+    all
+}
+
 /// The same of one watch after the other.
 async fn told_by(watches: Vec<Vec<Step>>, answered: &Notify, count: usize) -> Vec<Event> {
     let (sender, mut events) = mpsc::unbounded_channel();
@@ -103,15 +124,34 @@ async fn a_list_is_passed_on_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_told_and_followed_by_a_pause_that_grows() {
+async fn failures_that_last_are_told_and_followed_by_pauses_that_grow() {
     let begun = Instant::now();
-    let mut steps: Vec<Step> = (0..8).map(|_| refused(500)).collect();
+    let mut steps: Vec<Step> = (0..9).map(|_| refused(500)).collect();
     steps.push(Ok(watcher::Event::Delete(named("a"))));
-    let told = told(steps, &Notify::new(), 9).await;
-    assert!(told[..8].iter().all(|event| matches!(event, Event::Lost(_))));
-    assert_eq!(told[8], Event::Deleted("a".into()));
-    let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * 8);
+    let told = told_until(steps, |event| matches!(event, Event::Deleted(_))).await;
+    let (last, lost) = told.split_last().unwrap();
+    assert_eq!(*last, Event::Deleted("a".into()));
+    assert!(lost.len() > 3 && lost.iter().all(|event| matches!(event, Event::Lost(_))), "{lost:?}");
+    let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * 9);
     assert!(pauses > limits::API_RETRY_MAX && pauses < longest, "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_passes_within_the_grace_is_not_told() {
+    let begun = Instant::now();
+    let steps = vec![refused(500), refused(500), Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+    let after = told(steps, &Notify::new(), 2).await;
+    // The second comes of a proof.
+    assert!(matches!(&after[..], [Event::Listed(_), Event::Heard]), "{after:?}");
+    assert!(begun.elapsed() > limits::LOSS_GRACE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_when_the_grace_is_over() {
+    let begun = Instant::now();
+    let told = told(vec![refused(500)], &Notify::new(), 1).await;
+    assert!(matches!(&told[0], Event::Lost(why) if why.contains("500")), "{told:?}");
+    assert_eq!(begun.elapsed().as_millis(), limits::LOSS_GRACE.as_millis());
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,8 +176,8 @@ async fn a_watch_that_cannot_go_on_begins_anew_with_a_list() {
     let gone = kube::Error::Api(Box::new(Status { code: 410, ..Status::failure("gone", "Expired") }));
     let first = vec![Err(watcher::Error::WatchStartFailed(gone)), Ok(watcher::Event::Delete(named("a")))];
     let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
-    let told = told_by(vec![first, second], &Notify::new(), 2).await;
-    assert!(matches!(&told[..], [Event::Lost(_), Event::Listed(_)]), "{told:?}");
+    let told = told_by(vec![first, second], &Notify::new(), 1).await;
+    assert!(matches!(&told[..], [Event::Listed(_)]), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,25 @@
+//! The version of all that the index tells.
+
+use std::fmt;
+
+/// Tells one state of all nodes from the one before, and from those that another process tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Of which process.
+    pub(super) epoch: u64,
+    /// The number of the last change.
+    pub(super) change: u64,
+}
+
+impl Version {
+    /// Whether it has all that the other one has. Both are of this process.
+    pub fn is_as_new_as(self, other: Self) -> bool {
+        self.change >= other.change
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}", self.epoch, self.change)
+    }
+}
