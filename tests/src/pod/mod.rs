@@ -86,7 +86,8 @@ impl Pod {
     pub fn new(volume: &Volume, node: &str, command: &[&str]) -> Self {
         let mut spec = Spec::new("job-0");
         spec.command(&["crik", "run", "--"], command);
-        let account = ["token", "ca.crt", "namespace"].map(|name| (name.to_owned(), format!("the {name}\n")));
+        let account = [("token", "the token\n"), ("ca.crt", "the authority\n"), ("namespace", "default\n")];
+        let account = account.map(|(name, text)| (name.to_owned(), text.to_owned()));
         Self {
             spec,
             config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
