@@ -171,7 +171,7 @@ fn start_with(arm: impl FnOnce(&Faults), trouble: Duration) -> Result<Case> {
     arm(&volume.faulty.faults);
     let mut running = pod.start()?;
     let waited = waits_and_runs(&mut running, &volume.faulty.faults, trouble)?;
-    let resumed = running.stderr.text().contains("restored generation 00000001");
+    let resumed = is_resumed(&running)?;
     let ops = volume.faulty.faults.ops();
     volume.faulty.faults.clear();
     let (end, _) = stopped(&mut running, &volume.faulty.faults)?;
@@ -188,6 +188,16 @@ fn start_with(arm: impl FnOnce(&Faults), trouble: Duration) -> Result<Case> {
         (_, false) => "started fresh",
     };
     Ok(Case { ops, said: said.to_owned(), good: resumed, transcript: running.transcript() })
+}
+
+/// Whether what runs was resumed, which the agent may say a moment after it runs.
+fn is_resumed(running: &Running) -> Result<bool> {
+    let told = wait_for("the agent to say how it began", || {
+        let said = running.stderr.text();
+        let resumed = said.contains("restored generation 00000001");
+        (resumed || said.contains("the application starts fresh")).then_some(resumed)
+    });
+    told.with_context(|| running.state())
 }
 
 const WAITS: &str = "waiting for the volume";
