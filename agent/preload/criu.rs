@@ -14,25 +14,6 @@ mod maps;
 mod renamed_by_nfs;
 mod rlimits;
 mod shared_code;
+mod told;
 
-use core::ffi::c_int;
-
-unsafe extern "C" {
-    fn __errno_location() -> *mut c_int;
-}
-
-/// As a C function tells what the kernel says.
-extern "C" fn told(result: isize) -> isize {
-    if (-4095..0).contains(&result) {
-        unsafe { *__errno_location() = -result as c_int };
-        return -1;
-    }
-    result
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        kernel::abort();
-    }
-}
+use told::told;

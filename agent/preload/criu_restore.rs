@@ -6,25 +6,6 @@
 mod deaf;
 #[allow(dead_code, reason = "the libraries of the clocks and of a dump take more of it")]
 mod kernel;
+mod told;
 
-use core::ffi::c_int;
-
-unsafe extern "C" {
-    fn __errno_location() -> *mut c_int;
-}
-
-/// As a C function tells what the kernel says.
-extern "C" fn told(result: isize) -> isize {
-    if (-4095..0).contains(&result) {
-        unsafe { *__errno_location() = -result as c_int };
-        return -1;
-    }
-    result
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        kernel::abort();
-    }
-}
+use told::told;

@@ -55,10 +55,10 @@ fn a_shell_at_the_pods_terminal_goes_on_with_its_jobs() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn an_interpreter_at_the_pods_terminal_goes_on() -> Result<()> {
+/// An interpreter knows over two moves what it was told.
+fn an_interpreter_goes_on(input: Input, command: &[&str]) -> Result<()> {
     let volume = Volume::new()?;
-    let pod = pod(&volume, Input::Terminal, &["python3", "-q"]);
+    let pod = pod(&volume, input, command);
     let mut running = pod.start()?;
     gives(&mut running, "known = 6 * 7; print(f'is-{known}')", "is-42")?;
     for generation in 1..3 {
@@ -69,16 +69,13 @@ fn an_interpreter_at_the_pods_terminal_goes_on() -> Result<()> {
 }
 
 #[test]
+fn an_interpreter_at_the_pods_terminal_goes_on() -> Result<()> {
+    an_interpreter_goes_on(Input::Terminal, &["python3", "-q"])
+}
+
+#[test]
 fn who_reads_from_a_pipe_of_the_pods_reads_on_from_the_next_ones() -> Result<()> {
-    let volume = Volume::new()?;
-    let pod = pod(&volume, Input::Pipe, &["python3", "-qi"]);
-    let mut running = pod.start()?;
-    gives(&mut running, "known = 6 * 7; print(f'is-{known}')", "is-42")?;
-    for generation in 1..3 {
-        running = moved(running, &pod, generation)?;
-        gives(&mut running, "known += 1; print(f'now-{known}')", &format!("now-{}", 42 + generation))?;
-    }
-    Ok(())
+    an_interpreter_goes_on(Input::Pipe, &["python3", "-qi"])
 }
 
 #[test]

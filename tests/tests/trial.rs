@@ -10,6 +10,7 @@ use crik_tests::pod::{Pod, Running};
 use crik_tests::story::{CHECKPOINTED, SINGLE, STEPS, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// What it ends with.
@@ -119,20 +120,25 @@ fn a_full_volume_costs_nothing_older() -> Result<()> {
     running.wait_for_lines(running.stdout.text().lines().count() + STEPS)
 }
 
+/// Sends a signal to the agent while the copy of a trial runs.
+fn signalled_in_a_trial(running: &Running, signal: Signal) -> Result<()> {
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| running.exec(&["crik", "doctor", "--trial"]));
+        running.stderr.wait_for("was frozen for")?;
+        wait_for("the copy", || (running.nested_processes() > 0).then_some(()))?;
+        running.signal(signal)?;
+        let _ = asked.join().map_err(|_| anyhow!("it panicked"))?;
+        Ok(())
+    })
+}
+
 #[test]
 fn a_stop_goes_first() -> Result<()> {
     let volume = Volume::new()?;
     let pod = able(&volume, &SINGLE);
     let mut running = started(&pod)?;
     running.stderr.wait_for("protected: checkpoints can be taken")?;
-    thread::scope(|scope| {
-        let asked = scope.spawn(|| running.exec(&["crik", "doctor", "--trial"]));
-        running.stderr.wait_for("was frozen for")?;
-        wait_for("the copy", || (running.nested_processes() > 0).then_some(()))?;
-        running.signal(nix::sys::signal::Signal::SIGTERM)?;
-        let _ = asked.join().map_err(|_| anyhow!("it panicked"))?;
-        anyhow::Ok(())
-    })?;
+    signalled_in_a_trial(&running, Signal::SIGTERM)?;
     let code = running.wait()?;
     ensure!(code == CHECKPOINTED, "{code}\n{}", running.transcript());
     let next = started(&pod)?;
@@ -140,12 +146,6 @@ fn a_stop_goes_first() -> Result<()> {
     let (_, found, _) = next.exec(&["find", "/checkpoints", "-name", "trial-*"])?;
     ensure!(found.is_empty(), "{found}");
     chain::verify(&[running.stdout.text(), next.stdout.text()]).map(drop)
-}
-
-/// Waits until the copy runs.
-fn copied(running: &Running) -> Result<()> {
-    running.stderr.wait_for("was frozen for")?;
-    wait_for("the copy", || (running.nested_processes() > 0).then_some(()))
 }
 
 /// Expects that nothing of a trial is left in the container and on the volume.
@@ -162,13 +162,7 @@ fn an_agent_that_is_killed_during_a_trial_leaves_nothing_to_the_next_one() -> Re
     let pod = able(&volume, &SINGLE);
     let mut running = started(&pod)?;
     running.stderr.wait_for("protected: checkpoints can be taken")?;
-    thread::scope(|scope| {
-        let asked = scope.spawn(|| running.exec(&["crik", "doctor", "--trial"]));
-        copied(&running)?;
-        running.signal(nix::sys::signal::Signal::SIGKILL)?;
-        let _ = asked.join().map_err(|_| anyhow!("it panicked"))?;
-        anyhow::Ok(())
-    })?;
+    signalled_in_a_trial(&running, Signal::SIGKILL)?;
     running.wait()?;
     // No checkpoint has been taken but that of the trial, which counts for nothing.
     let next = started(&pod)?;

@@ -15,8 +15,8 @@ use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::{ImageDirError, layout};
-use crate::tree::criu::{self, Connections, CriuError, Pause, Restore, images};
+use crate::store::image_dir::ImageDirError;
+use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
 use crate::tree::process::loopback as process_loopback;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -39,7 +39,7 @@ pub fn restore(
     let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page().map_err(RestoreError::from)?;
-    let locks = images::file_locks(&path.join(layout::IMAGES)).map_err(RestoreError::from)?;
+    let locks = private.locks().clone();
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));

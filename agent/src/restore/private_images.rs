@@ -5,6 +5,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::mem;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -28,7 +29,7 @@ use crate::store::generation::manifest::Manifest;
 use crate::store::generation::verify::VerifyError;
 use crate::store::image_dir::{ImageDirError, layout, no_links};
 use crate::tree::criu::Connections;
-use crate::tree::criu::images::{self, FILES_IMAGE, FilesImage, ImageError, LOCKS_IMAGE};
+use crate::tree::criu::images::{self, FILES_IMAGE, FileLocks, FilesImage, ImageError, LOCKS_IMAGE};
 
 /// Why the images cannot be made to fit this pod.
 #[derive(Debug, Error)]
@@ -79,6 +80,7 @@ impl HasOutlook for PrivateImagesError {
 pub struct PrivateImages {
     path: PathBuf,
     place: Place,
+    locks: FileLocks,
 }
 
 /// Where it is.
@@ -136,7 +138,7 @@ impl PrivateImages {
         headway: &Headway,
     ) -> Result<Self, PrivateImagesError> {
         let images = path.join(layout::IMAGES);
-        let before = read(path, manifest, wishes.verify)?;
+        let before = read(path, manifest, FILES_IMAGE, wishes.verify)?;
         let damaged = |what| images::damaged(&images, what);
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
@@ -155,20 +157,27 @@ impl PrivateImages {
         open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
         datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, headway)
             .map_err(damaged)?;
-        let (after, locks) = (files.encode(), images::file_locks(&images)?);
-        let are_left_out = !locks.of_records.is_empty() || !locks.of_files.is_empty();
-        let changed = [(FILES_IMAGE, after != before, after), (LOCKS_IMAGE, are_left_out, locks.others)];
+        let (after, mut locks) = (files.encode(), locks(path, manifest, wishes.verify)?);
+        let (others, are_left_out) = (mem::take(&mut locks.others), !locks.is_empty());
+        let changed = [(FILES_IMAGE, after != before, after), (LOCKS_IMAGE, are_left_out, others)];
         let changed: Vec<Changed> =
             changed.into_iter().filter_map(|(name, is, image)| is.then_some((name, image))).collect();
         if changed.is_empty() {
-            return Ok(Self { path: images, place: Place::Generation });
+            return Ok(Self { path: images, place: Place::Generation, locks });
         }
-        Self::beside(&images, &changed, work)
+        let mut made = Self::beside(&images, &changed, work)?;
+        made.locks = locks;
+        Ok(made)
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The locks that they leave out.
+    pub fn locks(&self) -> &FileLocks {
+        &self.locks
     }
 
     /// Makes a directory in the first place that can be written.
@@ -179,19 +188,23 @@ impl PrivateImages {
     ) -> Result<Self, PrivateImagesError> {
         let mut tried = Vec::new();
         for place in limits::INIT_DIRECTORIES.iter().map(Path::new) {
-            let made = Self { path: place.join(name()), place: Place::Container };
+            let made = Self::at(place, Place::Container);
             match made.fill(images, changed) {
                 Ok(()) => return Ok(made),
                 Err(error) => tried.push(format!("{} ({error})", place.display())),
             }
         }
-        let last = work().map(|work| Self { path: work.join(name()), place: Place::Volume });
+        let last = work().map(|work| Self::at(&work, Place::Volume));
         let tried = |error: &dyn std::fmt::Display| {
             PrivateImagesError::NoPlace(format!("{}, the volume ({error})", tried.join(", ")))
         };
         let last = last.map_err(|error| tried(&error))?;
         last.fill(images, changed).map_err(|error| tried(&error))?;
         Ok(last)
+    }
+
+    fn at(directory: &Path, place: Place) -> Self {
+        Self { path: directory.join(name()), place, locks: FileLocks::default() }
     }
 
     fn fill(&self, images: &Path, changed: &[Changed]) -> io::Result<()> {
@@ -212,7 +225,7 @@ impl PrivateImages {
 
 impl Drop for PrivateImages {
     fn drop(&mut self) {
-        let path = std::mem::take(&mut self.path);
+        let path = mem::take(&mut self.path);
         match self.place {
             Place::Generation => {}
             Place::Container => remove(&path),
@@ -238,8 +251,8 @@ fn name() -> String {
 }
 
 /// The contents of the image of open files. They are compared before they are read, and what was compared is what is used.
-fn read(path: &Path, manifest: &Manifest, verify: bool) -> Result<Vec<u8>, VerifyError> {
-    let name = format!("{}/{FILES_IMAGE}", layout::IMAGES);
+fn read(path: &Path, manifest: &Manifest, image: &str, verify: bool) -> Result<Vec<u8>, VerifyError> {
+    let name = format!("{}/{image}", layout::IMAGES);
     let unreadable = |source| VerifyError::Read { name: name.clone(), source };
     let file = no_links::file(path, Path::new(&name)).map_err(unreadable)?;
     let bytes = images::read_bounded(file).map_err(unreadable)?;
@@ -249,6 +262,19 @@ fn read(path: &Path, manifest: &Manifest, verify: bool) -> Result<Vec<u8>, Verif
         return Err(VerifyError::Altered { name });
     }
     Ok(bytes)
+}
+
+/// The locks of files; a tree without any has no image of them.
+fn locks(path: &Path, manifest: &Manifest, verify: bool) -> Result<FileLocks, PrivateImagesError> {
+    match read(path, manifest, LOCKS_IMAGE, verify) {
+        Err(VerifyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(FileLocks::default())
+        }
+        image => Ok(FileLocks::parse(&image?).map_err(|what| ImageError::Damaged {
+            path: path.join(layout::IMAGES).join(LOCKS_IMAGE),
+            what,
+        })?),
+    }
 }
 
 #[cfg(test)]

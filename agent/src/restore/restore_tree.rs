@@ -22,7 +22,7 @@ use crate::carry::{cgroup_files, datagram_peers, file_locks, orphans, reserved_p
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
-use crate::tree::criu::images::{self, FileLocks, ImageError};
+use crate::tree::criu::images::FileLocks;
 use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
 use crate::tree::process::loopback;
 use crate::tree::process::snapshot::Snapshot;
@@ -51,9 +51,6 @@ pub enum RestoreError {
     /// It is at a terminal, and there is none.
     #[error(transparent)]
     Terminal(#[from] NoTerminal),
-    /// It is not known which files it had locked.
-    #[error(transparent)]
-    Locks(#[from] ImageError),
     /// CRIU could not restore it, or was told not to.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -69,7 +66,6 @@ impl HasOutlook for RestoreError {
             }
             Self::Page(RebaseError::Page { .. }) | Self::Terminal(_) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
-            Self::Locks(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
     }
@@ -81,6 +77,8 @@ pub struct Source<'a> {
     pub path: &'a Path,
     /// Its images, as they fit this pod.
     pub images: &'a Path,
+    /// The locks that they leave out.
+    pub locks: &'a FileLocks,
     /// What becomes of the connections in them.
     pub connections: Connections,
 }
@@ -99,7 +97,7 @@ pub fn restore(
     headway: &Arc<Headway>,
     (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
-    let Source { path, images, connections } = *from;
+    let Source { path, images, locks, connections } = *from;
     let mut streams = streams::inherited(&manifest.stdio);
     streams.extend(terminal::in_place_of(&manifest.terminal)?);
     let streams = handed_on(streams).map_err(RestoreError::Streams)?;
@@ -110,7 +108,6 @@ pub fn restore(
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     clocks.set_page()?;
-    let locks = images::file_locks(&path.join(layout::IMAGES))?;
     let moved = reopen_cgroup_files(manifest);
     let both = streams.iter().chain(&moved);
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
@@ -120,7 +117,7 @@ pub fn restore(
     let settings = Terminal::here().map(|terminal| terminal.settings());
     criu::restore(
         &what,
-        hook((manifest, locks), clocks, (connections, settings), (placed, put_back), (go, runs)),
+        hook((manifest, locks.clone()), clocks, (connections, settings), (placed, put_back), (go, runs)),
     )
     .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();

@@ -126,7 +126,7 @@ pub fn bring_back(
         if given_up() {
             return Err(NotBroughtBack::GivenUp);
         }
-        let from = Source { path: &path, images: images.path(), connections };
+        let from = Source { path: &path, images: images.path(), locks: images.locks(), connections };
         let (go, runs) = (go(workload, manifest, &verification, headway, &refused), Arc::clone(&runs));
         let answers = (go, move || locked(&runs)());
         Ok(restore_tree::restore(&from, manifest, &workload.config, &cut, headway, answers)?)

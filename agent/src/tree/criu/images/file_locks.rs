@@ -9,7 +9,7 @@ use super::records::{header, split};
 pub const LOCKS_IMAGE: &str = "filelocks.img";
 
 /// The locks of an image.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct FileLocks {
     /// Record locks (fcntl(2)), which a process has.
     pub of_records: Vec<FileLock>,
@@ -20,6 +20,11 @@ pub struct FileLocks {
 }
 
 impl FileLocks {
+    /// Whether there are none but others.
+    pub fn is_empty(&self) -> bool {
+        self.of_records.is_empty() && self.of_files.is_empty()
+    }
+
     /// Takes the contents of an image apart.
     ///
     /// # Errors

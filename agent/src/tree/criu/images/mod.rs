@@ -161,19 +161,6 @@ pub fn mapped_files(directory: &Path) -> Result<BTreeSet<u64>, ImageError> {
     Ok(mapped)
 }
 
-/// The locks of files that processes of the images in `directory` have.
-///
-/// # Errors
-/// An image is damaged.
-pub fn file_locks(directory: &Path) -> Result<FileLocks, ImageError> {
-    let path = directory.join(LOCKS_IMAGE);
-    match File::open(&path).and_then(read_bounded) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FileLocks::default()),
-        Err(source) => Err(ImageError::Io { path, source }),
-        Ok(bytes) => FileLocks::parse(&bytes).map_err(|what| ImageError::Damaged { path, what }),
-    }
-}
-
 /// Reads the contents of an image other than pages.
 ///
 /// # Errors
