@@ -174,6 +174,46 @@ fn whenever_criu_is_killed_in_a_restore_the_tree_runs_whole_or_not_at_all() -> R
     at_each_moment("kill -9 of CRIU in a restore", restore_time()?, killed_restore)
 }
 
+#[test]
+fn what_criu_has_restored_and_traces_makes_no_step_when_it_is_killed() -> Result<()> {
+    let mut table = Table::new("kill -9 of CRIU when it traces so many of the tree");
+    let mut in_time = 0;
+    for traced in (2..=30).step_by(4) {
+        table.case(&format!("{traced}"), || {
+            let hit = killed_tracer(traced)?;
+            in_time += u32::from(hit);
+            Ok(if hit { "resumed at the next attempt" } else { "too late" }.to_owned())
+        });
+    }
+    table.finish()?;
+    ensure!(in_time >= 4, "most came too late");
+    Ok(())
+}
+
+fn killed_tracer(traced: usize) -> Result<bool> {
+    let volume = Volume::new()?;
+    let pod = heavy(&volume);
+    let first = checkpointed(&pod)?;
+    let second = pod.start()?;
+    let criu = wait_for("CRIU to be at work", || at_work(&second))?;
+    while tracees(&second, &criu) < traced && fs::exists(format!("/proc/{}", criu.host_pid))? {}
+    let hit = kill(Pid::from_raw(criu.host_pid), Signal::SIGKILL).is_ok();
+    second.wait_for_lines(crik_tests::story::STEPS)?;
+    chain::verify(&[first, second.stdout.text()]).with_context(|| second.transcript())?;
+    Ok(hit && second.stderr.text().contains("trying again"))
+}
+
+/// How many processes of the container it traces.
+fn tracees(running: &Running, criu: &Process) -> usize {
+    let line = format!("TracerPid:\t{}\n", criu.host_pid);
+    let status = |process: &Process| fs::read_to_string(format!("/proc/{}/status", process.host_pid));
+    running
+        .processes()
+        .iter()
+        .filter(|process| status(process).is_ok_and(|text| text.contains(&line)))
+        .count()
+}
+
 fn killed_restore(after: Duration) -> Result<(bool, String)> {
     let volume = Volume::new()?;
     let pod = heavy(&volume);

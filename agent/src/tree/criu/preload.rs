@@ -3,8 +3,8 @@
 //! for such as are over, and writes where it may.
 //!
 //! It stands in a memory file, since nothing on disk may be writable, and is named in the environment of CRIU alone: what CRIU
-//! restores is never near it. A restore needs none of this; for one that puts connections together there is a library of its own, which
-//! keeps these from being reset meanwhile.
+//! restores is never near it. For a restore there is a library of its own: what CRIU restores dies with it, should it be killed, and
+//! connections that it puts together are not reset meanwhile.
 
 use std::io::{self, Write as _};
 use std::os::fd::{BorrowedFd, RawFd};
@@ -22,7 +22,7 @@ pub(super) const CUT_OFF_FD: RawFd = 195;
 /// That for a dump, built from `preload/criu.rs`.
 pub(super) const DUMP_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu.so"));
 
-/// That for a restore with connections, built from `preload/criu_restore.rs`.
+/// That for a restore, built from `preload/criu_restore.rs`.
 pub(super) const RESTORE_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu_restore.so"));
 
 /// Its path, in a program that was handed it down.

@@ -37,11 +37,7 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
     let options: Vec<&str> =
         (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
-    let call = Call::begin(what.namespace, &options, what.headway)?;
-    let call = match what.connections {
-        Connections::Keep => call.preloaded(preload::RESTORE_LIBRARY)?,
-        Connections::Close => call,
-    };
+    let call = Call::begin(what.namespace, &options, what.headway)?.preloaded(preload::RESTORE_LIBRARY)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
