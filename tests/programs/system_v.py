@@ -67,6 +67,12 @@ def waits():
     return semaphores
 
 
+def posix_queue():
+    """Not of System V; it is there under its name alone."""
+    os.close(call("mq_open", b"/crik", os.O_RDWR | os.O_CREAT, 0o600, None))
+    return "/crik"
+
+
 def goodbye(*_):
     os.write(1, b"goodbye\n")
     os._exit(0)
@@ -75,7 +81,7 @@ def goodbye(*_):
 signal.signal(signal.SIGTERM, goodbye)
 if "user" in sys.argv:
     os.setuid(33)
-KINDS = shared_memory, memory_of_nobody, queue, semaphores, fresh_semaphores, waits
+KINDS = shared_memory, memory_of_nobody, queue, semaphores, fresh_semaphores, waits, posix_queue
 for kind in KINDS:
     if kind.__name__ in sys.argv[1:]:
         print(f"has {kind.__name__} {kind()}", file=sys.stderr, flush=True)

@@ -68,6 +68,21 @@ fn those_of_another_user_are_named_too() -> Result<()> {
     is_refused(&["semaphores", "user"], "(python3) has a semaphore set", " of System V", KEY)
 }
 
+#[test]
+fn a_queue_of_posix_that_nobody_has_open_stays_behind_and_that_is_said() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = program(&volume, &["posix_queue"]);
+    let mut first = started(&pod)?;
+    let said = "that no process of the program has open (1, such as /dev/mqueue/crik)";
+    first.stderr.wait_for(said).with_context(|| first.transcript())?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    next.stderr.wait_for("protected: ").with_context(|| next.transcript())?;
+    ensure!(!next.stderr.text().contains(said), "{}", next.transcript());
+    chain::verify(&[first.stdout.text(), next.stdout.text()]).map(drop)
+}
+
 /// A container of a pod that has something of every kind, and the namespaces that the others may share with it.
 fn sidecar(volume: &Volume) -> Result<(Running, String)> {
     let kinds = ["shared_memory", "memory_of_nobody", "queue", "semaphores"];

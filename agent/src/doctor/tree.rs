@@ -10,6 +10,7 @@ use crate::checkpoint::freeze::FreezeError;
 use crate::config::{Config, LoopbackConnections};
 use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::loopback;
+use crate::tree::process::message_queues;
 use crate::tree::process::snapshot::Tree;
 use crate::tree::process::unfreezable;
 
@@ -26,7 +27,23 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, conf
     let missing = open_files::refuse_missing(tree, goes_along).err();
     found.extend(missing.map(|error| Finding::no_checkpoint(&error).by(error.edit())));
     found.extend(closed(tree, config));
+    found.extend(left_behind(tree));
     found
+}
+
+/// Message queues that stay behind: CRIU dumps none, and by no descriptor does a process have these.
+fn left_behind(tree: &Tree) -> Option<Finding> {
+    let queues = message_queues::left_alone(tree);
+    let first = queues.first()?;
+    Some(Finding::new(
+        Effect::Danger,
+        format!(
+            "the next pod has none of the message queues of POSIX that no process of the program has open ({}, such as {}); have the \
+             program make them anew, or use files for its messages",
+            queues.len(),
+            first.display()
+        ),
+    ))
 }
 
 /// Connections within the program that could go on.

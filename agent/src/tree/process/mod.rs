@@ -11,6 +11,7 @@ pub mod lacking_rights;
 pub mod loopback;
 pub mod loopback_device;
 mod memory;
+pub mod message_queues;
 pub mod notify;
 pub mod outside;
 mod own_network;
