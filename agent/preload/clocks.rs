@@ -8,7 +8,8 @@
 //! It is mapped into every image, and CRIU restores a mapping only from an identical file. So it must stay small, and since it
 //! meets whatever C library a container has, it takes three functions of that and nothing else.
 //!
-//! Besides, it has programs do without io_uring (`rings.rs`), unless the page says that they may have it.
+//! Besides, it has programs do without io_uring (`rings.rs`), unless the page says that they may have it, and find the files that they
+//! have open under the numbers that these had (`stat.rs`).
 //!
 //! Not shifted: CPU times (they count from the process's start), `sysinfo` and /proc/uptime (they tell of the machine).
 #![no_std]
@@ -24,6 +25,7 @@ mod read;
 mod rings;
 mod slot;
 mod start;
+mod stat;
 mod system_calls;
 mod timers;
 mod waits;

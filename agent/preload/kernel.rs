@@ -10,6 +10,8 @@ pub mod nr {
     pub const CLOSE: usize = 3;
     pub const MMAP: usize = 9;
     pub const MUNMAP: usize = 11;
+    /// stat, fstat and lstat.
+    pub const STATS: [usize; 3] = [4, 5, 6];
     pub const TIMES: usize = 100;
     pub const SIGALTSTACK: usize = 131;
     pub const GETTID: usize = 186;
@@ -20,7 +22,9 @@ pub mod nr {
     pub const CLOCK_NANOSLEEP: usize = 230;
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
+    pub const NEWFSTATAT: usize = 262;
     pub const TIMERFD_SETTIME: usize = 286;
+    pub const STATX: usize = 332;
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -28,6 +32,9 @@ pub mod nr {
     pub const OPENAT: usize = 56;
     pub const CLOSE: usize = 57;
     pub const READ: usize = 63;
+    pub const NEWFSTATAT: usize = 79;
+    /// fstat alone: the others are called by NEWFSTATAT.
+    pub const STATS: [usize; 1] = [80];
     pub const TIMERFD_SETTIME: usize = 86;
     pub const EXIT_GROUP: usize = 94;
     pub const FUTEX: usize = 98;
@@ -40,6 +47,7 @@ pub mod nr {
     pub const GETTID: usize = 178;
     pub const MUNMAP: usize = 215;
     pub const MMAP: usize = 222;
+    pub const STATX: usize = 291;
 }
 
 /// The same on every architecture, as all new ones.

@@ -5,10 +5,10 @@ use core::arch::naked_asm;
 use core::ffi::{c_char, c_void};
 
 use crate::next::{self, DLSYM, Next};
-use crate::{read, rings, system_calls, timers, waits};
+use crate::{read, rings, stat, system_calls, timers, waits};
 
 /// Each function that is passed on to, and the one that stands before it.
-static IN_FRONT: [(&Next, unsafe extern "C" fn()); 17] = {
+static IN_FRONT: [(&Next, unsafe extern "C" fn()); 34] = {
     macro_rules! in_front {
         ($($next:ident $function:path),*) => {
             // SAFETY: nobody calls them by this type.
@@ -23,7 +23,11 @@ static IN_FRONT: [(&Next, unsafe extern "C" fn()); 17] = {
         SEM_CLOCKWAIT waits::sem_clockwait, TIMERFD_SETTIME timers::timerfd_settime,
         TIMER_CREATE timers::timer_create, TIMER_DELETE timers::timer_delete, TIMER_SETTIME timers::timer_settime,
         IO_URING_QUEUE_INIT rings::io_uring_queue_init, IO_URING_QUEUE_INIT_PARAMS rings::io_uring_queue_init_params,
-        IO_URING_QUEUE_INIT_MEM rings::io_uring_queue_init_mem, SYSCALL system_calls::syscall
+        IO_URING_QUEUE_INIT_MEM rings::io_uring_queue_init_mem, SYSCALL system_calls::syscall,
+        STAT stat::stat, STAT64 stat::stat64, FSTAT stat::fstat, FSTAT64 stat::fstat64, LSTAT stat::lstat, LSTAT64 stat::lstat64,
+        FSTATAT stat::fstatat, FSTATAT64 stat::fstatat64, STATX stat::statx, XSTAT stat::__xstat, XSTAT64 stat::__xstat64,
+        FXSTAT stat::__fxstat, FXSTAT64 stat::__fxstat64, LXSTAT stat::__lxstat, LXSTAT64 stat::__lxstat64,
+        FXSTATAT stat::__fxstatat, FXSTATAT64 stat::__fxstatat64
     )
 };
 

@@ -67,6 +67,32 @@ pub static IO_URING_QUEUE_INIT_PARAMS: Next = Next::named(c"io_uring_queue_init_
 pub static IO_URING_QUEUE_INIT_MEM: Next = Next::named(c"io_uring_queue_init_mem");
 pub static SYSCALL: Next = Next::named(c"syscall");
 pub static DLSYM: Next = Next::named(c"dlsym");
+pub static STAT: Next = Next::named(c"stat");
+pub static STAT64: Next = Next::named(c"stat64");
+pub static FSTAT: Next = Next::named(c"fstat");
+pub static FSTAT64: Next = Next::named(c"fstat64");
+pub static LSTAT: Next = Next::named(c"lstat");
+pub static LSTAT64: Next = Next::named(c"lstat64");
+pub static FSTATAT: Next = Next::named(c"fstatat");
+pub static FSTATAT64: Next = Next::named(c"fstatat64");
+pub static STATX: Next = Next::named(c"statx");
+pub static XSTAT: Next = Next::named(c"__xstat");
+pub static XSTAT64: Next = Next::named(c"__xstat64");
+pub static FXSTAT: Next = Next::named(c"__fxstat");
+pub static FXSTAT64: Next = Next::named(c"__fxstat64");
+pub static LXSTAT: Next = Next::named(c"__lxstat");
+pub static LXSTAT64: Next = Next::named(c"__lxstat64");
+pub static FXSTATAT: Next = Next::named(c"__fxstatat");
+pub static FXSTATAT64: Next = Next::named(c"__fxstatat64");
+
+/// What there is or is not from the start: programs call these where nothing can be looked for, as in a child of a thread.
+static FROM_START: [&Next; 17] = [
+    &STAT, &STAT64, &FSTAT, &FSTAT64, &LSTAT, &LSTAT64, &FSTATAT, &FSTATAT64, &STATX, &XSTAT, &XSTAT64, &FXSTAT,
+    &FXSTAT64, &LXSTAT, &LXSTAT64, &FXSTATAT, &FXSTATAT64,
+];
+
+/// In place of the address of a function that there is not, and will not be.
+const NONE: usize = 1;
 
 impl Next {
     const fn named(name: &'static CStr) -> Next {
@@ -77,7 +103,14 @@ impl Next {
     pub fn address(&self) -> usize {
         match self.found.load(Relaxed) {
             0 => self.look(),
+            NONE => 0,
             address => address,
+        }
+    }
+
+    fn look_in(&self, library: &Library) {
+        if self.found.load(Relaxed) == 0 {
+            self.found.store(library.find(self.name).unwrap_or(0), Relaxed);
         }
     }
 
@@ -103,6 +136,25 @@ impl Next {
     pub fn is(&self, address: usize) -> bool {
         self.address() == address
     }
+}
+
+/// Looks for those that there are from the start.
+pub fn settle() {
+    let mut behind_us = false;
+    unsafe { dl_iterate_phdr(settle_in, (&raw mut behind_us).cast()) };
+    for next in &FROM_START {
+        let _ = next.found.compare_exchange(0, NONE, Relaxed, Relaxed);
+    }
+}
+
+unsafe extern "C" fn settle_in(loaded: *const Loaded, _: usize, behind_us: *mut c_void) -> c_int {
+    let (loaded, behind_us) = unsafe { (&*loaded, &mut *behind_us.cast::<bool>()) };
+    if !*behind_us {
+        *behind_us = loaded.has(look_in as *const () as usize);
+    } else if let Some(library) = loaded.library() {
+        FROM_START.iter().for_each(|next| next.look_in(&library));
+    }
+    0
 }
 
 /// The next function of this name, and whether it is the C library's.

@@ -1,4 +1,4 @@
-//! The page that a tree and the agent share: how far each clock is set, and what its threads wait for.
+//! The page that a tree and the agent share: how far each clock is set, what its threads wait for, and what numbers its files had.
 //!
 //! The one definition of a file that outlives both sides: the library that wrote it goes along with a checkpoint, and a later
 //! agent reads it. A change of the layout therefore is another `MAGIC`, and the agent keeps to the older ones.
@@ -9,7 +9,7 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64};
 
 /// The first eight bytes: "crikclk" and the layout's number.
-pub const MAGIC: u64 = u64::from_le_bytes(*b"crikclk1");
+pub const MAGIC: u64 = u64::from_le_bytes(*b"crikclk2");
 
 /// The kernel has 16 clocks of fixed number (`MAX_CLOCKS`, uapi/linux/time.h); the page has an offset for each, so that a number
 /// is all that has to be looked up.
@@ -38,6 +38,15 @@ pub const SLOTS: usize = 4096;
 
 /// The size of the file; CRIU maps a file only if it is as long as it was.
 pub const BYTES: usize = size_of::<Page>();
+
+/// How many files that a tree has open it finds under their old numbers. What is not used takes no memory.
+pub const OPEN_FILES: usize = 4096;
+
+/// What each may take: its inode and its device, and for either who has the old number here.
+pub const NUMBERS: usize = OPEN_FILES * 4;
+
+/// Stands in place of a device's number in the entries that are about devices; no file system has it.
+pub const DEVICES: u64 = 0;
 
 /// In a second.
 pub const NANOSECONDS: i64 = 1_000_000_000;
@@ -133,6 +142,29 @@ pub struct Page {
     /// Whether the programs may make rings of io_uring: not where it is zero, as in all pages of releases that did not know it.
     pub rings: u64,
     pub slots: Slots,
+    pub renumbered: Renumbered,
+}
+
+/// The numbers that files have here, and those that programs are told instead: which they had when they were opened. Each is a
+/// permutation, so that two files never have one number.
+#[repr(C, align(4096))]
+pub struct Renumbered {
+    /// How many of the numbers are used.
+    pub count: u64,
+    /// In the order of device and number.
+    pub numbers: [Number; NUMBERS],
+}
+
+/// A device, or an inode on a device.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number {
+    /// Where it is an inode: as the kernel calls the device. [`DEVICES`] where it is one itself.
+    pub device: u64,
+    /// What it is here.
+    pub here: u64,
+    /// What the program is told.
+    pub told: u64,
 }
 
 /// On pages of their own: the offsets are read all the time.

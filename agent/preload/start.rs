@@ -42,6 +42,7 @@ pub extern "C" fn get_ready() {
     }
     CLOCK.store(find_clock(), Relaxed);
     PAGE.store(find_page(), Relaxed);
+    next::settle();
     next::SYSCALL.address();
     next::DLSYM.address();
     READY.store(true, Relaxed);

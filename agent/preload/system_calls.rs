@@ -1,4 +1,4 @@
-//! `syscall`, by which language runtimes wait, read clocks and make rings past the C library's functions.
+//! `syscall`, by which language runtimes wait, read clocks, make rings and look at files past the C library's functions.
 
 use core::arch::naked_asm;
 use core::ffi::c_int;
@@ -7,6 +7,7 @@ use crate::kernel::{FUTEX_WAIT, FUTEX_WAITV, IO_URING_SETUP, nr};
 use crate::next::{self, SYSCALL};
 use crate::page::{MONOTONIC, REALTIME, Time};
 use crate::slot::{Timer, in_machine_time};
+use crate::stat::{self, Stat, Statx};
 use crate::{kernel, read, rings, timers};
 
 /// futex(2): what it does, and a bit that only says how. Another bit says that the time is real time; then it is left alone.
@@ -34,12 +35,19 @@ pub unsafe extern "C" fn syscall() {
         "cmp rdi, {futex_waitv}", "je {timed}",
         "cmp rdi, {futex_wait}", "je {timed}",
         "cmp rdi, {io_uring_setup}", "je {timed}",
+        "cmp rdi, {statx}", "je {timed}",
+        "cmp rdi, {newfstatat}", "je {timed}",
+        "cmp rdi, {stat}", "je {timed}",
+        "cmp rdi, {fstat}", "je {timed}",
+        "cmp rdi, {lstat}", "je {timed}",
         "mov rax, [rip + {next}]",
         "test rax, rax", "jz {timed}",
         "jmp rax",
         futex = const nr::FUTEX, clock_gettime = const nr::CLOCK_GETTIME, clock_nanosleep = const nr::CLOCK_NANOSLEEP,
         timer_settime = const nr::TIMER_SETTIME, timerfd_settime = const nr::TIMERFD_SETTIME,
         futex_waitv = const FUTEX_WAITV, futex_wait = const FUTEX_WAIT, io_uring_setup = const IO_URING_SETUP,
+        statx = const nr::STATX, newfstatat = const nr::NEWFSTATAT, stat = const nr::STATS[0], fstat = const nr::STATS[1],
+        lstat = const nr::STATS[2],
         timed = sym timed, next = sym SYSCALL,
     )
 }
@@ -59,12 +67,16 @@ pub unsafe extern "C" fn syscall() {
         "cmp x0, {futex_waitv}", "b.eq {timed}",
         "cmp x0, {futex_wait}", "b.eq {timed}",
         "cmp x0, {io_uring_setup}", "b.eq {timed}",
+        "cmp x0, {statx}", "b.eq {timed}",
+        "cmp x0, {newfstatat}", "b.eq {timed}",
+        "cmp x0, {fstat}", "b.eq {timed}",
         "adrp x16, {next}", "ldr x16, [x16, :lo12:{next}]",
         "cbz x16, {timed}",
         "br x16",
         futex = const nr::FUTEX, clock_gettime = const nr::CLOCK_GETTIME, clock_nanosleep = const nr::CLOCK_NANOSLEEP,
         timer_settime = const nr::TIMER_SETTIME, timerfd_settime = const nr::TIMERFD_SETTIME,
         futex_waitv = const FUTEX_WAITV, futex_wait = const FUTEX_WAIT, io_uring_setup = const IO_URING_SETUP,
+        statx = const nr::STATX, newfstatat = const nr::NEWFSTATAT, fstat = const nr::STATS[0],
         timed = sym timed, next = sym SYSCALL,
     )
 }
@@ -93,6 +105,9 @@ unsafe extern "C" fn timed(
             nr::TIMERFD_SETTIME => set(call, || timers::clock_of_file(a as c_int)),
             // Its timers are the kernel's own, which none of the C library's functions has made.
             nr::TIMER_SETTIME => set(call, || MONOTONIC),
+            nr::STATX => stat::answered::<Statx>(e, || pass(call)),
+            nr::NEWFSTATAT => stat::answered::<Stat>(c, || pass(call)),
+            number if nr::STATS.contains(&number) => stat::answered::<Stat>(b, || pass(call)),
             IO_URING_SETUP if rings::are_refused() => next::fail(rings::ENOSYS) as isize,
             _ => pass(call),
         }

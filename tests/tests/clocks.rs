@@ -94,7 +94,7 @@ fn node() -> Result<()> {
     let pod = |volume| Pod::new(volume, "node-a", &["node", "/programs/waits/waits.js"]).with(with_runtimes);
     let [one, other] = [Volume::new()?, Volume::new()?];
     goes_on(&pod(&one), &ways, LIBRARY).context("by the library")?;
-    // There is no library of crik's to keep it from making a ring of io_uring.
+    // Beside what a user preloads.
     let (library, mount) = mounted(&compiled("waits/no_ring.so.c")?);
     let without_ring = pod(&other).with(mount).with(|spec| spec.env("LD_PRELOAD", &library));
     goes_on(&without_ring.with(with_user_namespace), &ways, KERNEL).context("by the kernel")

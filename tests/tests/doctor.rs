@@ -3,10 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
+use crik_tests::compile::compiled;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::crik::{crik, json as printed};
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
+use crik_tests::spec::bind;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
@@ -57,6 +59,27 @@ fn a_program_that_is_well_is_said_to_be_protected_at_each_start_and_on_the_volum
             let list = crik(&volume, &["list"])?.out;
             ensure!(!list.contains("protected"), "the verdict of a pod that has gone\n{list}");
         }
+    }
+    Ok(())
+}
+
+/// A program that has no library and writes to a file which goes along finds another inode under its name; not so on a volume.
+#[test]
+fn who_would_find_other_inodes_is_told_that() -> Result<()> {
+    let program = compiled("waits/static.c")?;
+    let path = format!("/compiled/{}", program.file_name().unwrap_or_default().to_string_lossy());
+    let mount = bind(program.parent().unwrap_or(&program), "/compiled", "ro");
+    let said =
+        "linked statically) writes to /var/lib/rows, a file that has another inode in the next container";
+    for (file, is_told) in [("/var/lib/rows", true), ("/checkpoints/rows", false)] {
+        let volume = Volume::new()?;
+        let command = ["sh", "-c", &format!("exec {path} 5> {file}")];
+        let pod = Pod::new(&volume, "node-a", &command).with(|spec| spec.mounts.push(mount.clone()));
+        let running = started(&pod)?;
+        running.stderr.wait_for(PROTECTED).with_context(|| running.transcript())?;
+        let (_, doctor, _) = running.exec(&["crik", "doctor"])?;
+        ensure!(doctor.contains(said) == is_told, "{doctor}");
+        ensure!(running.stderr.text().contains(said) == is_told, "{}", running.transcript());
     }
     Ok(())
 }

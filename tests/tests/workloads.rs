@@ -11,7 +11,8 @@ fn main() -> Result<()> {
     let trials = workloads()?.into_iter().map(|workload| {
         let slow = workload.slow;
         let moves = move || {
-            goes_on(&workload, MOVES).map_err(|error| Failed::from(format!("{error:?}")))?;
+            goes_on(&workload, workload.moves.unwrap_or(MOVES))
+                .map_err(|error| Failed::from(format!("{error:?}")))?;
             Ok(())
         };
         (slow, moves)

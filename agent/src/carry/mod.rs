@@ -6,6 +6,7 @@ pub mod cgroup_files;
 pub mod clocks;
 pub mod datagram_peers;
 pub mod file_locks;
+pub mod file_numbers;
 pub mod files;
 pub mod install_init;
 pub mod kubelet_files;

@@ -22,10 +22,13 @@ use crate::carry::files::{BesideDump, CarryError, Carrying, Summary};
 use crate::carry::loopback as carried_connections;
 use crate::carry::open_files::{self, LostNames, UnreachableError};
 use crate::carry::watched::{self, Watched, WatchedError};
-use crate::carry::{addresses, cgroup_files, clocks, kubelet_files, orphans, streams, terminal};
+use crate::carry::{
+    addresses, cgroup_files, clocks, file_numbers, kubelet_files, orphans, streams, terminal,
+};
 use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::config::{LoopbackConnections, UnixConnections};
 use crate::store::generation::clock_facts::{ClockFacts, Installed};
+use crate::store::generation::file_numbers::FileNumbers;
 use crate::store::generation::manifest;
 use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
 use crate::store::generation::tree_facts::{
@@ -185,6 +188,8 @@ pub struct Staged {
     pub carried: Summary,
     /// The files of volumes that it had open.
     pub volume_files: Vec<VolumeFile>,
+    /// By which numbers the tree knows the files that it has open.
+    pub file_numbers: Vec<FileNumbers>,
     /// Those of its open files that have lost their name.
     pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
@@ -392,6 +397,7 @@ fn stage(
     let tree = Snapshot::take().tree(request.root);
     let goes_along = |path: &Path| request.carrying.takes(path);
     open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
+    let open = open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
     Ok(Staged {
         tree: facts(&tree, request)?,
         stdio: streams::current(),
@@ -403,7 +409,9 @@ fn stage(
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
         datagram_peers: Vec::new(),
         carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.headway.is_given_up())?,
-        volume_files: open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?,
+        file_numbers: file_numbers::known(open.named, request.library.as_ref())
+            .unwrap_or_else(unknown("the inodes of files that are open are")),
+        volume_files: open.on_volumes,
         unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
             .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),

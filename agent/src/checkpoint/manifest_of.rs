@@ -53,6 +53,7 @@ pub fn manifest_of(
         went_on: purpose != Purpose::Stop,
         volume_files: staged.volume_files,
         unnamed_files: staged.unnamed_files,
+        file_numbers: staged.file_numbers,
         has_digest: true,
     })
 }

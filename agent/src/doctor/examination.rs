@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::clocks::{GoOn, by_the_kernel};
 use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{self, Finding};
-use super::{checks, own_users, tree, volume};
+use super::{checks, file_numbers, own_users, tree, volume};
 use crate::base::{limits, units};
 use crate::carry::clocks::facts;
 use crate::carry::clocks::go_on::helpless;
@@ -23,7 +23,7 @@ use crate::carry::files::mounts::Mounts;
 use crate::carry::open_files::NextContainer;
 use crate::carry::streams;
 use crate::config::Config;
-use crate::store::generation::clock_facts::{ClockFacts, Installed, OtherKind};
+use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
 use crate::store::image_dir::verdict::Verdict;
 use crate::tree::criu::features::{FEATURES, Feature};
 use crate::tree::criu::{self, CriuError};
@@ -289,6 +289,7 @@ fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<D
                 .extend(carrying.bytes().err().map(|error| Finding::no_checkpoint(&error).by(error.edit())));
             let goes_along = |path: &Path| carrying.takes(path);
             findings.extend(tree::findings(tree, program.root, &goes_along, config));
+            findings.extend(file_numbers::finding(others(program, tree, later), &goes_along));
             let judged = NextContainer::new(&goes_along)
                 .map(|next| Judge::new(tree, streams::of(stream_holder(program)), next, config).all(tree));
             descriptors.extend(judged.unwrap_or_default());
@@ -297,17 +298,23 @@ fn look(config: &Config, program: &Program, tree: &Tree) -> (Vec<Finding>, Vec<D
     (findings, descriptors, clocks)
 }
 
-/// One that does not run under crik yet, or without an image directory, will be given the library `later`, if it is one to take it.
-fn clocks(program: &Program, tree: &Tree, later: bool) -> (GoOn, Vec<Descriptor>) {
-    if time_namespace::is_possible() {
-        return (GoOn::Kernel, Vec::new());
-    }
+/// Those for which the library is not enough. A program that does not run under crik yet, or without an image directory, will be given
+/// it `later`, if it is one to take it.
+fn others(program: &Program, tree: &Tree, later: bool) -> BTreeMap<i32, Other> {
     let mut others = facts::others(tree, program.root, program.library.as_ref());
     if later {
         others.retain(|_, other| other.kind == OtherKind::Static);
     }
+    others
+}
+
+fn clocks(program: &Program, tree: &Tree, later: bool) -> (GoOn, Vec<Descriptor>) {
+    if time_namespace::is_possible() {
+        return (GoOn::Kernel, Vec::new());
+    }
+    let others = others(program, tree, later);
     let of = |others: BTreeMap<_, _>| helpless(&ClockFacts { others, ..ClockFacts::default() });
-    let row = |(pid, other): (i32, crate::store::generation::clock_facts::Other)| {
+    let row = |(pid, other): (i32, Other)| {
         let what = of([(pid, other.clone())].into()).pop()?;
         let remedy = Some("hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack".to_owned());
         let edits = by_the_kernel().into();

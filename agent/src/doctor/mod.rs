@@ -5,6 +5,7 @@ pub mod clocks;
 pub mod copy;
 pub mod descriptors;
 pub mod examination;
+pub mod file_numbers;
 pub mod finding;
 pub mod own_users;
 pub mod protection;

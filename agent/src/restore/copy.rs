@@ -38,7 +38,8 @@ pub fn restore(
     let private = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
     let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
-    clocks.set_page().map_err(RestoreError::from)?;
+    // Its files have the numbers that they have for the program itself.
+    clocks.set_page(None).map_err(RestoreError::from)?;
     let locks = private.locks().clone();
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();

@@ -18,7 +18,7 @@ use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
-use crate::carry::{cgroup_files, datagram_peers, file_locks, orphans, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, file_locks, file_numbers, orphans, reserved_pids, streams};
 use crate::config::Config;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
@@ -107,7 +107,7 @@ pub fn restore(
     let cuts = open_files::cut(&manifest.volume_files, cut, headway)?;
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
-    clocks.set_page()?;
+    clocks.set_page(Some(&file_numbers::here(&manifest.file_numbers)))?;
     let moved = reopen_cgroup_files(manifest);
     let both = streams.iter().chain(&moved);
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();

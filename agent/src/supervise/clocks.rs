@@ -1,14 +1,13 @@
-//! The clocks of a fresh start: the machine's, so that nothing has to be done but for the moves to come.
+//! What a fresh start gives a program for the moves to come; until then its clocks and the numbers of its files are the machine's.
 
 use crate::carry::clocks::install::Installed;
 use crate::config::Config;
-use crate::tree::process::time_namespace;
 
-/// The library that keeps the clocks of a program going that is about to be started; none where the kernel does so, or where there
-/// will be no checkpoint.
+/// The library that keeps the clocks of a program going that is about to be started, if the kernel does not, and the numbers of its
+/// files; none where there will be no checkpoint.
 pub fn library(config: &Config) -> Option<Installed> {
     let image_dir = config.image_dir.as_deref()?;
-    if !config.clock_library || time_namespace::is_possible() {
+    if !config.clock_library {
         return None;
     }
     let installed = Installed::fresh(Some(image_dir))

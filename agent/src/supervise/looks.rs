@@ -10,13 +10,14 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::panics::locked;
 use crate::base::{limits, memory};
+use crate::carry::clocks::facts;
 use crate::carry::files::beginning;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
-use crate::doctor::{tree, volume};
+use crate::doctor::{file_numbers, tree, volume};
 use crate::store::generation::clock_facts::Installed;
 use crate::store::image_dir::retention;
 use crate::store::image_dir::verdict::Verdict;
@@ -132,8 +133,10 @@ impl Looks {
         }
         // What cannot be carried is told elsewhere.
         let Ok(carrying) = self.checkpointer.carrying() else { return false };
-        let mut found =
-            tree::findings(&tree, root, &|path| carrying.takes(path), &self.checkpointer.workload.config);
+        let goes_along = |path: &Path| carrying.takes(path);
+        let mut found = tree::findings(&tree, root, &goes_along, &self.checkpointer.workload.config);
+        let others = facts::others(&tree, root, self.checkpointer.running.library.as_ref());
+        found.extend(file_numbers::finding(others, &goes_along));
         if self.checkpointer.hold().is_some_and(|hold| hold.is_lost()) {
             found.push(Finding::no_checkpoint("another pod has taken the image directory over; end this pod, since the other one goes on with the work"));
         }

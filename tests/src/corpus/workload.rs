@@ -47,6 +47,8 @@ pub struct Workload {
     /// Whether it takes too long, or too much memory, to be in every test run.
     #[serde(default)]
     pub slow: bool,
+    /// How often it is moved in every test run, if one move does not show it.
+    pub moves: Option<u32>,
     /// What the agent says of it, if it can take no checkpoint of it.
     pub refused: Option<String>,
     /// What has to be different for it to go on after all: other values of these keys.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::facts::between;
 use super::install::RebaseError;
+use super::layout::Number;
 use super::machine::Clocks;
 use super::vdso_stub::{self, StubError};
 use crate::store::generation::clock_facts::{ClockFacts, OtherKind};
@@ -42,13 +43,13 @@ impl GoingOn {
         Ok(Self { namespace: TimeNamespace::New(offsets), facts, told })
     }
 
-    /// Sets the page of the library, which CRIU is about to map.
+    /// Sets the page of the library, which CRIU is about to map; and what files are numbered there, if they have other numbers here.
     ///
     /// # Errors
     /// [`RebaseError`].
-    pub fn set_page(&self) -> Result<(), RebaseError> {
+    pub fn set_page(&self, numbers: Option<&[Number]>) -> Result<(), RebaseError> {
         let Some(library) = &self.facts.library else { return Ok(()) };
-        library.rebase(self.facts.told, self.told)
+        library.rebase(self.facts.told, self.told, numbers)
     }
 
     /// Sets the clocks of the restored processes that read them without the library. None of them runs yet.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
+use super::layout::Number;
 use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
@@ -132,22 +133,37 @@ impl Installed {
         }
     }
 
-    /// Sets the page of a tree that is stopped to where its clocks stood when its machine's said `then`.
+    /// Sets the page of a tree that is stopped to where its clocks stood when its machine's said `then`; and the numbers of its
+    /// files, if it has others here.
     ///
     /// # Errors
     /// [`RebaseError`].
-    pub fn rebase(&self, then: Clocks, now: Clocks) -> Result<(), RebaseError> {
+    pub fn rebase(&self, then: Clocks, now: Clocks, numbers: Option<&[Number]>) -> Result<(), RebaseError> {
         let path = &self.page;
         let failed = |error| RebaseError::Io { path: path.clone(), error };
         let old = fs::read(path).map_err(failed)?;
-        let new =
+        let mut new =
             page::rebase(&old, then, now).map_err(|error| RebaseError::Page { path: path.clone(), error })?;
+        if let Some(numbers) = numbers {
+            new = page::renumber(new, numbers);
+        }
+        let end = without_end(&old).len().max(without_end(&new).len());
         // In place, since the processes have it mapped.
         File::options()
             .write(true)
             .open(path)
-            .and_then(|file| file.write_all_at(without_end(&new), 0))
+            .and_then(|file| file.write_all_at(&new[..end], 0))
             .map_err(failed)
+    }
+
+    /// What the programs of a tree are told in place of the numbers that files have here.
+    ///
+    /// # Errors
+    /// [`RebaseError`].
+    pub fn renumbered(&self) -> Result<Vec<Number>, RebaseError> {
+        let path = &self.page;
+        let page = fs::read(path).map_err(|error| RebaseError::Io { path: path.clone(), error })?;
+        page::renumbered(&page).map_err(|error| RebaseError::Page { path: path.clone(), error })
     }
 
     /// The value of LD_PRELOAD: this library, and what the program is preloaded with already.

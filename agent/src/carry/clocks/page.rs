@@ -1,18 +1,26 @@
 //! Makes the page for a fresh start, and the one with which a tree goes on. Pure.
+//!
+//! Pages of the layout before go on too, beside the library that came with them, and keep their length.
 
 use std::mem::offset_of;
 
 use thiserror::Error;
 
-use super::layout::{self, BYTES, CLOCKS, MAGIC, Page, SLOTS, Slot, Time};
+use super::layout::{self, BYTES, CLOCKS, MAGIC, NUMBERS, Number, Page, Renumbered, SLOTS, Slot, Time};
 use super::machine::Clocks;
+
+/// The layout before this one: the same as far as it goes, which is to where the files' numbers begin.
+const MAGIC_BEFORE: u64 = u64::from_le_bytes(*b"crikclk1");
+const BYTES_BEFORE: usize = offset_of!(Page, renumbered);
+
+const TABLE: usize = offset_of!(Page, renumbered);
 
 /// It is no page of clocks, or of a layout that this version does not know.
 #[derive(Debug, Error)]
 pub enum PageError {
     /// The file was cut or is another one.
     #[error(
-        "the page of clocks has {found} bytes and not {BYTES}; it cannot be used, and the clocks stand as the machine has them"
+        "the page of clocks has {found} bytes, which is not its length; it cannot be used, and the clocks stand as the machine has them"
     )]
     Size {
         /// How long it is.
@@ -85,14 +93,59 @@ fn rebase_slot(page: &mut [u8], index: usize, offsets: Clocks) {
     }
 }
 
+/// What programs are told in place of the numbers that files have here; nothing by a page of the layout before.
+///
+/// # Errors
+/// [`PageError`].
+pub fn renumbered(page: &[u8]) -> Result<Vec<Number>, PageError> {
+    check(page)?;
+    if page.len() == BYTES_BEFORE {
+        return Ok(Vec::new());
+    }
+    let count = u64::from_ne_bytes(bytes(page, TABLE + offset_of!(Renumbered, count))) as usize;
+    Ok((0..count.min(NUMBERS)).map(|index| number_at(page, index)).collect())
+}
+
+/// The same page with these, which are in order, in place of those that it has.
+#[must_use]
+pub fn renumber(mut page: Vec<u8>, numbers: &[Number]) -> Vec<u8> {
+    if page.len() == BYTES_BEFORE {
+        return page;
+    }
+    page[TABLE..].fill(0);
+    put(&mut page, TABLE + offset_of!(Renumbered, count), (numbers.len() as u64).to_ne_bytes());
+    for (index, number) in numbers.iter().enumerate() {
+        for (field, at) in [
+            (number.device, offset_of!(Number, device)),
+            (number.here, offset_of!(Number, here)),
+            (number.told, offset_of!(Number, told)),
+        ] {
+            put(&mut page, entry(index) + at, field.to_ne_bytes());
+        }
+    }
+    page
+}
+
+fn number_at(page: &[u8], index: usize) -> Number {
+    let field = |at| u64::from_ne_bytes(bytes(page, entry(index) + at));
+    Number {
+        device: field(offset_of!(Number, device)),
+        here: field(offset_of!(Number, here)),
+        told: field(offset_of!(Number, told)),
+    }
+}
+
+fn entry(index: usize) -> usize {
+    TABLE + offset_of!(Renumbered, numbers) + index * size_of::<Number>()
+}
+
 fn check(page: &[u8]) -> Result<(), PageError> {
-    if page.len() != BYTES {
-        return Err(PageError::Size { found: page.len() });
+    let magic = page.first_chunk().copied().map(u64::from_ne_bytes);
+    match (magic, page.len()) {
+        (Some(MAGIC), BYTES) | (Some(MAGIC_BEFORE), BYTES_BEFORE) => Ok(()),
+        (None | Some(MAGIC | MAGIC_BEFORE), found) => Err(PageError::Size { found }),
+        _ => Err(PageError::Layout { found: String::from_utf8_lossy(&page[..8]).into_owned() }),
     }
-    if bytes(page, offset_of!(Page, magic)) != MAGIC.to_ne_bytes() {
-        return Err(PageError::Layout { found: String::from_utf8_lossy(&page[..8]).into_owned() });
-    }
-    Ok(())
 }
 
 fn offset_at(clock: i32) -> usize {
@@ -204,6 +257,26 @@ mod tests {
         let moved = rebase(&page, uniform(DAY), uniform(0)).unwrap();
         assert_eq!(time(&moved, real), Time::default());
         assert_eq!(time(&moved, free), Time::default());
+    }
+
+    #[test]
+    fn a_page_of_the_layout_before_goes_on_and_stays_as_long_as_it_was() {
+        let mut before = fresh()[..BYTES_BEFORE].to_vec();
+        put(&mut before, 0, MAGIC_BEFORE.to_ne_bytes());
+        let moved = renumber(rebase(&before, uniform(DAY), uniform(0)).unwrap(), &[ONE]);
+        assert_eq!((moved.len(), offsets(&moved).unwrap().monotonic), (BYTES_BEFORE, DAY));
+        assert_eq!(renumbered(&moved).unwrap(), []);
+    }
+
+    const ONE: Number = Number { device: 7, here: 12, told: 99 };
+
+    #[test]
+    fn the_numbers_of_a_move_take_the_place_of_those_of_the_one_before() {
+        let other = Number { device: 8, ..ONE };
+        let page = renumber(fresh(), &[ONE, other]);
+        assert_eq!(renumbered(&page).unwrap(), [ONE, other]);
+        assert_eq!(renumbered(&renumber(page, &[other])).unwrap(), [other]);
+        assert_eq!(renumber(renumber(fresh(), &[ONE]), &[]), fresh());
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub use error::OpenFileError;
 pub use follow::follow;
 pub use keep::keep;
 pub use lost_names::LostNames;
-pub use note::note;
+pub use note::{Noted, note, written};
 pub use place::{Placed, place};
 pub use reachable::{NextContainer, Reach, UnreachableError, missing, refuse_missing, refuse_unreachable};

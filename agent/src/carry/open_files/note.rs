@@ -12,24 +12,46 @@ use crate::carry::kubelet_files;
 use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::tree::process::snapshot::Tree;
 
-/// The files of volumes that `tree` has open or mapped under a name; those without one are another matter, and so are names
-/// that are not UTF-8, which no manifest can tell. What the kubelet writes has its own account. The tree must be frozen.
+/// What was noted.
+pub struct Noted {
+    /// The files of volumes that are open or mapped.
+    pub on_volumes: Vec<VolumeFile>,
+    /// All files that are open, wherever they are, with device and inode.
+    pub named: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+/// The files that `tree` has under a name; those without one are another matter, and so are names that are not UTF-8, which no
+/// manifest can tell. What the kubelet writes has its own account. The tree must be frozen.
 ///
 /// # Errors
 /// The mounts cannot be read.
-pub fn note(tree: &Tree) -> io::Result<Vec<VolumeFile>> {
+pub fn note(tree: &Tree) -> io::Result<Noted> {
     let volumes = Volumes::here()?;
     let mut found: BTreeMap<PathBuf, VolumeFile> = BTreeMap::new();
+    let mut named = BTreeMap::new();
     for process in &tree.0 {
-        for (path, meta, access) in open(process.pid).chain(mapped(process.pid)) {
-            if volumes.of(&path).is_none() || path.to_str().is_none() || kubelet_files::is_one(&path) {
+        let open = open(process.pid).inspect(|(path, meta, _)| {
+            named.insert(path.clone(), (meta.dev(), meta.ino()));
+        });
+        for (path, meta, access) in open.chain(mapped(process.pid)) {
+            if volumes.of(&path).is_none() || !can_be_told(&path) {
                 continue;
             }
             let file = found.entry(path.clone()).or_insert_with(|| described(path, &meta));
             file.access = file.access.max(access);
         }
     }
-    Ok(found.into_values().collect())
+    named.retain(|path, _| can_be_told(path));
+    Ok(Noted { on_volumes: found.into_values().collect(), named })
+}
+
+fn can_be_told(path: &Path) -> bool {
+    path.to_str().is_some() && !kubelet_files::is_one(path)
+}
+
+/// The files that a process has open for writing under a name.
+pub fn written(pid: i32) -> BTreeSet<PathBuf> {
+    open(pid).filter(|(_, _, access)| *access > Access::Execute).map(|(path, ..)| path).collect()
 }
 
 fn described(path: PathBuf, meta: &Metadata) -> VolumeFile {

@@ -12,6 +12,7 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::store::generation::clock_facts::ClockFacts;
 use crate::store::generation::contents::Members;
 use crate::store::generation::digest::Files;
+use crate::store::generation::file_numbers::FileNumbers;
 use crate::store::generation::identity::Identity;
 use crate::store::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::store::generation::signature::{Keys, SignatureError};
@@ -92,6 +93,9 @@ pub struct Manifest {
     /// The files that it had open and that had lost their name; none in generations of earlier releases.
     #[serde(default)]
     pub unnamed_files: Vec<UnnamedFile>,
+    /// By which numbers the tree knows the files that it had open; none in generations of earlier releases.
+    #[serde(default)]
+    pub file_numbers: Vec<FileNumbers>,
     /// Whether its digest lies beside it; earlier releases wrote none.
     #[serde(default)]
     pub has_digest: bool,

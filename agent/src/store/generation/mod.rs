@@ -4,6 +4,7 @@ pub mod clock_facts;
 pub(crate) mod commit;
 pub(crate) mod contents;
 pub mod digest;
+pub mod file_numbers;
 pub(crate) mod identity;
 pub mod manifest;
 pub mod open_files;
