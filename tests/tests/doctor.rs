@@ -143,6 +143,69 @@ fn when_it_changes_it_is_told_again_to_the_log_and_to_the_controller() -> Result
     Ok(())
 }
 
+/// The last verdict in a log.
+fn logged(running: &Running) -> Option<String> {
+    let said = running.stderr.text();
+    let line = said.lines().rfind(|line| line.contains(PROTECTED) || line.contains(NOT_PROTECTED))?;
+    let begins = line.find(PROTECTED).or_else(|| line.find(NOT_PROTECTED))?;
+    Some(line[begins..].split(" step=").next()?.to_owned())
+}
+
+/// Expects the verdict in the same words wherever it is told: in the log, by `crik list` and `crik doctor` to people and to programs, and
+/// by the controller, which counts agents by what it begins with. Returns it.
+fn told_everywhere(running: &Running, controller: &Controller, begins: &str) -> Result<String> {
+    wait_for("the verdict in the log", || logged(running).filter(|verdict| verdict.starts_with(begins)))
+        .with_context(|| running.transcript())?;
+    let said = |words: &[&str]| -> Result<String> { running.exec(words).map(|(_, out, _)| out) };
+    let json = |words: &[&str]| -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&said(&[words, &["--output", "json"]].concat())?)?)
+    };
+    let verdict = wait_for("the verdict of the log on the volume", || {
+        let listed = json(&["crik", "list"]).ok()?["holder"]["verdict"]["told"].as_str()?.to_owned();
+        (logged(running)? == listed).then_some(listed)
+    })
+    .with_context(|| running.transcript())?;
+    let list = said(&["crik", "list"])?;
+    ensure!(list.lines().any(|line| line == verdict), "{verdict}\n{list}");
+    let table = said(&["crik", "doctor"])?;
+    ensure!(table.lines().next() == Some(&*verdict), "{verdict}\n{table}");
+    let examined = json(&["crik", "doctor"])?;
+    ensure!(examined["verdict"]["told"] == *verdict, "{verdict}\n{examined}");
+    let label = verdict.split(':').next().unwrap_or_default().to_lowercase().replace(' ', "-");
+    controller.metric_becomes(&format!("crik_agents{{protection=\"{label}\"}}"), 1.0)?;
+    Ok(verdict)
+}
+
+#[test]
+fn one_verdict_is_told_in_the_same_words_everywhere_also_when_it_changes() -> Result<()> {
+    let (volume, network) = (Volume::new()?, Network::new()?);
+    let controller = Controller::start(&[TestNode::ready("node-a")])?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"])
+        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
+        .network(&network);
+    let running = started(&pod)?;
+    let verdict = told_everywhere(&running, &controller, NOT_PROTECTED)?;
+    ensure!(verdict.starts_with("NOT PROTECTED: 1 reason: process "), "{verdict}");
+    running.exec(&["touch", "/tmp/end"])?;
+    running.stderr.wait_for("nobody traces")?;
+    for _ in 0..2 {
+        let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+        ensure!(code == Some(0), "{said}");
+    }
+    told_everywhere(&running, &controller, PROTECTED).map(drop)
+}
+
+#[test]
+fn reasons_are_told_in_the_same_order_everywhere() -> Result<()> {
+    let (volume, network) = (Volume::new()?, Network::new()?);
+    let controller = Controller::start(&[TestNode::ready("node-a")])?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"])
+        .with(|spec| spec.capabilities.retain(|name| name != "CAP_CHECKPOINT_RESTORE"))
+        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
+        .network(&network);
+    told_everywhere(&started(&pod)?, &controller, "NOT PROTECTED: 2 reasons: (1) ").map(drop)
+}
+
 /// What `crik doctor` ends with.
 const WELL: i32 = 0;
 const UNPROTECTED: i32 = 4;

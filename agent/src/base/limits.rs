@@ -459,6 +459,10 @@ pub const TRIAL_COPY_PATIENCE: Duration = Duration::from_secs(60);
 pub const TRIAL_STEP_PATIENCE: Duration = Duration::from_secs(5);
 /// For so long a copy is watched after that: whoever runs at all runs within a second.
 pub const TRIAL_WATCH: Duration = Duration::from_secs(1);
+/// For so long the image of a trial is kept for a pod that resumes it, which first has to be made and to have its container's image.
+pub const TRIAL_KEPT: Duration = Duration::from_secs(15 * 60);
+/// For so long such a pod may exist: less, so that nothing is taken away under it.
+pub const TRIAL_POD_SECONDS: u64 = 10 * 60;
 /// How often a copy is looked at meanwhile.
 pub const TRIAL_POLL: Duration = Duration::from_millis(50);
 /// Where programs make files that have no name, sockets, and what crik itself maps: a copy gets these in memory.

@@ -17,10 +17,11 @@ use crate::base::panics::{contained, contained_now, locked};
 use crate::base::retry::Retries;
 use crate::base::units;
 use crate::carry::files::{CarryError, Carrying};
-use crate::checkpoint::deadlines::{Deadlines, until};
+use crate::checkpoint::deadlines::{Deadlines, patience, until};
 use crate::checkpoint::dump_progress::{Progress, Until, watch};
 use crate::checkpoint::forecast::{Pauses, Sealing};
 use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::kept_trial::KeptTrial;
 use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
 use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::quiet::{Quiet, Turn};
@@ -57,6 +58,8 @@ pub struct Checkpointer {
     under_way: Mutex<Option<UnderWay>>,
     /// Whose turn it is of the hooks beside a checkpoint.
     hooks: Turn,
+    /// The image of a trial that another pod is to resume.
+    pub kept: KeptTrial,
     /// How far the dump is that is under way.
     pub progress: latest::Sender<Progress>,
 }
@@ -75,6 +78,7 @@ impl Checkpointer {
             pauses: Mutex::default(),
             under_way: Mutex::default(),
             hooks: Turn::default(),
+            kept: KeptTrial::default(),
             progress: latest::Sender::default(),
         })
     }
@@ -96,11 +100,7 @@ impl Checkpointer {
 
     /// The same where the pod has only that `grace`, of which the application keeps the share that it has of the usual one.
     pub fn patience_within(&self, grace: Option<Duration>) -> Duration {
-        let (usual, reserve) = (self.workload.config.grace_period, self.workload.config.reserve);
-        let grace = grace.map_or(usual, |grace| grace.min(usual));
-        let all = grace.saturating_sub(reserve.mul_f64(grace.as_secs_f64() / usual.as_secs_f64()));
-        // The reserve is the application's, so what it takes to give a dump up comes before it.
-        all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
+        patience(&self.workload.config, grace)
     }
 
     /// Notes how fast the volume is, in bytes per second.
@@ -263,6 +263,7 @@ impl Checkpointer {
             let carrying = Arc::new(this.carrying()?);
             let carried = carrying.look()?;
             let bytes = this.memory().saturating_add(carried);
+            this.kept.make_way(&hold, bytes, purpose);
             if purpose == Purpose::Trial {
                 retention::lacking(&hold, bytes, Past::Fresh(None))?.map_or(Ok(()), Err)?;
             } else {

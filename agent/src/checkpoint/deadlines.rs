@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Error, Result, anyhow};
 use tokio::sync::Notify;
@@ -9,7 +10,19 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::headway::Headway;
+use crate::base::limits;
+use crate::config::Config;
 use crate::tree::criu::give_up;
+
+/// How long a stop may take before the application must be told to stop: where the pod has only that `grace`, the application keeps the
+/// share that it has of the usual one.
+pub fn patience(config: &Config, grace: Option<Duration>) -> Duration {
+    let (usual, reserve) = (config.grace_period, config.reserve);
+    let grace = grace.map_or(usual, |grace| grace.min(usual));
+    let all = grace.saturating_sub(reserve.mul_f64(grace.as_secs_f64() / usual.as_secs_f64()));
+    // The reserve is the application's, so what it takes to give a dump up comes before it.
+    all - (limits::FAIL_PATIENCE + limits::CANCEL_PATIENCE).min(all / limits::GIVE_UP_SHARE)
+}
 
 /// Until when the steps of a checkpoint may go on.
 pub struct Deadlines {

@@ -7,6 +7,7 @@ pub mod deadlines;
 pub mod dump_progress;
 mod forecast;
 pub mod freeze;
+pub mod kept_trial;
 mod log_lines;
 mod manifest_of;
 mod quiet;

@@ -10,8 +10,9 @@ use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
-use crate::doctor::copy;
+use crate::doctor::in_second_pod::StoodIn;
 use crate::doctor::trial::SUBCOMMAND;
+use crate::doctor::{copy, second_pod};
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]
@@ -42,6 +43,9 @@ pub enum Command {
     Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
+    /// Resumes the checkpoint of a trial in a pod of its own; for `crik doctor --trial --manifest`.
+    #[command(name = second_pod::SUBCOMMAND, hide = true)]
+    TrialPod(TrialPod),
     /// Restores a copy of the program beside it; for `crik run`.
     #[command(name = copy::SUBCOMMAND, hide = true)]
     TrialCopy {
@@ -79,6 +83,13 @@ pub struct Doctor {
     /// that does not work, and with 3 if it cannot be tried in this container.
     #[arg(long, conflicts_with_all = ["pid", "image_dir"])]
     pub trial: bool,
+    /// Where a copy cannot be made in this container: keep the checkpoint for a while, and print a second pod that resumes it, made of this one
+    /// as `kubectl get pod NAME -o json` prints it, which is read from standard input.
+    #[arg(long, requires = "trial")]
+    pub manifest: bool,
+    /// The container of the pod that runs under crik, if there are several.
+    #[arg(long, value_name = "NAME", requires = "manifest")]
+    pub container: Option<String>,
     /// The image directory; by default the agent's, or else the one of the configuration.
     #[arg(long, value_name = "DIR")]
     pub image_dir: Option<PathBuf>,
@@ -88,6 +99,20 @@ pub struct Doctor {
     /// How to print.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// Arguments of `crik trial-pod`.
+#[derive(Debug, clap::Args)]
+pub struct TrialPod {
+    /// The number of the checkpoint.
+    pub generation: u64,
+    /// Where it is.
+    pub image: PathBuf,
+    /// From where and at what path something stands in for a volume.
+    pub volumes: Vec<StoodIn>,
+    /// Configuration file; if there is none at this path, the defaults hold.
+    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
+    pub config_path: PathBuf,
 }
 
 /// Arguments of `crik choose`.

@@ -3,20 +3,20 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
 use super::args::Doctor;
 use super::output::print;
 use super::table::table;
+use super::{trial, trial_pod};
 use crate::base::{exit_codes, limits};
 use crate::config::Config;
 use crate::doctor::descriptors::{Descriptor, Fate};
 use crate::doctor::examination::{Examination, Program, configured, examine};
 use crate::doctor::finding::{Finding, Severity};
 use crate::supervise;
-use crate::supervise::control_socket::{self, Answer, LookRequest, TrialRequest};
+use crate::supervise::control_socket::{self, Answer, LookRequest};
 use crate::supervise::known::Known;
-use crate::supervise::trial::Shown;
 use crate::tree::criu;
 
 /// Looks, and prints what is seen. Returns the exit code, which tells how bad it is.
@@ -27,7 +27,7 @@ pub fn doctor(args: &Doctor) -> Result<i32> {
     // SAFETY: no other thread runs yet.
     unsafe { criu::prepare_environment() };
     if args.trial {
-        return trial(args);
+        return try_out(args);
     }
     let config = Config::load(&args.config_path)?;
     let known = if args.pid.is_some() { None } else { ask() };
@@ -41,29 +41,13 @@ pub fn doctor(args: &Doctor) -> Result<i32> {
 }
 
 /// Has the agent try it, and prints what that has shown.
-fn trial(args: &Doctor) -> Result<i32> {
-    let mut stream =
-        control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).context(
-            "no agent of crik runs in this container; use kubectl exec into the container that it runs",
-        )?;
-    writeln!(stream, "{}", serde_json::to_string(&TrialRequest { trial: true })?)?;
-    for line in BufReader::new(stream).lines() {
-        match serde_json::from_str(&line.context("the agent has gone")?)
-            .context("the agent is of another release; run the crik of this container")?
-        {
-            Answer::Tried(tried) => {
-                print(args.output, &*tried, supervise::trial::told)?;
-                return Ok(match tried.shown {
-                    Shown::Resumed => 0,
-                    Shown::NotTried => exit_codes::WARNED,
-                    Shown::Failed => exit_codes::NOT_PROTECTED,
-                });
-            }
-            Answer::Failed(why) => bail!("no trial: {why}"),
-            _ => {}
-        }
+fn try_out(args: &Doctor) -> Result<i32> {
+    if args.manifest {
+        return trial_pod::print_manifest(args);
     }
-    bail!("the agent ended before it answered; its log says why")
+    let tried = trial::ask(false)?;
+    print(args.output, &tried, supervise::trial::told)?;
+    Ok(trial::exit_code(tried.shown))
 }
 
 /// The agent of this container, if it answers. It may be busy with the end of all, for which it is not to be held up.
@@ -102,7 +86,7 @@ fn exit_code(examination: &Examination) -> i32 {
 }
 
 fn told(examination: &Examination) -> String {
-    let mut text = format!("{}\n\n", examination.verdict);
+    let mut text = format!("{}\n\n", examination.verdict.told);
     text +=
         &table(&["OF", "IS"], examination.facts.iter().map(|fact| vec![fact.of.to_owned(), fact.is.clone()]));
     if !examination.findings.is_empty() {

@@ -14,7 +14,7 @@ use crate::store::image_dir::attempts::Attempts;
 use crate::store::image_dir::end_mark::EndMark;
 use crate::store::image_dir::last_stop::LastStop;
 use crate::store::image_dir::lines::{Apart, Lines};
-use crate::store::image_dir::verdict::Verdict;
+use crate::store::image_dir::verdict::ToldVerdict;
 use crate::store::image_dir::{Generation, ImageDir, hold};
 
 /// What is printed.
@@ -35,16 +35,8 @@ struct Holder {
     name: String,
     released: bool,
     since: Option<String>,
+    /// What that pod has found of itself.
     verdict: Option<ToldVerdict>,
-}
-
-/// What the pod that holds it has found of itself.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToldVerdict {
-    protected: bool,
-    told: String,
-    reasons: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +91,7 @@ pub fn list(place: &Place) -> Result<()> {
         name: seen.name(),
         released: seen.released,
         // Of one that has gone it is no news.
-        verdict: dir.verdict(seen.number).filter(|_| !seen.released).map(told_verdict),
+        verdict: dir.verdict(seen.number).filter(|_| !seen.released).map(ToldVerdict::from),
         since: seen.holder.map(|holder| units::rfc3339(holder.since)),
     });
     let (last_stop, lines) = (dir.last_stop()?, dir.lines()?);
@@ -107,10 +99,6 @@ pub fn list(place: &Place) -> Result<()> {
     let (image_dir, apart) = (dir.root().display().to_string(), lines.apart);
     let listing = Listing { image_dir, holder, ended, last_stop, apart, generations };
     print(place.output, &listing, told)
-}
-
-fn told_verdict(verdict: Verdict) -> ToldVerdict {
-    ToldVerdict { protected: verdict.is_protected(), told: verdict.to_string(), reasons: verdict.reasons }
 }
 
 fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>, lines: &Lines) -> Result<Vec<Row>> {

@@ -12,11 +12,13 @@ mod place;
 mod progress_bar;
 mod run;
 mod table;
+mod trial;
+mod trial_pod;
 mod verify;
 
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
-use crate::doctor::{copy, trial};
+use crate::doctor::{copy, trial as small_trial};
 use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
 use crate::tree::process::rights;
@@ -28,7 +30,7 @@ pub fn main() -> i32 {
     if let Some(code) = criu::become_criu() {
         return code;
     }
-    trial::become_sleeper();
+    small_trial::become_sleeper();
     let done = match &args::parse().command {
         Command::Run(args) => return run::run(args),
         Command::Checkpoint(args) => checkpoint::checkpoint(args).map(|()| 0),
@@ -36,7 +38,8 @@ pub fn main() -> i32 {
         Command::Inspect(args) => inspect::inspect(args).map(|()| 0),
         Command::Verify(args) => verify::verify(args),
         Command::Doctor(args) => doctor::doctor(args),
-        Command::Trial { directory, init } => Ok(trial::main(directory, init)),
+        Command::Trial { directory, init } => Ok(small_trial::main(directory, init)),
+        Command::TrialPod(args) => trial_pod::resume(args),
         Command::TrialCopy { arguments } => Ok(copy::main(arguments)),
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),

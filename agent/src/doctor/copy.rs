@@ -21,6 +21,7 @@ use crate::base::panics::locked;
 use crate::base::units::whole_ms;
 use crate::base::{exit_codes, limits};
 use crate::carry::{addresses, streams};
+use crate::config::Config;
 use crate::restore::copy;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::{Generation, layout};
@@ -234,10 +235,16 @@ fn inside(what: Option<(Generation, &Path)>) -> Result<Said, String> {
     let (Some((_, path)), Some(manifest)) = (what, manifest) else {
         return Ok(Said::Watched(Watched::default()));
     };
-    if !manifest.terminal.names.is_empty() {
-        return Err("the program is at the container's terminal, which a copy cannot have".to_owned());
+    refuse_terminal(&manifest)?;
+    Ok(resume_inside(path, &manifest, None).map_or_else(Said::NotResumed, Said::Watched))
+}
+
+/// No copy can have the terminal.
+pub(super) fn refuse_terminal(manifest: &Manifest) -> Result<(), String> {
+    match manifest.terminal.names.is_empty() {
+        true => Ok(()),
+        false => Err("the program is at the container's terminal, which a copy cannot have".to_owned()),
     }
-    Ok(resume_inside(path, &manifest).map_or_else(Said::NotResumed, Said::Watched))
 }
 
 fn wanted(seen: Seen, what: Option<(Generation, &Path)>, manifest: Option<&Manifest>) -> Wanted {
@@ -246,12 +253,7 @@ fn wanted(seen: Seen, what: Option<(Generation, &Path)>, manifest: Option<&Manif
     let unnamed = manifest.iter().flat_map(|manifest| &manifest.unnamed_files);
     directories.extend(unnamed.filter_map(|file| file.name.parent().map(Path::to_owned)));
     directories.retain(|path| what.is_none_or(|(_, staged)| !staged.starts_with(path)));
-    let sizes: BTreeMap<PathBuf, u64> = what
-        .and_then(|(_, path)| images::open_files(&path.join(layout::IMAGES)).ok()?.regular_files().ok())
-        .into_iter()
-        .flatten()
-        .filter_map(|file| Some((file.path, file.size?)))
-        .collect();
+    let sizes = what.map_or_else(BTreeMap::new, |(_, path)| sizes(path));
     let files = seen.written.into_iter().map(|path| {
         let size = sizes.get(&path).copied();
         (path, size)
@@ -259,12 +261,23 @@ fn wanted(seen: Seen, what: Option<(Generation, &Path)>, manifest: Option<&Manif
     Wanted { directories, files: files.collect(), addresses: seen.addresses }
 }
 
-fn resume_inside(path: &Path, manifest: &Manifest) -> Result<Watched, String> {
+/// How long each regular file was that the program had open at the checkpoint in `path`.
+pub(super) fn sizes(path: &Path) -> BTreeMap<PathBuf, u64> {
+    let files = images::open_files(&path.join(layout::IMAGES)).ok().and_then(|all| all.regular_files().ok());
+    files.into_iter().flatten().filter_map(|file| Some((file.path, file.size?))).collect()
+}
+
+/// Restores the copy where this process is the first, and watches it. A container of its own is made ready by `its_own` configuration.
+pub(super) fn resume_inside(
+    path: &Path,
+    manifest: &Manifest,
+    its_own: Option<&Config>,
+) -> Result<Watched, String> {
     let streams = Streams::of(manifest).map_err(|error| error.to_string())?;
     let (began, before) = (Instant::now(), Arc::new(Mutex::new(BTreeMap::new())));
     let (noted, root) = (Arc::clone(&before), manifest.tree.root);
     let ready = move || *locked(&noted) = steps_of_tree(root);
-    let outcome = copy::restore(path, manifest, &streams.inherited, ready);
+    let outcome = copy::restore(path, manifest, (&streams.inherited, its_own), ready);
     let resumed_ms = whole_ms(began.elapsed());
     let watched = outcome
         .map(|()| watch(root, &std::mem::take(&mut *locked(&before))))

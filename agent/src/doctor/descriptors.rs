@@ -132,6 +132,18 @@ impl<'a> Judge<'a> {
         tree.0.iter().flat_map(|process| self.of(process.pid)).collect()
     }
 
+    /// How many ends of connections go on, since both ends are the tree's.
+    #[must_use]
+    pub fn within(&self) -> usize {
+        let is_within = |inode: &&u32| self.own.contains(&self.unix_peer(**inode));
+        self.kept.len() + self.own.iter().filter(is_within).count()
+    }
+
+    /// The UNIX socket at the other end; 0 if there is none.
+    fn unix_peer(&self, inode: u32) -> u32 {
+        self.unix.as_ref().and_then(|sockets| sockets.peer(inode).ok().flatten()).unwrap_or(0)
+    }
+
     fn of(&self, pid: i32) -> Vec<Descriptor> {
         let process = snapshot::name(pid);
         let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
@@ -229,8 +241,7 @@ impl<'a> Judge<'a> {
         if let Some(other) = self.outside.get(&inode) {
             return self.stream_to(*other);
         }
-        let peer = self.unix.as_ref().and_then(|sockets| sockets.peer(inode).ok().flatten()).unwrap_or(0);
-        match peer {
+        match self.unix_peer(inode) {
             0 => (Fate::Kept, "unix, not connected".to_owned(), None),
             outside if self.datagram.contains(&inode) && !self.own.contains(&outside) => {
                 (Fate::Carried, "unix datagrams to outside the program, connected again".to_owned(), None)

@@ -24,7 +24,7 @@ use crate::carry::open_files::NextContainer;
 use crate::carry::streams;
 use crate::config::Config;
 use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
-use crate::store::image_dir::verdict::Verdict;
+use crate::store::image_dir::verdict::{ToldVerdict, Verdict};
 use crate::tree::criu::features::{FEATURES, Feature};
 use crate::tree::criu::{self, CriuError};
 use crate::tree::process::capabilities::{
@@ -64,7 +64,7 @@ pub struct Fact {
 #[serde(rename_all = "camelCase")]
 pub struct Examination {
     /// Whether the program is protected.
-    pub verdict: Verdict,
+    pub verdict: ToldVerdict,
     /// What is true of the container.
     pub facts: Vec<Fact>,
     /// What is in the way, or may be.
@@ -102,7 +102,7 @@ pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) 
     }
     findings.sort_by_key(|one| std::cmp::Reverse(one.severity));
     Examination {
-        verdict: verdict(&findings, place.as_deref(), program, &facts),
+        verdict: verdict(&findings, place.as_deref(), program, &facts).into(),
         facts,
         findings,
         descriptors,
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn without_a_program_nobody_is_protected() {
         let found = examine(&Config::default(), None, Vec::new());
-        let told = found.verdict.to_string();
+        let told = found.verdict.told;
         assert!(
             told.contains("no imageDir is configured") && told.contains("no agent of crik runs"),
             "{told}"

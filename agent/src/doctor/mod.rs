@@ -2,13 +2,17 @@
 
 pub mod checks;
 pub mod clocks;
+pub mod connections;
 pub mod copy;
 pub mod descriptors;
 pub mod examination;
 pub mod file_numbers;
 pub mod finding;
+pub mod in_second_pod;
 pub mod own_users;
 pub mod protection;
+pub mod second_pod;
+mod second_pod_volumes;
 pub mod tree;
 pub mod trial;
 pub mod volume;

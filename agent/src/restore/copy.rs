@@ -1,5 +1,4 @@
-//! Restores a copy of a tree that runs on elsewhere in this container, in a place of its own: nothing of the container's files is put back or
-//! cut for it.
+//! Restores a copy of a tree that runs on elsewhere, in a place of its own: of what the tree itself has, nothing is put back or cut for it.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::clocks::go_on::GoingOn;
+use crate::carry::files::{self, PutBack};
 use crate::carry::{file_locks, loopback, open_files, orphans, reserved_pids};
 use crate::config::Config;
 use crate::restore::private_images::{PrivateImages, Wishes};
@@ -20,15 +20,15 @@ use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
 use crate::tree::process::loopback as process_loopback;
 use crate::tree::process::snapshot::Snapshot;
 
-/// Restores it from what was staged in `path`; `streams` stand in for its standard streams. When all of it is restored and nothing of it
-/// runs yet, `ready` is called. Blocks.
+/// Restores it from what was staged in `path`; `streams` stand in for its standard streams. A container of its own gets the files that went
+/// along, as `its_own` configuration says. When all of it is restored and nothing of it runs yet, `ready` is called. Blocks.
 ///
 /// # Errors
 /// It cannot be restored.
 pub fn restore(
     path: &Path,
     manifest: &Manifest,
-    streams: &[(RawFd, String)],
+    (streams, its_own): (&[(RawFd, String)], Option<&Config>),
     mut ready: impl FnMut() + Send + 'static,
 ) -> Result<(), NotBroughtBack> {
     let headway = Arc::new(Headway::default());
@@ -36,6 +36,8 @@ pub fn restore(
     let wishes = Wishes::of_a_trial(&Config::default());
     let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
     let private = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
+    let put_back = its_own.map(|config| files::put_back(path, config, &headway)).transpose();
+    let mut put_back = put_back.map_err(RestoreError::from)?;
     let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     // Its files have the numbers that they have for the program itself.
@@ -57,6 +59,7 @@ pub fn restore(
                     process_loopback::let_hear(&Snapshot::take().tree(root))?;
                 }
                 reserved_pids::pass_reserved()?;
+                put_back.take().into_iter().for_each(PutBack::keep);
                 ready();
                 Ok(())
             }

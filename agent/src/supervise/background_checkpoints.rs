@@ -73,11 +73,15 @@ impl Background {
         });
     }
 
-    /// Begins a trial for who has asked.
-    pub fn begin_trial(&mut self, asked_by: Reply) {
+    /// Begins a trial for who has asked; of one that another pod is to finish, the image is kept.
+    pub fn begin_trial(&mut self, asked_by: Reply, keep: bool) {
         let checkpointer = Arc::clone(&self.checkpointer);
         self.begin_with(Some(asked_by), async move |hurry| {
-            trial::run(checkpointer, hurry).await.map(|tried| Done::Tried(Box::new(tried)))
+            let tried = match keep {
+                true => trial::keep(checkpointer, hurry).await,
+                false => trial::run(checkpointer, hurry).await,
+            };
+            tried.map(|tried| Done::Tried(Box::new(tried)))
         });
     }
 

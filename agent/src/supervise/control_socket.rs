@@ -28,7 +28,7 @@ enum Request {
     /// What is known.
     Look(#[allow(dead_code, reason = "it is told by its form")] LookRequest),
     /// For a trial.
-    Trial(#[allow(dead_code, reason = "it is told by its form")] TrialRequest),
+    Trial(TrialRequest),
 }
 
 /// What `crik doctor --trial` asks.
@@ -37,6 +37,9 @@ enum Request {
 pub struct TrialRequest {
     /// Nothing but that it is this.
     pub trial: bool,
+    /// Whether the image is kept for another pod that resumes it, and no copy is made here.
+    #[serde(default)]
+    pub keep: bool,
 }
 
 /// What the agent is to do.
@@ -45,7 +48,7 @@ pub enum Wish {
     /// A checkpoint.
     Checkpoint(CheckpointRequest),
     /// A trial.
-    Trial,
+    Trial(TrialRequest),
 }
 
 /// What `crik doctor` asks.
@@ -229,7 +232,7 @@ async fn serve(
 ) {
     let request = match timeout(limits::CONTROL_PATIENCE, read(&mut stream)).await {
         Ok(Some(Request::Checkpoint(request))) => Wish::Checkpoint(request),
-        Ok(Some(Request::Trial(_))) => Wish::Trial,
+        Ok(Some(Request::Trial(request))) => Wish::Trial(request),
         Ok(Some(Request::Look(_))) => {
             // Whatever else is under way: it is not asked for.
             write_last(&mut stream, &Answer::Known(Box::new(known()))).await;

@@ -13,6 +13,7 @@ use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
 use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
+use crate::checkpoint::kept_trial;
 use crate::cluster::node::Node;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
@@ -166,7 +167,7 @@ impl Life {
             return Ok(None);
         }
         match asked.request {
-            Wish::Trial => self.background.begin_trial(asked.reply),
+            Wish::Trial(request) => self.background.begin_trial(asked.reply, request.keep),
             Wish::Checkpoint(request) if request.leave_running => self.background.begin(Some(asked.reply)),
             Wish::Checkpoint(_) => return self.checkpoint(asked.reply).await,
         }
@@ -269,9 +270,11 @@ impl Life {
     /// for ever.
     async fn give_back(&self, ended: Option<Status>, patience: Duration) {
         let Some(hold) = self.checkpointer.hold() else { return };
+        let checkpointer = Arc::clone(&self.checkpointer);
         let done = spawn_blocking(move || {
             ended.iter().for_each(|status| mark_ended(&hold, &status.to_string()));
             hold.release();
+            kept_trial::tell(checkpointer.kept.remove());
         });
         if timeout(patience, done).await.is_err() {
             tracing::error!(

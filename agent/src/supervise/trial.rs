@@ -1,6 +1,7 @@
 //! A trial that somebody asks for: a checkpoint is taken of the program, which goes on, a copy is restored from it beside the program and
 //! watched, and nothing of both is left.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +9,22 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::base::headway::Headway;
 use crate::base::units;
 use crate::base::whole_story::whole_story;
 use crate::base::{free_memory, limits};
 use crate::checkpoint::checkpointer::Checkpointer;
+use crate::checkpoint::deadlines::patience;
+use crate::checkpoint::kept_trial;
+use crate::config::Config;
+use crate::doctor::connections::Connections;
 use crate::doctor::copy::{self, NoCopy, Watched};
 use crate::store::generation::manifest::{self, Manifest};
+use crate::store::image_dir::Generation;
+use crate::store::image_dir::staging::Staging;
+use crate::tree::process::snapshot::Snapshot;
 
 /// What a trial has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +36,8 @@ pub enum Shown {
     Failed,
     /// Nothing: it cannot be tried here.
     NotTried,
+    /// Nothing yet: another pod has to resume it.
+    Kept,
 }
 
 /// What is told of a trial.
@@ -47,21 +58,56 @@ pub struct Tried {
     pub patience_ms: u64,
     /// `gracePeriod`, in milliseconds.
     pub grace_period_ms: u64,
+    /// What becomes of the program's connections; none where nobody has looked.
+    #[serde(default)]
+    pub connections: Option<Connections>,
     /// The copy, if there was one.
     pub copy: Option<Watched>,
+    /// The image, if it is kept.
+    #[serde(default)]
+    pub image: Option<Kept>,
+}
+
+/// An image that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// Where.
+    pub path: PathBuf,
+    /// The number that its manifest has.
+    pub generation: Generation,
 }
 
 impl Tried {
-    fn new(checkpointer: &Checkpointer, shown: Shown, reasons: Vec<String>) -> Self {
+    fn new(config: &Config, shown: Shown, reasons: Vec<String>) -> Self {
         Self {
             shown,
             reasons,
             bytes: None,
             frozen_ms: None,
             durable_ms: None,
-            patience_ms: units::whole_ms(checkpointer.patience()),
-            grace_period_ms: units::whole_ms(checkpointer.workload.config.grace_period),
+            patience_ms: units::whole_ms(patience(config, None)),
+            grace_period_ms: units::whole_ms(config.grace_period),
+            connections: None,
             copy: None,
+            image: None,
+        }
+    }
+
+    /// What a copy has shown of the checkpoint with this manifest.
+    ///
+    /// # Errors
+    /// It was given up.
+    pub fn by_copy(config: &Config, manifest: &Manifest, copy: Result<Watched, NoCopy>) -> Result<Self> {
+        let tried = |shown, reasons| Self::new(config, shown, reasons).of(manifest);
+        match copy {
+            Ok(copy) if copy.wrong.is_empty() => {
+                Ok(Self { copy: Some(copy), ..tried(Shown::Resumed, Vec::new()) })
+            }
+            Ok(copy) => Ok(Self { copy: Some(copy.clone()), ..tried(Shown::Failed, copy.wrong) }),
+            Err(NoCopy::NoPlace(why)) => Ok(tried(Shown::NotTried, vec![why])),
+            Err(NoCopy::NotResumed(why)) => Ok(tried(Shown::Failed, vec![why])),
+            Err(NoCopy::GivenUp) => Err(given_up()),
         }
     }
 
@@ -79,23 +125,19 @@ impl Tried {
 /// # Errors
 /// It was given up, or there is nothing to be tried.
 pub async fn run(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result<Tried> {
+    let config = &checkpointer.workload.config;
     if let Some(why) = too_little_memory(&checkpointer) {
-        return Ok(Tried::new(&checkpointer, Shown::NotTried, vec![why]));
+        return Ok(Tried::new(config, Shown::NotTried, vec![why]));
     }
     match step(copy::check, &hurry).await? {
         Ok(()) => {}
         Err(NoCopy::GivenUp) => return Err(given_up()),
-        Err(error) => return Ok(Tried::new(&checkpointer, Shown::NotTried, vec![error.to_string()])),
+        Err(error) => return Ok(Tried::new(config, Shown::NotTried, vec![error.to_string()])),
     }
-    let (staging, manifest) = match checkpointer.trial(Arc::clone(&hurry)).await {
+    let connections = connections(&checkpointer).await;
+    let (staging, manifest) = match take(&checkpointer, &hurry).await {
         Ok(taken) => taken,
-        Err(error) => {
-            let clean = checkpointer.clean_up();
-            if let Some(clean) = clean {
-                let _ = clean.await;
-            }
-            return Ok(Tried::new(&checkpointer, Shown::Failed, vec![whole_story(&error)]));
-        }
+        Err(failed) => return Ok(*failed),
     };
     let manifest = Arc::new(manifest);
     let (path, facts) = (staging.path().to_owned(), Arc::clone(&manifest));
@@ -104,15 +146,54 @@ pub async fn run(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result<
     if let Err(error) = swept.and_then(|done| Ok(done?)) {
         tracing::warn!("what a trial has made on the volume is left behind: {error}");
     }
-    let tried = |shown, reasons| Tried::new(&checkpointer, shown, reasons).of(&manifest);
-    match resumed? {
-        Ok(copy) if copy.wrong.is_empty() => {
-            Ok(Tried { copy: Some(copy), ..tried(Shown::Resumed, Vec::new()) })
+    Ok(Tried { connections, ..Tried::by_copy(config, &manifest, resumed?)? })
+}
+
+/// Looked at before the freeze, which CRIU's own connections would be seen at.
+async fn connections(checkpointer: &Arc<Checkpointer>) -> Option<Connections> {
+    let checkpointer = Arc::clone(checkpointer);
+    let look = move || {
+        let tree = Snapshot::take().tree(checkpointer.running.root);
+        Connections::of(&tree, &checkpointer.workload.config)
+    };
+    spawn_blocking(look).await.ok().flatten()
+}
+
+/// Takes the checkpoint and leaves it on the volume for a while, for another pod.
+///
+/// # Errors
+/// None: what there is to say is told.
+pub async fn keep(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result<Tried> {
+    let connections = connections(&checkpointer).await;
+    let (staging, manifest) = match take(&checkpointer, &hurry).await {
+        Ok(taken) => taken,
+        Err(failed) => return Ok(*failed),
+    };
+    let path = checkpointer.kept.keep(staging);
+    tokio::spawn(expire(Arc::clone(&checkpointer), path.clone()));
+    let tried = Tried::new(&checkpointer.workload.config, Shown::Kept, Vec::new()).of(&manifest);
+    Ok(Tried { connections, image: Some(Kept { path, generation: manifest.generation }), ..tried })
+}
+
+async fn expire(checkpointer: Arc<Checkpointer>, path: PathBuf) {
+    sleep(limits::TRIAL_KEPT).await;
+    let _ = spawn_blocking(move || kept_trial::tell(checkpointer.kept.expire(&path))).await;
+}
+
+async fn take(
+    checkpointer: &Arc<Checkpointer>,
+    hurry: &Arc<Notify>,
+) -> Result<(Staging, Manifest), Box<Tried>> {
+    let taken = checkpointer.trial(Arc::clone(hurry)).await;
+    match taken {
+        Ok(taken) => Ok(taken),
+        Err(error) => {
+            if let Some(clean) = checkpointer.clean_up() {
+                let _ = clean.await;
+            }
+            let config = &checkpointer.workload.config;
+            Err(Box::new(Tried::new(config, Shown::Failed, vec![whole_story(&error)])))
         }
-        Ok(copy) => Ok(Tried { copy: Some(copy.clone()), ..tried(Shown::Failed, copy.wrong) }),
-        Err(NoCopy::NoPlace(why)) => Ok(tried(Shown::NotTried, vec![why])),
-        Err(NoCopy::NotResumed(why)) => Ok(tried(Shown::Failed, vec![why])),
-        Err(NoCopy::GivenUp) => Err(given_up()),
     }
 }
 
@@ -163,6 +244,7 @@ pub fn told(tried: &Tried) -> String {
         Shown::Resumed => "the program was checkpointed, and a copy of it went on".to_owned(),
         Shown::Failed => format!("the program CANNOT go on elsewhere: {}", tried.reasons.join("; ")),
         Shown::NotTried => format!("it cannot be tried here: {}", tried.reasons.join("; ")),
+        Shown::Kept => "the program was checkpointed, for a copy of it in a second pod".to_owned(),
     };
     let mut text = format!("trial: {heading}\n");
     if !times.is_empty() {
@@ -176,6 +258,8 @@ pub fn told(tried: &Tried) -> String {
         });
         text += &format!("would be {}{}\n", times.join(", "), fits.unwrap_or_default());
     }
+    let connections = tried.connections.as_ref().map(Connections::told).filter(|told| !told.is_empty());
+    connections.iter().for_each(|told| text += &format!("{told}\n"));
     if let Some(copy) = &tried.copy {
         text += &format!(
             "the copy had {} threads, of which {} made further steps within a second and the others wait; nothing of it is left\n",

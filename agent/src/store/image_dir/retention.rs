@@ -100,6 +100,14 @@ pub fn lacking(hold: &Hold, image: u64, past: Past) -> Result<Option<RoomError>,
     Ok((free < needed).then_some(RoomError::TooLittle { free, needed }))
 }
 
+/// Says whether an image of about `image` bytes does not fit without anything being given up.
+///
+/// # Errors
+/// The volume fails.
+pub fn is_short(hold: &Hold, image: u64) -> Result<bool, ImageDirError> {
+    Ok(free(hold.dir().root())? < image.saturating_add(limits::IMAGE_OVERHEAD_BYTES))
+}
+
 /// What is free, where some of what was removed may not be free yet: there are volumes that do it later (CephFS, thin volumes).
 #[derive(Debug, Clone, Copy)]
 struct FreeSpace {

@@ -27,6 +27,22 @@ pub struct Verdict {
     pub warnings: usize,
 }
 
+/// A verdict as programs are told it: in the words of the log too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldVerdict {
+    protected: bool,
+    /// The words.
+    pub told: String,
+    reasons: Vec<String>,
+}
+
+impl From<Verdict> for ToldVerdict {
+    fn from(verdict: Verdict) -> Self {
+        Self { protected: verdict.is_protected(), told: verdict.to_string(), reasons: verdict.reasons }
+    }
+}
+
 impl Verdict {
     /// Of a program that is not protected, for this one reason.
     #[must_use]

@@ -58,9 +58,9 @@ fn step<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> NoScratch {
 /// Crik's file gives an ordinary user the rights that checkpoints take, and SYS_ADMIN is none of them.
 fn where_to_try(user: Uid) -> &'static str {
     if user.is_root() {
-        "try it in a pod with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
+        "try it in a second pod (crik doctor --trial --manifest), or in one with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
     } else {
-        "try it in a pod that runs as root (runAsUser: 0), with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
+        "try it in a second pod (crik doctor --trial --manifest), or in one that runs as root (runAsUser: 0), with hostUsers: false and the capability SYS_ADMIN, which is then confined to the pod"
     }
 }
 
@@ -321,13 +321,16 @@ fn copy_directory(from: &Path, to: &Path, device: u64, left: &mut u64) -> io::Re
     Ok(())
 }
 
-/// The blocks that it has, and no more than are left.
-fn copy_file(from: &Path, to: &Path, left: &mut u64) -> io::Result<()> {
+/// Copies what a file has, if no more than is `left`.
+///
+/// # Errors
+/// It is more, or cannot be read or written.
+pub fn copy_file(from: &Path, to: &Path, left: &mut u64) -> io::Result<()> {
     let (source, mut target) = (File::open(from)?, File::create(to)?);
     let size = source.metadata()?.len();
     *left = left.checked_sub(size).ok_or_else(|| {
         io::Error::other(format!(
-            "with it there would be more than {} to copy in the container's memory",
+            "with it there would be more than {} to copy for a trial",
             crate::base::units::bytes(limits::TRIAL_COPIES_BYTES)
         ))
     })?;
