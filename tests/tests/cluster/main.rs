@@ -15,6 +15,7 @@ mod quick_start;
 mod rough_edges;
 mod security;
 mod sudden_ends;
+mod trial;
 mod who_ended_it;
 mod workloads;
 
