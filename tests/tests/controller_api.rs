@@ -1,5 +1,6 @@
 //! The controller's HTTP API, against the real program.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
@@ -241,12 +242,26 @@ fn nothing_is_said_before_the_first_list() -> Result<()> {
     ensure!(get(&controller.url("/healthz"))?.status == 200);
     for path in ["/readyz", "/v1/nodes", "/v1/nodes/a", "/v1/nodes/a?wait=60s", "/nodes/a"] {
         let answer = get(&controller.url(path))?;
-        ensure!(answer.header("retry-after") == "1", "{path}: {}", answer.status);
+        ensure!(answer.tells_to_wait(), "{path}: {}", answer.status);
         is_problem(&answer, 503, "not-listed")?;
     }
     controller.set_nodes(&[TestNode::ready("a")])?;
     becomes(&controller, "a", "ready")?;
     ensure!(get(&controller.url("/readyz"))?.status == 200);
+    Ok(())
+}
+
+/// Those who were refused together would otherwise come back together.
+#[test]
+fn who_is_told_to_come_again_is_told_different_times() -> Result<()> {
+    let controller = Controller::start_with("kind: [")?;
+    let mut told = BTreeMap::<String, u32>::new();
+    for _ in 0..200 {
+        let answer = get(&controller.url("/v1/nodes/a"))?;
+        *told.entry(answer.header("retry-after").to_owned()).or_default() += 1;
+    }
+    // Each of the four is told 50 times on average, with a deviation of 6.
+    ensure!(told.keys().eq(["1", "2", "3", "4"]) && told.values().all(|times| *times > 10), "{told:?}");
     Ok(())
 }
 

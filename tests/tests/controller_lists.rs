@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::net::TcpStream;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::controller::Controller;
 use crik_tests::controller::client::status_line;
 use crik_tests::fleet::usage;
@@ -15,11 +15,14 @@ use crik_tests::wait::wait_for;
 const EACH: usize = 8;
 const ALL: usize = 64;
 
+/// How many nodes there are.
+const NODES: usize = 20_000;
+
 /// With the longest names, so that a list is more than the kernel's buffers hold.
 fn start() -> Result<Controller> {
     let long = ["a".repeat(60), "b".repeat(60), "c".repeat(60), "d".repeat(60)].join(".");
     let mut text = "kind: NodeList\nitems:\n".to_owned();
-    for number in 0..20_000 {
+    for number in 0..NODES {
         writeln!(text, "- {{metadata: {{name: n{number:05}.{long}}}, spec: {{unschedulable: true}}}}")?;
     }
     let controller = Controller::start_with(&text)?;
@@ -55,9 +58,31 @@ fn readers_that_take_nothing_share_one_text() -> Result<()> {
     );
     // Each has one portion, of 64 KiB, on its way, and its connection.
     ensure!(grown < length + 2 * ALL as u64 * (128 << 10), "{grown} bytes");
-    ensure!(controller.metric("crik_lists_held_bytes")? <= length as f64);
+    // With 16 bytes for each node, by which it is found there.
+    ensure!(controller.metric("crik_lists_held_bytes")? <= (length + 16 * NODES as u64) as f64);
     drop((lists, streams));
     controller.metric_becomes("crik_streams", 0.0)
+}
+
+/// A text for each would be as much as the readers ask for.
+#[test]
+fn readers_of_as_many_different_parts_share_it_too() -> Result<()> {
+    let controller = start()?;
+    let length = get(&controller.url("/v1/nodes"))?.body.len() as u64;
+    let before = usage::resident(controller.pid())?;
+    let mut readers = Vec::new();
+    for number in 0..ALL {
+        let last = 10 + u8::try_from(number / EACH).unwrap_or_default();
+        let path = format!("/v1/nodes?limit={}&state=cordoned,gone", NODES - 1 - number);
+        readers.push(controller.ask_from(last, &path)?);
+        ensure!(status_line(readers.last_mut().context("none")?)? == "HTTP/1.1 200");
+    }
+    ensure!(controller.metric("crik_lists")? > 60.0);
+    let grown = usage::resident(controller.pid())?.saturating_sub(before);
+    println!("{ALL} readers of different parts cost {:.1} MiB", grown as f64 / f64::from(1 << 20));
+    ensure!(grown < length + ALL as u64 * (256 << 10), "{grown} bytes");
+    ensure!(controller.metric("crik_lists_held_bytes")? <= (length + 16 * NODES as u64) as f64);
+    Ok(())
 }
 
 #[test]

@@ -15,7 +15,10 @@ const EXAMPLES: &str = "40";
 fn the_served_description_holds_against_a_generator_of_requests() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("a"), TestNode::ready("b").shutting_down()])?;
     let directory = tempfile::tempdir()?;
+    let own = workspace().join("tests/tools/schemathesis");
     let output = Command::new(schemathesis()?)
+        .arg("--config-file")
+        .arg(own.join("schemathesis.toml"))
         .args(["run", &controller.url("/openapi.yaml")])
         // The same each time, so that what fails fails again.
         .args(["--max-examples", EXAMPLES, "--generation-deterministic"])
@@ -23,7 +26,7 @@ fn the_served_description_holds_against_a_generator_of_requests() -> Result<()> 
         // A stream never ends; controller_events reads it.
         .args(["--exclude-path", "/v1/events", "--request-timeout", "10"])
         .env("SCHEMATHESIS_HOOKS", "hooks")
-        .env("PYTHONPATH", workspace().join("tests/tools/schemathesis"))
+        .env("PYTHONPATH", own)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         // It keeps what it has found out beside where it runs.
         .current_dir(directory.path())

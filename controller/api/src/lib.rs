@@ -237,8 +237,11 @@ pub struct PodStatus {
 /// The answer to `GET /v1/nodes`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeList {
-    /// All nodes that are known or recently gone, by name.
+    /// All nodes that are known or recently gone, by name; or those of them that were asked for.
     pub nodes: Vec<NodeStatus>,
+    /// What gives the next page as `?continue=`, if this is not the last one. Opaque.
+    #[serde(default, rename = "continue", skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// What the stream of changes says when its client reads too slowly. All nodes follow.

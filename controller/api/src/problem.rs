@@ -58,6 +58,8 @@ pub enum ErrorCode {
     NoSuchPod,
     /// Nothing is told of pods here.
     PodsNotServed,
+    /// The list that a page belongs to is not kept any more.
+    ListExpired,
     /// Another method than GET.
     MethodNotAllowed,
     /// A request that has a body.
@@ -76,7 +78,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Unknown,
         Self::InvalidName,
         Self::InvalidParameter,
@@ -87,6 +89,7 @@ impl ErrorCode {
         Self::NoSuchRoute,
         Self::NoSuchPod,
         Self::PodsNotServed,
+        Self::ListExpired,
         Self::MethodNotAllowed,
         Self::BodyNotAllowed,
         Self::NotListed,
@@ -109,6 +112,7 @@ impl ErrorCode {
             Self::NoSuchRoute => "no-such-route",
             Self::NoSuchPod => "no-such-pod",
             Self::PodsNotServed => "pods-not-served",
+            Self::ListExpired => "list-expired",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::BodyNotAllowed => "body-not-allowed",
             Self::NotListed => "not-listed",

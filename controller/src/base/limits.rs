@@ -1,6 +1,7 @@
 //! Every number that is fixed in the controller, each with its reason.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The Go program's port, on all addresses: a cluster may have IPv6 alone.
@@ -33,8 +34,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// The longest text of a wait: a duration in all its units has fewer.
 pub const WAIT_MAX_CHARS: usize = 64;
 
-/// What a client that was told to wait should wait before it asks again, in seconds.
-pub const RETRY_AFTER_SECONDS: u32 = 1;
+/// How long a client that was told to wait should wait before it asks again, in seconds: one of these, by chance, so that those
+/// who were refused together do not come back together.
+pub const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=4;
 
 /// How long a client may take to send a request's head, so that slow ones cannot use up all connections.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -101,6 +103,10 @@ pub const TEXT_READ: Duration = Duration::from_secs(10);
 
 /// How long it stays for those who may come.
 pub const TEXT_KEPT: Duration = Duration::from_secs(10);
+
+/// How long it stays for who has read a page of it and may come for the next, if another one needs its place: two thousand pages one
+/// after the other.
+pub const TEXT_PAGED: Duration = Duration::from_secs(2);
 
 /// How many times as long as the writing of a text took the next one waits: so lists take a fifth of one processor at most,
 /// however many clients ask and however often nodes change.

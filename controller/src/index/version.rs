@@ -1,6 +1,8 @@
 //! The version of all that the index tells.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 /// Tells one state of all nodes from the one before, and from those that another process tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,5 +23,15 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{}", self.epoch, self.change)
+    }
+}
+
+impl FromStr for Version {
+    type Err = ParseIntError;
+
+    /// Reads what it is written as.
+    fn from_str(word: &str) -> Result<Self, ParseIntError> {
+        let (epoch, change) = word.split_once('-').unwrap_or((word, ""));
+        Ok(Self { epoch: u64::from_str_radix(epoch, 16)?, change: change.parse()? })
     }
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crik_api::{ErrorBody, ErrorCode, PROBLEM_JSON};
 
 use crate::auth::Refusal;
-use crate::base::limits;
+use crate::base::{limits, random};
 use crate::connections::Full;
 
 /// An error with its remedy.
@@ -25,7 +25,8 @@ pub fn wrong(code: ErrorCode, problem: impl Into<String>) -> Response {
 /// An error that passes.
 pub fn later(code: ErrorCode, problem: impl Into<String>) -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, code, problem);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(limits::RETRY_AFTER_SECONDS));
+    let seconds = random::one_of(limits::RETRY_AFTER_SECONDS);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
@@ -56,6 +57,13 @@ pub fn too_many_polls() -> Response {
 pub fn too_many_reads(what: &str, full: Full) -> Response {
     let problem = format!("too many {what} are being read {full}; ask again, or ask another replica");
     later(ErrorCode::NoRoom, problem)
+}
+
+/// The list that a page belongs to is not kept any more, or was never here.
+pub fn list_expired() -> Response {
+    let problem = "the list that this page belongs to is not here: pages have to be asked for soon one after the other, and of one \
+                   replica; begin anew without continue";
+    error(StatusCode::GONE, ErrorCode::ListExpired, problem)
 }
 
 /// There is no room for a connection.

@@ -13,6 +13,7 @@ mod options;
 mod router;
 mod routes;
 mod stopping;
+mod unchanged;
 
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use anyhow::{Result, ensure};
+use flate2::read::GzDecoder;
 use serde_json::Value;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
@@ -13,6 +14,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: String,
+    /// How many bytes it had on its way, which may be in gzip.
+    pub sent: usize,
     headers: HeaderMap,
 }
 
@@ -20,6 +23,11 @@ impl Answer {
     /// The body as JSON; null if it is not.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
+    /// Whether it says when to ask again: within seconds, by chance.
+    pub fn tells_to_wait(&self) -> bool {
+        self.header("retry-after").parse().is_ok_and(|seconds| (1..=4).contains(&seconds))
     }
 
     /// A header's value, empty if it is not there.
@@ -92,6 +100,14 @@ fn agent() -> Agent {
 }
 
 fn answer(mut response: Response<Body>) -> Result<Answer> {
-    let body = response.body_mut().read_to_string()?;
-    Ok(Answer { status: response.status().as_u16(), body, headers: response.headers().clone() })
+    let bytes = response.body_mut().read_to_vec()?;
+    let (status, sent, headers) = (response.status().as_u16(), bytes.len(), response.headers().clone());
+    let gzip = headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+    let mut body = String::new();
+    if gzip {
+        GzDecoder::new(&*bytes).read_to_string(&mut body)?
+    } else {
+        (&*bytes).read_to_string(&mut body)?
+    };
+    Ok(Answer { status, body, sent, headers })
 }

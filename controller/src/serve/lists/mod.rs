@@ -2,9 +2,12 @@
 //! the threads that answer polls.
 
 mod body;
+mod page;
+mod selection;
+mod shelf;
 mod text;
+mod written;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,16 +15,20 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-pub use self::body::Portions;
+pub use self::body::{Parts, Portions, Whole};
+pub use self::page::Page;
+pub use self::selection::{Selection, Wanted};
+use self::shelf::Shelf;
 pub use self::text::{Text, Withdrawn};
 use crate::base::limits;
-use crate::index::Index;
+use crate::index::{Index, Version};
 
 /// Texts of all nodes.
 #[derive(Clone)]
 pub struct Lists {
     index: Arc<Index>,
     writer: Arc<Mutex<Writer>>,
+    shelf: Shelf,
     /// How many bytes all texts have that are there.
     held: Arc<AtomicUsize>,
 }
@@ -29,8 +36,8 @@ pub struct Lists {
 /// Writes one text at a time.
 struct Writer {
     newest: Option<Arc<Text>>,
-    /// Those that are read, the oldest first.
-    read: VecDeque<Weak<Text>>,
+    /// Those that are there.
+    shelf: Shelf,
     /// Places for texts.
     free: Arc<Semaphore>,
     /// When the next one may be begun.
@@ -41,8 +48,9 @@ impl Lists {
     /// None yet, of these nodes.
     pub fn new(index: Arc<Index>) -> Self {
         let free = Arc::new(Semaphore::new(limits::TEXTS));
-        let writer = Writer { newest: None, read: VecDeque::new(), free, not_before: Instant::now() };
-        Self { index, writer: Arc::new(Mutex::new(writer)), held: Arc::default() }
+        let shelf = Shelf::default();
+        let writer = Writer { newest: None, shelf: shelf.clone(), free, not_before: Instant::now() };
+        Self { index, writer: Arc::new(Mutex::new(writer)), shelf, held: Arc::default() }
     }
 
     /// A text that has all that is known now. None until the first list is complete.
@@ -54,6 +62,34 @@ impl Lists {
         }
         // It goes on without the caller: clients that come and go would have many written at a time.
         tokio::spawn(self.clone().write(writer)).await.ok()?
+    }
+
+    /// The text of a version that a page was read of, if it is still there.
+    pub fn at(&self, version: Version) -> Option<Arc<Text>> {
+        self.shelf.find(version)
+    }
+
+    /// Keeps a text for a while for who has read a page of it, and comes for the next.
+    pub fn keep(&self, text: &Arc<Text>) {
+        if !text.keep() {
+            return;
+        }
+        let text = Arc::clone(text);
+        tokio::spawn(async move {
+            while let Some(until) = text.kept() {
+                sleep_until(until).await;
+            }
+        });
+    }
+
+    /// The text in gzip, which is made once; none if it was withdrawn meanwhile.
+    pub async fn zipped(&self, text: &Arc<Text>) -> Option<Whole> {
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        if let Some(there) = Whole::zipped(Arc::clone(text)) {
+            return Some(there);
+        }
+        // As above.
+        tokio::spawn(zip(Arc::clone(text), writer)).await.ok()?
     }
 
     /// How many bytes the texts have that are there.
@@ -68,8 +104,8 @@ impl Lists {
         let began = Instant::now();
         let text = tokio::task::spawn_blocking(move || Text::write(&index, place, held)).await.ok()??;
         let text = Arc::new(text);
-        writer.not_before = Instant::now() + began.elapsed() * limits::TEXT_PAUSE;
-        writer.read.push_back(Arc::downgrade(&text));
+        writer.rest(began);
+        writer.shelf.add(&text);
         writer.newest = Some(Arc::clone(&text));
         drop(writer);
         tokio::spawn(self.forget(Arc::downgrade(&text)));
@@ -86,22 +122,33 @@ impl Lists {
     }
 }
 
+async fn zip(text: Arc<Text>, mut writer: OwnedMutexGuard<Writer>) -> Option<Whole> {
+    let (began, written) = (Instant::now(), text.written().ok()?);
+    tokio::task::spawn_blocking(move || written.zip()).await.ok()?;
+    writer.rest(began);
+    Whole::zipped(text)
+}
+
 impl Writer {
     /// A place for another text. If there is none, the oldest text is taken from those who still read it once they have had
     /// their time.
     async fn room(&mut self) -> Option<OwnedSemaphorePermit> {
         self.newest = None;
         loop {
-            self.read.retain(|text| text.strong_count() > 0);
-            let due = self.read.front().and_then(Weak::upgrade).map(|oldest| oldest.born + limits::TEXT_READ);
-            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
+            // Who reads one may be through with it.
+            let soon = Instant::now() + Duration::from_secs(1);
+            let due = self.shelf.next_due().map_or(soon, |due| due.min(soon));
             match timeout_at(due, Arc::clone(&self.free).acquire_owned()).await {
                 Ok(place) => return place.ok(),
-                Err(_) => drop(
-                    self.read.pop_front().and_then(|text| Weak::upgrade(&text)).map(|text| text.withdraw()),
-                ),
+                Err(_) => self.shelf.withdraw(Instant::now()),
             }
         }
+    }
+
+    /// After work that began then, no more is done for some times as long.
+    fn rest(&mut self, began: Instant) {
+        let now = Instant::now();
+        self.not_before = self.not_before.max(now) + (now - began) * limits::TEXT_PAUSE;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is shared, and what is taken from whom.
 
+mod parts;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 
@@ -28,13 +30,18 @@ fn lists() -> Lists {
     Lists::new(index)
 }
 
+/// How many bytes a text takes: itself, and 16 for each node, to find it in there.
+fn held(text: &Text) -> usize {
+    text.length() + NODES * 16
+}
+
 /// A change that all nodes have in common.
 fn change(lists: &Lists) {
     lists.index.apply(Event::Lost("a test".to_owned()));
     lists.index.apply(Event::Heard);
 }
 
-async fn next(body: &mut Portions) -> Option<Result<Bytes, Withdrawn>> {
+async fn next(body: &mut Portions<impl Parts>) -> Option<Result<Bytes, Withdrawn>> {
     let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
     Some(frame.map(|frame| frame.into_data().unwrap()))
 }
@@ -42,7 +49,7 @@ async fn next(body: &mut Portions) -> Option<Result<Bytes, Withdrawn>> {
 #[tokio::test]
 async fn the_text_is_the_list_in_portions_whose_length_is_known() {
     let lists = lists();
-    let mut body = Portions::new(lists.now().await.unwrap());
+    let mut body = Portions::new(Whole::plain(lists.now().await.unwrap()));
     let length = body.size_hint().exact().unwrap();
     let (mut whole, mut portions) = (Vec::new(), 0);
     while let Some(portion) = next(&mut body).await {
@@ -71,11 +78,11 @@ async fn all_readers_of_a_version_share_one_text_and_a_change_makes_another() {
     let (one, other) = tokio::join!(lists.now(), lists.now());
     assert!(Arc::ptr_eq(&one.unwrap(), &other.unwrap()));
     let (before, bytes) = (lists.now().await.unwrap(), lists.held());
-    assert_eq!(bytes, before.length());
+    assert_eq!(bytes, held(&before));
     change(&lists);
     let after = lists.now().await.unwrap();
     assert!(after.version.is_as_new_as(before.version) && after.version != before.version);
-    assert_eq!(lists.held(), before.length() + after.length());
+    assert_eq!(lists.held(), bytes + held(&after));
     drop((before, after));
     assert_eq!(lists.held(), bytes, "only the newest is kept");
 }
@@ -96,8 +103,8 @@ async fn readers_that_take_their_time_hold_a_few_texts_and_keep_nobody_waiting_f
     for _ in 0..limits::TEXTS * 3 {
         let began = Instant::now();
         let text = lists.now().await.unwrap();
-        let length = text.length();
-        slow.push(Portions::new(text));
+        let length = held(&text);
+        slow.push(Portions::new(Whole::plain(text)));
         assert!(began.elapsed() <= limits::TEXT_READ + Duration::from_secs(1), "{:?}", began.elapsed());
         assert!(lists.held() <= limits::TEXTS * length);
         change(&lists);
@@ -118,14 +125,14 @@ async fn clients_that_come_and_go_have_one_text_written_at_a_time() {
         tokio::task::yield_now().await;
         most = most.max(lists.held());
     }
-    let length = lists.now().await.unwrap().length();
-    assert!(most <= length, "{most} bytes, and one text has {length}");
+    let one = held(&lists.now().await.unwrap());
+    assert!(most <= one, "{most} bytes, and one text has {one}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_taken_in_time_is_given_up() {
     let lists = lists();
-    let mut body = Portions::new(lists.now().await.unwrap());
+    let mut body = Portions::new(Whole::plain(lists.now().await.unwrap()));
     assert!(next(&mut body).await.unwrap().is_ok());
     tokio::time::advance(limits::SENDING * 2).await;
     assert!(next(&mut body).await.unwrap().is_err());

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::written::Written;
 use crate::base::limits;
 use crate::index::{Index, Version};
 
@@ -16,16 +17,11 @@ pub struct Text {
     /// It has all changes up to this one, and perhaps some later ones.
     pub version: Version,
     /// When it was written.
-    pub born: Instant,
+    born: Instant,
     length: usize,
-    pieces: Mutex<Option<Pieces>>,
-}
-
-/// Its pieces, as long as they are there.
-struct Pieces {
-    pieces: Vec<Bytes>,
-    _place: OwnedSemaphorePermit,
-    _counted: Counted,
+    written: Mutex<Option<Arc<Written>>>,
+    /// Until when it is kept for those who read it in pages, if anybody does.
+    kept: Mutex<Option<Instant>>,
 }
 
 /// That the text was taken from its readers.
@@ -33,22 +29,19 @@ struct Pieces {
 #[error("the client reads too slowly, and others want to")]
 pub struct Withdrawn;
 
-/// Counts the bytes of a text that is there.
-struct Counted {
-    held: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
 impl Text {
     /// Writes it. Others see the index meanwhile. None until the first list is complete.
     pub fn write(index: &Index, place: OwnedSemaphorePermit, held: Arc<AtomicUsize>) -> Option<Self> {
         let version = index.version()?;
-        let pieces = write(index);
-        let length = pieces.iter().map(Bytes::len).sum();
-        held.fetch_add(length, Ordering::Relaxed);
-        let _counted = Counted { held, bytes: length };
-        let pieces = Mutex::new(Some(Pieces { pieces, _place: place, _counted }));
-        Some(Self { version, born: Instant::now(), length, pieces })
+        let written = Written::write(index, place, held);
+        let (born, length) = (Instant::now(), written.plain.iter().map(Bytes::len).sum());
+        Some(Self {
+            version,
+            born,
+            length,
+            written: Mutex::new(Some(Arc::new(written))),
+            kept: Mutex::default(),
+        })
     }
 
     /// How many bytes it has.
@@ -56,41 +49,68 @@ impl Text {
         self.length
     }
 
+    /// What is written. For a moment: it stays there as long as this does.
+    ///
+    /// # Errors
+    /// It was withdrawn.
+    pub fn written(&self) -> Result<Arc<Written>, Withdrawn> {
+        lock(&self.written).clone().ok_or(Withdrawn)
+    }
+
     /// One of its pieces; none behind the last.
     ///
     /// # Errors
     /// It was withdrawn.
     pub fn piece(&self, number: usize) -> Result<Option<Bytes>, Withdrawn> {
-        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(pieces.as_ref().ok_or(Withdrawn)?.pieces.get(number).cloned())
+        Ok(self.written()?.plain.get(number).cloned())
     }
 
     /// Takes it from its readers.
     pub fn withdraw(&self) {
-        drop(self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(lock(&self.written).take());
+    }
+
+    /// Is to be kept for who has read a page of it. True if nobody sees to that yet.
+    pub fn keep(&self) -> bool {
+        lock(&self.kept).replace(Instant::now() + limits::TEXT_KEPT).is_none()
+    }
+
+    /// Until when it is kept for pages. None when that time is over, and then somebody else has to see to it.
+    pub fn kept(&self) -> Option<Instant> {
+        let mut kept = lock(&self.kept);
+        *kept = kept.filter(|until| *until > Instant::now());
+        *kept
+    }
+
+    /// From when on another one may take its place, if so many have it.
+    pub fn due(&self, holders: usize) -> Instant {
+        // One who keeps it, and nobody who reads.
+        let between_pages = holders == 1 && lock(&self.kept).is_some();
+        self.born + if between_pages { limits::TEXT_PAGED } else { limits::TEXT_READ }
     }
 }
 
-/// In pieces of [`limits::PORTION`] or a little more. One large buffer would have to be moved as it grows.
-fn write(index: &Index) -> Vec<Bytes> {
-    let (mut pieces, mut piece) = (Vec::new(), br#"{"nodes":["#.to_vec());
-    let (mut after, mut comma): (Option<String>, &[u8]) = (None, b"");
-    loop {
-        let page = index.page(after.as_deref());
-        let Some(last) = page.last() else { break };
-        after = Some(last.name.clone());
-        for status in page {
-            piece.extend_from_slice(std::mem::replace(&mut comma, b","));
-            // Into memory, and of a type that can always be written.
-            let _ = serde_json::to_writer(&mut piece, &status);
-            if piece.len() >= limits::PORTION {
-                pieces.push(Bytes::from(std::mem::take(&mut piece).into_boxed_slice()));
-            }
-        }
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts bytes that are there.
+pub struct Counted {
+    held: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Counted {
+    /// From now on.
+    pub fn new(held: Arc<AtomicUsize>, bytes: usize) -> Self {
+        held.fetch_add(bytes, Ordering::Relaxed);
+        Self { held, bytes }
     }
-    piece.extend_from_slice(b"]}");
-    pieces.push(piece.into());
-    pieces
+
+    /// So many more, of the same.
+    pub fn more(&self, bytes: usize) -> Self {
+        Self::new(Arc::clone(&self.held), bytes)
+    }
 }
 
 impl Drop for Counted {

@@ -48,7 +48,8 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         deletion_grace_used_seconds: Some(2),
         ..bare_pod.clone()
     };
-    let list = NodeList { nodes: vec![most.clone()] };
+    let list = NodeList { nodes: vec![most.clone()], next: None };
+    let page = NodeList { next: Some("1-1-500".to_owned()), ..list.clone() };
     let words = TwoWords { name: "a".to_owned(), state: NodeState::ShuttingDown.as_str() };
     let problem = ErrorBody::new(ErrorCode::NoRoom, 503, "Service Unavailable", "later".to_owned());
     let value = |value: serde_yaml::Result<Value>| value.unwrap();
@@ -62,7 +63,7 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         ("PodStatus", value(serde_yaml::to_value(&full_pod)), value(serde_yaml::to_value(&bare_pod))),
         same("PodState", serde_yaml::to_value(PodState::Disrupted)),
         same("Reason", serde_yaml::to_value(&reason)),
-        same("NodeList", serde_yaml::to_value(&list)),
+        ("NodeList", value(serde_yaml::to_value(&page)), value(serde_yaml::to_value(&list))),
         same("Lagged", serde_yaml::to_value(Lagged { missed: 1 })),
         same("TwoWords", serde_yaml::to_value(&words)),
         same("ErrorBody", serde_yaml::to_value(&problem)),
@@ -129,6 +130,9 @@ fn every_state_and_every_code_is_described_and_back() {
     let schemas = &description()["components"]["schemas"];
     let described = |name: &str| words(&schemas[name]["x-extensible-enum"]);
     assert_eq!(described("NodeState"), NodeState::ALL.into_iter().map(|state| state.to_string()).collect());
+    let asked = &description()["paths"]["/v1/nodes"]["get"]["parameters"];
+    let state = asked.as_sequence().unwrap().iter().find(|parameter| parameter["name"] == "state").unwrap();
+    assert_eq!(words(&state["schema"]["items"]["enum"]), described("NodeState"));
     assert_eq!(described("PodState"), PodState::ALL.into_iter().map(|state| state.to_string()).collect());
     assert_eq!(described("ErrorCode"), ErrorCode::ALL.into_iter().map(|code| code.to_string()).collect());
 }
