@@ -1,5 +1,6 @@
 //! What the documents promise is what the programs do.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
@@ -242,5 +243,32 @@ fn the_configuration_that_install_gives_for_short_notices_is_accepted() -> Resul
     ensure!(config.len() > 6, "{config:?}");
     let (code, said) = told(&config.join("\n"))?;
     ensure!(code == Some(0), "{code:?} {said}");
+    Ok(())
+}
+
+/// The suites that prove the rows of a page: in backquotes, in the last cell, in parentheses.
+fn proofs(page: &str) -> BTreeSet<&str> {
+    let cells = page.lines().filter_map(|line| Some(line.strip_suffix(") |")?.rsplit_once("| (")?.1));
+    let words = cells.flat_map(|cell| cell.split(", "));
+    // Others are commands, and what has its test beside its code.
+    let words = words.filter_map(|word| word.strip_prefix('`')?.strip_suffix('`'));
+    words.filter(|word| !word.contains(' ')).collect()
+}
+
+#[test]
+fn what_is_said_of_faults_names_suites_that_there_are_and_all_of_the_controller() -> Result<()> {
+    let page = read("docs/faults.md")?;
+    let named = proofs(&page);
+    let entries = fs::read_dir(workspace().join("tests/tests"))?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()));
+    let suites: BTreeSet<String> = names.collect();
+    let absent: Vec<_> = named.iter().filter(|name| !suites.contains(**name)).collect();
+    ensure!(named.len() > 30 && absent.is_empty(), "there is no {absent:?}");
+    let of_controller = |name: &&String| name.starts_with("controller_") || name.starts_with("kubernetes_");
+    // What it counts and how much it carries are no faults.
+    let others = ["controller_metrics", "controller_load", "controller_storms"];
+    let silent = |name: &&String| !named.contains(name.as_str()) && !others.contains(&name.as_str());
+    let unnamed: Vec<_> = suites.iter().filter(of_controller).filter(silent).collect();
+    ensure!(unnamed.is_empty(), "docs/faults.md does not name {unnamed:?}");
     Ok(())
 }
