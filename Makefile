@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema clean
+.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
@@ -23,6 +23,8 @@ deny: ; ./tests/cargo-deny.sh
 fuzz: ; ./fuzz/run.sh $(SECONDS_EACH)
 manifests: tools ; ./deploy/manifests.sh > deploy/controller.yaml.new && mv deploy/controller.yaml.new deploy/controller.yaml
 values-schema: tools ; cargo run --quiet --package crik-tests --bin values_schema
+# When the types of a signals file have changed: writes docs/signals.schema.json anew.
+signals-schema: ; CRIK_WRITE_SCHEMA=1 cargo test --quiet --package crik-controller signals::configured::schema
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh && ./tests/tools/runtime/runc.sh /var/cache/crik-tests > /dev/null
 # The programs of a cluster: some minutes, once.

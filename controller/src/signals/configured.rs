@@ -12,15 +12,19 @@
 //!     value: {startsWith: drain-, differsFrom: example.com/done}
 //! ```
 
+mod file;
+#[cfg(test)]
+mod schema;
+
 use std::borrow::Cow::{self, Owned};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use serde::Deserialize;
 use serde_yaml::Value;
 use thiserror::Error;
 
+use self::file::{Condition, Effect, Entry, File, Operators, Row, State, Status, Taint};
 use super::matcher::{By, Matcher, NO_EXECUTE, Test, Tests, Text};
 use super::signal::{Class, DELETED, SOURCE_LOST, Signal};
 use super::table;
@@ -54,103 +58,6 @@ pub enum SignalsFileError {
         /// What is wrong and what to do.
         problem: String,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    signals: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    name: String,
-    state: State,
-    taint: Option<Taint>,
-    label: Option<Entry>,
-    annotation: Option<Entry>,
-    condition: Option<Condition>,
-    deleting: Option<Deleting>,
-    unschedulable: Option<bool>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    ShuttingDown,
-    Draining,
-    Cordoned,
-    Evicting,
-    Hint,
-    Trace,
-    Unreachable,
-    Silent,
-}
-
-/// Without a key it is any taint but those of Kubernetes itself.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Taint {
-    key: Option<String>,
-    value: Option<Operators>,
-    effect: Option<Effect>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Effect {
-    NoSchedule,
-    PreferNoSchedule,
-    NoExecute,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Deleting {
-    finalizer: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    key: String,
-    value: Option<Operators>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    status: Status,
-    reason: Option<Operators>,
-    message: Option<Operators>,
-}
-
-#[derive(Clone, Copy, Default, Deserialize)]
-enum Status {
-    #[default]
-    True,
-    False,
-    Unknown,
-}
-
-/// Each that is given has to hold.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Operators {
-    equals: Option<String>,
-    not_equals: Option<String>,
-    r#in: Option<Vec<String>>,
-    not_in: Option<Vec<String>>,
-    starts_with: Option<String>,
-    not_starts_with: Option<String>,
-    contains: Option<String>,
-    contains_any: Option<Vec<String>>,
-    contains_none: Option<Vec<String>>,
-    /// The key of an annotation; one that is absent differs from everything.
-    differs_from: Option<String>,
 }
 
 /// The signals in the file at `path`.

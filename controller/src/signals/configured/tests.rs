@@ -141,7 +141,18 @@ fn a_name_is_given_once() {
     assert!(twice.contains("row 2 (x)") && twice.contains("\"x\" is taken"), "{twice}");
 }
 /// A row of the table as a user would write it, under a name of its own.
-fn written(signal: &Signal) -> serde_json::Value {
+pub fn written(signal: &Signal) -> serde_json::Value {
+    without_null(&row(signal))
+}
+
+/// What is not given is left out.
+fn without_null(of: &serde_json::Value) -> serde_json::Value {
+    let Some(map) = of.as_object() else { return of.clone() };
+    let given = map.iter().filter(|(_, value)| !value.is_null());
+    given.map(|(key, value)| (key.clone(), without_null(value))).collect()
+}
+
+fn row(signal: &Signal) -> serde_json::Value {
     let entry = |key: &Text, value: &Tests| json!({"key": key, "value": operators(value)});
     let (word, thing) = match &signal.matcher {
         Matcher::Unschedulable => ("unschedulable", json!(true)),
