@@ -13,7 +13,8 @@ test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --b
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
-# All programs of the corpus, and what plain CRIU does with them, into docs/programs.md; `make corpus ONLY="redis nginx"` prints some.
+# All programs of the corpus, and what plain CRIU does with them, into docs/programs.md and the README; `make corpus ONLY="redis nginx"` prints
+# some. What earlier runs tried with the same crik, or with the same CRIU, is taken from them; `make corpus ONLY=--afresh` tries all.
 corpus: setup ; cargo run --quiet --package crik-tests --bin corpus -- $(ONLY)
 e2e: tools ; cargo test --package crik-tests --test cluster -- --nocapture
 cluster-up: tools ; cargo run --quiet --package crik-tests --bin cluster up

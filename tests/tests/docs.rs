@@ -1,10 +1,11 @@
 //! What the documents promise is what the programs do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use crik_agent::tree::criu::advice;
 use crik_tests::build::{cargo_bin, workspace};
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -145,6 +146,86 @@ fn the_charts_readme_has_every_value() -> Result<()> {
         }
     }
     ensure!(seen >= 25, "{seen} values");
+    Ok(())
+}
+
+/// The cells of the tables in docs/programs.md that have this column, by their columns' names.
+fn programs(with: &str) -> Result<Vec<BTreeMap<String, String>>> {
+    let page = read("docs/programs.md")?;
+    let cells = |line: &str| -> Option<Vec<String>> {
+        let inner = line.strip_prefix("| ")?.strip_suffix(" |")?.replace("\\|", "\0");
+        Some(inner.split(" | ").map(|cell| cell.trim().replace('\0', "|")).collect())
+    };
+    let (mut head, mut rows) = (Vec::new(), Vec::new());
+    for cells in page.lines().filter_map(cells) {
+        match cells[0].as_str() {
+            "program" => head = cells,
+            "---" => (),
+            _ if head.iter().any(|name| name == with) => {
+                ensure!(cells.len() == head.len(), "{cells:?} has not the columns {head:?}");
+                rows.push(head.iter().cloned().zip(cells).collect());
+            }
+            _ => (),
+        }
+    }
+    Ok(rows)
+}
+
+/// What `make corpus` has written last about how many programs go on.
+#[test]
+fn the_readme_counts_the_programs_as_the_tables_have_them() -> Result<()> {
+    let rows = programs("crik")?;
+    let count = |column: &str, holds: fn(&str) -> bool| {
+        rows.iter().filter(|row| row.get(column).is_some_and(|cell| holds(cell))).count()
+    };
+    let ahead =
+        rows.iter().filter(|row| row["crik"] == "goes on" && row["the Go recipe"].starts_with("fails"));
+    let counted = [
+        rows.len(),
+        count("crik", |cell| cell == "goes on"),
+        count("crik", |cell| cell.starts_with("refused; goes on with ")),
+        count("crik", |cell| cell == "refused"),
+        count("plain CRIU", |cell| cell == "goes on"),
+        count("the Go recipe", |cell| cell == "goes on"),
+        ahead.count(),
+    ];
+    for document in ["README.md", "docs/programs.md"] {
+        let text = read(document)?;
+        let (_, told) = text.split_once("\nOf ").context("no summary")?;
+        let (told, _) = told.split_once("it does not.").context("the summary has no end")?;
+        let told: Vec<usize> =
+            told.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+        ensure!(told == counted, "{document} says {told:?}, and the tables have {counted:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_that_criu_does_alone_fails_and_fifteen_programs_and_more_the_go_recipe_cannot() -> Result<()> {
+    let rows = programs("crik")?;
+    let alone = |row: &BTreeMap<String, String>| {
+        [&row["plain CRIU"], &row["the Go recipe"]].iter().any(|cell| *cell == "goes on")
+    };
+    let behind: Vec<&String> =
+        rows.iter().filter(|row| alone(row) && row["crik"] != "goes on").map(|row| &row["program"]).collect();
+    ensure!(behind.is_empty(), "crik is behind with {behind:?}");
+    let failing: Vec<&String> =
+        rows.iter().filter(|row| row["crik"] == "**fails**").map(|row| &row["program"]).collect();
+    ensure!(failing.is_empty(), "these fail: {failing:?}");
+    let ahead =
+        rows.iter().filter(|row| row["crik"] == "goes on" && row["the Go recipe"].starts_with("fails"));
+    ensure!(ahead.count() >= 15);
+    Ok(())
+}
+
+#[test]
+fn of_every_error_of_criu_that_a_program_met_a_remedy_is_known() -> Result<()> {
+    let rows = programs("why")?;
+    // With the place in CRIU's source at which it was told.
+    let errors: Vec<&String> = rows.iter().map(|row| &row["why"]).filter(|why| why.contains(".c:")).collect();
+    let unknown: Vec<&&String> = errors.iter().filter(|error| advice::known(error).is_none()).collect();
+    ensure!(unknown.is_empty(), "agent/src/tree/criu/advice/table.rs lacks {unknown:#?}");
+    ensure!(errors.len() > 50, "programs.md has another form");
     Ok(())
 }
 

@@ -1,17 +1,20 @@
-//! What a checkpoint of a workload took.
+//! What the checkpoints of a workload took.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 /// What the cycles of a workload took: the worst of each.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// From the stop to the container's end.
-    pub stop: Duration,
+    /// Of the program as it was started: from the SIGTERM to the container's end.
+    pub preempted: Duration,
     /// From the container's start to the program's going on.
-    pub start: Duration,
+    pub resumed: Duration,
+    /// Of what was resumed: from the SIGTERM to the container's end.
+    pub preempted_again: Duration,
     /// Bytes of the checkpoint on the volume.
     pub size: u64,
 }
@@ -21,8 +24,9 @@ impl Figures {
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         Self {
-            stop: self.stop.max(other.stop),
-            start: self.start.max(other.start),
+            preempted: self.preempted.max(other.preempted),
+            resumed: self.resumed.max(other.resumed),
+            preempted_again: self.preempted_again.max(other.preempted_again),
             size: self.size.max(other.size),
         }
     }

@@ -10,10 +10,14 @@ use serde_json::json;
 
 use super::workload::Workload;
 use crate::harness::cache::{self, CACHE};
+use crate::node::Boots;
 use crate::pod::Pod;
 use crate::rootfs::{Root, fingerprint};
 use crate::spec::{Spec, bind};
 use crate::volume::Volume;
+
+/// Where a workload has its files.
+const FILES: &str = "/workload";
 
 /// What counts in a user namespace alone, and is given to a pod that has one of its own.
 const CONFINED: [&str; 4] = ["CAP_SYS_ADMIN", "CAP_SYS_TIME", "CAP_NET_ADMIN", "CAP_SYS_RESOURCE"];
@@ -28,8 +32,9 @@ pub(super) fn pod(workload: &Workload, volume: &Volume) -> Result<Pod> {
     if let Some(user) = workload.user {
         pod = pod.ordinary_user(user)?;
     }
-    let mounts = [Some(bind(&files(workload)?, "/workload", "ro")), data(workload, volume)?];
-    pod = pod.with(|spec| {
+    let files = if workload.config_map { None } else { Some(bind(&files(workload)?, FILES, "ro")) };
+    let mounts = [files, data(workload, volume)?];
+    pod = pod.boots(Boots::wanted_or(Boots::EverYounger)).with(|spec| {
         spec.root = Root::named(&workload.root);
         spec.mounts.extend(mounts.into_iter().flatten());
         workload.env.iter().for_each(|(name, value)| spec.env(name, value));
@@ -40,6 +45,10 @@ pub(super) fn pod(workload: &Workload, volume: &Volume) -> Result<Pod> {
             spec.mounts.push(shared_memory(bytes));
         }
     });
+    if workload.config_map {
+        let files: Vec<(&str, &str)> = workload.files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        pod = pod.config_map(FILES, &files);
+    }
     pod = workload.empty_dirs.iter().fold(pod, |pod, path| pod.empty_dir(path));
     Ok(workload.config.iter().fold(pod, |pod, lines| pod.config(lines)))
 }

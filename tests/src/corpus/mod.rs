@@ -4,14 +4,19 @@
 
 mod checkpoint;
 mod cycles;
+mod event;
+mod kept;
 mod material;
 mod plain;
+mod remedies;
 mod report;
 mod scripts;
 mod workload;
 
 pub use checkpoint::Figures;
 pub use cycles::{Outcome, goes_on};
+pub use event::{Event, Failure};
+pub use kept::Kept;
 pub use plain::{Recipe, goes_on_by_criu};
-pub use report::{Row, write};
+pub use report::{Row, summary, write};
 pub use workload::{Workload, workloads};

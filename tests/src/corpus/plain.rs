@@ -1,12 +1,14 @@
 //! Moves a workload by CRIU alone, in the same container and by the same script, so that it is seen what crik adds.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::checkpoint::{Figures, size};
+use super::cycles::used_first;
+use super::event::Event;
 use super::material::pod;
 use super::scripts::Used;
 use super::workload::Workload;
@@ -46,28 +48,35 @@ const ONLY_CALLED_ERRORS: [&str; 4] = ["tun", "oom_score_adj", "RLIMIT_NOFILE", 
 /// Runs a workload and preempts it once under load.
 ///
 /// # Errors
-/// It does not go on; the message begins with CRIU's first error, if it tells one.
+/// It does not go on. The error has the [`Event`] at which that was, and CRIU's first error, if it tells one.
 pub fn goes_on_by_criu(workload: &Workload, recipe: Recipe) -> Result<Figures> {
     let volume = Volume::new()?;
     let pod = by_criu(workload, recipe, &volume)?;
     let images = volume.path().join("plain/1");
     let mut running = pod.start()?;
-    let used = Used::new(workload, &running);
-    used.is_ready()?;
-    used.put()?;
-    let count = used.counts_on_from(i64::MIN)?;
-    used.is_loaded()?;
+    let count = used_first(workload, &running).context(Event::Started)?;
+    let preempted = dumped(&mut running, &images).context(Event::Preempted)?;
+    let resumed = restored(workload, &pod, &images, count).context(Event::Resumed)?;
+    Ok(Figures { preempted, resumed, size: size(&images)?, ..Figures::default() })
+}
+
+fn dumped(running: &mut Running, images: &Path) -> Result<Duration> {
     let began = Instant::now();
-    let code = running.stop()?;
-    let stop = began.elapsed();
-    ensure!(code == 0, "{}\n{}", first_error(&images.join("dump.log")), running.transcript());
+    let error =
+        || first_error(&images.join("dump.log")).unwrap_or_else(|| "its dump does not end".to_owned());
+    let code = running.stop().with_context(error)?;
+    ensure!(code == 0, "{}\n{}", error(), running.transcript());
+    Ok(began.elapsed())
+}
+
+fn restored(workload: &Workload, pod: &Pod, images: &Path, least: i64) -> Result<Duration> {
     let mut running = pod.start()?;
-    is_restored(&mut running, &images)?;
-    let start = running.started.elapsed();
+    is_restored(&mut running, &images.join("restore.log"))?;
+    let resumed = running.started.elapsed();
     let used = Used::new(workload, &running);
     used.has_its_state()?;
-    used.counts_on_from(count)?;
-    Ok(Figures { stop, start, size: size(&images)? })
+    used.counts_on_from(least)?;
+    Ok(resumed)
 }
 
 fn by_criu(workload: &Workload, recipe: Recipe, volume: &Volume) -> Result<Pod> {
@@ -94,23 +103,23 @@ fn as_the_go_program(spec: &mut Spec) -> Result<()> {
 }
 
 /// Waits until CRIU has restored it, or has not.
-fn is_restored(running: &mut Running, images: &Path) -> Result<()> {
-    let log: PathBuf = images.join("restore.log");
+fn is_restored(running: &mut Running, log: &Path) -> Result<()> {
+    let error = || {
+        first_error(log).unwrap_or_else(|| "it is gone, and the log of its restore has no error".to_owned())
+    };
     let done = wait_for("CRIU to restore it", || {
         let finished =
-            fs::read_to_string(&log).is_ok_and(|text| text.contains("Restore finished successfully"));
+            fs::read_to_string(log).is_ok_and(|text| text.contains("Restore finished successfully"));
         if finished { Some(true) } else { running.poll().map(|_| false) }
     })
-    .with_context(|| first_error(&log))?;
-    if !done {
-        bail!("{}\n{}", first_error(&log), running.transcript());
-    }
+    .with_context(error)?;
+    ensure!(done, "{}\n{}", error(), running.transcript());
     Ok(())
 }
 
-fn first_error(log: &Path) -> String {
+fn first_error(log: &Path) -> Option<String> {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let mut errors = text.lines().filter_map(|line| line.split_once("Error ")).map(|(_, error)| error.trim());
     let error = errors.find(|error| !ONLY_CALLED_ERRORS.iter().any(|none| error.contains(none)));
-    error.unwrap_or("it is gone, and its log has no error").to_owned()
+    error.map(str::to_owned)
 }

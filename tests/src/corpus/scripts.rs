@@ -29,8 +29,7 @@ impl<'a> Used<'a> {
     pub(super) fn is_ready(&self) -> Result<()> {
         let mut told = String::new();
         wait_for("the program to be ready", || self.run(&self.workload.scripts.ready, &mut told))
-            .with_context(|| told.clone())
-            .with_context(|| self.running.state())
+            .with_context(|| format!("it is not ready: {told}\n{}", self.running.state()))
             .map(drop)
     }
 
@@ -46,8 +45,9 @@ impl<'a> Used<'a> {
     pub(super) fn has_its_state(&self) -> Result<()> {
         let mut told = String::new();
         soon(|| self.run(&self.workload.scripts.check, &mut told))
-            .with_context(|| format!("its state is not there: {told}"))
-            .with_context(|| self.running.state())
+            .with_context(|| {
+                format!("its state is not there: {}\n{told}\n{}", last(&told), self.running.state())
+            })
             .map(drop)
     }
 
@@ -84,7 +84,7 @@ impl<'a> Used<'a> {
 
     fn stuck(&self, counted: &[i64]) -> String {
         let now = self.count();
-        format!("its count does not grow: {counted:?}, then {now:?}\n{}", self.running.state())
+        format!("it stands still\nit counted {counted:?}, then {now:?}\n{}", self.running.state())
     }
 
     /// `Some` if the script succeeds; what it said otherwise is in `told`.
@@ -101,6 +101,11 @@ impl<'a> Used<'a> {
             }
         }
     }
+}
+
+/// Of a traceback, or of what a shell has written, the line that says most.
+fn last(told: &str) -> &str {
+    told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("nothing was said")
 }
 
 fn soon<T>(mut condition: impl FnMut() -> Option<T>) -> Result<T> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -42,6 +42,9 @@ pub struct Workload {
     pub env: BTreeMap<String, String>,
     /// Lines of crik's configuration that it needs.
     pub config: Option<String>,
+    /// Whether /workload is a ConfigMap.
+    #[serde(default)]
+    pub config_map: bool,
     /// A command that makes more of `files`, on this machine, once.
     pub build: Option<String>,
     /// Whether it takes too long, or too much memory, to be in every test run.
@@ -49,6 +52,11 @@ pub struct Workload {
     pub slow: bool,
     /// How often it is moved in every test run, if one move does not show it.
     pub moves: Option<u32>,
+    /// What is less in every test run than in `make corpus`: other values of these keys.
+    pub quick: Option<Table>,
+    /// It is at work by itself, so that nothing has to keep it busy while its pod is preempted.
+    #[serde(default)]
+    pub busy: bool,
     /// What the agent says of it, if it can take no checkpoint of it.
     pub refused: Option<String>,
     /// What has to be different for it to go on after all: other values of these keys.
@@ -108,6 +116,8 @@ impl Workload {
         let workload: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
         let remedy_of_nothing = workload.remedy.is_some() && workload.refused.is_none();
         ensure!(!remedy_of_nothing, "{}: a remedy, and nothing is refused", path.display());
+        let built_map = workload.config_map && workload.build.is_some();
+        ensure!(!built_map, "{}: a ConfigMap, and something is built", path.display());
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { name, ..workload })
     }
@@ -118,13 +128,31 @@ impl Workload {
     /// The remedy names what is no key.
     pub fn remedied(&self) -> Result<Option<Self>> {
         let Some(remedy) = &self.remedy else { return Ok(None) };
-        let path = directory().join(&self.name).with_extension("toml");
-        let mut table: Table = toml::from_str(&fs::read_to_string(path)?)?;
-        table.remove("refused");
-        table.remove("remedy");
-        table.extend(remedy.clone());
-        let remedied: Self = Value::Table(table).try_into().context("its remedy")?;
-        Ok(Some(Self { name: self.name.clone(), ..remedied }))
+        let remedied = self.with(remedy, &["refused", "remedy"]).context("its remedy")?;
+        Ok(Some(remedied))
+    }
+
+    /// The same as it is in every test run.
+    ///
+    /// # Errors
+    /// What is to be less is no key.
+    pub fn quick(self) -> Result<Self> {
+        let Some(less) = &self.quick else { return Ok(self) };
+        self.with(less, &["quick"]).context("quick")
+    }
+
+    /// The same with other values of some keys, and without others.
+    fn with(&self, other: &Table, without: &[&str]) -> Result<Self> {
+        let mut table: Table = toml::from_str(&fs::read_to_string(self.path())?)?;
+        without.iter().for_each(|key| drop(table.remove(*key)));
+        table.extend(other.clone());
+        let changed: Self = Value::Table(table).try_into()?;
+        Ok(Self { name: self.name.clone(), ..changed })
+    }
+
+    /// Its file.
+    pub(super) fn path(&self) -> PathBuf {
+        directory().join(&self.name).with_extension("toml")
     }
 }
 
@@ -141,7 +169,7 @@ pub fn workloads() -> Result<Vec<Workload>> {
     Ok(all)
 }
 
-fn directory() -> std::path::PathBuf {
+fn directory() -> PathBuf {
     workspace().join("tests/workloads")
 }
 
@@ -162,6 +190,14 @@ mod tests {
             format!("{error:#}").contains(".toml") && format!("{error:#}").contains("comand"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn each_is_busy_when_it_is_preempted() -> Result<()> {
+        for one in workloads()? {
+            ensure!(one.busy != one.scripts.load.is_some(), "{}: either `busy`, or a `load`", one.name);
+        }
+        Ok(())
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Boots {
     YoungerFirst,
     /// The second was booted a day before the first, the third a day after the second, and so on.
     OlderFirst,
+    /// Each was booted a day after the one before it, as a spot machine in another's place is.
+    EverYounger,
     /// Each was booted a day before the one before it: all that the clocks of a program without help can bear.
     EverOlder,
 }
@@ -38,10 +40,19 @@ impl Boots {
     /// # Panics
     /// It says something else: a suite that then ran by the default would prove what nobody asked.
     pub fn wanted() -> Self {
+        Self::wanted_or(Self::YoungerFirst)
+    }
+
+    /// These, unless [`VARIABLE`] says otherwise.
+    ///
+    /// # Panics
+    /// It says something else.
+    pub fn wanted_or(usual: Self) -> Self {
         match env::var(VARIABLE).as_deref() {
             Ok("older") => Self::OlderFirst,
             Ok("ever-older") => Self::EverOlder,
-            Ok("younger" | "") | Err(_) => Self::YoungerFirst,
+            Ok("younger") => Self::YoungerFirst,
+            Ok("") | Err(_) => usual,
             Ok(other) => panic!("{VARIABLE} is {other:?}, and may be younger, older or ever-older"),
         }
     }
@@ -50,6 +61,7 @@ impl Boots {
     fn ahead(self, number: u32) -> Duration {
         match self {
             Self::EverOlder => FIRST + number * BETWEEN_BOOTS,
+            Self::EverYounger => FIRST - number * BETWEEN_BOOTS,
             _ if number.is_multiple_of(2) => FIRST + number * DRIFT,
             Self::YoungerFirst => FIRST - BETWEEN_BOOTS - number * DRIFT,
             Self::OlderFirst => FIRST + BETWEEN_BOOTS + number * DRIFT,
@@ -168,9 +180,18 @@ mod tests {
     }
 
     #[test]
+    fn of_those_that_are_ever_younger_each_is_younger_than_all_before() {
+        let nodes: Vec<Node> =
+            (0..4).map(|n| Node::nth("node-a", n, Boots::EverYounger).expect("a node")).collect();
+        assert_eq!(nodes[1].booted_beside(&nodes[0]), "26 hours after node-a");
+        assert!(nodes.windows(2).all(|pair| pair[1].ahead < pair[0].ahead));
+    }
+
+    #[test]
     fn no_clock_of_a_long_life_is_below_that_of_this_machine() {
         for boots in [Boots::YoungerFirst, Boots::OlderFirst, Boots::EverOlder] {
             assert!((0..1000).all(|number| boots.ahead(number) > Duration::ZERO), "{boots:?}");
         }
+        assert!((0..30).all(|number| Boots::EverYounger.ahead(number) > Duration::ZERO));
     }
 }

@@ -20,6 +20,16 @@ pub enum Input {
     Terminal,
 }
 
+/// What a container that is privileged can have here (capabilities(7)): on a node it is all.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn bounding_set() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).context("no CapBnd")?;
+    Ok(u64::from_str_radix(bounding, 16)?)
+}
+
 /// A container's variable parts.
 #[derive(Clone)]
 pub struct Spec {
@@ -172,9 +182,7 @@ impl Spec {
     /// What it may cannot be read.
     pub fn be_privileged(&mut self) -> Result<()> {
         self.privileged = true;
-        let status = fs::read_to_string("/proc/self/status")?;
-        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).context("no CapBnd")?;
-        let bounding = u64::from_str_radix(bounding, 16)?;
+        let bounding = bounding_set()?;
         let given = ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| bounding >> bit & 1 == 1);
         self.capabilities = given.map(|(_, name)| format!("CAP_{name}")).collect();
         Ok(())

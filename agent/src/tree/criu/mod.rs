@@ -1,6 +1,6 @@
 //! CRIU, by way of rust-criu: the one folder that names either. It imports what the room `tree` may, and `process`.
 
-mod advice;
+pub mod advice;
 mod become_criu;
 mod call;
 mod cancel;
