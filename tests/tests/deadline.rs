@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
+use crik_tests::crik::json;
 use crik_tests::pod::Pod;
-use crik_tests::story::{CHECKPOINTED, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
@@ -41,6 +42,30 @@ fn older_generations_make_room_for_a_newer_one() -> Result<()> {
     resumes(&last, 3)?;
     ensure!(!volume.generations("job-0")[0].ends_with("00000001"), "nothing was given up");
     chain::verify(&[outputs.concat(), last.stdout.text()]).map(drop)
+}
+
+#[test]
+fn the_room_that_the_readme_asks_for_is_enough() -> Result<()> {
+    const KEPT: u64 = 2;
+    let elsewhere = Volume::new()?;
+    checkpointed(&holding(&elsewhere, 100))?;
+    let list = json(&elsewhere, &["list"])?;
+    let memory = list["generations"][0]["residentBytes"].as_u64().context("no memory")?;
+    let volume = Volume::of_size(u32::try_from((KEPT + 1) * memory.div_ceil(1 << 20))?)?;
+    let pod = holding(&volume, 100).config(&format!("keepGenerations: {KEPT}"));
+    for generation in 0..2 * KEPT {
+        let mut running = started(&pod)?;
+        if generation > 0 {
+            resumes(&running, generation)?;
+        }
+        ends_with(&mut running, CHECKPOINTED)?;
+        let log = running.stderr.text();
+        ensure!(log.contains("is durable"), "{}", running.transcript());
+        for trouble in ["nearly full", "may be too small", "make the volume larger"] {
+            ensure!(!log.contains(trouble), "{trouble:?} with {memory} bytes of memory\n{log}");
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use crik_tests::chain;
 use crik_tests::crik::crik;
 use crik_tests::pod::Pod;
@@ -260,6 +260,46 @@ fn a_flipped_bit_that_criu_stumbles_over_is_named_by_its_cause() -> Result<()> {
         Ok(fs::write(path, bytes)?)
     };
     skipped_after(flip, "its file criu/pstree.img was altered after the commit")
+}
+
+/// How many lines of CRIU's log are told of an error that nobody knows.
+const LINES_TOLD: usize = 15;
+
+#[test]
+fn an_error_of_criu_that_nobody_knows_is_one_sentence_and_the_end_of_its_log_is_in_the_containers()
+-> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("verifyHashes: false");
+    checkpointed(&pod)?;
+    let images = volume.newest("job-0")?.join("criu");
+    let mut all = fs::read_dir(&images)?.flatten().map(|entry| entry.path());
+    let is_of_directories = |path: &std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("fs-"))
+    };
+    let image = all.find(is_of_directories).context("no image of working directories")?;
+    let mut bytes = fs::read(&image)?;
+    bytes[..8].fill(0xff);
+    fs::write(&image, bytes)?;
+    let running = started(&pod)?;
+    starts_fresh(&running)?;
+    let said = running.stderr.text();
+    let sentences: Vec<&str> = said.lines().filter(|line| line.contains("is skipped: ")).collect();
+    let [sentence] = sentences.as_slice() else { bail!("{sentences:?}\n{said}") };
+    println!("{sentence}");
+    ensure!(
+        sentence.contains("generation 00000001 is skipped: criu failed: Head magic doesn't match for fs-"),
+        "{sentence}"
+    );
+    ensure!(!sentence.contains(" — "), "somebody knows it: {sentence}");
+    let log = fs::read_to_string(volume.path().join("job-0/failed-restore.log"))?;
+    let log: Vec<&str> = log.lines().collect();
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("step=\"criu\"")).collect();
+    // Each time that CRIU has tried it; the log that is kept is the last one's.
+    ensure!(!told.is_empty() && told.len() % LINES_TOLD == 0, "{told:#?}");
+    for (told, line) in told[told.len() - LINES_TOLD..].iter().zip(&log[log.len() - LINES_TOLD..]) {
+        ensure!(told.contains(line.trim()), "{told:?} is not {line:?}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            tracing::warn!("the restore is given up: {error}");
+            tracing::warn!("CRIU is told to give it up: {error}");
             1
         }
     }
