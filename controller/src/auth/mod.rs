@@ -1,6 +1,5 @@
 //! Who may read: a pod about itself and the node that it runs on, and chosen users about all nodes. May import `base`.
 
-mod buckets;
 mod claims;
 mod keys;
 mod known;

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::keys::{KeySet, Signature};
 use crate::base::causes::with_causes;
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 
 /// Where they are (KEP-1393); who has a ServiceAccount may read that (ClusterRole `system:service-account-issuer-discovery`).
@@ -20,14 +21,14 @@ pub struct Published {
     keys: Mutex<Arc<KeySet>>,
     /// When they may be read again; one at a time reads them.
     turn: tokio::sync::Mutex<Option<Instant>>,
-    complaint: Mutex<String>,
+    complaint: Complaint,
 }
 
 impl Published {
     /// None yet.
     pub fn new(client: Client) -> Self {
         let turn = tokio::sync::Mutex::new(None);
-        Self { client, keys: Mutex::default(), turn, complaint: Mutex::default() }
+        Self { client, keys: Mutex::default(), turn, complaint: Complaint::default() }
     }
 
     /// Who has signed this token. If that is none of the keys that are known, they are read again, though not all the time.
@@ -62,7 +63,7 @@ impl Published {
         let answer = timeout(limits::KEYS_TIMEOUT, self.ask()).await;
         let late = || format!("the API server has not answered within {:?}", limits::KEYS_TIMEOUT);
         let answer = answer.unwrap_or_else(|_| Err(late()));
-        self.complain(answer.as_ref().err());
+        self.complain(answer.as_ref().err().map(String::as_str));
         let Ok(keys) = answer else { return false };
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         true
@@ -73,15 +74,12 @@ impl Published {
         self.client.request::<KeySet>(request).await.map_err(|error| with_causes(&error))
     }
 
-    /// Says each cause once.
-    fn complain(&self, why: Option<&String>) {
-        let now = why.cloned().unwrap_or_default();
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if *complaint != now && !now.is_empty() {
+    fn complain(&self, why: Option<&str>) {
+        let is_news = self.complaint.is_news(why);
+        if let Some(now) = why.filter(|_| is_news) {
             tracing::warn!(
                 "the API server's keys cannot be read from {PATH}, so it is asked about each token: {now}"
             );
         }
-        *complaint = now;
     }
 }

@@ -1,15 +1,15 @@
 //! The questions to the API server that are under way, and how they went.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use kube::Client;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::buckets::Buckets;
 use super::review::{Verdict, ask};
+use crate::base::buckets::Buckets;
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
 
@@ -21,7 +21,7 @@ pub struct Questions {
     for_each: Buckets,
     outcomes: Outcomes,
     /// Why the API server cannot be asked, as long as it is so.
-    complaint: Mutex<String>,
+    complaint: Complaint,
 }
 
 impl Questions {
@@ -29,7 +29,7 @@ impl Questions {
     pub fn new(client: Client, audience: String, outcomes: Outcomes) -> Self {
         let at_once = Semaphore::new(limits::REVIEWS_AT_ONCE);
         let for_each = Buckets::new(limits::QUESTIONS_PER_PEER, limits::QUESTIONS_PER_PEER_SECOND);
-        Self { client, audience, at_once, for_each, outcomes, complaint: Mutex::default() }
+        Self { client, audience, at_once, for_each, outcomes, complaint: Complaint::default() }
     }
 
     /// For whom tokens have to be made.
@@ -49,7 +49,7 @@ impl Questions {
         let Ok(Ok(_place)) = place else { return Err("too many tokens are being checked".to_owned()) };
         let verdict = ask(self.client.clone(), token, &self.audience, expires).await;
         self.count(&verdict);
-        self.complain(verdict.as_ref().err());
+        self.complain(verdict.as_ref().err().map(String::as_str));
         verdict
     }
 
@@ -62,20 +62,14 @@ impl Questions {
         count(&self.outcomes, result);
     }
 
-    /// Says each cause once.
-    fn complain(&self, why: Option<&String>) {
-        let now = why.cloned().unwrap_or_default();
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if *complaint == now {
-            return;
-        }
+    fn complain(&self, why: Option<&str>) {
         match why {
+            _ if !self.complaint.is_news(why) => {}
             Some(why) => tracing::warn!(
                 "tokens cannot be checked; those that the API server has signed, or found good, are taken until they \
                  expire, others are answered with 503: {why}"
             ),
             None => tracing::info!("tokens can be checked again"),
         }
-        *complaint = now;
     }
 }

@@ -9,6 +9,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{sleep, timeout};
 
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 
 /// A watch of a file's directory: a file that is replaced by name is another file, and a ConfigMap's is behind links.
@@ -20,14 +21,14 @@ pub struct FileWatch {
     changes: Receiver<()>,
     was_told: bool,
     watcher: Option<RecommendedWatcher>,
-    complaint: String,
+    complaint: Complaint,
 }
 
 impl FileWatch {
     /// One that does not watch yet; `what` names the file in the log.
     pub fn new(what: &'static str, path: PathBuf) -> Self {
         let (told, changes) = mpsc::channel(1);
-        Self { what, path, told, changes, was_told: false, watcher: None, complaint: String::new() }
+        Self { what, path, told, changes, was_told: false, watcher: None, complaint: Complaint::default() }
     }
 
     /// Where the file is.
@@ -67,10 +68,9 @@ impl FileWatch {
 
     fn complain(&mut self, why: &str) {
         self.watcher = None;
-        if self.complaint != why {
+        if self.complaint.is_news(Some(why)) {
             let (what, every) = (self.what, limits::FILE_RETRY);
             tracing::warn!("cannot watch the directory of the {what}, so it is read every {every:?}: {why}");
-            why.clone_into(&mut self.complaint);
         }
     }
 }

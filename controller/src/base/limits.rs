@@ -271,6 +271,17 @@ pub const POD_TIMEOUT: Duration = Duration::from_secs(2);
 /// has others to serve.
 pub const PODS_AT_ONCE: usize = 32;
 
+/// How many of these one address may have; its others wait for them. Four addresses have to work together to hold up the rest.
+pub const PODS_PER_PEER: usize = 8;
+
+/// How many questions about pods an address may cause at once: a node has 110 pods by default, which may have its address and
+/// be told to stop together.
+pub const POD_QUESTIONS_PER_PEER: u32 = 128;
+
+/// How many a second after that: those of one pod that asks all the time, and of a few more behind one address. The API server
+/// counts all that the controller asks together, the watch too.
+pub const POD_QUESTIONS_PER_PEER_SECOND: u32 = 8;
+
 /// How large an object may be that is read of the API server: etcd takes none above 1.5 MiB by default.
 pub const OBJECT_MAX_BYTES: usize = 4 << 20;
 

@@ -1,7 +1,9 @@
 //! What every room stands on: the numbers with their reasons, the log, errors with their causes, files that change, what is
-//! counted and used. May import no other room.
+//! counted and used, and what one address may have. May import no other room.
 
+pub(crate) mod buckets;
 pub(crate) mod causes;
+pub(crate) mod complaint;
 pub(crate) mod file_watch;
 pub(crate) mod limits;
 pub(crate) mod logging;
@@ -9,3 +11,4 @@ pub(crate) mod outcomes;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod shortened;
+pub(crate) mod turns;

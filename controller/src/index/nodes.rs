@@ -12,6 +12,7 @@ use super::counts::Counts;
 use super::remembered::Moment;
 use super::tracked::Tracked;
 use super::waiters::Waiters;
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::shortened::shortened;
 use crate::event::Event;
@@ -36,8 +37,10 @@ pub struct Nodes {
     listings: u64,
     /// How often the source failed.
     failures: u64,
-    /// That the source is lost, as long as it is.
-    lost: Option<Lost>,
+    /// Why the source is lost, as long as it is.
+    lost: Option<Reason>,
+    /// Of that: someone who repairs a file wants to see the next error.
+    complaint: Complaint,
     /// When anything was last heard from the source.
     heard: Option<Moment>,
     /// Tells this process's versions from those of another replica, or of itself before a restart.
@@ -50,14 +53,6 @@ pub struct Nodes {
     pub changes: broadcast::Sender<Change>,
     /// Where it is told which nodes begin to shut down or end to.
     pub shutdowns: broadcast::Sender<Arc<NodeChange>>,
-}
-
-/// Why the source is lost.
-struct Lost {
-    /// What was told of it.
-    reason: Reason,
-    /// The last cause that was logged.
-    cause: String,
 }
 
 struct Entry {
@@ -80,6 +75,7 @@ impl Nodes {
             listings: 0,
             failures: 0,
             lost: None,
+            complaint: Complaint::default(),
             heard: None,
             epoch,
             change: 0,
@@ -101,7 +97,7 @@ impl Nodes {
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
             Event::Heard => self.heard(now),
-            Event::Lost(why) => self.lose(why),
+            Event::Lost(why) => self.lose(&why),
         }
     }
 
@@ -180,7 +176,7 @@ impl Nodes {
             return (NodeState::Unknown, Vec::new());
         };
         match (tracked.state(), &self.lost) {
-            (NodeState::Ready, Some(lost)) => (NodeState::Unknown, vec![lost.reason.clone()]),
+            (NodeState::Ready, Some(lost)) => (NodeState::Unknown, vec![lost.clone()]),
             (state, _) => (state, tracked.reasons()),
         }
     }
@@ -188,6 +184,7 @@ impl Nodes {
     /// What is known is new as of now. Only then a node is let go: one that nobody sees may have begun to shut down anew.
     fn heard(&mut self, now: Moment) {
         if self.lost.take().is_some() {
+            self.complaint.is_news(None);
             tracing::info!("the source of nodes is back");
             self.each_held(|tracked| tracked.after(now));
             self.tell_all();
@@ -211,20 +208,15 @@ impl Nodes {
         changed.into_iter().for_each(|(name, tracked)| self.store(name, tracked));
     }
 
-    /// Says each cause once, however often it is tried again: someone who repairs a file wants to see the next error.
-    fn lose(&mut self, cause: String) {
-        if self.lost.as_ref().is_some_and(|lost| lost.cause == cause) {
-            return;
+    fn lose(&mut self, cause: &str) {
+        if self.complaint.is_news(Some(cause)) {
+            tracing::warn!("the source of nodes is lost, so states may be old: {cause}");
         }
-        tracing::warn!("the source of nodes is lost, so states may be old: {cause}");
-        match &mut self.lost {
-            Some(lost) => lost.cause = cause,
-            None => {
-                let observed = shortened(format!("it was ready, but that is old: {cause}"));
-                self.lost = Some(Lost { reason: Reason { signal: SOURCE_LOST.to_owned(), observed }, cause });
-                self.each_held(|tracked| Some(tracked.unheard()));
-                self.tell_all();
-            }
+        if self.lost.is_none() {
+            let observed = shortened(format!("it was ready, but that is old: {cause}"));
+            self.lost = Some(Reason { signal: SOURCE_LOST.to_owned(), observed });
+            self.each_held(|tracked| Some(tracked.unheard()));
+            self.tell_all();
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use self::message::NAMESPACE;
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
 use crate::index::NodeChange;
@@ -32,13 +33,13 @@ pub async fn run(
     outcomes: Outcomes,
 ) {
     let events: Api<Event> = Api::namespaced(client, NAMESPACE);
-    let mut complaint = String::new();
+    let complaint = Complaint::default();
     loop {
         match changes.recv().await {
             Ok(change) => {
                 let outcome = tell(&events, &change, &instance).await;
                 count(&outcomes, outcome.as_ref().copied().unwrap_or("failed"));
-                complain(outcome, &change, &mut complaint);
+                complain(outcome.err().as_ref(), &change, &complaint);
             }
             Err(RecvError::Lagged(missed)) => {
                 (0..missed).for_each(|_| count(&outcomes, "dropped"));
@@ -49,13 +50,13 @@ pub async fn run(
     }
 }
 
-/// Says each cause once: the next node would have the same.
-fn complain(outcome: Result<&'static str, kube::Error>, change: &NodeChange, complaint: &mut String) {
-    let why = outcome.as_ref().err().map(advice).unwrap_or_default();
-    if !why.is_empty() && why != *complaint {
+/// The next node would have the same.
+fn complain(error: Option<&kube::Error>, change: &NodeChange, complaint: &Complaint) {
+    let why = error.map(advice);
+    let is_news = complaint.is_news(why.as_deref());
+    if let Some(why) = why.filter(|_| is_news) {
         tracing::warn!(node = change.status.name, "no Event could be written: {why}");
     }
-    *complaint = why;
 }
 
 fn advice(error: &kube::Error) -> String {

@@ -1,6 +1,8 @@
 //! Questions to the API server about pods: few at a time, and one answer for all who ask about a pod in the same moment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
 use crik_api::PodStatus;
 use kube::Client;
@@ -13,9 +15,12 @@ use super::grace::used_seconds;
 use super::pod::Pod;
 use super::read::read;
 use super::verdict::verdict;
+use crate::base::buckets::Buckets;
 use crate::base::causes::with_causes;
+use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
+use crate::base::turns::{Turn, Turns};
 
 /// Why nothing can be said of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -33,6 +38,9 @@ pub enum PodError {
         "the controller may not read pods; give its ServiceAccount the verb get on pods, or --pods=false"
     )]
     Forbidden,
+    /// There is no question left for the one who asks.
+    #[error("too many pods are asked for from your address; ask again, or ask another replica")]
+    TooMany,
     /// The API server cannot be asked.
     #[error("the pod cannot be looked at now: {0}; ask again")]
     Unavailable(String),
@@ -43,7 +51,7 @@ impl PodError {
         match self {
             Self::Gone { .. } => "gone",
             Self::Forbidden => "forbidden",
-            Self::Unavailable(_) => "failed",
+            Self::TooMany | Self::Unavailable(_) => "failed",
         }
     }
 }
@@ -52,11 +60,14 @@ impl PodError {
 pub struct Pods {
     client: Client,
     at_once: Semaphore,
+    /// Of those, for each address.
+    turns: Turns,
+    for_each: Buckets,
     /// What was answered a moment ago.
     fresh: Cache<(String, String), Result<Arc<PodStatus>, PodError>>,
     outcomes: Outcomes,
     /// Why pods cannot be looked at, as long as it is so.
-    complaint: Mutex<String>,
+    complaint: Complaint,
 }
 
 impl Pods {
@@ -64,16 +75,39 @@ impl Pods {
     pub fn new(client: Client, outcomes: Outcomes) -> Self {
         let fresh = Cache::builder().max_capacity(limits::PODS_FRESH).time_to_live(limits::POD_FRESH).build();
         let at_once = Semaphore::new(limits::PODS_AT_ONCE);
-        Self { client, at_once, fresh, outcomes, complaint: Mutex::default() }
+        let turns = Turns::new(limits::PODS_PER_PEER);
+        let for_each = Buckets::new(limits::POD_QUESTIONS_PER_PEER, limits::POD_QUESTIONS_PER_PEER_SECOND);
+        Self { client, at_once, turns, for_each, fresh, outcomes, complaint: Complaint::default() }
     }
 
-    /// What the pod's object says now.
+    /// What the pod's object says now, for one at this address.
     ///
     /// # Errors
-    /// There is none, or it cannot be read.
-    pub async fn status(&self, namespace: &str, name: &str) -> Result<Arc<PodStatus>, PodError> {
+    /// There is none, or it cannot be read, or the address asks too much.
+    pub async fn status(
+        &self,
+        peer: IpAddr,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Arc<PodStatus>, PodError> {
         let key = (namespace.to_owned(), name.to_owned());
+        if let Some(answer) = self.fresh.get(&key).await {
+            return answer;
+        }
+        // What is refused here is refused to this address only: others may wait for an answer about the same pod.
+        let _turn = self.turn(peer).await?;
+        if let Some(answer) = self.fresh.get(&key).await {
+            return answer;
+        }
+        if !self.for_each.take(peer, Instant::now()) {
+            return Err(PodError::TooMany);
+        }
         self.fresh.get_with(key, self.ask(namespace, name)).await
+    }
+
+    async fn turn(&self, peer: IpAddr) -> Result<Turn, PodError> {
+        let turn = timeout(limits::POD_TIMEOUT, self.turns.next(peer)).await;
+        turn.ok().flatten().ok_or(PodError::TooMany)
     }
 
     async fn ask(&self, namespace: &str, name: &str) -> Result<Arc<PodStatus>, PodError> {
@@ -106,22 +140,17 @@ impl Pods {
         })
     }
 
-    /// Says each cause once. That a pod is gone is none.
+    /// That a pod is gone is none.
     fn complain(&self, error: Option<&PodError>) {
         let error = error.filter(|error| !matches!(error, PodError::Gone { .. }));
-        let now = error.map(ToString::to_string).unwrap_or_default();
-        let mut complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
-        if *complaint == now {
-            return;
+        let why = error.map(ToString::to_string);
+        match &why {
+            _ if !self.complaint.is_news(why.as_deref()) => {}
+            Some(why) => tracing::warn!(
+                "agents are not told why their pods are told to stop, and act as their nodes say: {why}"
+            ),
+            None => tracing::info!("pods can be looked at again"),
         }
-        if now.is_empty() {
-            tracing::info!("pods can be looked at again");
-        } else {
-            tracing::warn!(
-                "agents are not told why their pods are told to stop, and act as their nodes say: {now}"
-            );
-        }
-        *complaint = now;
     }
 }
 
@@ -135,3 +164,6 @@ fn explain(error: &kube::Error, namespace: &str, name: &str) -> PodError {
         error => PodError::Unavailable(with_causes(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

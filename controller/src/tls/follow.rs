@@ -6,29 +6,25 @@ use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::files::{Contents, Files, TlsError};
+use crate::base::complaint::Complaint;
 use crate::base::file_watch::FileWatch;
 
 /// Follows the files until nobody serves any more. `served` is what is in use.
 pub async fn run(files: Files, mut served: Contents, sender: watch::Sender<Arc<ServerConfig>>) {
     let mut certificate = FileWatch::new("certificate file", files.certificate.clone());
     let mut key = FileWatch::new("key file", files.key.clone());
-    let mut complaint = String::new();
+    let (complaint, mut good) = (Complaint::default(), true);
     while !sender.is_closed() {
-        let good = complaint.is_empty();
         // Watched before they are read, so that no change falls between the two.
         certificate.set(good);
         key.set(good);
-        match renewed(&files, &mut served) {
-            Ok(renewed) => {
-                complaint.clear();
-                if let Some(config) = renewed {
-                    tracing::info!("the TLS certificate was renewed from {}", files.certificate.display());
-                    sender.send_replace(config);
-                }
-            }
-            Err(error) => complain(&mut complaint, &error.to_string()),
+        let renewed = renewed(&files, &mut served);
+        complain(&complaint, renewed.as_ref().err());
+        good = renewed.is_ok();
+        if let Ok(Some(config)) = renewed {
+            tracing::info!("the TLS certificate was renewed from {}", files.certificate.display());
+            sender.send_replace(config);
         }
-        let good = complaint.is_empty();
         tokio::select! {
             () = certificate.changed(good) => {}
             () = key.changed(good) => {}
@@ -47,10 +43,10 @@ fn renewed(files: &Files, served: &mut Contents) -> Result<Option<Arc<ServerConf
     Ok(Some(config))
 }
 
-/// Says each cause once.
-fn complain(complaint: &mut String, why: &str) {
-    if complaint != why {
+fn complain(complaint: &Complaint, error: Option<&TlsError>) {
+    let why = error.map(ToString::to_string);
+    let is_news = complaint.is_news(why.as_deref());
+    if let Some(why) = why.filter(|_| is_news) {
         tracing::warn!("the new TLS certificate is not used, and the one before it stays: {why}");
-        why.clone_into(complaint);
     }
 }

@@ -22,13 +22,14 @@ impl Buckets {
     /// Takes one from the bucket of an address, if one is left.
     pub fn take(&self, address: IpAddr, now: Instant) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that are full again need not be kept, which is looked at now and then.
-        if used.len().is_power_of_two() {
+        let address = address.to_canonical();
+        // Those that are full again need not be kept, which is looked at when there is a new one, now and then.
+        if used.len().is_power_of_two() && !used.contains_key(&address) {
             used.retain(|_, (left, since)| {
                 *left + self.back(now.saturating_duration_since(*since)) < self.size
             });
         }
-        let (left, since) = used.entry(address.to_canonical()).or_insert((self.size, now));
+        let (left, since) = used.entry(address).or_insert((self.size, now));
         *left = (*left + self.back(now.saturating_duration_since(*since))).min(self.size);
         *since = now;
         let may = *left >= 1.0;
