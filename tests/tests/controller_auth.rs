@@ -291,7 +291,8 @@ fn what_cannot_be_good_costs_no_question() -> Result<()> {
 }
 
 #[test]
-fn while_the_api_server_is_away_its_tokens_are_taken_until_they_expire() -> Result<()> {
+fn while_the_api_server_is_away_its_tokens_are_taken_until_they_expire_but_for_those_that_it_has_refused()
+-> Result<()> {
     let mut cluster = Cluster::new()?;
     let controller = cluster.controller(&["--token-ttl", "1s"])?;
     let known = cluster.token("crik")?;
@@ -326,9 +327,17 @@ fn while_the_api_server_is_away_its_tokens_are_taken_until_they_expire() -> Resu
         both.into_iter().all(|answer| answer.is_ok_and(|answer| answer.status == 200)).then_some(())
     })?;
     cluster.plane.kubectl(&["delete", "pod", "app-0", "--force", "--grace-period=0", "--wait=false"])?;
-    wait_for("the token of the pod that is gone to be refused", || {
-        (ask(&controller, &known, "/v1/nodes/a").ok()?.status == 401).then_some(())
-    })
+    let refused = || ask(&controller, &known, "/v1/nodes/a").is_ok_and(|answer| answer.status == 401);
+    wait_for("the token of the pod that is gone to be refused", || refused().then_some(()))?;
+    // What was refused is not taken again because nobody can be asked.
+    cluster.plane.kill_server();
+    let before = controller.metric(failed)?;
+    wait_for("the controller to ask in vain about the token of the pod that is gone", || {
+        assert!(refused(), "{}", controller.log());
+        (controller.metric(failed).ok()? > before).then_some(())
+    })?;
+    ensure!(refused(), "{}", controller.log());
+    Ok(())
 }
 
 #[test]

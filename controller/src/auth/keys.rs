@@ -1,5 +1,9 @@
 //! The keys by which the API server signs tokens, as it publishes them (OpenID Connect Discovery 1.0; Kubernetes KEP-1393), and what a
-//! signature says by itself. The cryptography is ring's, which TLS is built on here too.
+//! signature says by itself. The cryptography is ring's, which TLS is built on here too; what is left of the format is a header
+//! and three parts in base64, and the crate for it (`jsonwebtoken`) has brought a second library of cryptography since its version 10.
+//!
+//! Which issuer a token names is not compared: these keys are the API server's own, asked of itself, so whatever they have signed is
+//! its; and where it has several names (`--service-account-issuer` may be given more than once, to change it) it publishes one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -93,34 +97,8 @@ fn decode(part: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use ring::rand::SystemRandom;
-    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-
     use super::*;
-
-    struct Signer(EcdsaKeyPair, SystemRandom);
-
-    impl Signer {
-        fn new() -> Self {
-            let random = SystemRandom::new();
-            let way = &ECDSA_P256_SHA256_FIXED_SIGNING;
-            let document = EcdsaKeyPair::generate_pkcs8(way, &random).unwrap();
-            Self(EcdsaKeyPair::from_pkcs8(way, document.as_ref(), &random).unwrap(), random)
-        }
-
-        fn key(&self, kid: &str) -> serde_json::Value {
-            let point = self.0.public_key().as_ref();
-            let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-            serde_json::json!({"kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256", "kid": kid,
-                               "x": part(&point[1..33]), "y": part(&point[33..])})
-        }
-
-        fn token(&self, header: &str) -> String {
-            let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}"));
-            let signature = self.0.sign(&self.1, signed.as_bytes()).unwrap();
-            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
-        }
-    }
+    use crate::auth::signer::Signer;
 
     fn set(keys: &[serde_json::Value]) -> KeySet {
         serde_json::from_value(serde_json::json!({"keys": keys})).unwrap()
@@ -136,6 +114,16 @@ mod tests {
         assert_eq!(keys.signature(&one.token(r#"{"alg":"ES256","kid":"2"}"#)), Signature::Forged);
         assert_eq!(keys.signature(&one.token(r#"{"alg":"ES256","kid":"3"}"#)), Signature::Unknown);
         assert_eq!(set(&[other.key("2")]).signature(&one.token(r#"{"alg":"ES256"}"#)), Signature::Forged);
+    }
+
+    #[test]
+    fn the_larger_curve_is_taken_too_and_each_by_its_own_name_only() {
+        let signer = Signer::p384();
+        let keys = set(&[signer.key("1")]);
+        let token = signer.token(r#"{"alg":"ES384","kid":"1"}"#);
+        assert_eq!(keys.signature(&token), Signature::Good);
+        assert_eq!(keys.signature(&token.replacen(".e30.", ".e31.", 1)), Signature::Forged);
+        assert_eq!(keys.signature(&signer.token(r#"{"alg":"ES256","kid":"1"}"#)), Signature::Unknown);
     }
 
     #[test]

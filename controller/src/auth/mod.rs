@@ -8,6 +8,8 @@ mod published;
 mod questions;
 mod review;
 mod reviews;
+#[cfg(test)]
+mod signer;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

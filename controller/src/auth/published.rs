@@ -1,11 +1,10 @@
 //! Fetches the API server's keys, when a token needs them, and again when they may have changed.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use axum::http::Request;
 use kube::Client;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::keys::{KeySet, Signature};
 use crate::base::causes::with_causes;
@@ -81,5 +80,60 @@ impl Published {
                 "the API server's keys cannot be read from {PATH}, so it is asked about each token: {now}"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::body::Body;
+    use axum::http::Response;
+    use serde_json::{Value, json};
+    use tokio::time::{Duration, advance};
+    use tower::service_fn;
+
+    use super::*;
+    use crate::auth::signer::Signer;
+
+    const HEADER: &str = r#"{"alg":"ES256"}"#;
+
+    /// An API server that publishes these keys, and the keys as they are known of it.
+    fn published(keys: &Arc<Mutex<Vec<Value>>>) -> Published {
+        let keys = Arc::clone(keys);
+        let server = service_fn(move |request: Request<kube::client::Body>| {
+            assert_eq!(request.uri().path(), PATH);
+            let set = json!({"keys": *keys.lock().unwrap()}).to_string();
+            async move { Ok::<_, Infallible>(Response::new(Body::from(set))) }
+        });
+        Published::new(Client::new(server, "default"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_read_again_for_a_token_that_none_has_signed_and_not_all_the_time() {
+        let (old, new) = (Signer::new(), Signer::new());
+        let keys = Arc::new(Mutex::new(vec![old.key("1")]));
+        let published = published(&keys);
+        assert_eq!(published.signature(&old.token(HEADER)).await, Signature::Good);
+        keys.lock().unwrap().push(new.key("2"));
+        let token = new.token(r#"{"alg":"ES256","kid":"2"}"#);
+        assert_eq!(published.signature(&token).await, Signature::Unknown);
+        advance(limits::KEYS_PAUSE).await;
+        assert_eq!(published.signature(&token).await, Signature::Good);
+        assert_eq!(published.signature(&old.token(HEADER)).await, Signature::Good);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_not_published_any_more_does_not_count_for_long() {
+        let (lost, new) = (Signer::new(), Signer::new());
+        let keys = Arc::new(Mutex::new(vec![lost.key("1")]));
+        let published = published(&keys);
+        let token = lost.token(r#"{"alg":"ES256","kid":"1"}"#);
+        assert_eq!(published.signature(&token).await, Signature::Good);
+        *keys.lock().unwrap() = vec![new.key("2")];
+        advance(limits::KEYS_KEPT).await;
+        assert_eq!(published.signature(&token).await, Signature::Good);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(published.signature(&token).await, Signature::Unknown);
     }
 }

@@ -1,6 +1,7 @@
 //! The questions to the API server that are under way, and how they went.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use kube::Client;
@@ -20,8 +21,19 @@ pub struct Questions {
     at_once: Semaphore,
     for_each: Buckets,
     outcomes: Outcomes,
-    /// Why the API server cannot be asked, as long as it is so.
+    /// Whether the last question was not answered.
+    away: AtomicBool,
+    /// Why not.
     complaint: Complaint,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The API server cannot be asked.
+    Away(String),
+    /// It was not asked, since too many want to know something.
+    Busy(String),
 }
 
 impl Questions {
@@ -29,7 +41,8 @@ impl Questions {
     pub fn new(client: Client, audience: String, outcomes: Outcomes) -> Self {
         let at_once = Semaphore::new(limits::REVIEWS_AT_ONCE);
         let for_each = Buckets::new(limits::QUESTIONS_PER_PEER, limits::QUESTIONS_PER_PEER_SECOND);
-        Self { client, audience, at_once, for_each, outcomes, complaint: Complaint::default() }
+        let away = AtomicBool::new(false);
+        Self { client, audience, at_once, for_each, outcomes, away, complaint: Complaint::default() }
     }
 
     /// For whom tokens have to be made.
@@ -37,20 +50,33 @@ impl Questions {
         &self.audience
     }
 
-    /// What the API server says of a token, which says that it expires then, and is shown by one at this address.
+    /// What the API server says of a token, which says that it expires then. Anyone can make up tokens, so they are counted by
+    /// the address of the one who shows them, if it is given: not of those that the API server has signed.
     ///
     /// # Errors
-    /// It cannot be asked, and why.
-    pub async fn ask(&self, peer: IpAddr, token: &str, expires: SystemTime) -> Result<Verdict, String> {
-        if !self.for_each.take(peer, Instant::now()) {
-            return Err("too many tokens are shown from your address".to_owned());
+    /// There is no answer, and why.
+    pub async fn ask(
+        &self,
+        peer: Option<IpAddr>,
+        token: &str,
+        expires: SystemTime,
+    ) -> Result<Verdict, NoAnswer> {
+        if peer.is_some_and(|peer| !self.for_each.take(peer, Instant::now())) {
+            return Err(self.unasked("too many tokens are shown from your address"));
         }
         let place = timeout(limits::REVIEW_TIMEOUT, self.at_once.acquire()).await;
-        let Ok(Ok(_place)) = place else { return Err("too many tokens are being checked".to_owned()) };
+        let Ok(Ok(_place)) = place else { return Err(self.unasked("too many tokens are being checked")) };
         let verdict = ask(self.client.clone(), token, &self.audience, expires).await;
+        self.away.store(verdict.is_err(), Ordering::Relaxed);
         self.count(&verdict);
         self.complain(verdict.as_ref().err().map(String::as_str));
-        verdict
+        verdict.map_err(NoAnswer::Away)
+    }
+
+    /// If the API server is away there would have been no answer either.
+    fn unasked(&self, why: &str) -> NoAnswer {
+        let why = why.to_owned();
+        if self.away.load(Ordering::Relaxed) { NoAnswer::Away(why) } else { NoAnswer::Busy(why) }
     }
 
     fn count(&self, verdict: &Result<Verdict, String>) {
@@ -66,8 +92,8 @@ impl Questions {
         match why {
             _ if !self.complaint.is_news(why) => {}
             Some(why) => tracing::warn!(
-                "tokens cannot be checked; those that the API server has signed, or found good, are taken until they \
-                 expire, others are answered with 503: {why}"
+                "tokens cannot be checked; those that the API server has signed, or found good, are taken for an \
+                 hour, others are answered with 503: {why}"
             ),
             None => tracing::info!("tokens can be checked again"),
         }

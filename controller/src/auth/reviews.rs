@@ -1,6 +1,6 @@
 //! What is known of tokens. The API server's signature says whose one is; the API server itself is asked whether its pod is still
 //! there, once about each token and again when that is old. If it cannot be asked, the signature, or what it said before,
-//! counts: a node may go away while it is down.
+//! counts for a while: a node may go away while it is down.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::keys::Signature;
 use super::known::{Age, Key, Known};
 use super::permission::{Identity, Refusal};
 use super::published::Published;
-use super::questions::Questions;
+use super::questions::{NoAnswer, Questions};
 use crate::base::limits;
 use crate::base::outcomes::Outcomes;
 
@@ -45,15 +45,16 @@ impl Reviews {
     pub async fn identity(&self, token: &str, peer: IpAddr) -> Result<Identity, Refusal> {
         // A verdict may outlive its token. And what cannot be good must not take the place of a question.
         let claimed = claims::identity(token, self.questions.audience(), SystemTime::now())?;
-        let (key, expires): (Key, _) = (blake3::hash(token.as_bytes()).into(), claimed.expires);
+        let claimed_until = claimed.expires;
+        let key: Key = blake3::hash(token.as_bytes()).into();
         let mut known = match self.known.get(&key).await {
             Some(known) => known,
             None => self.first(key, token, claimed, peer).await?,
         };
         if known.falls_due(Instant::now()) {
-            known = self.again(key, token.to_owned(), expires, peer, known).await;
+            known = self.again(key, token.to_owned(), claimed_until, peer, known).await;
         }
-        known.verdict.clone().map_err(Refusal::Invalid)
+        known.identity(Instant::now())
     }
 
     /// What the signature says, or the API server if that says nothing.
@@ -67,11 +68,11 @@ impl Reviews {
         let expires = claimed.expires;
         let first = async {
             match self.keys.signature(token).await {
-                Signature::Good => Ok(Known::to_confirm(Ok(claimed))),
+                Signature::Good => Ok(Known::signed(claimed)),
                 Signature::Forged => Err(Refusal::Invalid("the API server has not signed it".to_owned())),
-                Signature::Unknown => match self.questions.ask(peer, token, expires).await {
-                    Ok(verdict) => Ok(Known::new(verdict, self.fresh)),
-                    Err(why) => Err(Refusal::Unavailable(why)),
+                Signature::Unknown => match self.questions.ask(Some(peer), token, expires).await {
+                    Ok(verdict) => Ok(Known::word(verdict, expires, self.fresh)),
+                    Err(NoAnswer::Away(why) | NoAnswer::Busy(why)) => Err(Refusal::Unavailable(why)),
                 },
             }
         };
@@ -91,10 +92,8 @@ impl Reviews {
     ) -> Arc<Known> {
         let (reviews, before) = (self.clone(), Arc::clone(&old));
         let question = tokio::spawn(async move {
-            let now = match reviews.questions.ask(peer, &token, expires).await {
-                Ok(verdict) => Known::new(verdict, reviews.fresh),
-                Err(_) => Known::new(before.verdict.clone(), limits::REVIEW_RETRY),
-            };
+            let counted = (!before.is_signed()).then_some(peer);
+            let now = before.after(reviews.questions.ask(counted, &token, expires).await, reviews.fresh);
             reviews.known.insert(key, Arc::clone(&now)).await;
             now
         });

@@ -227,9 +227,18 @@ pub const RENEWAL_PATIENCE: Duration = Duration::from_millis(250);
 /// How soon the API server is asked again about a token that was good, after it could not be asked.
 pub const REVIEW_RETRY: Duration = Duration::from_secs(5);
 
-/// How long a good verdict is kept at most, however long the token lives: the kubelet renews a projected token after 24
+/// How soon it is asked again about one that only its signature speaks for, if there were too many other questions: as soon as the one
+/// who shows it is told to come again.
+pub const BUSY_RETRY: Duration = Duration::from_secs(RETRY_AFTER_SECONDS as u64);
+
+/// How long a token counts without the API server's word that its pod is there, from when that was to be asked for again, or from the token's first sight:
+/// while it is away nothing new is known of nodes either, and a pod that was ended may still have its token. The kubelet renews one
+/// that lives for an hour, as most do, before that, for which it needs the API server too.
+pub const UNCONFIRMED_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long what is known of a token is kept at most, however long that lives: the kubelet renews a projected token after 24
 /// hours at the latest.
-pub const GOOD_TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub const TOKEN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How soon the API server may be asked again about a token that it found good: at each request is too often.
 pub const TOKEN_TTL_MIN: Duration = Duration::from_secs(1);
@@ -257,11 +266,13 @@ pub const KEYS_PAUSE: Duration = Duration::from_secs(10);
 /// How long they count: a key that is not published any more is one that somebody has lost.
 pub const KEYS_KEPT: Duration = Duration::from_secs(5 * 60);
 
-/// How many questions about tokens an address may cause at once: a node has 110 pods by default, which may have its address and
-/// start together.
+/// How many questions about tokens that the API server may not have signed an address may cause at once: a node has 110 pods by default,
+/// which may have its address and start together. Those that it has signed are not counted: each is asked about once, and then
+/// so rarely that whoever has many of them has cost it more already, by having them made.
 pub const QUESTIONS_PER_PEER: u32 = 128;
 
-/// How many a second after that: so many addresses as a large cluster has pods make no flood of them.
+/// How many a second after that: so many addresses as a large cluster has pods make no flood of them, and without the API server's
+/// keys the 110 pods of a node need one a second.
 pub const QUESTIONS_PER_PEER_SECOND: u32 = 2;
 
 /// How long the API server may take to show a pod: an agent has little time for its decision, and asks again.

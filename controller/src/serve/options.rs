@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long, value_name = "USER", value_delimiter = ',', env = "CRIK_ALLOW_ALL_NODES_FOR")]
     pub allow_all_nodes_for: Vec<String>,
     /// How long a token that was found good is taken without asking again, from 1s to 1h. If the API server cannot be asked
-    /// then, it is taken until it expires.
+    /// then, it is taken for an hour, unless it expires before.
     #[arg(long, value_name = "DURATION", default_value = "2m", env = "CRIK_TOKEN_TTL",
           value_parser = token_ttl)]
     pub token_ttl: Duration,
