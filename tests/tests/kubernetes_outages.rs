@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use crik_api::{NodeState, NodeStatus};
+use crik_tests::control_plane::ControlPlane;
 use crik_tests::control_plane::watched::{NOTICED_WITHIN, Watched};
-use crik_tests::controller::Controller;
+use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::get;
 use crik_tests::wait::wait_for;
+use crik_tests::wire::Wire;
 use nix::sys::signal::Signal;
 
 /// By what the timers of a busy machine are late.
@@ -118,6 +120,33 @@ fn a_node_that_dies_while_etcd_is_dead_is_doubted_in_time() -> Result<()> {
     )?;
     eprintln!("an etcd that is dead was noticed after {noticed:.1?}");
     Ok(())
+}
+
+/// Two API servers behind one address, as a Service has them: what one of them proves says nothing of the other.
+#[test]
+fn an_api_server_that_is_cut_off_from_etcd_is_not_believed_because_another_one_is_well() -> Result<()> {
+    let mut plane = ControlPlane::start()?;
+    plane.create_node(&TestNode::ready("a"))?;
+    let etcd = Wire::to(plane.etcd().port())?;
+    let cut_off = plane.another_server(etcd.address())?;
+    let service = Wire::to(cut_off.port())?;
+    let account = plane.create_controllers_identity()?;
+    let kubeconfig = plane.kubeconfig_of_at(account, &format!("https://{}", service.address()))?;
+    let controller = Controller::watching(&kubeconfig, &[])?;
+    controller.becomes("a", NodeState::Ready)?;
+    // Who connects anew from now on comes to the one that is well.
+    service.lead_to(plane.port());
+    etcd.cut();
+    let began = Instant::now();
+    plane.shut_down("a")?;
+    wait_for("the node not to be told to be ready any more", || {
+        let status = controller.status("a").ok()?;
+        (status.state != NodeState::Ready || status.stale).then_some(())
+    })?;
+    let noticed = began.elapsed();
+    eprintln!("an API server that is cut off was noticed after {noticed:.1?}");
+    ensure!(noticed < NOTICED_WITHIN + LATE, "{noticed:?}");
+    controller.becomes("a", NodeState::ShuttingDown)
 }
 
 #[test]

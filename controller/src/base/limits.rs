@@ -138,12 +138,13 @@ pub const ACCEPT_COMPLAINT: Duration = Duration::from_secs(1);
 /// How long to wait for a connection to end when there is no room for another.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// How long a watch of the API server may last: it ends it then, so that silence means that the connection is dead. Taking
-/// it up again costs one small request.
-pub const WATCH_SECONDS: u32 = 15;
+/// How long a watch of the API server may last: it ends it then, so that silence means that the connection is dead. Ahead of the next
+/// one is proved that what it tells is not old, by a small read, of which an API server that has ten thousand nodes answers a thousand
+/// a second for their leases alone. What is lost for a moment counts as fresh again this soon.
+pub const WATCH_SECONDS: u32 = 5;
 
 /// How long a connection to the API server may be silent before it is given up: longer than a watch, by what a busy API
-/// server may be late.
+/// server may be late with a page of a list.
 pub const API_SILENCE: Duration = Duration::from_secs(18);
 
 /// How long the API server may say nothing, or not prove that what it says is new, before what is known counts as old, whatever
@@ -154,16 +155,12 @@ pub const API_LOST: Duration = Duration::from_secs(25);
 /// server that is rolled, and each loss that is told wakes every agent, and its end again.
 pub const LOSS_GRACE: Duration = Duration::from_millis(2500);
 
-/// How often it is proved that what the API server tells is not old: a small read, of which an API server that has ten thousand
-/// nodes answers a thousand a second for their leases alone. What is lost for a moment counts as fresh again this soon.
-pub const PROOF_EVERY: Duration = Duration::from_secs(5);
-
-/// How long such a read may take: long for a busy API server, and three of them fit into [`API_LOST`], so that the
-/// election of another leader of etcd, which takes some seconds, makes nothing old.
+/// How long the read that proves it may take: long for a busy API server, and two of them with a watch between fit into
+/// [`API_LOST`], so that the election of another leader of etcd, which takes some seconds, makes nothing old.
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// How soon it is tried again when it fails.
-pub const PROOF_RETRY: Duration = Duration::from_secs(1);
+/// How often it is made if the watch after it goes over another connection: one is there to choose, as a rule.
+pub const PROOF_TRIES: usize = 3;
 
 /// How long a connection to the API server may take, so that a second try fits into [`API_LOST`].
 pub const API_CONNECT: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! What every room stands on: the numbers with their reasons, the log, errors with their causes, files that change, what is
 //! counted and used, and what one address may have. May import no other room.
 
+pub(crate) mod api_refusal;
 pub(crate) mod buckets;
 pub(crate) mod causes;
 pub(crate) mod complaint;

@@ -97,6 +97,7 @@ impl Nodes {
             Event::Applied(name, observation) => self.see(name, observation, now),
             Event::Deleted(name) => self.delete(&name, now),
             Event::Heard => self.heard(now),
+            Event::Proved(silent) => self.heard(now.saturating_sub(silent)),
             Event::Lost(why) => self.lose(&why),
         }
     }
@@ -181,16 +182,17 @@ impl Nodes {
         }
     }
 
-    /// What is known is new as of now. Only then a node is let go: one that nobody sees may have begun to shut down anew.
-    fn heard(&mut self, now: Moment) {
+    /// What is known was all that there was then. Only what was due by then is let go: a node that nobody has seen since may have begun
+    /// to shut down anew.
+    fn heard(&mut self, then: Moment) {
         if self.lost.take().is_some() {
             self.complaint.is_news(None);
             tracing::info!("the source of nodes is back");
-            self.each_held(|tracked| tracked.after(now));
+            self.each_held(|tracked| tracked.after(then));
             self.tell_all();
         }
-        while let Some(name) = take_due(&mut self.held, now) {
-            self.pass_time(name, now);
+        while let Some(name) = take_due(&mut self.held, then) {
+            self.pass_time(name, then);
         }
     }
 

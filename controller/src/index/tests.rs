@@ -87,6 +87,23 @@ fn a_latch_lets_go_when_its_source_is_heard_and_wakes_waiters() {
     assert_eq!((state(&index, "a"), index.next_due()), (NodeState::Ready, None));
 }
 
+#[test]
+fn a_latch_stays_while_the_watch_is_silent_though_the_api_server_is_well() {
+    let index = index_of(&["a"]);
+    let mut nodes = index.lock();
+    let (healthy, second) = (Duration::from_secs(1), Duration::from_secs(1));
+    nodes.apply(applied("a", with(Class::ShuttingDown, "kubelet-shutdown")), healthy);
+    nodes.apply(applied("a", ready()), healthy);
+    // The last sign came a second before it was due.
+    for later in 0..20 {
+        let now = healthy + limits::LATCH + later * second;
+        nodes.apply(Event::Proved((later + 1) * second), now);
+        assert_eq!(nodes.status("a").state, NodeState::ShuttingDown);
+    }
+    nodes.apply(Event::Proved(second), healthy + limits::LATCH + second);
+    assert_eq!(nodes.status("a").state, NodeState::Ready);
+}
+
 /// What holds a node in its state: a shutdown, and an absence in which its pods were deleted.
 fn held() -> [(Observation, NodeState, Duration); 2] {
     let absent = Observation { ready: Ready::Unknown, ..with(Class::Unreachable, "unreachable-eviction") };

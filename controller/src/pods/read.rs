@@ -4,14 +4,13 @@ use std::time::SystemTime;
 
 use axum::body::{Body, to_bytes};
 use axum::http::header::DATE;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request};
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::fmt::rfc2822;
 use kube::Client;
-use kube::core::Status;
 use serde::de::DeserializeOwned;
 
-use crate::base::limits;
+use crate::base::{api_refusal, limits};
 
 /// An object, and when the API server said so. By this machine's clock if it does not say when.
 ///
@@ -25,17 +24,10 @@ pub async fn read<T: DeserializeOwned>(client: &Client, path: &str) -> kube::Res
     let body = to_bytes(Body::new(answer.into_body()), limits::OBJECT_MAX_BYTES).await;
     let body = body.map_err(|error| kube::Error::Service(error.into()))?;
     if !status.is_success() {
-        return Err(refusal(status, &body));
+        return Err(api_refusal::read(status, &body));
     }
     let object = serde_json::from_slice(&body).map_err(kube::Error::SerdeError)?;
     Ok((object, now.unwrap_or_else(|| SystemTime::now().try_into().unwrap_or_default())))
-}
-
-/// What is no Status comes from something in between.
-fn refusal(status: StatusCode, body: &[u8]) -> kube::Error {
-    let said: Option<Status> = serde_json::from_slice(body).ok();
-    let else_said = || Status::failure(&String::from_utf8_lossy(body), "").with_code(status.as_u16());
-    kube::Error::Api(said.unwrap_or_else(else_said).boxed())
 }
 
 /// To the second (RFC 9110, 6.6.1).

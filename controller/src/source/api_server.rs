@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::http::Response;
 use kube::Client;
-use kube::client::ClientBuilder;
 use kube::config::{Config, InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use thiserror::Error;
-use tokio::sync::Notify;
-use tower::util::MapResponseLayer;
+use tokio::sync::{Notify, mpsc};
 
+use super::proof::{Proof, Prover};
 use super::proxy;
 use crate::base::limits;
 
@@ -52,11 +50,10 @@ pub async fn config(kubeconfig: Option<&PathBuf>, context: Option<&str>) -> Resu
 pub struct Watching {
     /// For the watch.
     pub client: Client,
-    /// Rings whenever the API server begins to answer the watch well: one that was taken up again may have nothing new to
-    /// tell for long.
+    /// Rings whenever the API server begins to answer that well.
     pub answered: Arc<Notify>,
-    /// For all else, which does not ring.
-    pub other: Client,
+    /// What proves that what it tells is not old.
+    pub proofs: mpsc::Receiver<Proof>,
 }
 
 impl Watching {
@@ -67,18 +64,9 @@ impl Watching {
     pub fn new(mut config: Config) -> Result<Self, ApiServerError> {
         // Retrying inside the client would hide that the API server is away.
         config.default_retry = false;
-        let other = Client::try_from(config.clone())?;
-        let answered = Arc::new(Notify::new());
-        let layer = MapResponseLayer::new(ring(Arc::clone(&answered)));
-        Ok(Self { client: ClientBuilder::try_from(config)?.with_layer(&layer).build(), answered, other })
-    }
-}
-
-fn ring<B>(answered: Arc<Notify>) -> impl FnOnce(Response<B>) -> Response<B> + Clone + Send {
-    move |response| {
-        if response.status().is_success() {
-            answered.notify_one();
-        }
-        response
+        let (answered, (prover, proofs)) = (Arc::new(Notify::new()), mpsc::channel(1));
+        let prover =
+            Prover { client: Client::try_from(config)?, answered: Arc::clone(&answered), proofs: prover };
+        Ok(Self { client: prover.into_client(), answered, proofs })
     }
 }

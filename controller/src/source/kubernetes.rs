@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::api_server::Watching;
 use super::loss::Loss;
-use super::proof::{self, Proof};
+use super::proof::Proof;
 use super::proven::Proven;
 use super::watch_error::explain;
 use super::watched_node::WatchedNode;
@@ -26,14 +26,10 @@ use crate::signals::{Observation, Signals};
 
 /// Watches all nodes for ever.
 pub async fn run(api_server: Watching, signals: Arc<Signals>, tell: impl FnMut(Event)) {
-    let Watching { client, answered, other } = api_server;
+    let Watching { client, answered, mut proofs } = api_server;
     let config = watcher::Config::default().timeout(limits::WATCH_SECONDS).page_size(limits::LIST_PAGE);
     let begin = || Box::pin(watcher(Api::<WatchedNode>::all(client.clone()), config.clone()));
-    let (prover, mut proofs) = mpsc::channel(1);
-    tokio::select! {
-        () = proof::run(other, prover) => {}
-        () = forward(begin, &answered, &mut proofs, &signals, tell) => {}
-    }
+    forward(begin, &answered, &mut proofs, &signals, tell).await;
 }
 
 type Step = Result<watcher::Event<WatchedNode>, watcher::Error>;
@@ -60,7 +56,7 @@ async fn forward<S: Stream<Item = Step> + Unpin>(
             () = sleep_until(watch.due()) => watch.time(),
         };
         if let Some(event) = told {
-            if matches!(event, Event::Listed(_) | Event::Heard) {
+            if matches!(event, Event::Listed(_) | Event::Heard | Event::Proved(_)) {
                 watch.loss.is_over();
             }
             tell(event);
@@ -88,6 +84,8 @@ struct Watch<'a> {
     /// When a watch that was answered counts as good, if nothing goes wrong until then: the API server may answer well
     /// and then say that it cannot go on from there.
     settled: Option<Instant>,
+    /// When the watch last gave a sign: nothing that has happened since has come.
+    sign: Instant,
     /// When silence means that the API server is lost.
     patience: Instant,
     /// When it failed first, as long as it is not good again.
@@ -111,6 +109,7 @@ impl<'a> Watch<'a> {
             pauses: pauses(),
             not_before: now,
             settled: None,
+            sign: now,
             patience,
             failing_since: None,
             good: false,
@@ -125,7 +124,7 @@ impl<'a> Watch<'a> {
             Ok(event) => event,
             Err(error) => return self.failed(&error),
         };
-        self.patience = Instant::now() + limits::API_LOST;
+        self.has_signed();
         match event {
             watcher::Event::Init => {
                 self.forget_answers();
@@ -162,11 +161,19 @@ impl<'a> Watch<'a> {
         self.loss.begins(explain(error))
     }
 
+    /// Something has come of it.
+    fn has_signed(&mut self) -> Instant {
+        let now = Instant::now();
+        (self.sign, self.patience) = (now, now + limits::API_LOST);
+        now
+    }
+
     fn is_good(&mut self) {
         (self.pauses, self.failing_since, self.good) = (pauses(), None, true);
     }
 
-    /// A proof without a watch that is good says nothing, and neither does a watch without a proof. What was told without one
+    /// A proof without a watch that is good says nothing, and neither does a watch without a proof; and of one whose connection hangs it
+    /// says nothing that is newer than its last sign. What was told without one
     /// is told anew, from a list: the cache of an API server that finds back to etcd may be behind for a while.
     fn proof(&mut self, Proof { asked, answer }: Proof) -> Option<Event> {
         match answer {
@@ -174,7 +181,7 @@ impl<'a> Watch<'a> {
                 self.anew = self.listing.is_none();
                 None
             }
-            Ok(()) => (self.good && self.listing.is_none()).then_some(Event::Heard),
+            Ok(()) => (self.good && self.listing.is_none()).then(|| Event::Proved(self.sign.elapsed())),
             Err(why) => {
                 self.proven.is_missing(why);
                 None
@@ -189,8 +196,7 @@ impl<'a> Watch<'a> {
     }
 
     fn is_answered(&mut self) -> Option<Event> {
-        let now = Instant::now();
-        self.patience = now + limits::API_LOST;
+        let now = self.has_signed();
         // A page of a list is not the whole of it.
         self.settled = self.listing.is_none().then(|| now + limits::WATCH_SETTLE);
         None

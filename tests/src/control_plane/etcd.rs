@@ -51,6 +51,11 @@ impl Etcd {
         url(&self.port)
     }
 
+    /// Its port for clients.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     /// Forgets all history up to now, as the API server has it done every five minutes: whoever goes on from an older
     /// version is told 410 Gone.
     ///

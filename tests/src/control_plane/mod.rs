@@ -15,7 +15,8 @@ mod ports;
 mod tokens;
 pub mod watched;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -61,6 +62,19 @@ pub struct ControlPlane {
     directory: tempfile::TempDir,
 }
 
+/// A further API server, ended when this is dropped.
+pub struct AnotherServer {
+    _server: Daemon,
+    port: Port,
+}
+
+impl AnotherServer {
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+}
+
 impl ControlPlane {
     /// Starts one, and waits until it is ready.
     ///
@@ -86,7 +100,7 @@ impl ControlPlane {
         let url = url(setup.address, &port);
         let config = directory.path().join("admin.kubeconfig");
         kubeconfig::write(&config, &url, &certificates.path("ca.crt"), &Identity::Certificate(&admin))?;
-        let flags = flags(setup, &certificates, &etcd, &port)?;
+        let flags = flags(setup, &certificates, &etcd.url(), &port)?;
         let server = Daemon::start("kube-apiserver", flags, directory.path())?;
         let api = Api::new(&config)?;
         let (address, took) = (setup.address, Duration::ZERO);
@@ -202,6 +216,26 @@ impl ControlPlane {
         &self.server
     }
 
+    /// Another API server of the same cluster, which reaches etcd by way of this address.
+    ///
+    /// # Errors
+    /// It does not get ready; the message has the log's last lines.
+    pub fn another_server(&self, etcd: SocketAddr) -> Result<AnotherServer> {
+        let (port, setup) = (Port::take()?, Setup { address: self.address, flags: Vec::new() });
+        let directory = self.directory.path().join(format!("another-{}", port.number()));
+        fs::create_dir(&directory)?;
+        let flags = flags(&setup, &self.certificates, &format!("http://{etcd}"), &port)?;
+        let mut server = Daemon::start("kube-apiserver", flags, &directory)?;
+        let admin = self.certificates.client("another-admin", "admin", Some(ADMIN_GROUP))?;
+        let url = url(self.address, &port);
+        let config = self.kubeconfig_at("another", &Identity::Certificate(&admin), &url)?;
+        let api = Api::new(&config)?;
+        server.wait_until("another API server to be ready", || {
+            api.text("/readyz").is_ok_and(|text| text == "ok")
+        })?;
+        Ok(AnotherServer { port, _server: server })
+    }
+
     fn wait_until_ready(&mut self) -> Result<()> {
         let api = &self.api;
         self.server
@@ -219,17 +253,17 @@ impl Drop for ControlPlane {
 }
 
 fn url(address: IpAddr, port: &Port) -> String {
-    format!("https://{}", std::net::SocketAddr::new(address, port.number()))
+    format!("https://{}", SocketAddr::new(address, port.number()))
 }
 
 /// The flags of kube-apiserver: what kubeadm gives it, as far as there is such a thing here.
-fn flags(setup: &Setup, certificates: &Certificates, etcd: &Etcd, port: &Port) -> Result<Vec<String>> {
+fn flags(setup: &Setup, certificates: &Certificates, etcd: &str, port: &Port) -> Result<Vec<String>> {
     let names = ["127.0.0.1", "localhost", "10.96.0.1", "kubernetes.default.svc"].map(str::to_owned);
     let server = certificates.server("apiserver", &[&names[..], &[setup.address.to_string()]].concat())?;
     let kubelets = certificates.client("kubelet-client", "kube-apiserver", Some(ADMIN_GROUP))?;
     let file = |name: &str| certificates.path(name).display().to_string();
     let mut flags = [
-        ("etcd-servers", etcd.url()),
+        ("etcd-servers", etcd.to_owned()),
         ("bind-address", setup.address.to_string()),
         ("advertise-address", setup.address.to_string()),
         ("secure-port", port.number().to_string()),

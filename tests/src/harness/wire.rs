@@ -28,6 +28,8 @@ struct State {
     /// Counts the cuts: a connection from before one never carries anything again, as behind a firewall that has forgotten it.
     cuts: u64,
     ended: bool,
+    /// Where new connections lead.
+    port: u16,
     open: Vec<TcpStream>,
 }
 
@@ -38,9 +40,9 @@ impl Wire {
     /// There is no port left.
     pub fn to(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let wire = Self { address: listener.local_addr()?, state: Arc::default() };
-        let state = Arc::clone(&wire.state);
-        thread::spawn(move || accept(&listener, port, &state));
+        let state = Arc::new(Mutex::new(State { port, ..State::default() }));
+        let wire = Self { address: listener.local_addr()?, state: Arc::clone(&state) };
+        thread::spawn(move || accept(&listener, &state));
         Ok(wire)
     }
 
@@ -63,6 +65,11 @@ impl Wire {
     /// Carries again, over new connections only.
     pub fn mend(&self) {
         self.lock().mode = Mode::Carrying;
+    }
+
+    /// Leads new connections to another port; those that are open stay where they are, as behind a Service.
+    pub fn lead_to(&self, port: u16) {
+        self.lock().port = port;
     }
 
     fn set(&self, mode: Mode) {
@@ -95,7 +102,7 @@ fn close(state: &mut State) {
     }
 }
 
-fn accept(listener: &TcpListener, port: u16, state: &Arc<Mutex<State>>) {
+fn accept(listener: &TcpListener, state: &Arc<Mutex<State>>) {
     for client in listener.incoming().flatten() {
         let mut locked = lock(state);
         if locked.ended {
@@ -105,7 +112,7 @@ fn accept(listener: &TcpListener, port: u16, state: &Arc<Mutex<State>>) {
             continue;
         }
         // A server that is down refuses, and so does the wire: by the end of the connection.
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
+        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, locked.port)) else { continue };
         let _ = client.try_clone().map(|copy| locked.open.push(copy));
         if locked.mode == Mode::Silent {
             continue;

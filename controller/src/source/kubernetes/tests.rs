@@ -8,6 +8,9 @@ use tokio::time::sleep;
 use super::*;
 use crate::signals::Object;
 
+/// How often there is a watch, and so a proof, if all is well.
+const PROVED_EVERY: Duration = Duration::from_secs(limits::WATCH_SECONDS as u64);
+
 fn named(name: &str) -> WatchedNode {
     let yaml = format!("metadata: {{name: {name}}}");
     serde_yaml::from_str::<Object>(&yaml).unwrap().into()
@@ -75,7 +78,7 @@ async fn prove(proofs: mpsc::Sender<Proof>, good_at: impl Fn(u64) -> bool) {
         let good = good_at(begun.elapsed().as_secs());
         let answer = if good { Ok(()) } else { Err("no leader".to_owned()) };
         let _ = proofs.send(Proof { asked, answer }).await;
-        sleep(limits::PROOF_EVERY).await;
+        sleep(PROVED_EVERY).await;
     }
 }
 
@@ -91,7 +94,7 @@ async fn told_of_a_quiet_watch(good_at: impl Fn(u64) -> bool) -> Vec<(u64, Event
     let mut told = Vec::new();
     let rings = async {
         loop {
-            sleep(Duration::from_secs(limits::WATCH_SECONDS.into())).await;
+            sleep(PROVED_EVERY).await;
             answered.notify_one();
         }
     };
@@ -103,7 +106,7 @@ async fn told_of_a_quiet_watch(good_at: impl Fn(u64) -> bool) -> Vec<(u64, Event
         () = rings => {}
         () = sleep(Duration::from_secs(600)) => {}
     }
-    told.retain(|(_, event)| *event != Event::Heard);
+    told.retain(|(_, event)| !matches!(event, Event::Heard | Event::Proved(_)));
     told
 }
 
@@ -142,7 +145,7 @@ async fn a_failure_that_passes_within_the_grace_is_not_told() {
     let steps = vec![refused(500), refused(500), Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
     let after = told(steps, &Notify::new(), 2).await;
     // The second comes of a proof.
-    assert!(matches!(&after[..], [Event::Listed(_), Event::Heard]), "{after:?}");
+    assert!(matches!(&after[..], [Event::Listed(_), Event::Proved(_)]), "{after:?}");
     assert!(begun.elapsed() > limits::LOSS_GRACE);
 }
 
@@ -206,6 +209,19 @@ async fn silence_means_that_the_api_server_is_lost() {
     assert!(matches!(&told[0], Event::Lost(why) if why.contains("nothing")), "{told:?}");
     assert!(begun.elapsed() <= Duration::from_secs(30));
 }
+
+#[tokio::test(start_paused = true)]
+async fn proofs_say_nothing_newer_than_the_last_sign_of_the_watch() {
+    let steps = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
+    let told = told(steps, &Notify::new(), 6).await;
+    let silences: Vec<u64> = told
+        .iter()
+        .filter_map(|event| if let Event::Proved(silent) = event { Some(silent.as_secs()) } else { None })
+        .collect();
+    assert!(silences.windows(2).all(|pair| pair[1] == pair[0] + PROVED_EVERY.as_secs()), "{told:?}");
+    assert!(silences.len() > 3 && !told.contains(&Event::Heard), "{told:?}");
+}
+
 fn is_of_proof(event: &Event) -> bool {
     matches!(event, Event::Lost(why) if why.contains("is its etcd there? (no leader)"))
 }
