@@ -15,5 +15,5 @@ pub mod pod;
 
 // A test says what it uses, not in which folder that is.
 pub use controller::{replicas, signal_fixture, test_node};
-pub use harness::{build, command, compile, http, imports, shared, table, tools, wait, wire};
+pub use harness::{build, command, compile, connect_proxy, http, imports, shared, table, tools, wait, wire};
 pub use pod::{chain, crik, network, node, output, rootfs, spec, story, ticks, volume};

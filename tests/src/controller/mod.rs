@@ -38,6 +38,8 @@ struct Launch {
     args: Vec<String>,
     /// Who it is for the API server.
     kubeconfig: Option<PathBuf>,
+    /// Further variables of its environment.
+    variables: Vec<(String, String)>,
     /// How many files it may open.
     descriptors: Option<u32>,
 }
@@ -92,6 +94,16 @@ impl Controller {
     pub fn trying_to_watch(kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
         let args = [&["--source", "kubernetes"], flags].concat();
         Self::listening(tempfile::tempdir()?, Launch::new(&args, Some(kubeconfig)))
+    }
+
+    /// The same with further variables in its environment.
+    ///
+    /// # Errors
+    /// It does not listen.
+    pub fn trying_to_watch_with(kubeconfig: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let launch = Launch::new(&["--source", "kubernetes"], Some(kubeconfig));
+        Self::listening(tempfile::tempdir()?, Launch { variables, ..launch })
     }
 
     /// Starts one that may open so many files at most, and waits until it is ready.
@@ -275,7 +287,7 @@ impl Drop for Controller {
 impl Launch {
     fn new(args: &[&str], kubeconfig: Option<&Path>) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { args, kubeconfig: kubeconfig.map(Path::to_owned), descriptors: None }
+        Self { args, kubeconfig: kubeconfig.map(Path::to_owned), variables: Vec::new(), descriptors: None }
     }
 
     /// Starts it on a port; 0 lets the system choose one.
@@ -289,6 +301,7 @@ impl Launch {
         command
             .args(["--listen", &format!("0.0.0.0:{port}")])
             .args(&self.args)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(dir.path().join("log"))?);

@@ -1,10 +1,11 @@
 //! What every test leans on, whatever it is about: the programs under test are built, conditions waited for, cases put in a
-//! table, requests sent, connections cut.
+//! table, requests sent, connections cut, proxies put between.
 
 pub mod build;
 pub(crate) mod cache;
 pub mod command;
 pub mod compile;
+pub mod connect_proxy;
 pub mod http;
 pub mod imports;
 pub mod shared;
