@@ -29,13 +29,15 @@ const ALL: &str = r#"{
     "nodeSelector": {"pool": "system"}, "tolerations": [{"operator": "Exists"}], "imagePullSecrets": [{"name": "registry"}],
     "commonLabels": {"team": "a"}, "deploymentAnnotations": {"e": "f"}, "extraArgs": ["--token-ttl=5m"],
     "extraEnv": [{"name": "TZ", "value": "UTC"}], "extraVolumes": [{"name": "x", "emptyDir": {}}],
-    "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}], "serviceAccount": {"annotations": {"g": "h"}},
+    "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}], "serviceAccount": {"annotations": {"g": "h"}, "labels": {"k": "l"}},
     "service": {"annotations": {"i": "j"}, "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"]},
     "strategy": {"rollingUpdate": {"maxSurge": "50%"}}, "minReadySeconds": 5, "revisionHistoryLimit": 2,
     "terminationGracePeriodSeconds": 40, "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
     "livenessProbe": {"periodSeconds": 20}, "startupProbe": {"failureThreshold": 60},
     "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}, "podDisruptionBudget": {"maxUnavailable": "50%"},
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"}],
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["api.example"]}], "global": {"imagePullSecrets": ["all"]},
+    "image": {"registry": "registry.example:5000"}, "enableServiceLinks": true,
     "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}]}},
     "extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-{{ .Release.Name }}"}}]
@@ -200,8 +202,41 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
             "at '/signals/0/taint/key'",
         ),
         // What is well formed, and cannot work all the same.
-        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 3716Mi"),
-        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 747Mi"),
+        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 4693Mi"),
+        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 845Mi"),
+        (
+            r#"{"signals": [{"name": "cordon", "state": "hint", "unschedulable": true}]}"#,
+            "cordon is the name of a signal that the controller has by itself",
+        ),
+        (
+            r#"{"signals": [{"name": "a", "state": "hint", "unschedulable": true},
+                            {"name": "a", "state": "hint", "taint": {"key": "k"}}]}"#,
+            "signals: a is there twice",
+        ),
+        (r#"{"serviceMonitor": {"from": []}}"#, "at '/serviceMonitor/from': minItems"),
+        (r#"{"serviceMonitor": {"scrapeTimeout": "soon"}}"#, "at '/serviceMonitor/scrapeTimeout'"),
+        (r#"{"extraArgs": ["--auth=token"]}"#, "--auth=token is said by the value auth.enabled"),
+        (r#"{"extraArgs": ["--debug"]}"#, "--debug is said by the value debug"),
+        (r#"{"extraArgs": ["--max-waiting-polls=9"]}"#, "is said by the value maxWaitingPolls"),
+        (
+            r#"{"extraEnv": [{"name": "CRIK_MAX_WAITING_POLLS", "value": "9"}]}"#,
+            "CRIK_MAX_WAITING_POLLS is said by the value maxWaitingPolls",
+        ),
+        (
+            r#"{"terminationGracePeriodSeconds": 24}"#,
+            "is 24, and shutdownDelaySeconds needs 5 more than its 20",
+        ),
+        (
+            r#"{"lifecycle": {"preStop": {"sleep": {"seconds": 6}}}}"#,
+            "5 more than its 20, after the 6 of lifecycle.preStop.sleep",
+        ),
+        (r#"{"lifecycle": {"preStop": {"exec": {"command": ["sleep"]}}}}"#, "at '/lifecycle/preStop'"),
+        (r#"{"lifecycle": {"postStart": {"exec": {"command": ["id"]}}}}"#, "at '/lifecycle/postStart'"),
+        (r#"{"lifecycle": {"stopSignal": "SIGINT"}}"#, "additional properties 'stopSignal' not allowed"),
+        (r#"{"prometheusRule": {"enabled": true}}"#, "set serviceMonitor.enabled=true as well"),
+        (r#"{"image": {"registry": "registry.example/team"}}"#, "at '/image/registry'"),
+        (r#"{"podDisruptionBudget": {"minAvailable": 0}}"#, "minimum"),
+        (r#"{"hostAliases": [{"hostnames": ["a"]}]}"#, "at '/hostAliases/0'"),
         (r#"{"hostNetwork": true}"#, "set networkPolicy.enabled=false"),
         (r#"{"commonLabels": {"app.kubernetes.io/name": "x"}}"#, "is the chart's own"),
     ] {
@@ -245,9 +280,10 @@ fn tokens_are_refused_where_they_do_not_name_the_node() -> Result<()> {
 #[test]
 fn the_memory_that_the_polls_need_is_the_limit() -> Result<()> {
     for (values, expected) in [
-        ("{}", "552Mi"),
-        (r#"{"maxWaitingPolls": 100000}"#, "1958Mi"),
-        (r#"{"tls": {"secretName": "t"}}"#, "747Mi"),
+        ("{}", "650Mi"),
+        (r#"{"maxWaitingPolls": 100000}"#, "2447Mi"),
+        (r#"{"tls": {"secretName": "t"}}"#, "845Mi"),
+        (r#"{"auth": {"enabled": true}}"#, "689Mi"),
         (r#"{"resources": {"limits": {"memory": "1Gi"}}}"#, "1Gi"),
     ] {
         let objects = rendered(values)?;
@@ -317,9 +353,13 @@ fn spot_nodes_are_avoided_unless_a_value_says_otherwise() -> Result<()> {
     let affinity = |values: &str| -> Result<String> {
         Ok(of_kind(&rendered(values)?, "Deployment")?["spec"]["template"]["spec"]["affinity"].to_string())
     };
-    for label in
-        ["gke-spot", "eks.amazonaws.com/capacityType", "karpenter.sh/capacity-type", "scalesetpriority"]
-    {
+    for label in [
+        "gke-spot",
+        "eks.amazonaws.com/capacityType",
+        "karpenter.sh/capacity-type",
+        "scalesetpriority",
+        "interruptible-instance",
+    ] {
         ensure!(affinity("{}")?.contains(label), "{label}");
     }
     ensure!(affinity(r#"{"avoidSpotNodes": false}"#)?.matches("nodeAffinity").count() == 0);
@@ -329,7 +369,7 @@ fn spot_nodes_are_avoided_unless_a_value_says_otherwise() -> Result<()> {
 
 #[test]
 fn alerts_are_of_metrics_that_there_are() -> Result<()> {
-    let objects = rendered(r#"{"prometheusRule": {"enabled": true}}"#)?;
+    let objects = rendered(r#"{"prometheusRule": {"enabled": true}, "serviceMonitor": {"enabled": true}}"#)?;
     let controller = Controller::start(&[TestNode::ready("a")])?;
     let metrics = crik_tests::http::get(&controller.url("/metrics"))?.body;
     let rules = &of_kind(&objects, "PrometheusRule")?["spec"]["groups"][0]["rules"];
@@ -563,7 +603,7 @@ fn rights(plane: &ControlPlane, namespace: &str) -> Result<Vec<String>> {
 #[test]
 fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let plane = PLANE.get(ControlPlane::start)?;
-    let (nodes, events) = ("nodes [] [] [get list watch]", "events [] [] [create patch]");
+    let (nodes, events) = ("nodes [] [] [list watch]", "events [] [] [create patch]");
     let (pods, reviews) = ("pods [] [] [get]", "tokenreviews.authentication.k8s.io [] [] [create]");
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),
@@ -701,5 +741,62 @@ fn tokens_without_tls_are_warned_of() -> Result<()> {
     ensure!(said.contains(warning), "{said}");
     let said = apply(&plane, "clear", r#"{"auth": {"enabled": true}, "tls": {"secretName": "t"}}"#)?;
     ensure!(!said.contains(warning), "{said}");
+    Ok(())
+}
+
+fn pod_spec(objects: &[Value]) -> Result<&Value> {
+    Ok(&of_kind(objects, "Deployment")?["spec"]["template"]["spec"])
+}
+
+#[test]
+fn what_other_charts_take_is_taken_and_comes_to_its_place() -> Result<()> {
+    let objects = rendered(
+        r#"{"image": {"registry": "registry.example:5000", "tag": "1"}, "podDisruptionBudget": {"minAvailable": 1},
+            "global": {"imagePullSecrets": ["all", {"name": "own"}]}, "imagePullSecrets": [{"name": "own"}],
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["api"]}], "serviceAccount": {"labels": {"a": "b"}},
+            "serviceMonitor": {"enabled": true, "scrapeTimeout": "9s", "annotations": {"c": "d"},
+                               "relabelings": [{"action": "x"}], "metricRelabelings": [{"action": "z"}]}}"#,
+    )?;
+    let (pod, budget) = (pod_spec(&objects)?, &of_kind(&objects, "PodDisruptionBudget")?["spec"]);
+    ensure!(pod["containers"][0]["image"] == "registry.example:5000/crik-controller:1", "{pod:#}");
+    ensure!(pod["imagePullSecrets"] == json!([{"name": "all"}, {"name": "own"}]), "{pod:#}");
+    ensure!(of_kind(&objects, "Pod")?["spec"]["imagePullSecrets"] == pod["imagePullSecrets"]);
+    ensure!(pod["hostAliases"][0]["hostnames"] == json!(["api"]) && pod["enableServiceLinks"] == false);
+    ensure!(budget["minAvailable"] == 1 && budget.get("maxUnavailable").is_none(), "{budget:#}");
+    ensure!(of_kind(&objects, "ServiceAccount")?["metadata"]["labels"]["a"] == "b");
+    let monitor = of_kind(&objects, "ServiceMonitor")?;
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    ensure!(
+        monitor["metadata"]["annotations"]["c"] == "d" && endpoint["scrapeTimeout"] == "9s",
+        "{monitor:#}"
+    );
+    ensure!(endpoint["relabelings"][0]["action"] == "x" && endpoint["metricRelabelings"][0]["action"] == "z");
+    Ok(())
+}
+
+#[test]
+fn replicas_are_spread_and_a_new_version_takes_no_answer_away() -> Result<()> {
+    let objects = rendered("{}")?;
+    let (spec, pod) = (&of_kind(&objects, "Deployment")?["spec"], pod_spec(&objects)?);
+    let spread = &pod["topologySpreadConstraints"][0];
+    ensure!(spread["topologyKey"] == "topology.kubernetes.io/zone" && spread["maxSkew"] == 1, "{spread:#}");
+    ensure!(spread["labelSelector"]["matchLabels"] == spec["selector"]["matchLabels"], "{spread:#}");
+    ensure!(spec["minReadySeconds"] == 15, "{spec:#}");
+    ensure!(spec["strategy"]["rollingUpdate"] == json!({"maxSurge": 1, "maxUnavailable": 0}), "{spec:#}");
+    let recreated = rendered(r#"{"strategy": {"type": "Recreate"}}"#)?;
+    ensure!(of_kind(&recreated, "Deployment")?["spec"]["strategy"] == json!({"type": "Recreate"}));
+    Ok(())
+}
+
+#[test]
+fn with_its_address_the_api_server_is_all_that_is_reached() -> Result<()> {
+    let policy =
+        |values: &str| -> Result<Value> { Ok(of_kind(&rendered(values)?, "NetworkPolicy")?["spec"].clone()) };
+    ensure!(policy("{}")?["policyTypes"] == json!(["Ingress"]));
+    let few = policy(r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]}}"#)?;
+    ensure!(few["policyTypes"] == json!(["Ingress", "Egress"]), "{few:#}");
+    let expected = json!([{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
+                           "ports": [{"protocol": "TCP", "port": 6443}]}]);
+    ensure!(few["egress"] == expected, "{few:#}");
     Ok(())
 }

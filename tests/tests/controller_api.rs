@@ -67,25 +67,6 @@ fn the_list_has_all_nodes_by_name() -> Result<()> {
 }
 
 #[test]
-fn the_go_agent_hears_its_two_words() -> Result<()> {
-    let controller = Controller::start(&[
-        TestNode::ready("well"),
-        TestNode::ready("cordoned").cordoned(),
-        TestNode::ready("off").shutting_down(),
-    ])?;
-    for (name, word) in [
-        ("well", "unknown"),
-        ("never-seen", "unknown"),
-        ("cordoned", "shutting-down"),
-        ("off", "shutting-down"),
-    ] {
-        let answer = get(&controller.url(&format!("/nodes/{name}")))?;
-        ensure!(answer.json() == json!({"name": name, "state": word}), "{}", answer.body);
-    }
-    Ok(())
-}
-
-#[test]
 fn a_waiting_poll_answers_within_fifty_milliseconds_of_a_change() -> Result<()> {
     let controller = Controller::start(&[TestNode::ready("a")])?;
     let mut latencies = Vec::new();

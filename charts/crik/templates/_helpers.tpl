@@ -39,10 +39,22 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "crik.image" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The chart's own and those of all charts, which some write as bare names. */}}
+{{- define "crik.imagePullSecrets" -}}
+{{- $all := list -}}
+{{- range concat ((.Values.global | default dict).imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- $all = append $all (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end -}}
+{{- with uniq $all -}}
+{{ toYaml . }}
 {{- end -}}
 {{- end }}
 
@@ -93,14 +105,86 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* The controller's flags that values say, and which ones. The same go for its variables: CRIK_MAX_WAITING_POLLS and so on. */}}
+{{- define "crik.flagsOfValues" -}}
+log-format: logFormat
+debug: debug
+shutdown-delay: shutdownDelaySeconds
+max-waiting-polls: maxWaitingPolls
+max-connections-per-peer: maxConnectionsPerPeer
+auth: auth.enabled
+audience: auth.audience
+allow-all-nodes-for: auth.allowAllNodesFor
+tls-cert-file: tls.secretName
+tls-key-file: tls.secretName
+signals-file: signals
+pods: pods.enabled
+events: events.enabled
+{{- end }}
+
+{{/* Names of signals that the controller has by itself, and of the two reasons that are its own. */}}
+{{- define "crik.signalsOfItsOwn" -}}
+- ack-instance-expired
+- aks-draining
+- aks-nth-preempt
+- aks-nth-reboot
+- aks-nth-redeploy
+- aks-nth-terminate
+- aks-preemption
+- aks-rebalance-advisory
+- aks-remediator
+- aks-remediator-old
+- aks-spot-eviction
+- aks-vm-event
+- aks-vm-event-other
+- aks-vm-freeze
+- autoscaler-candidate
+- autoscaler-to-be-deleted
+- aws-asg-lifecycle-termination
+- aws-rebalance-recommendation
+- aws-scheduled-maintenance
+- aws-spot-itn
+- castai-draining
+- castai-spot-interruption
+- cloud-shutdown
+- cluster-api-outdated
+- cordon
+- coreweave-evict
+- draino
+- gardener-deletion
+- gke-impending-termination
+- gke-maintenance
+- gke-maintenance-latest
+- gke-maintenance-scheduled
+- gke-maintenance-window
+- hyperpod-recovery
+- karpenter-disrupted
+- karpenter-disruption
+- karpenter-termination
+- kubelet-shutdown
+- kubelet-silent
+- machine-terminating
+- medik8s-drain
+- medik8s-remediation
+- nebius-maintenance
+- no-execute-taint
+- not-ready-eviction
+- nvsentinel-draining
+- openshift-drain
+- out-of-service
+- unreachable-eviction
+- deleted
+- source-lost
+{{- end }}
+
 {{/*
-How much memory the polls need, in MiB: 10 KiB for each that waits, 20 with TLS; at worst a request's head of 8 KiB on each
-connection, of which there are 1,152 more than polls; and 192 MiB for 50,000 nodes and the four lists of them
-that there may be.
+How much memory the polls need, in MiB: 15 KiB for each that waits (10 on x86_64, whose allocator is another one), 25 with TLS, and 2
+for what is known of its tokens; at worst a request's head of 8 KiB on each connection, of which there are 1,152 more than polls; and
+192 MiB for 50,000 nodes and the four lists of them that there may be.
 */}}
 {{- define "crik.memory" -}}
 {{- $polls := int64 (.Values.maxWaitingPolls | default 20000) -}}
-{{- $poll := ternary 20 10 (ne .Values.tls.secretName "") -}}
+{{- $poll := add (ternary 25 15 (ne .Values.tls.secretName "")) (ternary 2 0 .Values.auth.enabled) -}}
 {{ add 192 (div (add (mul $polls $poll) (mul (add $polls 1152) 8)) 1024) }}
 {{- end }}
 
@@ -130,8 +214,37 @@ that there may be.
 {{- if and .Values.auth.enabled (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "auth.enabled needs Kubernetes 1.32, whose tokens name the pod's node; this is %s, where every agent would be refused" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
-{{- if gt (add 5 (int64 .Values.shutdownDelaySeconds)) (int64 .Values.terminationGracePeriodSeconds) -}}
-{{- fail (printf "terminationGracePeriodSeconds is %d, and shutdownDelaySeconds needs 5 more than its %d" (int64 .Values.terminationGracePeriodSeconds) (int64 .Values.shutdownDelaySeconds)) -}}
+{{- $sleep := dig "preStop" "sleep" "seconds" 0 .Values.lifecycle | int64 -}}
+{{- if gt (add 5 $sleep (int64 .Values.shutdownDelaySeconds)) (int64 .Values.terminationGracePeriodSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds is %d, and shutdownDelaySeconds needs 5 more than its %d%s" (int64 .Values.terminationGracePeriodSeconds) (int64 .Values.shutdownDelaySeconds) (ternary (printf ", after the %d of lifecycle.preStop.sleep" $sleep) "" (gt $sleep 0))) -}}
+{{- end -}}
+{{- $flags := include "crik.flagsOfValues" . | fromYaml -}}
+{{- range $argument := .Values.extraArgs -}}
+{{- with get $flags (regexReplaceAll "=.*$" $argument "" | trimPrefix "--") -}}
+{{- fail (printf "extraArgs: %s is said by the value %s" $argument .) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- $name := .name -}}
+{{- with get $flags (trimPrefix "CRIK_" $name | lower | replace "_" "-") -}}
+{{- if hasPrefix "CRIK_" $name -}}
+{{- fail (printf "extraEnv: %s is said by the value %s" $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $own := include "crik.signalsOfItsOwn" . | fromYamlArray -}}
+{{- $names := list -}}
+{{- range .Values.signals -}}
+{{- if has .name $own -}}
+{{- fail (printf "signals: %s is the name of a signal that the controller has by itself; take another one" .name) -}}
+{{- end -}}
+{{- if has .name $names -}}
+{{- fail (printf "signals: %s is there twice; give each its own name" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- if and .Values.prometheusRule.enabled (not .Values.serviceMonitor.enabled) -}}
+{{- fail "prometheusRule.enabled: the alerts are of what a ServiceMonitor has scraped, and without one CrikControllerAbsent would never end; set serviceMonitor.enabled=true as well" -}}
 {{- end -}}
 {{- if and .Values.hostNetwork .Values.networkPolicy.enabled -}}
 {{- fail "hostNetwork: a NetworkPolicy does not hold for a pod in its node's network; set networkPolicy.enabled=false as well" -}}
@@ -143,7 +256,7 @@ that there may be.
 {{- end -}}
 {{- end }}
 
-{{/* Where the replicas should run. Spot nodes are known by the labels of GKE, EKS, Karpenter, AKS, kOps and CAST AI. */}}
+{{/* Where the replicas should run. Spot nodes are known by the labels of GKE, EKS, Karpenter, AKS, kOps, CAST AI and OpenShift. */}}
 {{- define "crik.affinity" -}}
 {{- if .Values.affinity -}}
 {{ toYaml .Values.affinity }}
@@ -161,6 +274,7 @@ nodeAffinity:
           - {key: kubernetes.azure.com/scalesetpriority, operator: NotIn, values: [spot]}
           - {key: node-role.kubernetes.io/spot-worker, operator: DoesNotExist}
           - {key: scheduling.cast.ai/spot, operator: NotIn, values: ["true"]}
+          - {key: machine.openshift.io/interruptible-instance, operator: DoesNotExist}
 {{ end -}}
 podAntiAffinity:
   # One node that goes away must not take all replicas with it. Preferred, since a cluster may have one node.

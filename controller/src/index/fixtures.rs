@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use super::tracked::Tracked;
-use crate::signals::{Class, Node, Object, Signals, TABLE, read};
+use crate::signals::{Class, DELETED, Node, Object, SOURCE_LOST, Signals, TABLE, read};
 
 struct Fixture {
     name: String,
@@ -97,6 +97,17 @@ fn every_row_is_in_the_documentation_and_no_other() {
     let documented: BTreeSet<&str> = rows.map(|(name, _)| name).collect();
     let names: BTreeSet<&str> = TABLE.iter().map(|signal| &*signal.name).collect();
     assert_eq!(documented, names);
+}
+
+#[test]
+fn the_chart_knows_the_names_that_are_taken() {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/crik/templates/_helpers.tpl");
+    let text = fs::read_to_string(chart).unwrap();
+    let (_, list) = text.split_once("{{- define \"crik.signalsOfItsOwn\" -}}").unwrap();
+    let (list, _) = list.split_once("{{- end }}").unwrap();
+    let listed: BTreeSet<&str> = list.lines().filter_map(|line| line.strip_prefix("- ")).collect();
+    let names = TABLE.iter().map(|signal| &*signal.name).chain([DELETED, SOURCE_LOST]);
+    assert_eq!(listed, names.collect());
 }
 
 #[test]

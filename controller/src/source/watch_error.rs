@@ -32,7 +32,7 @@ fn refused(verb: &str, status: &Status) -> String {
              not expired?"
         ),
         403 => format!(
-            "not allowed to {verb} nodes ({message}); bind a ClusterRole with the verbs get, list and watch on nodes to \
+            "not allowed to {verb} nodes ({message}); bind a ClusterRole with the verbs list and watch on nodes to \
              this ServiceAccount, as deploy/controller.yaml does"
         ),
         410 => format!("changes were missed, so all nodes are listed again ({message})"),
@@ -55,7 +55,7 @@ mod tests {
         let watch = explain(&watcher::Error::WatchStartFailed(kube::Error::Api(api(403))));
         assert!(list.contains("not allowed to list nodes (the server's words)"), "{list}");
         assert!(watch.contains("not allowed to watch nodes"), "{watch}");
-        assert!(list.contains("ClusterRole with the verbs get, list and watch on nodes"), "{list}");
+        assert!(list.contains("ClusterRole with the verbs list and watch on nodes"), "{list}");
     }
 
     #[test]

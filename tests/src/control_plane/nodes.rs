@@ -83,7 +83,7 @@ impl ControlPlane {
     /// # Errors
     /// The API server refuses.
     pub fn forbid_pods(&self) -> Result<()> {
-        let rules = json!([rule("nodes", &json!(["get", "list", "watch"]))]);
+        let rules = json!([rule("nodes", &json!(["list", "watch"]))]);
         let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/crik-crik-controller";
         self.api().patch(path, PatchKind::Merge, &json!({"rules": rules})).map(drop)
     }
