@@ -226,7 +226,7 @@ pub const REVIEW_RETRY: Duration = Duration::from_secs(5);
 
 /// How soon it is asked again about one that only its signature speaks for, if there were too many other questions: as soon as the one
 /// who shows it is told to come again.
-pub const BUSY_RETRY: Duration = Duration::from_secs(RETRY_AFTER_SECONDS as u64);
+pub const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// How long a token counts without the API server's word that its pod is there, from when that was to be asked for again, or from the token's first sight:
 /// while it is away nothing new is known of nodes either, and a pod that was ended may still have its token. The kubelet renews one
