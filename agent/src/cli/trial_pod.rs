@@ -46,7 +46,7 @@ pub fn print_manifest(args: &Doctor) -> Result<i32> {
     let list = second_pod::manifest(&pod, args.container.as_deref(), &image)?;
     print(Output::Json, &list, |_| String::new())?;
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    eprint!("{}crik: {}\n", supervise::trial::told(&tried), NEXT.replace("NAME", name));
+    eprintln!("{}crik: {}", supervise::trial::told(&tried), NEXT.replace("NAME", name));
     Ok(0)
 }
 
