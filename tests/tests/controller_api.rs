@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::{Answer, get, post};
 use crik_tests::wait::wait_for;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 fn status(controller: &Controller, name: &str) -> Result<Value> {
     let answer = get(&controller.url(&format!("/v1/nodes/{name}")))?;
