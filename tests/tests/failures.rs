@@ -295,7 +295,7 @@ fn an_error_of_criu_that_nobody_knows_is_one_sentence_and_the_end_of_its_log_is_
     let log: Vec<&str> = log.lines().collect();
     let told: Vec<&str> = said.lines().filter(|line| line.contains("step=\"criu\"")).collect();
     // Each time that CRIU has tried it; the log that is kept is the last one's.
-    ensure!(!told.is_empty() && told.len() % LINES_TOLD == 0, "{told:#?}");
+    ensure!(!told.is_empty() && told.len().is_multiple_of(LINES_TOLD), "{told:#?}");
     for (told, line) in told[told.len() - LINES_TOLD..].iter().zip(&log[log.len() - LINES_TOLD..]) {
         ensure!(told.contains(line.trim()), "{told:?} is not {line:?}");
     }
