@@ -45,6 +45,17 @@ fn moves(pod: &Pod, mut look: impl FnMut(&Running) -> Result<()>) -> Result<()> 
     chain::verify(&outputs).map(drop)
 }
 
+/// As by `capabilities: {drop: [ALL], add: [CHECKPOINT_RESTORE, SYS_PTRACE, SETPCAP]}`, what crik asks root for: what the image has of
+/// other users is not its own.
+#[test]
+fn a_root_that_has_no_rights_but_those_that_crik_asks_for_moves_as_a_user_does() -> Result<()> {
+    let volume = Volume::new()?;
+    let asked_for = ["CAP_CHECKPOINT_RESTORE", "CAP_SYS_PTRACE", "CAP_SETPCAP"];
+    let pod = Pod::new(&volume, "node-a", &SINGLE)
+        .with(|spec| spec.capabilities.retain(|name| asked_for.contains(&name.as_str())));
+    moves(&pod, |running| running.stderr.wait_for("protected: ").map(drop))
+}
+
 #[test]
 fn a_tree_of_an_ordinary_user_moves_three_times_with_the_rights_that_it_has_without_crik() -> Result<()> {
     let volume = Volume::new()?;

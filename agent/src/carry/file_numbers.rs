@@ -96,6 +96,8 @@ impl Renumbering {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn told(pairs: &[(u64, u64)]) -> Vec<(u64, u64)> {
@@ -135,5 +137,17 @@ mod tests {
         ];
         assert_eq!(numbers, expected.map(|(device, here, told)| Number { device, here, told }));
         assert!(numbers.is_sorted());
+    }
+
+    #[test]
+    fn as_many_files_keep_their_numbers_as_the_page_has_room_for() {
+        let there = tempfile::NamedTempFile::new().unwrap();
+        let file = |path: &Path| FileNumbers { path: path.to_owned(), device: 1, inode: 1 };
+        let after = |gone: usize| {
+            let mut known = vec![file(Path::new("/nowhere")); gone];
+            known.push(file(there.path()));
+            here(&known).len()
+        };
+        assert_eq!((after(OPEN_FILES - 1), after(OPEN_FILES)), (4, 0));
     }
 }

@@ -8,10 +8,9 @@ use std::path::Path;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::geteuid;
 
 use crate::carry::files::list::{Attributes, Name};
-use crate::carry::files::others::is_fixed;
+use crate::carry::files::others::{are_not_ours, is_fixed};
 
 /// Gives `path` what it had. What belongs to somebody else and cannot be changed stays as it is: the program could not change it either.
 ///
@@ -59,7 +58,7 @@ fn set(path: &Path, meta: &Metadata, wanted: &Attributes) -> io::Result<()> {
 /// Only root can give a file away. One that another container of the pod has made in an emptyDir becomes the program's.
 fn give(path: &Path, wanted: &Attributes) -> io::Result<()> {
     match lchown(path, Some(wanted.uid), Some(wanted.gid)) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && are_not_ours() => {
             let (user, group) = (wanted.uid, wanted.gid);
             tracing::warn!(
                 "{} belonged to user {user} and group {group}, and does not get them back: {error}",
