@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
+use crik_tests::chart::template::{chart, helm, of_kind, rendered, template, values};
 use crik_tests::chart::values_schema;
 use crik_tests::cluster::images::dockerfile::{Step, parse};
 use crik_tests::control_plane::{Account, ControlPlane, TokenRequest};
@@ -42,49 +43,6 @@ const ALL: &str = r#"{
         {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}]}},
     "extraObjects": [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "of-{{ .Release.Name }}"}}]
 }"#;
-
-fn chart() -> String {
-    workspace().join("charts/crik").display().to_string()
-}
-
-fn values(json: &str) -> Result<tempfile::NamedTempFile> {
-    let file = tempfile::Builder::new().suffix(".json").tempfile()?;
-    fs::write(file.path(), json)?;
-    Ok(file)
-}
-
-/// Runs helm without a cluster; what it printed, or what it complained of.
-fn helm(args: &[&str]) -> Result<Result<String, String>> {
-    let output = Command::new(tool("helm")?).args(args).output()?;
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
-}
-
-fn template(json: &str) -> Result<Result<String, String>> {
-    let values = values(json)?;
-    let path = values.path().display().to_string();
-    helm(&[
-        "template",
-        "crik",
-        &chart(),
-        "--namespace",
-        "crik",
-        "--kube-version",
-        "1.36.0",
-        "--values",
-        &path,
-    ])
-}
-
-fn rendered(json: &str) -> Result<Vec<Value>> {
-    let text = template(json)?.map_err(anyhow::Error::msg)?;
-    let documents = serde_yaml::Deserializer::from_str(&text).map(Value::deserialize);
-    Ok(documents.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|object| !object.is_null()).collect())
-}
-
-fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Result<&'a Value> {
-    objects.iter().find(|object| object["kind"] == kind).with_context(|| format!("no {kind}"))
-}
 
 #[test]
 fn the_plain_manifest_is_what_the_chart_installs() -> Result<()> {
@@ -202,8 +160,11 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
             "at '/signals/0/taint/key'",
         ),
         // What is well formed, and cannot work all the same.
-        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 4693Mi"),
-        (r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#, "polls need 845Mi"),
+        (r#"{"maxWaitingPolls": 200000, "resources": {"limits": {"memory": "512Mi"}}}"#, "polls need 5478Mi"),
+        (
+            r#"{"tls": {"secretName": "t"}, "resources": {"limits": {"memory": "0.5Gi"}}}"#,
+            "polls need 1093Mi",
+        ),
         (
             r#"{"signals": [{"name": "cordon", "state": "hint", "unschedulable": true}]}"#,
             "cordon is the name of a signal that the controller has by itself",
@@ -280,10 +241,10 @@ fn tokens_are_refused_where_they_do_not_name_the_node() -> Result<()> {
 #[test]
 fn the_memory_that_the_polls_need_is_the_limit() -> Result<()> {
     for (values, expected) in [
-        ("{}", "650Mi"),
-        (r#"{"maxWaitingPolls": 100000}"#, "2447Mi"),
-        (r#"{"tls": {"secretName": "t"}}"#, "845Mi"),
-        (r#"{"auth": {"enabled": true}}"#, "689Mi"),
+        ("{}", "732Mi"),
+        (r#"{"maxWaitingPolls": 100000}"#, "2842Mi"),
+        (r#"{"tls": {"secretName": "t"}}"#, "1093Mi"),
+        (r#"{"auth": {"enabled": true}}"#, "771Mi"),
         (r#"{"resources": {"limits": {"memory": "1Gi"}}}"#, "1Gi"),
     ] {
         let objects = rendered(values)?;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crik_api::NodeState;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::fleet::swarm::Swarm;
+use crik_tests::fleet::way::Way;
 use crik_tests::http::get;
 use crik_tests::wait::{PATIENCE, wait_for};
 use socket2::{Domain, Socket, Type};
@@ -65,7 +66,7 @@ fn five_thousand_waiting_polls_are_answered_at_a_stop() -> Result<()> {
         .collect();
     ensure!(versions.len() == POLLS && versions.values().all(|version| version.starts_with(epoch)));
     let before = resident(&controller)?;
-    let mut swarm = Swarm::start(SocketAddr::from((Ipv4Addr::LOCALHOST, controller.port())), &versions)?;
+    let mut swarm = Swarm::start(&Way::to(controller.port()), &versions, 0)?;
     controller.metric_becomes("crik_waiting_polls", 5_000.0)?;
     let each = resident(&controller)?.saturating_sub(before) / POLLS as u64;
     println!("a waiting poll takes {:.1} KiB of memory", each as f64 / 1024.0);

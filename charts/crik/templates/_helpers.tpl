@@ -179,13 +179,15 @@ events: events.enabled
 
 {{/*
 How much memory the polls need, in MiB: 15 KiB for each that waits (10 on x86_64, whose allocator is another one), 25 with TLS, and 2
-for what is known of its tokens; at worst a request's head of 8 KiB on each connection, of which there are 1,152 more than polls; and
-192 MiB for 50,000 nodes and the four lists of them that there may be.
+for what is known of its tokens; at worst a request's head of 8 KiB on each connection, of which there are 1,152 more than polls, and
+with TLS the same as it was encrypted; 4 KiB that the kernel has for each connection (TCP, sock_inode_cache, filp, dentry and
+eventpoll_epi in /proc/slabinfo), which a pod's limit counts; and 192 MiB for 50,000 nodes and the four lists of them that there may be.
 */}}
 {{- define "crik.memory" -}}
 {{- $polls := int64 (.Values.maxWaitingPolls | default 20000) -}}
 {{- $poll := add (ternary 25 15 (ne .Values.tls.secretName "")) (ternary 2 0 .Values.auth.enabled) -}}
-{{ add 192 (div (add (mul $polls $poll) (mul (add $polls 1152) 8)) 1024) }}
+{{- $connection := ternary 20 12 (ne .Values.tls.secretName "") -}}
+{{ add 192 (div (add (mul $polls $poll) (mul (add $polls 1152) $connection)) 1024) }}
 {{- end }}
 
 {{/* A quantity in MiB, of which fractions do not count. */}}

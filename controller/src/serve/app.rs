@@ -25,6 +25,8 @@ pub struct Shared {
     pub auth: Option<Auth>,
     /// None if nothing is told of pods.
     pub pods: Option<Pods>,
+    /// The paths of all routes.
+    pub routes: Vec<&'static str>,
     /// What is counted as it happens.
     pub metrics: Metrics,
     /// What those say that wait.

@@ -11,6 +11,7 @@ use axum::response::Response;
 
 use super::answer;
 use super::app::App;
+use super::metrics::{Answered, Asked};
 
 /// Marks an answer that waited for a change, so its time says nothing of ours.
 #[derive(Clone, Copy)]
@@ -19,7 +20,8 @@ pub struct Waited;
 /// Counts a request, and measures it until its answer begins. Refuses what is none of ours.
 pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
     // What is no route is one to the metrics, or anyone could make up labels.
-    let route = request.extensions().get::<MatchedPath>().cloned();
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = app.0.routes.iter().copied().find(|route| Some(*route) == path).unwrap_or("none");
     let began = Instant::now();
     let mut response = match refused(&request) {
         None => answer::explain(next.run(request).await),
@@ -29,13 +31,12 @@ pub async fn count(State(app): State<App>, request: Request, next: Next) -> Resp
         // Who asks again does so elsewhere.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let route = ("route", route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned()));
     if response.extensions().get::<Waited>().is_none() {
         let seconds = began.elapsed().as_secs_f64();
-        app.0.metrics.durations.get_or_create(&vec![route.clone()]).observe(seconds);
+        app.0.metrics.durations.get_or_create(&Asked { route }).observe(seconds);
     }
-    let code = ("code", response.status().as_str().to_owned());
-    app.0.metrics.requests.get_or_create(&vec![route, code]).inc();
+    let code = response.status().as_u16();
+    app.0.metrics.requests.get_or_create(&Answered { route, code }).inc();
     response
 }
 

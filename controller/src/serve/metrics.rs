@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -13,14 +14,30 @@ use crate::base::outcomes::Outcomes;
 /// A metric's labels.
 pub type Labels = Vec<(&'static str, String)>;
 
+/// Which route was asked; each request looks its numbers up by this, so it is nothing that has to be allocated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Asked {
+    /// The path as the router has it.
+    pub route: &'static str,
+}
+
+/// Which route was asked, and with which status it was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answered {
+    /// The path as the router has it.
+    pub route: &'static str,
+    /// The status.
+    pub code: u16,
+}
+
 /// What is counted as it happens.
 pub struct Metrics {
     /// All of these, to be written.
     pub registry: Registry,
     /// Requests by route and code.
-    pub requests: Family<Labels, Counter>,
+    pub requests: Family<Answered, Counter>,
     /// How long requests took that did not wait for a change, in seconds, by route.
-    pub durations: Family<Labels, Histogram, fn() -> Histogram>,
+    pub durations: Family<Asked, Histogram, fn() -> Histogram>,
     /// How long after a change the answer of a waiting poll was there, in seconds.
     pub answers: Histogram,
     /// How questions to the API server about tokens went.

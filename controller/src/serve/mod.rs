@@ -74,6 +74,7 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         stopping,
         auth,
         pods,
+        routes: router::table().into_iter().map(|(path, _)| path).collect(),
         metrics,
         agents: Agents::default(),
         polls: Places::new(polls),

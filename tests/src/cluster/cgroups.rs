@@ -34,6 +34,41 @@ impl Cgroups {
         }
         Ok(cgroups)
     }
+
+    /// Puts a process into it. What the process has in memory by then counts elsewhere.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn take_in(&self, pid: u32) -> Result<()> {
+        hierarchies().iter().try_for_each(|root| {
+            let file = root.join(self.name.trim_start_matches('/')).join("cgroup.procs");
+            fs::write(&file, pid.to_string()).with_context(|| file.display().to_string())
+        })
+    }
+
+    /// Lets what is in it have so much memory, and kills it if it takes more.
+    ///
+    /// # Errors
+    /// No hierarchy counts memory.
+    pub fn limit_memory(&self, bytes: u64) -> Result<()> {
+        Ok(fs::write(self.memory_file(["memory.max", "memory.limit_in_bytes"])?, bytes.to_string())?)
+    }
+
+    /// The most memory that what is in it ever had, with what the kernel has for it.
+    ///
+    /// # Errors
+    /// No hierarchy counts memory.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let text = fs::read_to_string(self.memory_file(["memory.peak", "memory.max_usage_in_bytes"])?)?;
+        Ok(text.trim().parse()?)
+    }
+
+    /// By its name in version 2 or in version 1.
+    fn memory_file(&self, names: [&str; 2]) -> Result<PathBuf> {
+        let groups = hierarchies().into_iter().map(|root| root.join(self.name.trim_start_matches('/')));
+        let mut files = groups.flat_map(|group| names.map(|name| group.join(name)));
+        files.find(|file| file.exists()).with_context(|| format!("no hierarchy has {}", names[0]))
+    }
 }
 
 /// Removes what there is of this name in all hierarchies, and all below it.

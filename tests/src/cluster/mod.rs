@@ -6,7 +6,7 @@
 mod addresses;
 mod boot;
 mod bridge;
-mod cgroups;
+pub mod cgroups;
 mod directory;
 mod faulty_volume;
 pub mod hold;

@@ -9,6 +9,7 @@ pub mod signal_fixture;
 pub mod test_node;
 
 use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -33,6 +34,9 @@ pub struct Controller {
     port: u16,
 }
 
+/// All addresses of this machine, and a port that the system chooses.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// How it is started.
 struct Launch {
     args: Vec<String>,
@@ -42,6 +46,8 @@ struct Launch {
     variables: Vec<(String, String)>,
     /// How many files it may open.
     descriptors: Option<u32>,
+    /// Where it listens.
+    listen: SocketAddr,
 }
 
 impl Controller {
@@ -83,6 +89,18 @@ impl Controller {
     /// It does not get ready.
     pub fn watching(kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
         let controller = Self::trying_to_watch(kubeconfig, flags)?;
+        controller.logs(READY)?;
+        Ok(controller)
+    }
+
+    /// The same at an address of its own, where the port is that of the chart.
+    ///
+    /// # Errors
+    /// It does not get ready.
+    pub fn watching_at(address: Ipv4Addr, kubeconfig: &Path, flags: &[&str]) -> Result<Self> {
+        let launch = Launch::new(&[&["--source", "kubernetes"], flags].concat(), Some(kubeconfig));
+        let listen = (address, crik_api::DEFAULT_PORT).into();
+        let controller = Self::listening(tempfile::tempdir()?, Launch { listen, ..launch })?;
         controller.logs(READY)?;
         Ok(controller)
     }
@@ -151,10 +169,7 @@ impl Controller {
     /// # Errors
     /// There is no answer, or no such metric.
     pub fn metric(&self, name: &str) -> Result<f64> {
-        let text = get(&self.url("/metrics"))?.body;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let value = line.with_context(|| format!("no {name} in {text}"))?;
-        Ok(value.parse()?)
+        metric(&get(&self.url("/metrics"))?.body, name)
     }
 
     /// Waits until a metric has a value.
@@ -167,10 +182,11 @@ impl Controller {
     }
 
     fn listening(dir: tempfile::TempDir, launch: Launch) -> Result<Self> {
-        let child = launch.start(&dir, 0)?;
+        let child = launch.start(&dir)?;
         let mut controller = Self { dir, launch, child, port: 0 };
         controller.port = wait_for("the controller to listen", || port(&controller.log()))
             .with_context(|| controller.log())?;
+        controller.launch.listen.set_port(controller.port);
         Ok(controller)
     }
 
@@ -232,8 +248,16 @@ impl Controller {
     }
 
     /// Its address on the loopback.
+    pub fn ip(&self) -> Ipv4Addr {
+        match self.launch.listen.ip() {
+            IpAddr::V4(own) if !own.is_unspecified() => own,
+            _ => Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// Where it has something.
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://{}:{}{path}", self.ip(), self.port)
     }
 
     /// What it has logged.
@@ -253,7 +277,7 @@ impl Controller {
     pub fn restart(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
-        self.child = self.launch.start(&self.dir, self.port)?;
+        self.child = self.launch.start(&self.dir)?;
         self.logs(READY)
     }
 
@@ -287,11 +311,16 @@ impl Drop for Controller {
 impl Launch {
     fn new(args: &[&str], kubeconfig: Option<&Path>) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Self { args, kubeconfig: kubeconfig.map(Path::to_owned), variables: Vec::new(), descriptors: None }
+        Self {
+            args,
+            kubeconfig: kubeconfig.map(Path::to_owned),
+            variables: Vec::new(),
+            descriptors: None,
+            listen: ANYWHERE,
+        }
     }
 
-    /// Starts it on a port; 0 lets the system choose one.
-    fn start(&self, dir: &tempfile::TempDir, port: u16) -> Result<Child> {
+    fn start(&self, dir: &tempfile::TempDir) -> Result<Child> {
         let program = cargo_bin("crik-controller", "crik-controller", &[])?;
         let mut command = Command::new(&program);
         if let Some(limit) = self.descriptors {
@@ -299,7 +328,7 @@ impl Launch {
             command.arg(format!("--nofile={limit}")).arg(&program);
         }
         command
-            .args(["--listen", &format!("0.0.0.0:{port}")])
+            .args(["--listen", &self.listen.to_string()])
             .args(&self.args)
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -310,6 +339,15 @@ impl Launch {
         }
         Ok(command.spawn()?)
     }
+}
+
+/// The value of a metric in the text of all of them.
+///
+/// # Errors
+/// It is not there.
+pub fn metric(text: &str, name: &str) -> Result<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.with_context(|| format!("no {name} in {text}"))?.parse()?)
 }
 
 fn port(log: &str) -> Option<u16> {

@@ -1,17 +1,17 @@
 //! Thousands of agents that wait for their nodes by long poll, in one process.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::timeout;
 
+use super::way::{Stream, Way};
 use crate::wait::PATIENCE;
 
 /// How many connections are opened at once: a listener's queue has an end.
@@ -37,29 +37,30 @@ pub struct Answer {
 
 impl Swarm {
     /// Sends one poll for each name, to be answered at the first change after its version, and returns when all are sent. Each
-    /// goes on to poll for the version that it was told.
+    /// goes on to poll for the version that it was told. Their heads are `padded` by so many bytes.
     ///
     /// # Errors
     /// A connection is refused.
-    pub fn start(server: SocketAddr, polls: &BTreeMap<String, String>) -> Result<Self> {
+    pub fn start(way: &Way, polls: &BTreeMap<String, String>, padded: usize) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let (sender, answers) = unbounded_channel();
         let (opened, mut open) = unbounded_channel();
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        for (name, since) in polls {
-            let poll = Poll { server, name: name.clone(), since: since.clone(), answers: sender.clone() };
-            runtime.spawn(poll.run(Arc::clone(&room), opened.clone()));
+        for (number, (name, since)) in polls.iter().enumerate() {
+            let (name, since) = (name.clone(), since.clone());
+            let poll = Poll { name, since, padding: "x".repeat(padded), answers: sender.clone() };
+            runtime.spawn(poll.run(way.clone(), number, Arc::clone(&room), opened.clone()));
         }
         drop(opened);
         let sent = async {
             let mut sent = 0;
-            while let Some(outcome) = open.recv().await {
+            while let Some(outcome) = timeout(PATIENCE, open.recv()).await? {
                 let () = outcome?;
                 sent += 1;
             }
             anyhow::Ok(sent)
         };
-        let sent: usize = runtime.block_on(async { tokio::time::timeout(PATIENCE, sent).await })??;
+        let sent: usize = runtime.block_on(sent)?;
         ensure!(sent == polls.len(), "{sent} of {} polls were sent", polls.len());
         Ok(Self { runtime, answers })
     }
@@ -69,7 +70,7 @@ impl Swarm {
     /// # Errors
     /// None comes within `patience`, or a connection was lost.
     pub fn answer(&mut self, patience: Duration) -> Result<Answer> {
-        let next = self.runtime.block_on(async { tokio::time::timeout(patience, self.answers.recv()).await });
+        let next = self.runtime.block_on(async { timeout(patience, self.answers.recv()).await });
         next.context("no poll was answered")?.context("all polls have ended")?
     }
 }
@@ -96,17 +97,23 @@ impl Swarm {
 }
 
 struct Poll {
-    server: SocketAddr,
     name: String,
     since: String,
+    padding: String,
     answers: UnboundedSender<Result<Answer>>,
 }
 
 impl Poll {
-    async fn run(mut self, room: Arc<Semaphore>, opened: UnboundedSender<Result<()>>) {
+    async fn run(
+        mut self,
+        way: Way,
+        number: usize,
+        room: Arc<Semaphore>,
+        opened: UnboundedSender<Result<()>>,
+    ) {
         let first = async {
             let _permit = room.acquire().await?;
-            let mut stream = TcpStream::connect(self.server).await?;
+            let mut stream = way.connect(number).await?;
             self.ask(&mut stream).await?;
             anyhow::Ok(stream)
         };
@@ -128,15 +135,15 @@ impl Poll {
         }
     }
 
-    async fn ask(&self, stream: &mut TcpStream) -> Result<()> {
+    async fn ask(&self, stream: &mut Box<dyn Stream>) -> Result<()> {
+        let (name, since, padding) = (&self.name, &self.since, &self.padding);
         let request = format!(
-            "GET /v1/nodes/{}?wait=300s&since={} HTTP/1.1\r\nHost: controller\r\n\r\n",
-            self.name, self.since
+            "GET /v1/nodes/{name}?wait=300s&since={since} HTTP/1.1\r\nHost: controller\r\nX: {padding}\r\n\r\n"
         );
         Ok(stream.write_all(request.as_bytes()).await?)
     }
 
-    async fn hear(&mut self, stream: &mut TcpStream) -> Result<Answer> {
+    async fn hear(&mut self, stream: &mut Box<dyn Stream>) -> Result<Answer> {
         let (mut text, mut buffer) = (Vec::new(), [0; 2048]);
         while !is_whole(&text) {
             match stream.read(&mut buffer).await? {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,31 +23,30 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::node;
+use super::template::{Member, Template};
 
 /// How long a watch lasts whose client does not say; a real one chooses from half an hour on (`--min-request-timeout`).
 const WATCH_SECONDS: u64 = 1800;
 
+/// How many kinds of nodes there are.
+const POOLS: usize = 16;
+
 /// Lists and watches of a fleet that it holds in memory.
 pub struct SyntheticApiServer {
     fleet: Arc<Mutex<Fleet>>,
+    address: SocketAddr,
     kubeconfig: PathBuf,
     _directory: tempfile::TempDir,
-    _runtime: Runtime,
+    /// None while it is away.
+    serving: Mutex<Option<Runtime>>,
 }
 
 struct Fleet {
     version: u64,
+    /// Nodes of a pool share all but what is a node's own.
+    pools: Vec<Template>,
     members: Vec<Member>,
     watchers: Vec<UnboundedSender<Bytes>>,
-}
-
-/// A node: its JSON with holes for what changes.
-struct Member {
-    version: u64,
-    cordoned: bool,
-    /// Up to the resource version, between it and the taints, and behind the heartbeat.
-    parts: [String; 4],
 }
 
 impl SyntheticApiServer {
@@ -55,15 +55,39 @@ impl SyntheticApiServer {
     /// # Errors
     /// There is no port or no directory.
     pub fn start(nodes: usize) -> Result<Self> {
-        let members = (0..nodes).map(Member::new).collect::<Result<_>>()?;
-        let fleet = Arc::new(Mutex::new(Fleet { version: 1, members, watchers: Vec::new() }));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+        Self::start_of(nodes, |_| ())
+    }
+
+    /// Starts one with as many nodes, each of which is something more.
+    ///
+    /// # Errors
+    /// There is no port or no directory.
+    pub fn start_of(nodes: usize, each: impl Fn(&mut Value)) -> Result<Self> {
+        let pools = (0..POOLS).map(|pool| Template::new(pool, &each)).collect();
+        let members = (0..nodes).map(|number| Member { number, version: 1, cordoned: false }).collect();
+        let fleet = Arc::new(Mutex::new(Fleet { version: 1, pools, members, watchers: Vec::new() }));
+        let (runtime, address) = serve(&fleet, (Ipv4Addr::LOCALHOST, 0).into())?;
         let directory = tempfile::tempdir()?;
-        let kubeconfig = kubeconfig(directory.path(), &format!("http://{}", listener.local_addr()?))?;
-        let app = Router::new().route("/api/v1/nodes", get(nodes_of)).with_state(Arc::clone(&fleet));
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Ok(Self { fleet, kubeconfig, _directory: directory, _runtime: runtime })
+        let kubeconfig = kubeconfig(directory.path(), &format!("http://{address}"))?;
+        let serving = Mutex::new(Some(runtime));
+        Ok(Self { fleet, address, kubeconfig, _directory: directory, serving })
+    }
+
+    /// Cuts all connections, and refuses others.
+    pub fn go_away(&self) {
+        lock(&self.fleet).watchers.clear();
+        if let Some(runtime) = lock(&self.serving).take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Serves again, at the same address.
+    ///
+    /// # Errors
+    /// Somebody has taken it.
+    pub fn come_back(&self) -> Result<()> {
+        *lock(&self.serving) = Some(serve(&self.fleet, self.address)?.0);
+        Ok(())
     }
 
     /// How a client finds it.
@@ -83,44 +107,30 @@ impl SyntheticApiServer {
     }
 }
 
+fn serve(fleet: &Arc<Mutex<Fleet>>, address: SocketAddr) -> Result<(Runtime, SocketAddr)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
+    let address = listener.local_addr()?;
+    let app = Router::new().route("/api/v1/nodes", get(nodes_of)).with_state(Arc::clone(fleet));
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    Ok((runtime, address))
+}
+
 impl Fleet {
     fn change(&mut self, number: usize, change: impl FnOnce(&mut Member)) {
         self.version += 1;
         let Some(member) = self.members.get_mut(number) else { return };
         member.version = self.version;
         change(member);
-        let event = event("MODIFIED", &member.json());
+        if self.watchers.is_empty() {
+            return;
+        }
+        let event = event("MODIFIED", &self.json(number));
         self.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
     }
-}
 
-impl Member {
-    fn new(number: usize) -> Result<Self> {
-        let mut node = node::node(number);
-        node["metadata"]["uid"] = json!(format!("5b1e9c2a-0000-4000-8000-{number:012x}"));
-        node["metadata"]["resourceVersion"] = json!("@version");
-        node["spec"]["unschedulable"] = json!("@cordoned");
-        node["status"]["conditions"] = node::conditions("@heartbeat");
-        let text = serde_json::to_string(&node)?.replace("\"@cordoned\"", "@cordoned");
-        // All heartbeats of a status are of the same time; the first is enough of a change, and one hole.
-        let text = text.replacen("@heartbeat", "@@", 1).replace("@heartbeat", "2026-01-01T00:00:00Z");
-        let mut parts: [String; 4] = Default::default();
-        let mut rest = text.as_str();
-        for (part, mark) in parts.iter_mut().zip(["@version", "@cordoned", "@@"]) {
-            let (before, behind) = rest.split_once(mark).unwrap_or((rest, ""));
-            *part = before.to_owned();
-            rest = behind;
-        }
-        parts[3] = rest.to_owned();
-        Ok(Self { version: 1, cordoned: false, parts })
-    }
-
-    fn json(&self) -> String {
-        let [first, second, third, fourth] = &self.parts;
-        let second_of_day = self.version % 86_400;
-        let (h, m, s) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        let (version, cordoned) = (self.version, self.cordoned);
-        format!("{first}{version}{second}{cordoned}{third}2026-01-02T{h:02}:{m:02}:{s:02}Z{fourth}")
+    fn json(&self, number: usize) -> String {
+        self.pools[number % POOLS].fill(&self.members[number])
     }
 }
 
@@ -173,7 +183,7 @@ fn list(fleet: &Arc<Mutex<Fleet>>, asked: &Asked) -> Response {
     let fleet = Arc::clone(fleet);
     let items = stream::iter(from..to).map(move |number| {
         let comma = if number > from { "," } else { "" };
-        format!("{comma}{}", lock(&fleet).members[number].json())
+        format!("{comma}{}", lock(&fleet).json(number))
     });
     let pieces = stream::iter([head]).chain(items).chain(stream::iter(["]}".to_owned()]));
     answer(Body::from_stream(pieces.map(Ok::<_, Infallible>)))
@@ -187,7 +197,7 @@ fn watch(shared: &Arc<Mutex<Fleet>>, asked: &Asked) -> Response {
     let initial = asked.send_initial_events;
     let missed = fleet.members.iter().filter(|member| initial || member.version > since);
     let kind = if initial { "ADDED" } else { "MODIFIED" };
-    let mut events: Vec<Bytes> = missed.map(|member| event(kind, &member.json())).collect();
+    let mut events: Vec<Bytes> = missed.map(|member| event(kind, &fleet.json(member.number))).collect();
     if initial {
         events.push(event("BOOKMARK", &bookmark(fleet.version).to_string()));
     }
@@ -206,22 +216,6 @@ fn answer(body: Body) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn lock(fleet: &Mutex<Fleet>) -> MutexGuard<'_, Fleet> {
-    fleet.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_it_tells_is_a_node_with_what_has_changed() {
-        let mut member = Member::new(7).unwrap();
-        (member.version, member.cordoned) = (42, true);
-        let node: Value = serde_json::from_str(&member.json()).unwrap();
-        assert_eq!(node["metadata"]["resourceVersion"], "42");
-        assert_eq!(node["spec"]["unschedulable"], true);
-        assert_eq!(node["status"]["conditions"][0]["lastHeartbeatTime"], "2026-01-02T00:00:42Z");
-        assert_eq!(node["metadata"]["name"], node::name(7));
-    }
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
