@@ -10,13 +10,16 @@ use core::ffi::{c_char, c_int};
 
 use crate::files::{self, Path};
 use crate::maps::{self, Mapping};
-use crate::{kernel, told};
+use crate::{kernel, segments, told};
 
 const EPERM: isize = -1;
 const ENOENT: isize = -2;
 
 /// What the kernel calls memory that has no file (mm/shmem.c, ipc/shm.c, mm/hugetlb.c): CRIU knows it by that.
 const NO_FILES: [&[u8]; 3] = [b"/dev/zero", b"/SYSV", b"/anon_hugepage"];
+
+/// As CRIU looks for what it has mapped itself.
+const OWN: &[u8] = b"map_files/";
 
 /// A mapped file that has lost its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +44,12 @@ pub unsafe extern "C" fn openat64(directory: c_int, path: *const c_char, flags: 
 }
 
 unsafe fn instead(directory: c_int, path: *const c_char, flags: c_int) -> Option<isize> {
+    let path = unsafe { files::text(path) };
+    if path.begins_with(OWN) {
+        return segments::open(path.get(OWN.len()..)?);
+    }
     let process = process(directory)?;
-    let (start, _) = maps::hexadecimal(unsafe { files::text(path) })?;
+    let (start, _) = maps::hexadecimal(path)?;
     let lost = maps::find(process, |mapping| lost(mapping, start))?;
     let open = remembered(&lost, process);
     if open.is_empty() {

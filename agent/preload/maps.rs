@@ -1,6 +1,13 @@
 //! Reads what a process has mapped, as /proc/PID/maps tells it (proc_pid_maps(5)).
 
 use crate::files::{self, Path};
+use crate::kernel;
+
+/// getpid(2).
+#[cfg(target_arch = "x86_64")]
+const GETPID: usize = 39;
+#[cfg(target_arch = "aarch64")]
+const GETPID: usize = 172;
 
 /// A line.
 pub struct Mapping<'a> {
@@ -20,6 +27,11 @@ pub struct Mapping<'a> {
 pub fn find<T>(process: u64, mut found: impl FnMut(&Mapping<'_>) -> Option<T>) -> Option<T> {
     let path = Path::of(b"/proc/").number(process).then(b"/maps");
     files::find_line(&path, |line| found(&parse(line)?))
+}
+
+/// This process.
+pub fn own() -> u64 {
+    unsafe { kernel::call(GETPID, [0; 6]) as u64 }
 }
 
 /// `START-END rwxs OFFSET MAJOR:MINOR INODE   PATH`.

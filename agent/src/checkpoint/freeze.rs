@@ -1,7 +1,7 @@
 //! Freezes the tree: CRIU writes its image into the staging directory, and leaves every process stopped or lets it go on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -38,13 +38,13 @@ use crate::store::image_dir::durable::create_private;
 use crate::store::image_dir::staging::Staging;
 use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::images::ImageError;
-use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, Leave, Pause};
+use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, IPC_IMAGE, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};
 use crate::tree::process::loopback::{self, BeforeRepair, Quiet};
 use crate::tree::process::outside::{self, Outside};
-use crate::tree::process::sessions;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::unfreezable::{self, Unfreezable};
+use crate::tree::process::{ipc_namespace, sessions, system_v};
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -113,6 +113,11 @@ pub enum FreezeError {
     /// The images of connections cannot be read or written.
     #[error(transparent)]
     Connections(#[from] ImageError),
+    /// It began to have some of System V when CRIU was told already that it had none.
+    #[error(
+        "the program has made shared memory, semaphores or message queues of System V just as it was frozen"
+    )]
+    NewSystemV,
     /// CRIU could not dump it.
     #[error(transparent)]
     Criu(#[from] CriuError),
@@ -135,6 +140,7 @@ impl HasOutlook for FreezeError {
             Self::Criu(error) => error.outlook(),
             Self::Unreachable(error) => error.outlook(),
             Self::Connections(ImageError::Io { source, .. }) => source.outlook(),
+            Self::NewSystemV => Outlook::MayPass,
             _ => Outlook::Lasting,
         }
     }
@@ -395,6 +401,7 @@ fn stage(
     files: Option<BesideDump>,
 ) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
+    refuse_new_system_v(request.root, &staging.join(layout::IMAGES))?;
     let goes_along = |path: &Path| request.carrying.takes(path);
     open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
     let open = open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
@@ -416,6 +423,14 @@ fn stage(
             .map_err(io_at("keep open files without a name in", staging))?,
         durations_ms: BTreeMap::new(),
     })
+}
+
+/// What was not there before the tree was frozen is in no image.
+fn refuse_new_system_v(root: i32, images: &Path) -> Result<(), FreezeError> {
+    let names = fs::read_dir(images).map_err(io_at("read", images))?.flatten().map(|entry| entry.file_name());
+    let is_dumped = names.into_iter().any(|name| name.as_encoded_bytes().starts_with(IPC_IMAGE.as_bytes()));
+    let is_new = || ipc_namespace::is_elsewhere(root) && system_v::is_in_that_of(root);
+    if !is_dumped && is_new() { Err(FreezeError::NewSystemV) } else { Ok(()) }
 }
 
 fn facts_of_clocks(tree: &Tree, request: &FreezeRequest) -> Result<ClockFacts, FreezeError> {

@@ -91,6 +91,8 @@ pub struct Config {
     pub loopback_connections: LoopbackConnections,
     /// Whether programs that are preloaded with the library may make rings of io_uring, which cannot be frozen.
     pub io_uring: bool,
+    /// Whether the program gets an IPC namespace of its own where one can be made.
+    pub own_ipc_namespace: bool,
     /// What to do with a generation of which processes would stand still here.
     pub on_clock_back: OnClockBack,
     /// What becomes of a file that the program had open to read and that was changed since.
@@ -158,6 +160,7 @@ impl Default for Config {
             unix_connections: UnixConnections::Close,
             loopback_connections: LoopbackConnections::Close,
             io_uring: false,
+            own_ipc_namespace: true,
             on_clock_back: OnClockBack::Auto,
             changed_files: ChangedFiles::Follow,
             changed_pod: ChangedPod::Tell,
@@ -251,7 +254,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, stopSignals: [SIGHUP], additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, ownIpcNamespace: false, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -275,7 +278,7 @@ mod tests {
         assert_eq!((before.timeout, before.on_failure), (Duration::from_secs(1), OnFailure::Fail));
         assert_eq!((after.timeout, after.on_failure), (Duration::from_secs(5), OnFailure::Ignore));
         assert_eq!((config.clock_library, config.on_clock_back), (false, OnClockBack::Refuse));
-        assert!(config.io_uring);
+        assert!(config.io_uring && !config.own_ipc_namespace);
         assert_eq!(config.unix_connections, UnixConnections::Refuse);
         assert_eq!(config.loopback_connections, LoopbackConnections::Keep);
         assert_eq!(config.changed_files, ChangedFiles::Refuse);

@@ -2,7 +2,7 @@
 //! look and `crik doctor`. README, "What hostUsers: false adds", is the same for people.
 
 use crate::tree::process::capabilities::is_in_nodes_user_namespace;
-use crate::tree::process::{loopback, time_namespace};
+use crate::tree::process::{ipc_namespace, loopback, time_namespace};
 
 /// One of them.
 struct Gift {
@@ -11,12 +11,17 @@ struct Gift {
     is_here: bool,
 }
 
-fn all() -> [Gift; 2] {
+fn all() -> [Gift; 3] {
     [
         Gift {
             what: "clocks by the kernel for every program",
             takes: "SYS_ADMIN and SYS_TIME",
             is_here: time_namespace::is_possible(),
+        },
+        Gift {
+            what: "shared memory, semaphores and message queues of System V (ownIpcNamespace)",
+            takes: "SYS_ADMIN",
+            is_here: ipc_namespace::is_possible(),
         },
         Gift {
             what: "connections over loopback (loopbackConnections: keep)",

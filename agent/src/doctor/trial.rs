@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::base::headway::Headway;
 use crate::base::limits;
-use crate::tree::criu::{self, Connections, CriuError, Dump, Leave, Restore, TimeNamespace};
+use crate::tree::criu::{self, Connections, CriuError, Dump, Leave, Namespaces, Restore};
 use crate::tree::process::beside;
 use crate::tree::process::snapshot::Snapshot;
 use nix::sys::signal::Signal;
@@ -96,7 +96,7 @@ fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
         images: &images,
         work: &work,
         inherited: &[],
-        namespace: TimeNamespace::Own,
+        namespaces: Namespaces::OWN,
         connections: Connections::Close,
         headway: &headway,
     };

@@ -19,6 +19,7 @@ use crate::carry::program_files::Programs;
 use crate::restore::clock_back;
 use crate::restore::failure::Failure;
 use crate::restore::free_ids;
+use crate::restore::own_ipc;
 use crate::restore::stall::{criu_is_gone, stalled};
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::store::generation::identity::Identity;
@@ -53,6 +54,7 @@ pub async fn resume(
     let manifest = Arc::new(check(workload, &mut steps, hold, generation).await?);
     clock_back::check(&manifest, workload.config.on_clock_back)
         .map_err(|error| Failure::Skip(error.to_string()))?;
+    own_ipc::check(&manifest).map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     // Before it counts as an attempt: it says nothing of the generation.
     free_ids::clear(workload, signals, hold, generation).await?;

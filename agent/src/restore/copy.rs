@@ -11,12 +11,13 @@ use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::files::{self, PutBack};
 use crate::carry::{file_locks, loopback, open_files, orphans, reserved_pids};
 use crate::config::Config;
+use crate::restore::own_ipc;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::ImageDirError;
-use crate::tree::criu::{self, Connections, CriuError, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Namespaces, Pause, Restore};
 use crate::tree::process::loopback as process_loopback;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -46,7 +47,9 @@ pub fn restore(
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let (root, has_orphans, namespace) = (manifest.tree.root, manifest.tree.orphans, clocks.namespace);
+    let namespaces =
+        Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, &Config::default()) };
+    let (root, has_orphans) = (manifest.tree.root, manifest.tree.orphans);
     let hook = move |pause| -> io::Result<()> {
         match pause {
             Pause::BeforeFork if has_orphans => orphans::watch_for_root(root),
@@ -71,7 +74,7 @@ pub fn restore(
         images: private.path(),
         work,
         inherited: &inherited,
-        namespace,
+        namespaces,
         connections,
         headway: &headway,
     };

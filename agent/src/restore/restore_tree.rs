@@ -20,10 +20,11 @@ use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
 use crate::carry::{cgroup_files, datagram_peers, file_locks, file_numbers, orphans, reserved_pids, streams};
 use crate::config::Config;
+use crate::restore::own_ipc;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::images::FileLocks;
-use crate::tree::criu::{self, Connections, CriuError, Hook, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, Pause, Restore};
 use crate::tree::process::loopback;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -112,8 +113,8 @@ pub fn restore(
     let both = streams.iter().chain(&moved);
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
     let work = Path::new(limits::RESTORE_WORK);
-    let what =
-        Restore { images, work, inherited: &inherited, namespace: clocks.namespace, connections, headway };
+    let namespaces = Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, config) };
+    let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
     criu::restore(
         &what,

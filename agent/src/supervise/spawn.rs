@@ -11,8 +11,10 @@ use thiserror::Error;
 use crate::base::{exit_codes, limits};
 use crate::carry::clocks::install::PRELOAD;
 use crate::carry::{reserved_pids, streams};
+use crate::config::Config;
 use crate::store::generation::clock_facts::Installed;
 use crate::supervise::environment;
+use crate::tree::process::ipc_namespace;
 use crate::tree::process::which::{self, NotRunnable};
 
 /// Why the application could not be started.
@@ -48,7 +50,7 @@ impl SpawnError {
 }
 
 /// Starts `command` as the only child of `init`, with all of the tree's ids above the reserved ones, the library of its
-/// clocks, and `GODEBUG` if there is something to say in it. Returns the init's id.
+/// clocks, and `GODEBUG` if there is something to say in it; in an IPC namespace of its own if `own_ipc`. Returns the init's id.
 ///
 /// # Errors
 /// The command is not there or cannot run, or no process can be made.
@@ -57,12 +59,14 @@ pub fn spawn(
     command: &[OsString],
     library: Option<&Installed>,
     godebug: Option<OsString>,
+    own_ipc: bool,
 ) -> Result<i32, SpawnError> {
     let name = command.first().ok_or_else(|| NotRunnable::NotFound(OsString::new()))?;
     let program = which::resolve(name)?;
     reserved_pids::pass_reserved().map_err(SpawnError::Pids)?;
     let preload = library.map(|library| (PRELOAD, library.preload(env::var_os(PRELOAD).as_deref())));
-    let child = Command::new(init)
+    let mut init_command = Command::new(init);
+    init_command
         .arg(program)
         .args(command)
         .env_remove(limits::CRIU_CONFIG_VARIABLE)
@@ -70,10 +74,18 @@ pub fn spawn(
         .envs(godebug.map(|settings| (environment::GODEBUG, settings)))
         .stdin(streams::for_application(0))
         .stdout(streams::for_application(1))
-        .stderr(streams::for_application(2))
-        .spawn()
-        .map_err(|source| SpawnError::Init { path: init.into(), source })?;
+        .stderr(streams::for_application(2));
+    let child =
+        if own_ipc { ipc_namespace::in_new(|| init_command.spawn()).flatten() } else { init_command.spawn() };
+    let child = child.map_err(|source| SpawnError::Init { path: init.into(), source })?;
     Ok(child.id().cast_signed())
+}
+
+/// Whether the program is to have an IPC namespace of its own, with which CRIU can dump what it has of System V: where one can be made,
+/// and where there will be a checkpoint.
+#[must_use]
+pub fn own_ipc(config: &Config) -> bool {
+    config.image_dir.is_some() && config.own_ipc_namespace && ipc_namespace::is_possible()
 }
 
 #[cfg(test)]

@@ -185,7 +185,8 @@ fn fresh(
     let given = pod_facts::here(&workload.config, &workload.command, &own);
     let library = clocks::library(&workload.config);
     let godebug = environment::godebug(&workload.config);
-    let root = spawn::spawn(&init, &workload.command, library.as_ref(), godebug)?;
+    let own_ipc = spawn::own_ipc(&workload.config);
+    let root = spawn::spawn(&init, &workload.command, library.as_ref(), godebug, own_ipc)?;
     let programs = noted.hash(own, given);
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));

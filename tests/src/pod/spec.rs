@@ -1,5 +1,6 @@
 //! The container that a kubelet asks its runtime for, as an OCI runtime specification.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,8 @@ pub struct Spec {
     pub pid_namespace: Option<PathBuf>,
     /// The IPC namespace of another container, which all containers of a pod share.
     pub ipc_namespace: Option<PathBuf>,
+    /// What is set of its namespaces, as by `securityContext.sysctls`.
+    pub sysctls: Vec<(&'static str, &'static str)>,
 }
 
 /// What a container runtime gives when a pod asks for nothing.
@@ -168,6 +171,7 @@ impl Spec {
             input: Input::None,
             pid_namespace: None,
             ipc_namespace: None,
+            sysctls: Vec::new(),
         }
     }
 
@@ -225,6 +229,7 @@ impl Spec {
                 "uidMappings": own_ids(self.user_namespace),
                 "gidMappings": own_ids(self.user_namespace),
                 "timeOffsets": {"monotonic": offset, "boottime": offset},
+                "sysctl": self.sysctls.iter().copied().collect::<BTreeMap<_, _>>(),
                 "seccomp": self.seccomp,
                 "resources": {"memory": {"limit": self.memory_limit}, "cpu": {"shares": self.cpu_shares}},
                 "maskedPaths": self.unless_privileged(&["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]),

@@ -12,7 +12,7 @@ use std::process::Command;
 use rust_criu::Criu;
 
 use super::feature_cache;
-use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use super::in_namespace::{NAMESPACE_FD, Namespaces};
 use super::preload;
 use crate::base::exit_codes;
 use crate::tree::process::rights;
@@ -36,9 +36,9 @@ pub(super) fn by_way_of_us() -> Result<Criu, rust_criu::CriuError> {
 pub fn become_criu() -> Option<i32> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     arguments.first().filter(|first| [SERVE, CHECK].iter().any(|word| *first == word))?;
-    let namespace = TimeNamespace::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
+    let namespaces = Namespaces::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
     let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
-    let failed = match namespace.enter().and_then(|()| rights::hand_on()) {
+    let failed = match namespaces.enter().and_then(|()| rights::hand_on()) {
         Ok(()) => {
             let mut criu = Command::new("criu");
             criu.args(arguments).envs(library);

@@ -19,7 +19,7 @@ use rust_criu::{CgMode, Criu};
 
 use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
-use super::in_namespace::{NAMESPACE_FD, TimeNamespace};
+use super::in_namespace::{NAMESPACE_FD, Namespaces};
 use super::preload::{CUT_OFF_FD, LIBRARY_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
@@ -135,18 +135,18 @@ pub struct Call {
 }
 
 impl Call {
-    /// Begins one in this time namespace, with these options besides those of every call. An earlier one may take as long as the
+    /// Begins one in these namespaces, with these options besides those of every call. An earlier one may take as long as the
     /// volume likes; it is waited for until this one is given up.
     ///
     /// # Errors
     /// Memory files cannot be made, or it was given up.
-    pub fn begin(namespace: TimeNamespace, more: &[&str], headway: &Headway) -> Result<Self, CriuError> {
+    pub fn begin(namespaces: Namespaces, more: &[&str], headway: &Headway) -> Result<Self, CriuError> {
         let turn = turn(headway)?;
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let config = HandedDown::new(c"criu.conf", CONFIG_FD, options(more).as_bytes()).map_err(prepare)?;
         let log = HandedDown::new(c"criu.log", LOG_FD, b"").map_err(prepare)?;
         let place =
-            HandedDown::new(c"time-namespace", NAMESPACE_FD, namespace.line().as_bytes()).map_err(prepare)?;
+            HandedDown::new(c"namespaces", NAMESPACE_FD, namespaces.line().as_bytes()).map_err(prepare)?;
         let kept = log.file().map_err(prepare)?;
         *locked(&LAST_LOG) = Some(kept);
         let handed_down = [config, log, place];
@@ -288,9 +288,9 @@ mod tests {
 
     #[test]
     fn a_call_that_was_given_up_while_it_waited_for_its_turn_is_none() {
-        let under_way = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
+        let under_way = Call::begin(Namespaces::OWN, &[], &Headway::default()).unwrap();
         let headway = Headway::default();
-        let begin = || Call::begin(TimeNamespace::Own, &[], &headway).map(drop);
+        let begin = || Call::begin(Namespaces::OWN, &[], &headway).map(drop);
         thread::scope(|scope| {
             let waiting = scope.spawn(begin);
             headway.give_up();
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn a_long_log_keeps_its_beginning_and_its_end_and_little_memory() {
         use std::os::unix::fs::MetadataExt;
-        let call = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
+        let call = Call::begin(Namespaces::OWN, &[], &Headway::default()).unwrap();
         let mut log = log_file().unwrap();
         log.write_all(b"begun\n").unwrap();
         (0..40).for_each(|_| log.write_all(&vec![b'x'; 1 << 20]).unwrap());
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn a_call_that_panics_is_over() {
         let call = || {
-            let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap();
+            let _call = Call::begin(Namespaces::OWN, &[], &Headway::default()).unwrap();
             let _failable = Failable::begin().unwrap();
             assert!(is_failable());
             std::panic::resume_unwind(Box::new("in a call"));
@@ -330,6 +330,6 @@ mod tests {
         assert_eq!(panicked.downcast_ref(), Some(&"in a call"));
         assert!(!is_failable());
         // And the next one gets its turn.
-        drop(Call::begin(TimeNamespace::Own, &[], &Headway::default()).unwrap());
+        drop(Call::begin(Namespaces::OWN, &[], &Headway::default()).unwrap());
     }
 }

@@ -7,7 +7,7 @@ use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present
 use super::cancel::kill_now;
 use super::error::CriuError;
 use super::failable_dump::Failable;
-use super::in_namespace::TimeNamespace;
+use super::in_namespace::Namespaces;
 use super::pause::{Hook, Pause, hooked, notified};
 use super::preload;
 use super::umask::Umask;
@@ -58,9 +58,9 @@ pub struct Dump<'a> {
 /// # Errors
 /// CRIU refused, or it was given up before it began; the tree then runs as before.
 pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
-    let namespace = TimeNamespace::of_tree(what.root);
+    let namespaces = Namespaces::of_tree(what.root);
     let options = [&what.leave.options()[..], &[what.connections.option()]].concat();
-    let call = Call::begin(namespace, &options, what.headway)?.preloaded(preload::DUMP_LIBRARY)?;
+    let call = Call::begin(namespaces, &options, what.headway)?.preloaded(preload::DUMP_LIBRARY)?;
     let _failable =
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;

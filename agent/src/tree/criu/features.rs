@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use super::become_criu::CHECK;
 use super::call::Call;
 use super::error::CriuError;
-use super::in_namespace::TimeNamespace;
+use super::in_namespace::Namespaces;
 use crate::base::headway::Headway;
 
 /// Something that a kernel has or has not.
@@ -51,7 +51,7 @@ pub const FEATURES: [Feature; 13] = [
 pub fn missing() -> Result<Vec<Feature>, CriuError> {
     // One that does not run has no feature, which says nothing of the kernel.
     super::version()?;
-    let _call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
+    let _call = Call::begin(Namespaces::OWN, &[], &Headway::default())?;
     let mut missing = Vec::new();
     for feature in FEATURES {
         if !is_there(feature)? {

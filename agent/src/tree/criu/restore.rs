@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
 use super::error::CriuError;
-use super::in_namespace::TimeNamespace;
+use super::in_namespace::Namespaces;
 use super::pause::{Hook, hooked, notified};
 use super::preload;
 use crate::base::headway::Headway;
@@ -19,8 +19,8 @@ pub struct Restore<'a> {
     pub work: &'a Path,
     /// Descriptors that stand in for files of the image, by CRIU's key for them.
     pub inherited: &'a [(RawFd, String)],
-    /// The time namespace of the tree.
-    pub namespace: TimeNamespace,
+    /// The namespaces of the tree.
+    pub namespaces: Namespaces,
     /// What becomes of its connections.
     pub connections: Connections,
     /// Given up when nobody waits for it any more.
@@ -37,7 +37,7 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let old = what.images.join(CPU_IMAGE).symlink_metadata().is_err_and(missing);
     let options: Vec<&str> =
         (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
-    let call = Call::begin(what.namespace, &options, what.headway)?.preloaded(preload::RESTORE_LIBRARY)?;
+    let call = Call::begin(what.namespaces, &options, what.headway)?.preloaded(preload::RESTORE_LIBRARY)?;
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());

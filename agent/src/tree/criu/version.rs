@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::call::Call;
 use super::error::CriuError;
-use super::in_namespace::TimeNamespace;
+use super::in_namespace::Namespaces;
 use crate::base::headway::Headway;
 use crate::base::limits::{self, CriuVersion};
 
@@ -21,7 +21,7 @@ pub fn version() -> Result<CriuVersion, CriuError> {
 }
 
 fn ask_version() -> Result<CriuVersion, CriuError> {
-    let call = Call::begin(TimeNamespace::Own, &[], &Headway::default())?;
+    let call = Call::begin(Namespaces::OWN, &[], &Headway::default())?;
     let missing = |error: rust_criu::CriuError| CriuError::Missing(error.to_string());
     let found = CriuVersion(call.criu()?.get_criu_version().map_err(missing)?);
     if found < limits::OLDEST_CRIU { Err(CriuError::TooOld(found)) } else { Ok(found) }

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::statfs;
 
+use super::namespaces;
+
 /// What it is, with what becomes of it, and what to do about it.
 pub(super) type Thing = (String, &'static str);
 
 /// The namespaces (namespaces(7)) that all of a tree has in common with the agent. CRIU makes a process in another one of them only
 /// together with the tree's root (criu/cr-restore.c, `fork_with_pid`), or not at all (criu/namespaces.c, `dump_user_ns`; criu/mount.c).
-const IN_COMMON: [(&str, &str); 7] = [
-    ("ipc", "IPC"),
+const IN_COMMON: [(&str, &str); 6] = [
     ("mnt", "mount"),
     ("net", "network"),
     ("uts", "UTS"),
@@ -25,21 +26,25 @@ const IN_COMMON: [(&str, &str); 7] = [
 /// MQUEUE_MAGIC (ipc/mqueue.c), which the kernel tells nobody else.
 const MESSAGE_QUEUES: i64 = 0x1980_0202;
 
-/// All that process `pid` has of it. What has ended meanwhile has nothing.
-pub(super) fn of(pid: i32) -> Vec<Thing> {
+/// That which it has in common with the tree's root.
+const OF_ROOT: (&str, &str) = ("ipc", "IPC");
+
+/// All that process `pid` has of it, in a tree with this root. What has ended meanwhile has nothing.
+pub(super) fn of(pid: i32, root: i32) -> Vec<Thing> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let mut things: Vec<Thing> = entries.filter_map(|entry| open(pid, &entry.path())).collect();
-    things.extend(namespace(pid));
+    things.extend(namespace(pid, root));
     // Of many alike one is enough.
     things.sort();
     things.dedup();
     things
 }
 
-fn namespace(pid: i32) -> Option<Thing> {
-    let of = |whose: &str, kind: &str| fs::read_link(format!("/proc/{whose}/ns/{kind}")).ok();
-    let differs = |kind| of(&pid.to_string(), kind).is_some_and(|theirs| of("self", kind) != Some(theirs));
-    let (_, name) = IN_COMMON.into_iter().find(|(kind, _)| differs(kind))?;
+fn namespace(pid: i32, root: i32) -> Option<Thing> {
+    let (process, root) = (pid.to_string(), root.to_string());
+    let differs = |whose: &str, kind| namespaces::differ(&process, whose, kind);
+    let of_root = Some(OF_ROOT).filter(|(kind, _)| differs(&root, kind));
+    let (_, name) = of_root.or_else(|| IN_COMMON.into_iter().find(|(kind, _)| differs("self", kind)))?;
     let what = format!("a {name} namespace of its own, which CRIU cannot make again for a part of a tree");
     Some((what, "have the program do without (a sandbox has a switch for it, such as --no-sandbox)"))
 }
@@ -110,7 +115,8 @@ mod tests {
     use super::*;
 
     fn own() -> Vec<String> {
-        of(std::process::id().cast_signed()).into_iter().map(|(what, _)| what).collect()
+        let own = std::process::id().cast_signed();
+        of(own, own).into_iter().map(|(what, _)| what).collect()
     }
 
     #[test]

@@ -94,6 +94,13 @@ pub fn own_children() -> Vec<i32> {
 pub struct Tree(pub Vec<Process>);
 
 impl Tree {
+    /// The process from which all others stem.
+    #[must_use]
+    pub fn root(&self) -> Option<i32> {
+        let is_there = |pid| self.0.iter().any(|process| process.pid == pid);
+        self.0.iter().find(|process| !is_there(process.parent)).map(|process| process.pid)
+    }
+
     /// True when `root` has adopted a member: one of another session that it does not lead.
     pub fn has_orphans(&self, root: i32) -> bool {
         self.0.iter().any(|process| {

@@ -1,11 +1,11 @@
 //! Time namespaces (time_namespaces(7)): CLOCK_MONOTONIC and CLOCK_BOOTTIME of some processes, set apart from the machine's.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::thread;
 
 use super::capabilities::{Capability, has};
+use super::namespaces;
 
 /// How far the clocks of a namespace are ahead of the machine's own, in nanoseconds, whatever namespace it was made in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,8 +67,7 @@ pub fn is_possible() -> bool {
 /// Whether a process is in another one than this process. One that cannot be looked at is not, as on a kernel without them.
 #[must_use]
 pub fn is_elsewhere(pid: i32) -> bool {
-    let of = |whose: &str| fs::read_link(format!("/proc/{whose}/ns/time")).ok();
-    of(&pid.to_string()).is_some_and(|theirs| of("self") != Some(theirs))
+    namespaces::differ(&pid.to_string(), "self", "time")
 }
 
 /// Makes a namespace with these clocks and moves into it, before this process has a second thread.
@@ -77,7 +76,7 @@ pub fn is_elsewhere(pid: i32) -> bool {
 /// It may not, or the kernel has none.
 pub fn enter_new(offsets: Offsets) -> io::Result<()> {
     make(offsets)?;
-    enter("/proc/self/ns/time_for_children")
+    namespaces::enter("/proc/self/ns/time_for_children", libc::CLONE_NEWTIME)
 }
 
 /// Moves into that of another process, before this process has a second thread.
@@ -85,7 +84,7 @@ pub fn enter_new(offsets: Offsets) -> io::Result<()> {
 /// # Errors
 /// The process has ended, or this one may not.
 pub fn enter_that_of(pid: i32) -> io::Result<()> {
-    enter(&format!("/proc/{pid}/ns/time"))
+    namespaces::enter(&format!("/proc/{pid}/ns/time"), libc::CLONE_NEWTIME)
 }
 
 /// Makes one for the children of this thread.
@@ -96,13 +95,6 @@ fn make(offsets: Offsets) -> io::Result<()> {
     let path = format!("/proc/{}/timens_offsets", nix::unistd::gettid());
     // At once: the kernel takes no more once a process is in it.
     fs::write(path, offsets.lines())
-}
-
-fn enter(path: &str) -> io::Result<()> {
-    let namespace = File::open(path)?;
-    // SAFETY: setns(2) takes a descriptor, which is open, and a number.
-    nix::errno::Errno::result(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) })?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ pub enum Unfreezable {
     /// It belongs to no process, and the next container has none of it.
     #[error(
         "{who} has {what}, which belongs to the pod and not to the program, so CRIU does not dump it; have the program do without \
-         (shared memory, semaphores and sockets of POSIX go along in its place)"
+         (shared memory, semaphores and sockets of POSIX go along in its place), or start it in a pod with hostUsers: false and the \
+         capability SYS_ADMIN, where it gets an IPC namespace of its own"
     )]
     SystemV {
         /// Who has it.
@@ -105,13 +106,14 @@ pub const URING: &str = "[io_uring]";
 
 /// Everything that cannot be frozen of `tree`. What this process itself traces does not count.
 pub fn of(tree: &Tree) -> Vec<Unfreezable> {
+    let Some(root) = tree.root() else { return Vec::new() };
     let each = |pid| {
         traced(pid)
             .into_iter()
             .chain(filtered(pid))
             .chain(ring(pid))
             .chain(beyond_us(pid))
-            .chain(beyond_criu(pid))
+            .chain(beyond_criu(pid, root))
     };
     tree.0.iter().flat_map(|process| each(process.pid)).chain(system_v(tree)).collect()
 }
@@ -124,9 +126,9 @@ fn filtered(pid: i32) -> Option<Unfreezable> {
     filters::are_in_the_way(pid).then(|| Unfreezable::Filtered { process: told(pid) })
 }
 
-fn beyond_criu(pid: i32) -> impl Iterator<Item = Unfreezable> {
+fn beyond_criu(pid: i32, root: i32) -> impl Iterator<Item = Unfreezable> {
     let each = move |(what, remedy)| Unfreezable::BeyondCriu { process: told(pid), what, remedy };
-    beyond_criu::of(pid).into_iter().map(each)
+    beyond_criu::of(pid, root).into_iter().map(each)
 }
 
 /// A program that was started with a set-user-ID bit or capabilities of its file has more than the one that started it.

@@ -1,7 +1,7 @@
 //! System V's shared memory, message queues and semaphores (sysvipc(7)) that a tree has. They belong to an IPC namespace (ipc_namespaces(7)) and to
 //! no process: no descriptor shows them, and the next container has a namespace without them.
 //!
-//! All containers of a pod share one. Whose an object is, is told by who has it mapped, has made it or has used it last, of which the kernel
+//! Where the tree has a namespace of its own they go along with it, as CRIU dumps both. All containers of a pod share the pod's. Whose an object is, is told by who has it mapped, has made it or has used it last, of which the kernel
 //! tells nobody outside of a PID namespace, so what a sidecar has is nobody's here. Where the kernel names nobody at all it is the tree's if
 //! one of its users has made it and no process of another container is of that user: to refuse a checkpoint costs less than to lose it.
 
@@ -14,6 +14,7 @@ use std::fs;
 
 use self::table::{Kind, Object};
 use super::capabilities::field;
+use super::ipc_namespace;
 use super::sessions::is_of_this_container;
 use super::snapshot::{Snapshot, Tree, told};
 
@@ -26,8 +27,17 @@ pub(super) struct Held {
     pub what: String,
 }
 
-/// All that `tree` has, one of each kind.
+/// Whether there is any in the namespace of a process. It is taken to be there if that cannot be looked into.
+#[must_use]
+pub fn is_in_that_of(pid: i32) -> bool {
+    ipc_namespace::in_that_of(pid, || !table::all().is_empty()).unwrap_or(true)
+}
+
+/// All that `tree` has and CRIU cannot dump, one of each kind.
 pub(super) fn of(tree: &Tree) -> Vec<Held> {
+    if tree.root().is_some_and(ipc_namespace::is_elsewhere) {
+        return Vec::new();
+    }
     let mut objects = table::all();
     if objects.is_empty() {
         return Vec::new();
