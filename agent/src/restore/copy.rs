@@ -44,6 +44,7 @@ pub fn restore(
     // Its files have the numbers that they have for the program itself.
     clocks.set_page(None).map_err(RestoreError::from)?;
     let locks = private.locks().clone();
+    let removed = own_ipc::removed(private.path(), manifest).map_err(RestoreError::from)?;
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
@@ -57,6 +58,7 @@ pub fn restore(
                 clocks.set_others();
                 // Of the copies of its files, which nobody else has.
                 file_locks::set(&locks)?;
+                own_ipc::remove_again(&removed, root)?;
                 placed.take_away();
                 if connections == Connections::Keep {
                     process_loopback::let_hear(&Snapshot::take().tree(root))?;

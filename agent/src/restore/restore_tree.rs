@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::restore::own_ipc;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
-use crate::tree::criu::images::FileLocks;
+use crate::tree::criu::images::{FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, Pause, Restore};
 use crate::tree::process::loopback;
 use crate::tree::process::snapshot::Snapshot;
@@ -46,6 +46,9 @@ pub enum RestoreError {
     /// The files of volumes that it had open are others now.
     #[error(transparent)]
     OpenFile(#[from] OpenFileError),
+    /// An image is damaged.
+    #[error(transparent)]
+    Image(#[from] ImageError),
     /// There are no descriptors left for the standard streams.
     #[error("the standard streams cannot be handed on: {0}")]
     Streams(io::Error),
@@ -67,6 +70,7 @@ impl HasOutlook for RestoreError {
             }
             Self::Page(RebaseError::Page { .. }) | Self::Terminal(_) => Outlook::Lasting,
             Self::OpenFile(error) => error.outlook(),
+            Self::Image(error) => error.outlook(),
             Self::Criu(error) => error.outlook(),
         }
     }
@@ -116,9 +120,16 @@ pub fn restore(
     let namespaces = Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, config) };
     let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
+    let removed = own_ipc::removed(images, manifest)?;
     criu::restore(
         &what,
-        hook((manifest, locks.clone()), clocks, (connections, settings), (placed, put_back), (go, runs)),
+        hook(
+            (manifest, locks.clone(), removed),
+            clocks,
+            (connections, settings),
+            (placed, put_back),
+            (go, runs),
+        ),
     )
     .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();
@@ -140,7 +151,7 @@ fn put_back(
 }
 
 fn hook(
-    (manifest, locks): (&Manifest, FileLocks),
+    (manifest, locks, removed): (&Manifest, FileLocks, Vec<i32>),
     clocks: GoingOn,
     (connections, terminal): (Connections, Option<Settings>),
     (mut placed, mut put_back): (Placed, Option<PutBack>),
@@ -160,6 +171,7 @@ fn hook(
             clocks.set_others();
             datagram_peers::attach(&peers);
             file_locks::set(&locks)?;
+            own_ipc::remove_again(&removed, root)?;
             if connections == Connections::Keep {
                 loopback::let_hear(&Snapshot::take().tree(root))?;
             }

@@ -51,6 +51,9 @@ impl Namespaces {
 /// (criu/ipc_ns.c).
 pub const IPC_IMAGE: &str = "ipcns-var-";
 
+/// The same for that of its shared memory.
+pub const SHARED_MEMORY_IMAGE: &str = "ipcns-shm-";
+
 /// The IPC namespace in which CRIU runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IpcNamespace {

@@ -26,7 +26,7 @@ pub use child::{child_pid, has_ended};
 pub use dump::{Dump, Leave, dump};
 pub use dump_log::DumpLog;
 pub use error::CriuError;
-pub use in_namespace::{IPC_IMAGE, IpcNamespace, Namespaces, TimeNamespace};
+pub use in_namespace::{IPC_IMAGE, IpcNamespace, Namespaces, SHARED_MEMORY_IMAGE, TimeNamespace};
 pub use pause::{Hook, Pause};
 pub use preload::cut_off;
 pub use restore::{Restore, restore};

@@ -40,6 +40,22 @@ pub struct Ids {
     pub files: u32,
 }
 
+/// `ipc_shm_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Segment {
+    #[prost(message, required, tag = "1")]
+    pub about: SystemV,
+}
+
+/// `ipc_desc_entry`.
+#[derive(Clone, PartialEq, Message)]
+pub struct SystemV {
+    #[prost(uint32, tag = "6")]
+    pub mode: u32,
+    #[prost(uint32, tag = "7")]
+    pub id: u32,
+}
+
 /// `pagemap_head`.
 #[derive(Clone, PartialEq, Message)]
 pub struct PagemapHead {

@@ -31,9 +31,12 @@ pub use irmap::{PATHS_FILE, paths_file};
 pub use messages::FileLock;
 pub use records::split;
 
-use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap};
+use messages::{Core, FdInfo, FileEntry, GHOST, Ids, Memory, Pagemap, PagemapHead, PsTree, Remap, Segment};
 pub use sockets::{Inet, IpOptions, Unix};
 pub use tcp_stream::{STREAM_IMAGE, TcpStream};
+
+/// Of the mode of System V's shared memory (linux/shm.h): it goes with the last who has it mapped.
+const SHM_DEST: u32 = 0o1000;
 
 /// Why an image cannot be read.
 #[derive(Debug, Error)]
@@ -132,6 +135,17 @@ pub fn ids(directory: &Path) -> Result<BTreeSet<i32>, ImageError> {
 pub fn unnamed(directory: &Path) -> Result<BTreeSet<u32>, ImageError> {
     let remaps: Vec<Remap> = Images(directory).all_or_none("remap-fpath.img")?;
     Ok(remaps.into_iter().filter(|remap| remap.kind == GHOST).map(|remap| remap.file).collect())
+}
+
+/// The ids of System V's shared memory in an image in `directory` that had been removed and was mapped still. CRIU makes it anew as if it had
+/// not been.
+///
+/// # Errors
+/// The image is damaged.
+pub fn removed_memory(directory: &Path, name: &str) -> Result<Vec<i32>, ImageError> {
+    let segments: Vec<Segment> = Images(directory).all_or_none(name)?;
+    let removed = segments.into_iter().filter(|segment| segment.about.mode & SHM_DEST != 0);
+    Ok(removed.map(|segment| segment.about.id.cast_signed()).collect())
 }
 
 /// The image of all open files in `directory`.
