@@ -133,6 +133,24 @@ fn a_program_that_shares_with_other_containers_stays_in_the_pods_namespace() -> 
 }
 
 #[test]
+fn a_queue_of_posix_that_nobody_has_open_stays_behind_and_that_is_said_here_too() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/system_v.py", "posix_queue"]);
+    let pod = pod.with(with_user_namespace);
+    let mut first = started(&pod)?;
+    let said = "that no process of the program has open (1, such as /crik)";
+    first.stderr.wait_for(said).with_context(|| first.transcript())?;
+    // The directory is the pod's.
+    ensure!(first.exec(&["ls", "/dev/mqueue"])?.1.is_empty(), "{}", first.transcript());
+    ends_with(&mut first, CHECKPOINTED)?;
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    next.stderr.wait_for("protected: ").with_context(|| next.transcript())?;
+    ensure!(!next.stderr.text().contains(said), "{}", next.transcript());
+    chain::verify(&[first.stdout.text(), next.stdout.text()]).map(drop)
+}
+
+#[test]
 fn doctor_tells_whether_there_is_such_a_namespace() -> Result<()> {
     let what = "shared memory, semaphores and message queues of System V (ownIpcNamespace)";
     let told = |change: fn(&mut Spec)| -> Result<String> {

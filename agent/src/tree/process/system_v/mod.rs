@@ -1,9 +1,10 @@
 //! System V's shared memory, message queues and semaphores (sysvipc(7)) that a tree has. They belong to an IPC namespace (ipc_namespaces(7)) and to
 //! no process: no descriptor shows them, and the next container has a namespace without them.
 //!
-//! Where the tree has a namespace of its own they go along with it, as CRIU dumps both. All containers of a pod share the pod's. Whose an object is, is told by who has it mapped, has made it or has used it last, of which the kernel
-//! tells nobody outside of a PID namespace, so what a sidecar has is nobody's here. Where the kernel names nobody at all it is the tree's if
-//! one of its users has made it and no process of another container is of that user: to refuse a checkpoint costs less than to lose it.
+//! Where the tree has a namespace of its own they go along with it, as CRIU dumps both. All containers of a pod share the pod's. Whose an
+//! object is, is told by who has it mapped, has made it or has used it last, of which the kernel tells nobody outside of a PID namespace, so
+//! what a sidecar has is nobody's here. Where the kernel names nobody at all it is the tree's if one of its users has made it and no process
+//! of another container is of that user: to refuse a checkpoint costs less than to lose it.
 
 mod semaphores;
 mod table;
