@@ -511,4 +511,25 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+
+    #[test]
+    fn what_of_system_v_was_made_just_as_it_was_frozen_fails_the_checkpoint_which_is_tried_again() {
+        let images = tempfile::tempdir().unwrap();
+        let refuse = |root| refuse_new_system_v(root, images.path());
+        let make_and_start = || {
+            // SAFETY: shmget(2) takes numbers.
+            assert!(unsafe { libc::shmget(libc::IPC_PRIVATE, 4096, 0o600) } >= 0);
+            Command::new("sleep").arg("60").spawn()
+        };
+        let mut child = ipc_namespace::in_new(make_and_start).flatten().unwrap();
+        let root = child.id().cast_signed();
+        let made = refuse(root);
+        fs::write(images.path().join(format!("{IPC_IMAGE}10.img")), "").unwrap();
+        let dumped = refuse(root);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = made.unwrap_err();
+        assert!(matches!(error, FreezeError::NewSystemV) && error.outlook() == Outlook::MayPass, "{error}");
+        dumped.unwrap();
+    }
 }
