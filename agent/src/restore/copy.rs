@@ -9,8 +9,9 @@ use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::files::{self, PutBack};
-use crate::carry::{file_locks, loopback, open_files, orphans, reserved_pids};
+use crate::carry::{loopback, open_files, reserved_pids};
 use crate::config::Config;
+use crate::restore::left_out::LeftOut;
 use crate::restore::own_ipc;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
@@ -18,8 +19,6 @@ use crate::restore::verified_restore::NotBroughtBack;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::ImageDirError;
 use crate::tree::criu::{self, Connections, CriuError, Namespaces, Pause, Restore};
-use crate::tree::process::loopback as process_loopback;
-use crate::tree::process::snapshot::Snapshot;
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. A container of its own gets the files that went
 /// along, as `its_own` configuration says. When all of it is restored and nothing of it runs yet, `ready` is called. Blocks.
@@ -43,26 +42,20 @@ pub fn restore(
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     // Its files have the numbers that they have for the program itself.
     clocks.set_page(None).map_err(RestoreError::from)?;
-    let locks = private.locks().clone();
     let removed = own_ipc::removed(private.path(), manifest).map_err(RestoreError::from)?;
+    let namespaces =
+        Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, &Config::default()) };
+    // The locks are of the copies of its files, which nobody else has.
+    let left_out = LeftOut::new(&manifest.tree, clocks, (private.locks().clone(), removed), connections);
     let moved = reopen_cgroup_files(manifest);
     let mut inherited = streams.to_vec();
     inherited.extend(moved.iter().map(|(fd, key)| (fd.as_raw_fd(), key.clone())));
-    let namespaces =
-        Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, &Config::default()) };
-    let (root, has_orphans) = (manifest.tree.root, manifest.tree.orphans);
     let hook = move |pause| -> io::Result<()> {
         match pause {
-            Pause::BeforeFork if has_orphans => orphans::watch_for_root(root),
+            Pause::BeforeFork => left_out.before_fork(),
             Pause::BeforeResume => {
-                clocks.set_others();
-                // Of the copies of its files, which nobody else has.
-                file_locks::set(&locks)?;
-                own_ipc::remove_again(&removed, root)?;
+                left_out.give()?;
                 placed.take_away();
-                if connections == Connections::Keep {
-                    process_loopback::let_hear(&Snapshot::take().tree(root))?;
-                }
                 reserved_pids::pass_reserved()?;
                 put_back.take().into_iter().for_each(PutBack::keep);
                 ready();

@@ -6,6 +6,7 @@ mod clock_back;
 pub mod copy;
 mod failure;
 mod free_ids;
+mod left_out;
 mod own_ipc;
 mod parallel_verify;
 mod private_images;

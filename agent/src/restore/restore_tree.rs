@@ -18,15 +18,14 @@ use crate::carry::files::earlier::{self, CopyError};
 use crate::carry::files::{self, PutBack, PutBackError};
 use crate::carry::open_files::{self, OpenFileError, Placed};
 use crate::carry::terminal::{self, NoTerminal, Settings, Terminal};
-use crate::carry::{cgroup_files, datagram_peers, file_locks, file_numbers, orphans, reserved_pids, streams};
+use crate::carry::{cgroup_files, datagram_peers, file_numbers, reserved_pids, streams};
 use crate::config::Config;
+use crate::restore::left_out::LeftOut;
 use crate::restore::own_ipc;
 use crate::store::generation::manifest::Manifest;
 use crate::store::image_dir::layout;
 use crate::tree::criu::images::{FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, Pause, Restore};
-use crate::tree::process::loopback;
-use crate::tree::process::snapshot::Snapshot;
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -121,17 +120,9 @@ pub fn restore(
     let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
     let removed = own_ipc::removed(images, manifest)?;
-    criu::restore(
-        &what,
-        hook(
-            (manifest, locks.clone(), removed),
-            clocks,
-            (connections, settings),
-            (placed, put_back),
-            (go, runs),
-        ),
-    )
-    .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
+    let left_out = LeftOut::new(&manifest.tree, clocks, (locks.clone(), removed), connections);
+    criu::restore(&what, hook(manifest, left_out, settings, (placed, put_back), (go, runs)))
+        .inspect_err(|_| settings.iter().for_each(Settings::give_back))?;
     cuts.stay();
     Ok(())
 }
@@ -151,30 +142,24 @@ fn put_back(
 }
 
 fn hook(
-    (manifest, locks, removed): (&Manifest, FileLocks, Vec<i32>),
-    clocks: GoingOn,
-    (connections, terminal): (Connections, Option<Settings>),
+    manifest: &Manifest,
+    left_out: LeftOut,
+    terminal: Option<Settings>,
     (mut placed, mut put_back): (Placed, Option<PutBack>),
     (mut go, mut runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Hook {
-    let (root, orphans) = (manifest.tree.root, manifest.tree.orphans);
     let (peers, controlled) = (manifest.datagram_peers.clone(), manifest.terminal.clone());
     Box::new(move |pause| match pause {
         Pause::BeforeFork => {
             reach(Point::BeforeFork);
-            if orphans { orphans::watch_for_root(root) } else { Ok(()) }
+            left_out.before_fork()
         }
         Pause::BeforeFreeze | Pause::Frozen | Pause::Dumped => Ok(()),
         Pause::BeforeResume => {
             // Only a tree that will run: after a failure the next generation needs the low ids again.
             reach(Point::BeforeResume);
-            clocks.set_others();
+            left_out.give()?;
             datagram_peers::attach(&peers);
-            file_locks::set(&locks)?;
-            own_ipc::remove_again(&removed, root)?;
-            if connections == Connections::Keep {
-                loopback::let_hear(&Snapshot::take().tree(root))?;
-            }
             go()?;
             placed.take_away();
             terminal::control(&controlled);
