@@ -100,6 +100,7 @@ fn a_program_at_a_terminal_cannot_be_tried_and_why_is_told() -> Result<()> {
     let running = pod.start()?;
     running.wait_for_lines(5)?;
     let (code, told, said) = running.exec(&["crik", "doctor", "--trial"])?;
-    ensure!(told.contains("which a copy cannot have"), "{code:?} {told} {said}");
+    ensure!(code == Some(3) && told.contains("which a copy cannot have"), "{code:?} {told} {said}");
+    ensure!(!told.contains("frozen"), "{told}");
     Ok(())
 }

@@ -235,16 +235,7 @@ fn inside(what: Option<(Generation, &Path)>) -> Result<Said, String> {
     let (Some((_, path)), Some(manifest)) = (what, manifest) else {
         return Ok(Said::Watched(Watched::default()));
     };
-    refuse_terminal(&manifest)?;
     Ok(resume_inside(path, &manifest, None).map_or_else(Said::NotResumed, Said::Watched))
-}
-
-/// No copy can have the terminal.
-pub(super) fn refuse_terminal(manifest: &Manifest) -> Result<(), String> {
-    match manifest.terminal.names.is_empty() {
-        true => Ok(()),
-        false => Err("the program is at the container's terminal, which a copy cannot have".to_owned()),
-    }
 }
 
 fn wanted(seen: Seen, what: Option<(Generation, &Path)>, manifest: Option<&Manifest>) -> Wanted {

@@ -15,6 +15,7 @@ use crate::base::headway::Headway;
 use crate::base::units;
 use crate::base::whole_story::whole_story;
 use crate::base::{free_memory, limits};
+use crate::carry::terminal;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::deadlines::patience;
 use crate::checkpoint::kept_trial;
@@ -126,7 +127,7 @@ impl Tried {
 /// It was given up, or there is nothing to be tried.
 pub async fn run(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result<Tried> {
     let config = &checkpointer.workload.config;
-    if let Some(why) = too_little_memory(&checkpointer) {
+    if let Some(why) = too_little_memory(&checkpointer).or_else(|| at_the_terminal(&checkpointer)) {
         return Ok(Tried::new(config, Shown::NotTried, vec![why]));
     }
     match step(copy::check, &hurry).await? {
@@ -164,6 +165,10 @@ async fn connections(checkpointer: &Arc<Checkpointer>) -> Option<Connections> {
 /// # Errors
 /// None: what there is to say is told.
 pub async fn keep(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result<Tried> {
+    let config = &checkpointer.workload.config;
+    if let Some(why) = at_the_terminal(&checkpointer) {
+        return Ok(Tried::new(config, Shown::NotTried, vec![why]));
+    }
     let connections = connections(&checkpointer).await;
     let (staging, manifest) = match take(&checkpointer, &hurry).await {
         Ok(taken) => taken,
@@ -171,7 +176,7 @@ pub async fn keep(checkpointer: Arc<Checkpointer>, hurry: Arc<Notify>) -> Result
     };
     let path = checkpointer.kept.keep(staging);
     tokio::spawn(expire(Arc::clone(&checkpointer), path.clone()));
-    let tried = Tried::new(&checkpointer.workload.config, Shown::Kept, Vec::new()).of(&manifest);
+    let tried = Tried::new(config, Shown::Kept, Vec::new()).of(&manifest);
     Ok(Tried { connections, image: Some(Kept { path, generation: manifest.generation }), ..tried })
 }
 
@@ -221,7 +226,7 @@ async fn step<T: Send + 'static>(
 
 /// The copy has as much memory as the program, and the container's may not be enough for both: then the kernel would end one of them.
 fn too_little_memory(checkpointer: &Checkpointer) -> Option<String> {
-    let needed = checkpointer.would_write()?.saturating_add(limits::TRIAL_MEMORY_LEFT_BYTES);
+    let needed = checkpointer.would_write().ok().flatten()?.saturating_add(limits::TRIAL_MEMORY_LEFT_BYTES);
     let free = free_memory::free()?;
     (free < needed).then(|| {
         format!(
@@ -230,6 +235,13 @@ fn too_little_memory(checkpointer: &Checkpointer) -> Option<String> {
             units::bytes(free)
         )
     })
+}
+
+/// No copy can have the terminal.
+fn at_the_terminal(checkpointer: &Checkpointer) -> Option<String> {
+    let names = terminal::of(&Snapshot::take().tree(checkpointer.running.root)).names;
+    (!names.is_empty())
+        .then(|| "the program is at the container's terminal, which a copy cannot have".to_owned())
 }
 
 /// As a person is told.
