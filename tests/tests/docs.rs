@@ -46,10 +46,23 @@ fn the_readme_has_every_key_of_the_configuration() -> Result<()> {
         "carry.maxBytes",
         "exitCode.checkpointed",
         "hooks.preCheckpoint",
+        "hooks.postCheckpoint",
         "hooks.postRestore",
     ];
     for key in keys.into_iter().chain(inner) {
         ensure!(readme.contains(&format!("| `{key}` |")), "the README's table lacks {key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_readme_has_every_verb_of_the_makefile() -> Result<()> {
+    let (readme, makefile) = (read("README.md")?, read("Makefile")?);
+    let verbs = makefile.lines().find_map(|line| line.strip_prefix(".PHONY:")).context("no verbs")?;
+    // The others set up by these.
+    let told = |verb: &&str| !["setup", "tools"].contains(verb);
+    for verb in verbs.split_whitespace().filter(told) {
+        ensure!(readme.contains(&format!("`make {verb}`")), "the README's table lacks make {verb}");
     }
     Ok(())
 }
