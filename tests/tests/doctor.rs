@@ -233,6 +233,31 @@ fn of_a_pod_that_is_well_it_says_how_the_program_would_go_on() -> Result<()> {
 }
 
 #[test]
+fn what_is_true_of_the_container_is_told_as_the_kernel_tells_it() -> Result<()> {
+    let volume = Volume::new()?;
+    let running = started(&Pod::new(&volume, "node-a", &SINGLE))?;
+    let (_, out, err) = running.exec(&["crik", "doctor", "--output", "json"])?;
+    let told: serde_json::Value = serde_json::from_str(&out).with_context(|| format!("{out}{err}"))?;
+    let said = |command: &[&str]| running.exec(command).map(|(_, out, _)| out.trim().to_owned());
+    let criu = said(&["criu", "--version"])?;
+    for (of, is) in [
+        ("kernel", said(&["uname", "-rm"])?),
+        ("user", "0, in the node's user namespace".to_owned()),
+        ("capabilities", "CHECKPOINT_RESTORE, SYS_PTRACE".to_owned()),
+        ("ambient", "none".to_owned()),
+        ("of crik's file", "none".to_owned()),
+        ("seccomp", "no profile".to_owned()),
+        ("criu", criu.lines().next().unwrap_or_default().replace("Version: ", "")),
+    ] {
+        let facts = told["facts"].as_array().context("no facts")?;
+        let fact =
+            facts.iter().find(|fact| fact["of"] == of).with_context(|| format!("no {of} in {told}"))?;
+        ensure!(!is.is_empty() && fact["is"].as_str().is_some_and(|told| told.contains(&is)), "{fact}: {is}");
+    }
+    Ok(())
+}
+
+#[test]
 fn programs_can_read_it_too_and_a_program_that_is_not_under_crik_yet_is_looked_at() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/showcase.py", "/checkpoints/open-file"]);

@@ -44,7 +44,9 @@ fn one_that_is_to_have_it_is_told_why_it_cannot_be_frozen() -> Result<()> {
         running.wait()?;
         let said = running.stderr.text();
         ensure!(
-            said.contains("a socket of MPTCP") && !said.contains("is durable"),
+            said.contains("a socket of MPTCP")
+                && said.contains("net.mptcp.enabled")
+                && !said.contains("is durable"),
             "{}",
             running.transcript()
         );

@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started};
+use crik_tests::story::{CHECKPOINTED, SINGLE, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 
 const MOVES: u64 = 3;
@@ -45,6 +45,21 @@ fn moves(command: &[&str], users: &[u32]) -> Result<()> {
         outputs.push(running.stdout.text());
     }
     chain::verify(&outputs).map(drop)
+}
+
+#[test]
+fn a_program_of_root_has_the_rights_that_it_has_in_the_same_container_without_crik() -> Result<()> {
+    let volume = Volume::new()?;
+    let with = Pod::new(&volume, "node-a", &SINGLE);
+    let without = with.clone().with(|spec| spec.command(&[], &SINGLE));
+    let rights = |pod: &Pod| {
+        let running = started(pod)?;
+        let python = running.processes().into_iter().find(|process| process.name == "python3");
+        python.and_then(|process| process.rights()).with_context(|| running.state())
+    };
+    let (with, without) = (rights(&with)?, rights(&without)?);
+    ensure!(with == without, "{with}\nis not\n{without}");
+    Ok(())
 }
 
 #[test]
