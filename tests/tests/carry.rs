@@ -162,6 +162,21 @@ fn more_than_may_go_along_is_refused_while_the_program_runs() -> Result<()> {
 }
 
 #[test]
+fn what_has_become_too_much_to_go_along_is_told_before_a_stop() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("carry: {maxBytes: 2MB}");
+    let running = started(&pod)?;
+    running.stderr.wait_for(" protected: checkpoints can be taken").with_context(|| running.transcript())?;
+    running.exec(&["sh", "-c", "head -c 3000000 /dev/zero > /srv/grown"])?;
+    running.stderr.wait_for("NOT PROTECTED: 1 reason: ").with_context(|| running.transcript())?;
+    running.stderr.wait_for("carry.maxBytes is 2.0 MB; the largest are /srv/grown (3.0 MB)")?;
+    running.exec(&["rm", "/srv/grown"])?;
+    let (code, said, _) = running.exec(&["crik", "doctor"])?;
+    ensure!(code == Some(0) || !said.contains("carry.maxBytes"), "{said}");
+    Ok(())
+}
+
+#[test]
 fn a_program_can_be_resumed_without_what_it_is_told_to_leave() -> Result<()> {
     let volume = Volume::new()?;
     let command =

@@ -243,7 +243,7 @@ fn what_is_true_of_the_container_is_told_as_the_kernel_tells_it() -> Result<()> 
     for (of, is) in [
         ("kernel", said(&["uname", "-rm"])?),
         ("user", "0, in the node's user namespace".to_owned()),
-        ("capabilities", "CHECKPOINT_RESTORE, SYS_PTRACE".to_owned()),
+        ("capabilities", "SYS_PTRACE, CHECKPOINT_RESTORE".to_owned()),
         ("ambient", "none".to_owned()),
         ("of crik's file", "none".to_owned()),
         ("seccomp", "no profile".to_owned()),

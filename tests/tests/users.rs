@@ -55,7 +55,7 @@ fn a_program_of_root_has_the_rights_that_it_has_in_the_same_container_without_cr
     let rights = |pod: &Pod| {
         let running = started(pod)?;
         let python = running.processes().into_iter().find(|process| process.name == "python3");
-        python.and_then(|process| process.rights()).with_context(|| running.state())
+        python.with_context(|| running.state())?.rights()
     };
     let (with, without) = (rights(&with)?, rights(&without)?);
     ensure!(with == without, "{with}\nis not\n{without}");

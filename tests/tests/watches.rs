@@ -94,6 +94,9 @@ fn marks_of_fanotify_are_set_again() -> Result<()> {
 /// Expects that there is no checkpoint, for these reasons, and that the program went on until its SIGTERM.
 fn is_refused(pod: &Pod, volume: &Volume, reasons: &[&str]) -> Result<()> {
     let mut running = started(pod)?;
+    running.stderr.wait_for("NOT PROTECTED: 1 reason: process ").with_context(|| running.transcript())?;
+    let (code, doctor, _) = running.exec(&["crik", "doctor"])?;
+    ensure!(code == Some(4) && reasons.iter().all(|reason| doctor.contains(reason)), "{doctor}");
     let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
     ensure!(code != Some(0) && reasons.iter().all(|reason| said.contains(reason)), "{said}");
     running.wait_for_lines(running.stdout.text().lines().count() + 1)?;

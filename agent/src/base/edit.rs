@@ -1,6 +1,7 @@
 //! What a person has to write, and where, to be rid of what stands in the way: a remedy that can be copied.
 
 use std::fmt;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,12 @@ impl Edit {
             Place::Container,
             format!("securityContext: {{capabilities: {{add: [{}]}}}}", all.join(", ")),
         )
+    }
+
+    /// What is at these paths goes along.
+    pub fn goes_along<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let paths: Vec<String> = paths.into_iter().map(|path| quoted(&path.to_string_lossy())).collect();
+        Self::new(Place::Config, format!("additionalPaths: [{}]", paths.join(", ")))
     }
 
     /// CRIU and crik as they are in the image that belongs to this program.

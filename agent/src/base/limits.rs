@@ -150,6 +150,9 @@ pub const TREE_LOOK_PATIENCE: Duration = Duration::from_millis(200);
 /// third of a second. The program runs meanwhile, but at a stop the time is that of the checkpoint.
 pub const WATCHED_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for a look that only warns, and comes again: what takes longer is not known by it.
+pub const WATCHED_LOOK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The IPC namespace of the machine itself (PROC_IPC_INIT_INO, include/linux/proc_ns.h): /dev/shm is then every pod's.
 pub const HOST_IPC: &str = "ipc:[4026531839]";
 

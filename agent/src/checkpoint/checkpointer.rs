@@ -203,11 +203,14 @@ impl Checkpointer {
     }
 
     /// Bytes that a checkpoint of the tree would have by now, about; none if there is no tree any more.
-    pub fn would_write(&self) -> Option<u64> {
-        let memory = Some(self.memory()).filter(|bytes| *bytes > 0)?;
-        // What cannot be carried is told elsewhere.
-        let carried = self.carrying().and_then(|carrying| carrying.bytes()).unwrap_or_default();
-        Some(memory.saturating_add(carried))
+    ///
+    /// # Errors
+    /// The files of its container cannot go along.
+    pub fn would_write(&self) -> Result<Option<u64>, CarryError> {
+        match self.memory() {
+            0 => Ok(None),
+            memory => Ok(Some(memory.saturating_add(self.carrying()?.bytes()?))),
+        }
     }
 
     /// Whether something else runs in this container, which may keep the tree from being frozen.

@@ -19,6 +19,8 @@ pub enum Look {
     Tree,
     /// At the room on the volume, again and again, which is no matter of a moment.
     Room,
+    /// At the files that go along, again and again, which is none either.
+    Carried,
 }
 
 /// The looks without which nothing can be said.

@@ -6,6 +6,7 @@ use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{Effect, Finding};
 use crate::base::edit::{Edit, Place};
 use crate::carry::open_files::{self, NextContainer};
+use crate::carry::watched::Watched;
 use crate::checkpoint::freeze::FreezeError;
 use crate::config::{Config, LoopbackConnections};
 use crate::store::generation::tree_facts::StdioMap;
@@ -26,6 +27,8 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, conf
     found.extend(refused(tree, goes_along, config));
     let missing = open_files::refuse_missing(tree, goes_along).err();
     found.extend(missing.map(|error| Finding::no_checkpoint(&error).by(error.edit())));
+    let watch = Watched::obstacle(tree, goes_along);
+    found.extend(watch.map(|error| Finding::no_checkpoint(&error).by(error.edit())));
     found.extend(closed(tree, config));
     found.extend(left_behind(tree));
     found

@@ -40,6 +40,7 @@ pub fn keep(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) {
     let clocks = spawn_blocking(move || told.note_clocks(&clocks_of(&watched.running)));
     let (checkpointer, looks) = (Arc::clone(checkpointer), Arc::clone(looks));
     let checks = spawn_blocking(move || {
+        looks.note(Look::Carried, carried_obstacle(&checkpointer).into_iter().collect());
         looks.note(Look::Container, container(&checkpointer, &image_dir));
         looks.note(Look::Speed, prepare_volume(&checkpointer).into_iter().collect());
     });
@@ -64,7 +65,6 @@ fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
     let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
     let mut found = checks::findings(&streams::current());
     found.append(&mut tried.findings);
-    found.extend(carried_obstacle(checkpointer).map(Finding::no_checkpoint));
     if checkpointer.running.beside_another {
         found.push(Finding::no_checkpoint(
             "another pod went on with the work when this one was started, and its checkpoints are the ones that count \
@@ -89,9 +89,10 @@ fn tried_by_two_processes(checkpointer: &Checkpointer, directory: &Path) -> Opti
     obstacle
 }
 
-fn carried_obstacle(checkpointer: &Checkpointer) -> Option<String> {
+/// What a container that was restarted finds there already, and cannot go along; later looks see all of it.
+fn carried_obstacle(checkpointer: &Checkpointer) -> Option<Finding> {
     let checked = checkpointer.carrying().and_then(|carrying| carrying.check());
-    checked.err().map(|error| error.to_string())
+    checked.err().map(|error| looks::carried(&error))
 }
 
 /// What was restored here a moment ago has shown more than a trial could, and one that cannot hold the directory has said why.

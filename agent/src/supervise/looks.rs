@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -11,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::base::panics::locked;
 use crate::base::{limits, memory};
 use crate::carry::clocks::facts;
-use crate::carry::files::beginning;
+use crate::carry::files::{CarryError, beginning};
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::doctor::clocks::GoOn;
@@ -100,15 +101,11 @@ impl Looks {
     }
 
     async fn at_the_tree(self: Arc<Self>) {
-        let (mut regular, mut pause) = (limits::TREE_LOOK_AFTER, limits::TREE_LOOK_AFTER);
+        let mut pause = Pause::default();
         while !self.is_over() {
-            sleep(pause).await;
+            sleep(pause.now).await;
             let this = Arc::clone(&self);
-            let is_unsure = spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false);
-            if !is_unsure {
-                regular = limits::TREE_LOOK_PAUSE.min(regular * 2);
-            }
-            pause = if is_unsure { limits::TREE_LOOK_AGAIN } else { regular };
+            pause = pause.after(spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false));
         }
     }
 
@@ -131,7 +128,7 @@ impl Looks {
         if has_ended || criu::is_called() {
             return !has_ended;
         }
-        // What cannot be carried is told elsewhere.
+        // The look at the room tells of what cannot go along.
         let Ok(carrying) = self.checkpointer.carrying() else { return false };
         let goes_along = |path: &Path| carrying.takes(path);
         let mut found = tree::findings(&tree, root, &goes_along, &self.checkpointer.workload.config);
@@ -145,19 +142,26 @@ impl Looks {
         is_unsure
     }
 
+    /// At what would go along, and whether there is room for it.
     fn look_at_room(&self) {
-        let lacking = || {
-            let (hold, bytes) = (self.checkpointer.hold()?, self.checkpointer.would_write()?);
-            // Something may be removed meanwhile; what lasts is told at a checkpoint.
-            let lacking = retention::lacking(&hold, bytes, self.checkpointer.past()).ok()?;
-            let keep = self.checkpointer.workload.config.keep_generations;
-            Some(lacking.map(|why| volume::no_room(&why, hold.dir().root(), keep as u64)))
+        let (bytes, obstacle) = match self.checkpointer.would_write() {
+            Ok(bytes) => (bytes, None),
+            Err(error) => (None, Some(carried(&error))),
         };
-        if let Some(lacking) = lacking() {
-            let found = lacking.into_iter().collect();
-            self.note(Look::Room, found);
-        }
+        self.note(Look::Carried, obstacle.into_iter().collect());
+        let found = bytes.and_then(|bytes| self.lacking_room(bytes));
+        found.into_iter().for_each(|found| drop(self.note(Look::Room, found)));
         memory::give_back();
+    }
+
+    /// None if that cannot be said.
+    fn lacking_room(&self, bytes: u64) -> Option<Vec<Finding>> {
+        let hold = self.checkpointer.hold()?;
+        // Something may be removed meanwhile; what lasts is told at a checkpoint.
+        let lacking = retention::lacking(&hold, bytes, self.checkpointer.past()).ok()?;
+        let keep = self.checkpointer.workload.config.keep_generations;
+        let told = lacking.map(|why| volume::no_room(&why, hold.dir().root(), keep as u64));
+        Some(told.into_iter().collect())
     }
 
     /// Takes down by what the clocks go on, and what is to be said of it.
@@ -207,6 +211,38 @@ impl Looks {
     }
 }
 
+/// What keeps the container's files from going along.
+pub fn carried(error: &CarryError) -> Finding {
+    Finding::no_checkpoint(error).by(error.edit())
+}
+
+/// How long until the next look at the tree.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    now: Duration,
+    /// As long as nothing is new.
+    regular: Duration,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { now: limits::TREE_LOOK_AFTER, regular: limits::TREE_LOOK_AFTER }
+    }
+}
+
+impl Pause {
+    /// After a look that is sure of what it has seen, or not.
+    fn after(self, is_unsure: bool) -> Self {
+        match is_unsure {
+            true => Self { now: limits::TREE_LOOK_AGAIN, ..self },
+            false => {
+                let regular = limits::TREE_LOOK_PAUSE.min(self.regular * 2);
+                Self { now: regular, regular }
+            }
+        }
+    }
+}
+
 /// Says whether the program is protected.
 pub fn tell(verdict: &Verdict) {
     if verdict.is_protected() {
@@ -223,5 +259,20 @@ fn tell_gone(gone: &Finding) {
             tracing::info!(step = "check", "no longer in the way of a checkpoint: {}", gone.what);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_is_looked_at_soon_after_a_start_then_once_a_minute_and_again_at_once_when_something_is_new() {
+        let sure = |pause: &Pause| Some(pause.after(false));
+        let looks: Vec<Pause> = std::iter::successors(Some(Pause::default()), sure).take(8).collect();
+        let seconds: Vec<u64> = looks.iter().map(|pause| pause.now.as_secs()).collect();
+        assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
+        let unsure = looks.last().unwrap().after(true);
+        assert_eq!((unsure.now.as_secs(), unsure.after(false).now.as_secs()), (1, 60));
     }
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::lost_names::LostNames;
 use super::note;
 use super::volumes::{Next, Volumes};
-use crate::base::edit::{Edit, Place, quoted};
+use crate::base::edit::Edit;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::files::beginning::{self, ChangeTime, changed_at};
@@ -50,8 +50,7 @@ impl UnreachableError {
     #[must_use]
     pub fn edit(&self) -> Option<Edit> {
         let Self::Missing { paths, .. } = self else { return None };
-        let paths: Vec<String> = paths.iter().map(|path| quoted(&path.to_string_lossy())).collect();
-        Some(Edit::new(Place::Config, format!("additionalPaths: [{}]", paths.join(", "))))
+        Some(Edit::goes_along(paths.iter().map(PathBuf::as_path)))
     }
 }
 

@@ -5,10 +5,9 @@ use std::fs;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::headway::Headway;
-use crate::base::limits;
 use crate::base::panics::locked;
 use crate::carry::files::mounts::Mounts;
 use crate::tree::process::notify::Inode;
@@ -25,9 +24,13 @@ pub enum Ended {
     Early,
 }
 
-/// Finds a path of each that has one, which is then known the next time.
-pub fn find(wanted: BTreeSet<Inode>, headway: &Headway) -> (BTreeMap<Inode, PathBuf>, Ended) {
-    let until = Instant::now() + limits::WATCHED_PATIENCE;
+/// Finds a path of each that has one, within `patience`, which is then known the next time.
+pub fn find(
+    wanted: BTreeSet<Inode>,
+    patience: Duration,
+    headway: &Headway,
+) -> (BTreeMap<Inode, PathBuf>, Ended) {
+    let until = Instant::now() + patience;
     let mut search = Search::new(wanted);
     let known = std::mem::take(&mut *locked(&KNOWN));
     known.values().for_each(|path| search.look(path));
@@ -112,6 +115,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::limits;
 
     fn inode(path: &Path) -> Inode {
         Inode::of(&fs::symlink_metadata(path).unwrap())
@@ -150,7 +154,7 @@ mod tests {
         locked(&KNOWN).insert(inode(dir.path()), dir.path().to_owned());
         let given_up = Headway::default();
         given_up.give_up();
-        let (found, ended) = find(wanted, &given_up);
+        let (found, ended) = find(wanted, limits::WATCHED_PATIENCE, &given_up);
         assert_eq!((found.len(), ended), (1, Ended::Complete));
     }
 }

@@ -6,10 +6,12 @@ mod find;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
 use self::find::{Ended, find};
+use crate::base::edit::Edit;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::kubelet_files;
@@ -73,6 +75,17 @@ pub enum WatchedError {
 #[derive(Debug, Default)]
 pub struct Watched(BTreeMap<Inode, PathBuf>);
 
+impl WatchedError {
+    /// What to write for it.
+    #[must_use]
+    pub fn edit(&self) -> Option<Edit> {
+        match self {
+            Self::Elsewhere { path, .. } => Some(Edit::goes_along([path.as_path()])),
+            Self::NoPath { .. } | Self::NotFound { .. } | Self::Io { .. } => None,
+        }
+    }
+}
+
 impl Watched {
     /// Finds the path of everything that `tree` watches. Blocks, for longer if something new is watched.
     ///
@@ -83,8 +96,24 @@ impl Watched {
         goes_along: &dyn Fn(&Path) -> bool,
         headway: &Headway,
     ) -> Result<Self, WatchedError> {
+        Self::find_within(limits::WATCHED_PATIENCE, tree, goes_along, headway)
+    }
+
+    /// What of `tree` would be refused by [`Self::find`], as far as a short look shows it.
+    pub fn obstacle(tree: &Tree, goes_along: &dyn Fn(&Path) -> bool) -> Option<WatchedError> {
+        Self::find_within(limits::WATCHED_LOOK_PATIENCE, tree, goes_along, &Headway::default())
+            .err()
+            .filter(|error| matches!(error, WatchedError::NoPath { .. } | WatchedError::Elsewhere { .. }))
+    }
+
+    fn find_within(
+        patience: Duration,
+        tree: &Tree,
+        goes_along: &dyn Fn(&Path) -> bool,
+        headway: &Headway,
+    ) -> Result<Self, WatchedError> {
         let watchers = watchers(tree);
-        let (mut paths, ended) = find(watchers.keys().copied().collect(), headway);
+        let (mut paths, ended) = find(watchers.keys().copied().collect(), patience, headway);
         let process = |inode: &Inode| watchers.get(inode).map(|pid| told(*pid)).unwrap_or_default();
         if let Some(inode) = watchers.keys().find(|inode| !paths.contains_key(inode)).copied() {
             let (process, place) = (process(&inode), find::place(inode));
