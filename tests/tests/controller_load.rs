@@ -1,8 +1,7 @@
 //! The controller under all that its limits let clients hold, in a cluster of the largest kind: within the memory that the chart
-//! gives it, and as prompt as ever.
+//! gives it.
 
 use std::process;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,9 +9,8 @@ use crik_tests::chart::template::{of_kind, rendered};
 use crik_tests::cluster::cgroups::Cgroups;
 use crik_tests::control_plane::{Certificates, Pair};
 use crik_tests::controller::{Controller, metric};
-use crik_tests::fleet::changes::{percentile, timed, versions_of_first};
+use crik_tests::fleet::changes::versions_of_first;
 use crik_tests::fleet::own_network::in_own_network;
-use crik_tests::fleet::readers::Readers;
 use crik_tests::fleet::swarm::Swarm;
 use crik_tests::fleet::synthetic::SyntheticApiServer;
 use crik_tests::fleet::usage;
@@ -38,9 +36,6 @@ const READERS: usize = 16;
 const READER: usize = 8 * 4096;
 
 const READY: &str = "the first list of nodes is complete";
-
-/// What one of these tests measures, the other one would disturb.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// As GKE has it before maintenance: with what a list says of each node it is longest.
 fn before_maintenance(node: &mut Value) {
@@ -82,7 +77,6 @@ async fn readers(way: &Way, from: usize, path: &str) -> Result<Vec<Box<dyn Strea
 
 #[test]
 fn all_that_clients_may_hold_fits_into_the_charts_limit() -> Result<()> {
-    let _alone = ALONE.lock();
     in_own_network(|| {
         let directory = tempfile::tempdir()?;
         let pair = Certificates::new(directory.path())?.server("controller", &["127.0.0.1".to_owned()])?;
@@ -136,43 +130,4 @@ fn hold_all(server: &SyntheticApiServer, way: &Way) -> Result<Swarm> {
         swarm.change(Duration::from_secs(60))?;
     }
     Ok(swarm)
-}
-
-/// How much later a poll may be answered since others read lists, in milliseconds.
-const DELAY: f64 = 5.0;
-
-/// How often a turn without lists is followed by one with them.
-const TURNS: usize = 8;
-
-#[test]
-fn lists_of_all_nodes_delay_no_poll() -> Result<()> {
-    let _alone = ALONE.lock();
-    in_own_network(|| {
-        let server = SyntheticApiServer::start_of(NODES, before_maintenance)?;
-        let controller = Controller::watching(server.kubeconfig(), &[])?;
-        let way = Way::to(controller.port()).of_each(OF_EACH);
-        let list = runtime()?.block_on(way.get("/v1/nodes"))?;
-        let mut swarm = Swarm::start(&way, &versions_of_first(&list, 1_000)?, 0)?;
-        let mut change =
-            || timed(&mut swarm, (1_000, 50), |number, cordoned| Ok(server.cordon(number, cordoned)));
-        let (mut alone, mut beside, mut read) = (Vec::new(), Vec::new(), 0);
-        for _ in 0..TURNS {
-            alone.push(change()?);
-            let readers = Readers::start(controller.port(), 8)?;
-            beside.push(change()?);
-            ensure!(readers.number() == 8, "{} readers are left", readers.number());
-            read += readers.read();
-        }
-        // What other programs of the machine take comes and goes, and what lists would take is taken in each turn.
-        let best = |turns: &[Vec<f64>], percent| {
-            turns.iter().map(|turn| percentile(turn, percent)).fold(f64::INFINITY, f64::min)
-        };
-        for percent in [50, 90] {
-            let (alone, beside) = (best(&alone, percent), best(&beside, percent));
-            let megabytes = list.len() / 1_000_000;
-            println!("p{percent}: {alone:.2} ms alone, {beside:.2} ms beside {read} lists of {megabytes} MB");
-            ensure!(beside - alone < DELAY, "{beside} ms beside lists, {alone} ms alone");
-        }
-        Ok(())
-    })
 }
