@@ -2,6 +2,7 @@
 //! the threads that answer polls.
 
 mod body;
+mod counted;
 mod page;
 mod selection;
 mod shelf;

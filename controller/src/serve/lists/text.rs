@@ -1,6 +1,6 @@
 //! One text of all nodes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
@@ -92,29 +92,4 @@ impl Text {
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Counts bytes that are there.
-pub struct Counted {
-    held: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Counted {
-    /// From now on.
-    pub fn new(held: Arc<AtomicUsize>, bytes: usize) -> Self {
-        held.fetch_add(bytes, Ordering::Relaxed);
-        Self { held, bytes }
-    }
-
-    /// So many more, of the same.
-    pub fn more(&self, bytes: usize) -> Self {
-        Self::new(Arc::clone(&self.held), bytes)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::text::Counted;
+use super::counted::Counted;
 use crate::base::limits;
 use crate::index::Index;
 

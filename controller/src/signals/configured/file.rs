@@ -1,5 +1,8 @@
 //! What a signals file has, as it is written.
 
+#[cfg(test)]
+mod schema;
+
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -16,10 +19,10 @@ pub struct File {
 /// A signal: a name, a state, and one thing that stands on the Node.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::one_thing))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = schema::one_thing))]
 pub struct Row {
     /// Appears in reasons and as a label of metrics.
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::NAME)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::NAME)))]
     pub name: String,
     /// What it means.
     pub state: State,
@@ -34,7 +37,7 @@ pub struct Row {
     /// That it is being deleted.
     pub deleting: Option<Deleting>,
     /// That no new pods are scheduled to it.
-    #[cfg_attr(test, schemars(transform = super::schema::only_true))]
+    #[cfg_attr(test, schemars(transform = schema::only_true))]
     pub unschedulable: Option<bool>,
 }
 
@@ -56,9 +59,9 @@ pub enum State {
 /// Without a key it is any taint but those of Kubernetes itself.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = super::schema::key_or_eviction))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(transform = schema::key_or_eviction))]
 pub struct Taint {
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::KEY), length(max = 317)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::KEY), length(max = 317)))]
     pub key: Option<String>,
     pub value: Option<Operators>,
     pub effect: Option<Effect>,
@@ -79,7 +82,7 @@ pub enum Effect {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Deleting {
     /// Of whoever has still to end its machine.
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::KEY), length(max = 317)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::KEY), length(max = 317)))]
     pub finalizer: String,
 }
 
@@ -88,7 +91,7 @@ pub struct Deleting {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Entry {
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::KEY), length(max = 317)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::KEY), length(max = 317)))]
     pub key: String,
     pub value: Option<Operators>,
 }
@@ -99,7 +102,7 @@ pub struct Entry {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Condition {
     #[serde(rename = "type")]
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::KEY), length(max = 317)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::KEY), length(max = 317)))]
     pub kind: String,
     #[serde(default)]
     pub status: Status,
@@ -139,6 +142,6 @@ pub struct Operators {
     #[cfg_attr(test, schemars(length(min = 1), inner(length(min = 1))))]
     pub contains_none: Option<Vec<String>>,
     /// The key of an annotation; one that is absent differs from everything.
-    #[cfg_attr(test, schemars(regex(pattern = super::schema::KEY), length(max = 317)))]
+    #[cfg_attr(test, schemars(regex(pattern = schema::KEY), length(max = 317)))]
     pub differs_from: Option<String>,
 }
