@@ -115,14 +115,18 @@ fn a_program_that_is_never_checkpointed_is_told_in_the_same_words() -> Result<()
     running.stderr.wait_for("NOT PROTECTED: 1 reason: no imageDir is configured")
 }
 
+/// Starts a program that is not protected until somebody makes /tmp/end, and tells `controller` of it.
+fn started_under_a_tracer(volume: &Volume, network: &Network, controller: &Controller) -> Result<Running> {
+    let server = format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port());
+    let pod = Pod::new(volume, "node-a", &["python3", "/programs/traced.py"]).config(&server);
+    started(&pod.network(network))
+}
+
 #[test]
 fn when_it_changes_it_is_told_again_to_the_log_and_to_the_controller() -> Result<()> {
     let (volume, network) = (Volume::new()?, Network::new()?);
     let controller = Controller::start(&[TestNode::ready("node-a")])?;
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"])
-        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
-        .network(&network);
-    let running = started(&pod)?;
+    let running = started_under_a_tracer(&volume, &network, &controller)?;
     running.stderr.wait_for(NOT_PROTECTED).with_context(|| running.transcript())?;
     controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 1.0)?;
     running.exec(&["touch", "/tmp/end"])?;
@@ -180,10 +184,7 @@ fn told_everywhere(running: &Running, controller: &Controller, begins: &str) -> 
 fn one_verdict_is_told_in_the_same_words_everywhere_also_when_it_changes() -> Result<()> {
     let (volume, network) = (Volume::new()?, Network::new()?);
     let controller = Controller::start(&[TestNode::ready("node-a")])?;
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/traced.py"])
-        .config(&format!("nodeStateServerURL: http://{}:{}", network.host(), controller.port()))
-        .network(&network);
-    let running = started(&pod)?;
+    let running = started_under_a_tracer(&volume, &network, &controller)?;
     let verdict = told_everywhere(&running, &controller, NOT_PROTECTED)?;
     ensure!(verdict.starts_with("NOT PROTECTED: 1 reason: process "), "{verdict}");
     running.exec(&["touch", "/tmp/end"])?;

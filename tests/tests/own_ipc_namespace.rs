@@ -8,7 +8,7 @@ use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::spec::Spec;
 use crik_tests::story::{
-    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, stops_without_checkpoint,
+    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, stays_behind, stops_without_checkpoint,
 };
 use crik_tests::volume::Volume;
 
@@ -137,17 +137,15 @@ fn a_queue_of_posix_that_nobody_has_open_stays_behind_and_that_is_said_here_too(
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &["python3", "/programs/system_v.py", "posix_queue"]);
     let pod = pod.with(with_user_namespace);
-    let mut first = started(&pod)?;
     let said = "that no process of the program has open (1, such as /crik)";
-    first.stderr.wait_for(said).with_context(|| first.transcript())?;
-    // The directory is the pod's.
-    ensure!(first.exec(&["ls", "/dev/mqueue"])?.1.is_empty(), "{}", first.transcript());
-    ends_with(&mut first, CHECKPOINTED)?;
-    let next = started(&pod)?;
-    resumes(&next, 1)?;
-    next.stderr.wait_for("protected: ").with_context(|| next.transcript())?;
-    ensure!(!next.stderr.text().contains(said), "{}", next.transcript());
-    chain::verify(&[first.stdout.text(), next.stdout.text()]).map(drop)
+    stays_behind(&pod, said, |first| {
+        ensure!(
+            first.exec(&["ls", "/dev/mqueue"])?.1.is_empty(),
+            "the directory is the pod's\n{}",
+            first.transcript()
+        );
+        Ok(())
+    })
 }
 
 #[test]

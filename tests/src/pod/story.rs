@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::chain;
 use crate::pod::{Pod, Running};
 use crate::volume::Volume;
 
@@ -83,4 +84,21 @@ pub fn resumes(running: &Running, generation: u64) -> Result<()> {
         .stderr
         .wait_for(&format!("restored generation {generation:08}"))
         .with_context(|| running.transcript())
+}
+
+/// Moves a program once, which has something that stays behind: that is `said` of it here, where `look` is taken, and no more of what is
+/// resumed.
+///
+/// # Errors
+/// It is not said, or said again, or the program does not go on.
+pub fn stays_behind(pod: &Pod, said: &str, look: impl FnOnce(&Running) -> Result<()>) -> Result<()> {
+    let mut first = started(pod)?;
+    first.stderr.wait_for(said).with_context(|| first.transcript())?;
+    look(&first)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let next = started(pod)?;
+    resumes(&next, 1)?;
+    next.stderr.wait_for("protected: ").with_context(|| next.transcript())?;
+    ensure!(!next.stderr.text().contains(said), "{}", next.transcript());
+    chain::verify(&[first.stdout.text(), next.stdout.text()]).map(drop)
 }
