@@ -11,8 +11,8 @@
 //! the other. `tests/tests/layers.rs` reads the rule here:
 //!
 //! ```text
-//!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, store, tree > config > base
-//!     inside a pillar: node > pod > controller, generation > image_dir, criu > process
+//!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, tree > config > base
+//!     inside a pillar: node > pod > controller, criu > process
 //! ```
 
 pub mod base;
@@ -23,7 +23,6 @@ pub mod cluster;
 pub mod config;
 pub(crate) mod doctor;
 pub(crate) mod restore;
-pub mod store;
 pub(crate) mod supervise;
 pub mod tree;
 pub(crate) mod workload;

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::signature::Keys;
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::pod::Pod;
+
 use crate::carry::program_files::Programs;
 use crate::config::Config;
-use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::signature::Keys;
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::pod::Pod;
 
 /// What a start is given.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(account) = crik_agent::store::image_dir::attempts::Attempts::parse(bytes) {
+    if let Ok(account) = crik_store::image_dir::attempts::Attempts::parse(bytes) {
         assert!(account.counted() <= account.attempts.len());
     }
 });

@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = crik_agent::store::image_dir::end_mark::EndMark::parse(bytes);
+    let _ = crik_store::image_dir::end_mark::EndMark::parse(bytes);
 });

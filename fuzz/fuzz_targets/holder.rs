@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Some(holder) = crik_agent::store::image_dir::holder::parse(bytes) {
+    if let Some(holder) = crik_store::image_dir::holder::parse(bytes) {
         let _ = holder.pod.to_string();
     }
 });

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_agent::store::generation::manifest::Manifest;
-use crik_agent::store::generation::signature::Keys;
-use crik_agent::store::generation::verify;
-use crik_agent::store::image_dir::Generation;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::signature::Keys;
+use crik_store::generation::verify;
+use crik_store::image_dir::Generation;
 use crik_tests::pod::Pod;
 use crik_tests::shared::Shared;
 use crik_tests::story::{checkpointed, resumes, started, starts_fresh};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_agent::base::fault_points::HURRY_VARIABLE;
+use crik_store::base::fault_points::HURRY_VARIABLE;
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::crik::crik;

@@ -15,12 +15,12 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_agent::carry::clocks::coverage::{self, Coverage};
-use crik_agent::carry::clocks::install::{Installed, LIBRARY};
+use crik_agent::carry::clocks::install::{self, LIBRARY};
 use crik_agent::carry::clocks::layout::{Number, Page, SLOTS, Slot};
-use crik_agent::carry::clocks::machine::Clocks;
-use crik_agent::carry::clocks::vdso_stub;
+use crik_agent::carry::clocks::{machine, vdso_stub};
 use crik_agent::carry::file_numbers;
-use crik_agent::store::generation::file_numbers::FileNumbers;
+use crik_store::generation::clock_facts::{Clocks, Installed};
+use crik_store::generation::file_numbers::FileNumbers;
 use crik_tests::build::workspace;
 use crik_tests::command::run;
 use crik_tests::table::Table;
@@ -41,7 +41,7 @@ impl Tree {
     /// Whose clocks are this many seconds ahead of the machine's.
     fn ahead(seconds: i64) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let installed = Installed::fresh_in([directory.path()].into_iter(), &[])?;
+        let installed = install::fresh_in([directory.path()].into_iter(), &[])?;
         let tree = Self { directory, installed };
         tree.move_on(seconds)?;
         Ok(tree)
@@ -54,7 +54,7 @@ impl Tree {
 
     /// As it is when it began a minute after its machine, and is now on one that runs for longer.
     fn older() -> Result<Self> {
-        Self::ahead(60 - Clocks::now()?.monotonic / SECOND)
+        Self::ahead(60 - machine::now()?.monotonic / SECOND)
     }
 
     /// Sets the tree's clocks on, as a restore does on a machine that is younger by so much.
@@ -65,7 +65,7 @@ impl Tree {
             boottime: seconds * SECOND,
             ticks: seconds * 100,
         };
-        Ok(self.installed.rebase(moved, Clocks::default(), None)?)
+        Ok(install::rebase(&self.installed, moved, Clocks::default(), None)?)
     }
 
     fn compile(&self, compiler: &str, options: &[&str], source: &str) -> Result<PathBuf> {
@@ -81,7 +81,7 @@ impl Tree {
 
     fn command(&self, program: impl Into<OsString>) -> Command {
         let mut command = Command::new(program.into());
-        command.env("LD_PRELOAD", self.installed.preload(None));
+        command.env("LD_PRELOAD", install::preload(&self.installed, None));
         command
     }
 
@@ -364,7 +364,7 @@ fn what_the_user_preloads_stays() -> Result<()> {
     let tree = Tree::younger()?;
     let program = tree.compile(GLIBC, &[], "waits.c")?;
     let theirs = tree.compile(GLIBC, &["-shared", "-fPIC"], "theirs.c")?;
-    let preload = tree.installed.preload(Some(theirs.as_os_str()));
+    let preload = install::preload(&tree.installed, Some(theirs.as_os_str()));
     let told = lines(tree.command(&program).arg("offsets").env("LD_PRELOAD", preload))?;
     ensure!(told[1] == ["1", "86400.0", "86400.0"] && told[6] == ["theirs", "1"], "{told:?}");
     Ok(())
@@ -422,11 +422,11 @@ fn a_file_is_told_by_the_numbers_that_it_had() -> Result<()> {
         is_told(&told(&moved)?, device, inode)?;
         let known = FileNumbers { path: moved.clone(), device: 0x0012_3456, inode: taken };
         let clocks = Clocks::default();
-        tree.installed.rebase(clocks, clocks, Some(&file_numbers::here(&[known])))?;
+        install::rebase(&tree.installed, clocks, clocks, Some(&file_numbers::here(&[known])))?;
         is_told(&told(&moved)?, 0x0012_3456, taken)?;
         is_told(&told(&other)?, 0x0012_3456, inode)?;
         // As it is after a move to where it has them.
-        tree.installed.rebase(clocks, clocks, Some(&[]))?;
+        install::rebase(&tree.installed, clocks, clocks, Some(&[]))?;
         is_told(&told(&moved)?, device, inode)?;
     }
     Ok(())
@@ -450,7 +450,7 @@ fn a_look_at_a_file_costs_sixty_nanoseconds_more_at_most() -> Result<()> {
     let many: Vec<Number> =
         (1..=4000).map(|number| Number { device: u64::MAX, here: number, told: number }).collect();
     for (numbers, when) in [(&[][..], "before a move"), (&many, "after it")] {
-        tree.installed.rebase(Clocks::default(), Clocks::default(), Some(numbers))?;
+        install::rebase(&tree.installed, Clocks::default(), Clocks::default(), Some(numbers))?;
         let preloaded = cost(&mut tree.command(&program))?;
         println!("{when}: {plain:.1} ns without the library, {preloaded:.1} ns with it");
         ensure!(preloaded - plain <= 60.0, "{:.1} ns more {when}", preloaded - plain);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use crik_agent::base::fault_points::{PANIC_VARIABLE, Point, VARIABLE};
+use crik_store::base::fault_points::{PANIC_VARIABLE, Point, VARIABLE};
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::crik::json;

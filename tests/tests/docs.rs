@@ -242,10 +242,10 @@ fn of_every_error_of_criu_that_a_program_met_a_remedy_is_known() -> Result<()> {
     Ok(())
 }
 
-/// The source of agent and controller, with strings that go over several lines joined.
+/// The source of agent, store and controller, with strings that go over several lines joined.
 fn source() -> Result<String> {
-    let both = ["agent/src", "controller/src"].map(|of| workspace().join(of));
-    let (mut whole, mut directories) = (String::new(), both.to_vec());
+    let all = ["agent/src", "controller/src", "store/src"].map(|of| workspace().join(of));
+    let (mut whole, mut directories) = (String::new(), all.to_vec());
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();

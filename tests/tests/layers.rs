@@ -1,4 +1,4 @@
-//! The rule that the agent and the controller give at the root of their sources, which room may import which, is kept.
+//! The rule that the agent, its store and the controller give at the root of their sources, which room may import which, is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,6 +120,11 @@ fn keeps_its_rule(src: &str, root: &str) -> Result<()> {
 #[test]
 fn the_agent_keeps_its_rule() -> Result<()> {
     keeps_its_rule("agent/src", "lib.rs")
+}
+
+#[test]
+fn the_store_keeps_its_rule() -> Result<()> {
+    keeps_its_rule("store/src", "lib.rs")
 }
 
 #[test]

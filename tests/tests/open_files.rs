@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_agent::base::fault_points::VARIABLE;
+use crik_store::base::fault_points::VARIABLE;
 use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use crik_agent::base::headway::Headway;
-use crik_agent::store::generation::digest::FileDigest;
-use crik_agent::store::generation::manifest::Manifest;
-use crik_agent::store::generation::seal::seal;
-use crik_agent::store::generation::verify;
-use crik_agent::store::image_dir::Generation;
+use crik_store::generation::digest::FileDigest;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::seal::seal;
+use crik_store::generation::verify;
+use crik_store::image_dir::Generation;
 use crik_tests::faulty::Op;
 use crik_tests::pod::Pod;
 use crik_tests::story::{SINGLE, checkpointed};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use crik_store::base::limits::*;
+
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
 
@@ -40,20 +42,6 @@ pub const FIRST_TREE_PID: i32 = 300;
 /// The oldest CRIU that dumps sockets on every kernel in use: since Linux 6.16 SO_PASSCRED on a non-UNIX socket is
 /// refused, which CRIU 4.2 is the first to expect.
 pub const OLDEST_CRIU: CriuVersion = CriuVersion(40_200);
-
-/// A CRIU version as its own RPC counts it: major × 10,000 + minor × 100 + patch level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CriuVersion(pub u32);
-
-impl std::fmt::Display for CriuVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
-    }
-}
-
-/// The highest number of a hold or a generation: one a second reaches it after 30,000 years. What has a higher one was made by
-/// somebody else, and to count on from there would end at once.
-pub const NUMBER_MAX: u64 = 1_000_000_000_000;
 
 /// Directories in which the init's program may be put, in order of preference. The first that can be written and
 /// executed from is taken; the image directory is the last resort, for a read-only root file system without a `/tmp`.
@@ -162,9 +150,6 @@ pub const EMPTY_DIR: &str = "/volumes/kubernetes.io~empty-dir/";
 /// The same for those that NFS keeps under a name of its own, which are copied.
 pub const UNNAMED_MAX_BYTES: u64 = 256 << 20;
 
-/// How many paths a line of the log names at most.
-pub const PATHS_TOLD: usize = 5;
-
 /// Device nodes and directories that the container's runtime provides in every container, under the name that
 /// links them from dump to restore. The list is the Go program's.
 pub const EXTERNAL_MOUNTS: [(&str, &str); 7] = [
@@ -187,43 +172,9 @@ pub const LAST_SIGNAL: i32 = 64;
 /// Where control groups are mounted (cgroups(7)); files below it differ from pod to pod.
 pub const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
-/// A manifest is a few hundred KiB for the largest tree; a larger file is no manifest, and reading it could exhaust
-/// the container's memory.
-pub const MANIFEST_MAX_BYTES: u64 = 16 << 20;
-
-/// How much of an image is read at once for hashing: large enough for BLAKE3's widest vectors and for few system calls. Small enough
-/// to be in the processor's own cache when it is hashed, and to leave the rest of that and of the memory's bandwidth to CRIU, which
-/// restores meanwhile (measured: a mebibyte at once takes 6 % more); and for many threads to have one each beside a frozen program.
-pub const HASH_CHUNK_BYTES: usize = 128 << 10;
-
-/// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
-pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
-
-/// How much is read of an image at once before it is looked at whether that is still wanted: a volume that gives a megabyte a second,
-/// of which nothing can be expected, takes a quarter of one for it.
-pub const READ_PIECE_BYTES: usize = 256 << 10;
-
 /// From which size on memory is a buffer, which goes back to the kernel as soon as it is not used any more: the allocator's own limit,
 /// as long as it is left alone.
 pub const BUFFER_BYTES: i32 = 128 << 10;
-
-/// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
-/// program with many threads has thousands.
-pub const SEALERS_MAX: usize = 32;
-
-/// How many small files are verified at the same time, for the same reason; twice as many threads, for the images and for what is put
-/// back, are some of [`IDS_OF_AN_ATTEMPT`].
-pub const VERIFIERS_MAX: usize = 32;
-
-/// A thread more for so many files: those of a program with few processes are verified in some hundredths of a second by one.
-pub const ITEMS_PER_VERIFIER: usize = 16;
-
-/// A file from this size on is hashed by all processors, one after the other; for smaller ones the round trips are most of the work.
-pub const LARGE_FILE_BYTES: u64 = 8 << 20;
-
-/// How much of a large file is on its way to the volume while the next part of it is hashed: enough to keep a fast disk busy, and
-/// little enough that a slow one is waited for some seconds at most when it is given up.
-pub const WRITE_BACK_BYTES: u64 = 64 << 20;
 
 /// Longest wait that the agent asks of the controller in one long poll; below the idle time-outs of the load
 /// balancers and proxies that may stand between (60 s is the most common).
@@ -254,9 +205,6 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// A token has a few KiB at most; more than this is none, and reading it could exhaust the container's memory.
 pub const TOKEN_MAX_BYTES: u64 = 64 << 10;
-
-/// How much of a controller's message goes into the log.
-pub const SAID_MAX_CHARS: usize = 300;
 
 /// How long an agent stays at one replica at least, and up to twice that: agents that have come to one replica since the others were
 /// replaced spread over all of them again, at a cost of one connection in so long.
@@ -323,32 +271,9 @@ pub const CANCEL_PAUSE: Duration = Duration::from_millis(5);
 /// How much of a script's beginning the kernel reads to find its interpreter (`BINPRM_BUF_SIZE`, execve(2)).
 pub const SCRIPT_HEAD_BYTES: u64 = 256;
 
-/// The kernel's name for this boot of the machine (random(4)).
-pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// A key has at least as many bytes as the hash that signs, or it is the easier thing to guess.
-pub const KEY_MIN_BYTES: usize = 32;
-
-/// More than this is no key, and reading it could exhaust the container's memory.
-pub const KEY_MAX_BYTES: u64 = 64 << 10;
-
-/// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
-/// memory.
-pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
-
 /// After so long a tree that was resumed has shown that its generation works, and what ends it then is something else: a program
 /// that crashes because of how it was restored does so at once.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10 * 60);
-
-/// How many attempts to resume, one after the other, a SIGTERM may cut off before the next ones count: a drain may meet a restore,
-/// but what does it again and again is a liveness probe, and the pod would never run.
-pub const INTERRUPTIONS_FREE: usize = 5;
-
-/// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
-pub const RENEWALS_PER_EXPIRY: u32 = 4;
-
-/// How often another pod's hold is looked at by one that waits for it.
-pub const HOLD_POLL: Duration = Duration::from_millis(250);
 
 /// The threads that a wait for another pod's hold has before it begins: one that looks, and one that renews the hold later. A third
 /// where the volume hangs in one of them.
@@ -370,9 +295,6 @@ pub const IDS_PASSED_MAX: usize = 100_000;
 /// How long a tree that has got its SIGKILL is waited for before the image directory is given back: it takes milliseconds to go, and
 /// may have locks on files that the next pod wants. At the end of a grace period there is no time for more.
 pub const GOING_PATIENCE: Duration = Duration::from_millis(200);
-
-/// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
-pub const HOLD_ROUNDS: u32 = 16;
 
 /// How long the agent may stay after its application to mark an end; the mark matters more than a quick exit.
 pub const END_PATIENCE: Duration = Duration::from_secs(10);
@@ -409,12 +331,6 @@ pub const SILENCE_TOLD: Duration = Duration::from_secs(3);
 
 /// How often the log says so again: doubled from the first to the last.
 pub const WAIT_TOLD: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
-
-/// The longest pause before something on the volume is tried again.
-pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
-
-/// How long a stop tries again what an error of the volume has made fail; there is little time.
-pub const STOP_RETRIES: Duration = Duration::from_secs(2);
 
 /// How often a restore that waits for the hashes looks whether it was given up.
 pub const VERIFY_POLL: Duration = Duration::from_millis(50);
@@ -477,9 +393,6 @@ pub const READ_ONLY_OF_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trig
 /// and tells nothing then.
 pub const TRIAL_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much of a program's or an option's name goes into the log.
-pub const ARGUMENT_TOLD_CHARS: usize = 100;
-
 /// How many ask for checkpoints at a time.
 pub const CONTROL_PEERS_MAX: usize = 8;
 
@@ -515,13 +428,6 @@ pub const PACE_POLL_MOST: Duration = Duration::from_secs(5);
 /// How often the log tells how far a dump is.
 pub const PROGRESS_PAUSE: Duration = Duration::from_secs(2);
 
-/// A checkpoint is refused for want of room only when it needs this many times what can be had: how much it needs is an estimate,
-/// and a volume may compress.
-pub const ROOM_FACTOR: u64 = 2;
-
-/// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
-pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
-
 /// Pauses before it is looked whether a checkpoint of the program would find room: doubled from the first to the last. Most programs
 /// have what they need after some seconds or minutes, and what grows later does so over hours; each look walks the container's files.
 pub const ROOM_PAUSES: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(60 * 60));
@@ -531,9 +437,6 @@ pub const HOOK_POLL: Duration = Duration::from_millis(5);
 
 /// Where a restored application finds which generation it is.
 pub const RESTORED: &str = "/run/crik/restored.json";
-
-/// The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for a year.
-pub const LATEST_TIME: u64 = 253_402_300_799;
 
 /// The start of the name of the agent's control socket, which is in no file system (unix(7), abstract), since a container
 /// may have none that can be written. The PID namespace follows, so that containers that share a network do not meet.
@@ -552,10 +455,6 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// After this a person wants to see that something happens.
 pub const PROGRESS_AFTER: Duration = Duration::from_secs(2);
-
-/// A configuration that a start script makes for a pod is at most as large as a ConfigMap may be (Kubernetes); what is larger is no
-/// text for people, and looking for values in it would take time and memory.
-pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// CRIU's images other than pages have a few KiB; a larger one is none, and reading it could exhaust the memory.
 pub const METADATA_MAX_BYTES: u64 = 64 << 20;
@@ -588,13 +487,6 @@ pub const PIECE_AT_ONCE: Duration = Duration::from_millis(20);
 /// Directories for the page of the clock library, in order of preference. It is written to whenever a thread waits, and where a file lies on a disk, a
 /// write may have to wait for that.
 pub const CLOCK_PAGE_DIRECTORIES: [&str; 1] = ["/dev/shm"];
-
-/// How the names of the clock library and of its page begin. What of them belongs to other containers of the pod, which share its
-/// `/dev/shm`, is theirs.
-pub const CLOCK_FILE_NAME: &str = "crik-clocks-";
-
-/// A name that no other has (random(4)).
-pub const RANDOM_UUID: &str = "/proc/sys/kernel/random/uuid";
 
 /// The vDSO has two pages on all kernels in use; more than this is none.
 pub const VDSO_MAX_BYTES: usize = 1 << 20;

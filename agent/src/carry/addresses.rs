@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crik_store::generation::tree_facts::PodAddress;
 use nix::ifaddrs::getifaddrs;
 use thiserror::Error;
 
-use crate::store::generation::tree_facts::PodAddress;
 use crate::tree::criu::images::{Damage, FilesImage, Inet};
 
 /// Why the sockets of an image cannot be restored here.

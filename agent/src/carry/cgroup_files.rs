@@ -6,8 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::tree_facts::Cgroups;
+
 use crate::base::limits;
-use crate::store::generation::tree_facts::Cgroups;
 use crate::tree::process::snapshot::Tree;
 
 /// The control groups of this process, and the control group files that `tree` has open.

@@ -10,9 +10,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::clocks::install::{Installed, RebaseError};
+use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::file_numbers::FileNumbers;
+
+use super::clocks::install::{self, RebaseError};
 use super::clocks::layout::{DEVICES, Number, OPEN_FILES};
-use crate::store::generation::file_numbers::FileNumbers;
 
 /// How the programs of a tree with this library know these files, of which the kernel says device and inode.
 ///
@@ -23,8 +25,10 @@ pub fn known(
     library: Option<&Installed>,
 ) -> Result<Vec<FileNumbers>, RebaseError> {
     let Some(library) = library else { return Ok(Vec::new()) };
-    let told: BTreeMap<(u64, u64), u64> =
-        library.renumbered()?.into_iter().map(|number| ((number.device, number.here), number.told)).collect();
+    let told: BTreeMap<(u64, u64), u64> = install::renumbered(library)?
+        .into_iter()
+        .map(|number| ((number.device, number.here), number.told))
+        .collect();
     let told = |device, here| told.get(&(device, here)).copied().unwrap_or(here);
     let known = open.into_iter().map(|(path, (device, inode))| FileNumbers {
         path,

@@ -18,12 +18,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use crik_store::generation::digest::{self, FileDigest};
+use crik_store::generation::open_files::DELETED;
+use crik_store::generation::tree_facts::KubeletFile;
 use thiserror::Error;
 
 use crate::config::ChangedFiles;
-use crate::store::generation::digest::{self, FileDigest};
-use crate::store::generation::open_files::DELETED;
-use crate::store::generation::tree_facts::KubeletFile;
 use crate::tree::criu::images::{self, Damage, FilesImage, ImageError, RegularFile, Renamed};
 use crate::tree::process::snapshot::Tree;
 

@@ -10,12 +10,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crik_store::image_dir::durable::ignore_missing;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 
 use crate::base::limits;
 use crate::base::panics::locked;
-use crate::store::image_dir::durable::ignore_missing;
 
 /// What this agent has made, by its path.
 static HELD: Mutex<BTreeMap<PathBuf, File>> = Mutex::new(BTreeMap::new());

@@ -6,9 +6,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::layout;
+
 use super::addresses::Addresses;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::layout;
 use crate::tree::criu::images::{
     self, Damage, FILES_IMAGE, FilesImage, ImageError, Inet, STREAM_IMAGE, TcpStream,
 };

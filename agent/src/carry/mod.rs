@@ -1,5 +1,5 @@
 //! What goes over with a tree besides its memory: files, clocks, streams, process ids, orphans. It imports the pillars (`cluster`,
-//! `store`, `tree`), `config` and `base`.
+//! `tree`), `config` and `base`.
 
 pub mod addresses;
 pub mod cgroup_files;

@@ -2,10 +2,11 @@
 
 use std::env;
 
+use crik_store::generation::identity::Identity;
+use crik_store::generation::own_values::{Kind, OwnValues};
+use crik_store::image_dir::pod::Pod;
+
 use crate::carry::addresses;
-use crate::store::generation::identity::Identity;
-use crate::store::generation::own_values::{Kind, OwnValues};
-use crate::store::image_dir::pod::Pod;
 
 /// The usual names of variables with the node's address (downward API, `status.hostIP`), which nothing else tells.
 const NODE_IP_VARIABLES: [&str; 3] = ["HOST_IP", "NODE_IP", "KUBERNETES_NODE_IP"];

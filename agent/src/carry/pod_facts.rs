@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use crik_store::generation::own_values::OwnValues;
+use crik_store::generation::pod_facts::{self, PodFacts};
+use crik_store::generation::program_digests::ProgramDigests;
+use crik_store::generation::verify::VerifyError;
+
 use crate::base::limits;
 use crate::carry::kubelet_files;
 use crate::config::{ChangedPod, Config};
-use crate::store::generation::own_values::OwnValues;
-use crate::store::generation::pod_facts::{self, PodFacts};
-use crate::store::generation::program_digests::ProgramDigests;
-use crate::store::generation::verify::VerifyError;
 
 /// What this pod, with these values of its own, gives a program with this command line.
 pub fn here(config: &Config, command: &[OsString], own: &OwnValues) -> PodFacts {

@@ -11,13 +11,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use crik_store::generation::digest;
+use crik_store::generation::own_values::OwnValues;
+use crik_store::generation::pod_facts::PodFacts;
+use crik_store::generation::program_digests::{self, ProgramDigests};
 use tokio::task::spawn_blocking;
 
 use crate::base::limits;
-use crate::store::generation::digest;
-use crate::store::generation::own_values::OwnValues;
-use crate::store::generation::pod_facts::PodFacts;
-use crate::store::generation::program_digests::{self, ProgramDigests};
 use crate::tree::process::which;
 
 /// What is known of what one tree was started from. To hash its files takes a while, so that may become known later.

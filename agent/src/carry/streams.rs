@@ -7,7 +7,7 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::process::Stdio;
 
-use crate::store::generation::tree_facts::StdioMap;
+use crik_store::generation::tree_facts::StdioMap;
 
 /// The agent's own streams, which the tree shares.
 pub fn current() -> StdioMap {

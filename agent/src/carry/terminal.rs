@@ -8,9 +8,9 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crik_store::generation::tree_facts::TerminalFacts;
 use thiserror::Error;
 
-use crate::store::generation::tree_facts::TerminalFacts;
 use crate::tree::process::snapshot::{Tree, open_files};
 use crate::tree::process::tracee;
 

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Error, Result};
+use crik_store::generation::commit::CommitError;
+use crik_store::image_dir::ImageDirError;
+use crik_store::image_dir::hold::HoldError;
+use crik_store::image_dir::retention::{self, RoomError};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -10,10 +14,6 @@ use crate::base::retry::{HasOutlook, Outlook, Retries};
 use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::freeze::FreezeError;
-use crate::store::generation::commit::CommitError;
-use crate::store::image_dir::ImageDirError;
-use crate::store::image_dir::hold::HoldError;
-use crate::store::image_dir::retention::{self, RoomError};
 
 impl Checkpointer {
     /// Waits a moment after a failure, if it is worth while to try again.

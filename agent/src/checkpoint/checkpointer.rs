@@ -6,6 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
+use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::commit;
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::hold::{Hold, Wish};
+use crik_store::image_dir::retention::{self, Past};
+use crik_store::image_dir::staging::{Purpose, Staging};
+use crik_store::image_dir::{Generation, ImageDir, layout};
 use tokio::sync::{Notify, watch as latest};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
@@ -26,13 +33,6 @@ use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
 use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::quiet::{Quiet, Turn};
 use crate::checkpoint::{forecast, volume_speed};
-use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::commit;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::hold::{Hold, Wish};
-use crate::store::image_dir::retention::{self, Past};
-use crate::store::image_dir::staging::{Purpose, Staging};
-use crate::store::image_dir::{Generation, ImageDir, layout};
 use crate::tree::criu::{self, Leave};
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::Snapshot;
@@ -479,10 +479,11 @@ struct Prepared {
 
 #[cfg(test)]
 mod tests {
+    use crik_store::image_dir::pod::Pod;
+
     use super::*;
     use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
-    use crate::store::image_dir::pod::Pod;
     use crate::workload::Life;
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Error, anyhow};
+use crik_store::image_dir::layout;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -14,7 +15,6 @@ use tokio::time::{Instant, sleep};
 
 use crate::base::{limits, units};
 use crate::checkpoint::forecast::{self, Pace};
-use crate::store::image_dir::layout;
 use crate::tree::criu;
 
 /// How far a dump is.

@@ -8,6 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crik_store::generation::clock_facts::{ClockFacts, Installed};
+use crik_store::generation::file_numbers::FileNumbers;
+use crik_store::generation::manifest;
+use crik_store::generation::open_files::{UnnamedFile, VolumeFile};
+use crik_store::generation::tree_facts::{
+    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
+};
+use crik_store::image_dir::durable::create_private;
+use crik_store::image_dir::staging::Staging;
+use crik_store::image_dir::{ImageDirError, io_at, layout};
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
@@ -27,16 +37,6 @@ use crate::carry::{
 };
 use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::config::{LoopbackConnections, UnixConnections};
-use crate::store::generation::clock_facts::{ClockFacts, Installed};
-use crate::store::generation::file_numbers::FileNumbers;
-use crate::store::generation::manifest;
-use crate::store::generation::open_files::{UnnamedFile, VolumeFile};
-use crate::store::generation::tree_facts::{
-    Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
-};
-use crate::store::image_dir::durable::create_private;
-use crate::store::image_dir::staging::Staging;
-use crate::store::image_dir::{ImageDirError, io_at, layout};
 use crate::tree::criu::images::ImageError;
 use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, IPC_IMAGE, Leave, Pause};
 use crate::tree::process::lacking_rights::{Lacking, enough};

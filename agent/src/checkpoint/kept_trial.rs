@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crik_store::image_dir::ImageDirError;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::retention;
+use crik_store::image_dir::staging::{Purpose, Staging};
+
 use crate::base::panics::locked;
-use crate::store::image_dir::ImageDirError;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::retention;
-use crate::store::image_dir::staging::{Purpose, Staging};
 
 /// What is kept, if anything is.
 #[derive(Default)]

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crik_store::generation::clock_facts::ClockFacts;
+use crik_store::generation::manifest::{self, Manifest};
+
 use crate::base::limits;
 use crate::base::units::whole_ms;
 use crate::carry::clocks::go_on::helpless;
 use crate::checkpoint::freeze::Staged;
-use crate::store::generation::clock_facts::ClockFacts;
-use crate::store::generation::manifest::{self, Manifest};
 use crate::tree::process::time_namespace;
 
 /// That a generation is durable.

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use crik_store::generation::clock_facts::ClockFacts;
+use crik_store::generation::digest;
+use crik_store::generation::identity::Identity;
+use crik_store::generation::manifest::{self, Manifest};
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::staging::Purpose;
+
 use crate::base::units::{self, whole_ms};
 use crate::carry::own_values;
 use crate::checkpoint::freeze::Staged;
-use crate::store::generation::clock_facts::ClockFacts;
-use crate::store::generation::digest;
-use crate::store::generation::identity::Identity;
-use crate::store::generation::manifest::{self, Manifest};
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::staging::Purpose;
 use crate::tree::criu::{self, CriuError};
 use crate::workload::{RunningTree, Workload};
 

@@ -7,11 +7,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crik_store::image_dir::durable::ignore_missing;
+use crik_store::image_dir::{ImageDirError, io_at};
+
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::files::earlier::copy;
-use crate::store::image_dir::durable::ignore_missing;
-use crate::store::image_dir::{ImageDirError, io_at};
 
 /// What was removed. Dropped, it is put back where nothing else is by then.
 #[derive(Debug, Default)]

@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::manifest::{self, Manifest};
+
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::store::generation::manifest::{self, Manifest};
 
 /// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
 pub fn of(manifest: &Manifest) -> Option<f64> {

@@ -1,12 +1,12 @@
 //! `crik choose`: decides with which line of descent the next start goes on.
 
 use anyhow::Result;
+use crik_store::image_dir::Generation;
 use serde::Serialize;
 
 use super::args::Choose;
 use super::gc;
 use super::output::print;
-use crate::store::image_dir::Generation;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +26,7 @@ pub fn choose(args: &Choose) -> Result<()> {
     let chosen = hold.choose_line(generation);
     hold.release();
     chosen?;
-    let next = crate::store::image_dir::resumable::resumable(&dir)?.first().copied();
+    let next = crik_store::image_dir::resumable::resumable(&dir)?.first().copied();
     let given_up = dir.lines()?.given_up;
     print(args.place.output, &Chosen { next, given_up }, told)
 }

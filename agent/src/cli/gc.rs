@@ -3,6 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::signature::Keys;
+use crik_store::generation::verify;
+use crik_store::image_dir::attempts::Attempts;
+use crik_store::image_dir::hold::{Hold, Wish};
+use crik_store::image_dir::pod::Pod;
+use crik_store::image_dir::retention::{self, Superfluous};
+use crik_store::image_dir::{Generation, ImageDir, ImageDirError};
 use serde::Serialize;
 
 use super::args::Gc;
@@ -10,14 +18,6 @@ use super::output::print;
 use super::table::table;
 use crate::base::units;
 use crate::config::Config;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Keys;
-use crate::store::generation::verify;
-use crate::store::image_dir::attempts::Attempts;
-use crate::store::image_dir::hold::{Hold, Wish};
-use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::retention::{self, Superfluous};
-use crate::store::image_dir::{Generation, ImageDir, ImageDirError};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +40,7 @@ struct Row {
 /// A pod holds it that may be alive, or the volume fails.
 pub fn gc(args: &Gc) -> Result<()> {
     let (dir, config) = args.place.look()?;
-    let keys = Keys::of(&config)?;
+    let keys = config.keys()?;
     let keep = Keep {
         newest: args.keep.unwrap_or(config.keep_generations) as usize,
         keys,

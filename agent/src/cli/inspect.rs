@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::attempts::{Attempt, Attempts};
 use serde::Serialize;
 
 use super::args::Inspect;
@@ -10,8 +12,6 @@ use super::output::print;
 use super::table::table;
 use crate::base::limits::CriuVersion;
 use crate::base::units;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::attempts::{Attempt, Attempts};
 use crate::tree::criu::images::{self, ImageProcess};
 
 /// What is printed.

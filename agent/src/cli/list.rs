@@ -1,6 +1,13 @@
 //! `crik list`: the checkpoints of an image directory, and what the next start does with each.
 
 use anyhow::Result;
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::attempts::Attempts;
+use crik_store::image_dir::end_mark::EndMark;
+use crik_store::image_dir::last_stop::LastStop;
+use crik_store::image_dir::lines::{Apart, Lines};
+use crik_store::image_dir::verdict::ToldVerdict;
+use crik_store::image_dir::{Generation, ImageDir, hold};
 use serde::Serialize;
 
 use super::choose::numbers;
@@ -9,13 +16,6 @@ use super::place::Place;
 use super::table::table;
 use crate::base::units;
 use crate::config::Config;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::attempts::Attempts;
-use crate::store::image_dir::end_mark::EndMark;
-use crate::store::image_dir::last_stop::LastStop;
-use crate::store::image_dir::lines::{Apart, Lines};
-use crate::store::image_dir::verdict::ToldVerdict;
-use crate::store::image_dir::{Generation, ImageDir, hold};
 
 /// What is printed.
 #[derive(Serialize)]

@@ -19,10 +19,10 @@ mod verify;
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
 use crate::doctor::{copy, trial as small_trial};
-use crate::store::image_dir::hold::HoldError;
 use crate::tree::criu;
 use crate::tree::process::rights;
 use args::Command;
+use crik_store::image_dir::hold::HoldError;
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use crik_store::image_dir::{Generation, ImageDir};
 
 use super::output::Output;
 use crate::base::limits;
 use crate::config::Config;
-use crate::store::image_dir::{Generation, ImageDir};
 
 /// Where the image directory is, and how to print what is in it.
 #[derive(Debug, clap::Args)]

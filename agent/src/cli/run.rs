@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use crik_store::generation::signature::Keys;
+use crik_store::image_dir::pod::Pod;
 use tokio::runtime::Builder;
 
 use super::args::Run;
@@ -14,8 +16,6 @@ use crate::base::{exit_codes, limits, logging, memory, termination_message};
 use crate::carry::files::{self, beginning};
 use crate::carry::{left_overs, terminal};
 use crate::config::Config;
-use crate::store::generation::signature::Keys;
-use crate::store::image_dir::pod::Pod;
 use crate::supervise::lifecycle::live;
 use crate::supervise::start::StartError;
 use crate::tree::criu;
@@ -30,7 +30,7 @@ pub fn run(args: &Run) -> i32 {
         Ok(config) => config,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
-    let key = match Keys::of(&config) {
+    let key = match config.keys() {
         Ok(key) => key,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };

@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, Result};
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::Generation;
 use serde_json::Value;
 
 use super::args::{Doctor, TrialPod};
@@ -12,8 +14,6 @@ use crate::base::logging::{self, LogFormat};
 use crate::config::Config;
 use crate::doctor::in_second_pod;
 use crate::doctor::second_pod::{self, Image};
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::Generation;
 use crate::supervise;
 use crate::supervise::trial::{Kept, Tried};
 use crate::tree::criu;

@@ -1,6 +1,10 @@
 //! `crik verify`: whether checkpoints are what was committed.
 
 use anyhow::Result;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::signature::Keys;
+use crik_store::generation::verify;
+use crik_store::image_dir::{Generation, ImageDir};
 use serde::Serialize;
 
 use super::args::Verify;
@@ -9,10 +13,6 @@ use super::progress_bar::ProgressBar;
 use super::table::table;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, units};
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::signature::Keys;
-use crate::store::generation::verify;
-use crate::store::image_dir::{Generation, ImageDir};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,7 +29,7 @@ struct Row {
 /// There is no such checkpoint, or no image directory.
 pub fn verify(args: &Verify) -> Result<i32> {
     let (dir, config) = args.place.look()?;
-    let key = Keys::of(&config)?;
+    let key = config.keys()?;
     let wanted = match args.generation {
         Some(wanted) => vec![wanted.find(&dir)?],
         None => dir.list()?,

@@ -23,6 +23,7 @@ use crate::base::limits;
 pub use access::{Access, parse_url};
 pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
+use crik_store::generation::signature::{KeyError, Keys};
 pub use problem::ConfigError;
 use problem::Problem;
 pub use stop_signals::StopSignals;
@@ -187,6 +188,15 @@ impl Config {
             OnVolumeUnavailable::Wait => limits::VOLUME_PATIENCE.max(self.volume_timeout),
             OnVolumeUnavailable::Fail | OnVolumeUnavailable::Fresh => self.volume_timeout,
         }
+    }
+
+    /// The keys that generations are signed with and checked by, if it names one that signs.
+    ///
+    /// # Errors
+    /// One cannot be read, or is too short.
+    pub fn keys(&self) -> Result<Option<Keys>, KeyError> {
+        let own = self.signing_key_file.as_deref();
+        own.map(|own| Keys::read(own, &self.accepted_key_files)).transpose()
     }
 
     /// How to reach the controller, if there is one.

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process;
 
+use crik_store::generation::tree_facts::StdioMap;
+
 use super::finding::{Effect, Finding};
 use crate::base::edit::{Edit, Place};
 use crate::base::limits;
 use crate::carry::streams;
-use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::criu;
 use crate::tree::process::capabilities::{field, status};
 use crate::tree::process::lacking_rights::lacking;

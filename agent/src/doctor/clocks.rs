@@ -5,12 +5,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use crik_store::generation::clock_facts::{ClockFacts, Installed};
+
 use super::finding::{Effect, Finding};
 use crate::base::edit::{Edit, Place};
 use crate::base::limits;
 use crate::carry::clocks::facts;
 use crate::carry::clocks::go_on::helpless;
-use crate::store::generation::clock_facts::{ClockFacts, Installed};
 use crate::tree::process::snapshot::Snapshot;
 use crate::tree::process::time_namespace;
 

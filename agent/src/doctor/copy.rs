@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::{Generation, layout};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::pipe;
 use serde::{Deserialize, Serialize};
@@ -23,8 +25,6 @@ use crate::base::{exit_codes, limits};
 use crate::carry::{addresses, streams};
 use crate::config::Config;
 use crate::restore::copy;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::{Generation, layout};
 use crate::tree::criu::{self, images};
 use crate::tree::process::scratch::{self, Wanted};
 use crate::tree::process::snapshot::Snapshot;

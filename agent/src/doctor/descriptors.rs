@@ -6,12 +6,12 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::tree_facts::StdioMap;
 use serde::Serialize;
 
 use crate::base::edit::{Edit, Place, quoted};
 use crate::carry::open_files::{NextContainer, Reach};
 use crate::config::{Config, LoopbackConnections, UnixConnections};
-use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::loopback;
 use crate::tree::process::outside;
 use crate::tree::process::snapshot::{self, Tree};

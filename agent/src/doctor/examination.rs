@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
+use crik_store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
+use crik_store::image_dir::verdict::{ToldVerdict, Verdict};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use serde::Serialize;
@@ -23,8 +25,6 @@ use crate::carry::files::mounts::Mounts;
 use crate::carry::open_files::NextContainer;
 use crate::carry::streams;
 use crate::config::Config;
-use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
-use crate::store::image_dir::verdict::{ToldVerdict, Verdict};
 use crate::tree::criu::features::{FEATURES, Feature};
 use crate::tree::criu::{self, CriuError};
 use crate::tree::process::capabilities::{

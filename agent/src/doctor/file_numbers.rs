@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crik_store::generation::clock_facts::{Other, OtherKind};
+
 use super::finding::{Effect, Finding};
 use crate::carry::open_files;
-use crate::store::generation::clock_facts::{Other, OtherKind};
 
 /// What is to be said of files that go along and that processes write to which have no library, of which these are `others`.
 pub fn finding(

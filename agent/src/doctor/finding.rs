@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use crik_store::image_dir::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::base::edit::Edit;
-use crate::store::image_dir::verdict::Verdict;
 
 /// What follows from a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,13 +7,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::identity::Identity;
+use crik_store::generation::manifest::{Manifest, ManifestError};
+use crik_store::image_dir::Generation;
+
 use super::copy::{self, NoCopy, Watched};
 use super::second_pod;
 use crate::base::limits;
 use crate::config::Config;
-use crate::store::generation::identity::Identity;
-use crate::store::generation::manifest::{Manifest, ManifestError};
-use crate::store::image_dir::Generation;
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::scratch;
 

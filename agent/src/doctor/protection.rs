@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use crik_store::image_dir::verdict::Verdict;
+
 use super::finding::{self, Finding};
-use crate::store::image_dir::verdict::Verdict;
 
 /// Who has looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,15 +4,15 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::open_files::Access;
+use crik_store::image_dir::{Generation, layout};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 pub use super::second_pod_volumes::Files;
 use super::second_pod_volumes::Volumes;
 use crate::base::limits;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::open_files::Access;
-use crate::store::image_dir::{Generation, layout};
 use crate::tree::criu::images::{self, ImageError};
 
 /// The subcommand that the second pod runs.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crik_store::generation::tree_facts::StdioMap;
+
 use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{Effect, Finding};
 use crate::base::edit::{Edit, Place};
@@ -9,7 +11,6 @@ use crate::carry::open_files::{self, NextContainer};
 use crate::carry::watched::Watched;
 use crate::checkpoint::freeze::FreezeError;
 use crate::config::{Config, LoopbackConnections};
-use crate::store::generation::tree_facts::StdioMap;
 use crate::tree::process::loopback;
 use crate::tree::process::message_queues;
 use crate::tree::process::snapshot::Tree;

@@ -4,6 +4,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crik_store::image_dir::probe::{Keeps, Lack, Probe};
+use crik_store::image_dir::retention::RoomError;
+use crik_store::image_dir::{ImageDir, ImageDirError};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{getegid, geteuid};
 
@@ -11,9 +14,6 @@ use super::finding::{Effect, Finding};
 use crate::base::edit::{Edit, Place, quoted};
 use crate::base::limits;
 use crate::carry::files::mounts::Mounts;
-use crate::store::image_dir::probe::{Keeps, Lack, Probe};
-use crate::store::image_dir::retention::RoomError;
-use crate::store::image_dir::{ImageDir, ImageDirError};
 
 /// A volume that was tried.
 #[derive(Debug, Default)]

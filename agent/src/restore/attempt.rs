@@ -3,6 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::identity::Identity;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::verify::{self, Trust, VerifyError};
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
+use crik_store::image_dir::hold::Hold;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -22,12 +28,6 @@ use crate::restore::free_ids;
 use crate::restore::own_ipc;
 use crate::restore::stall::{criu_is_gone, stalled};
 use crate::restore::verified_restore::{self, NotBroughtBack};
-use crate::store::generation::identity::Identity;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::{self, Trust, VerifyError};
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
-use crate::store::image_dir::hold::Hold;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::reap;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use crik_store::generation::manifest::Manifest;
 
 use crate::base::units::roughly;
 use crate::carry::clocks::go_on::{Standstill, standstill};
 use crate::config::OnClockBack;
-use crate::store::generation::manifest::Manifest;
 
 /// Says what would stand still, and whether that is accepted.
 ///

@@ -5,6 +5,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::ImageDirError;
+
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::clocks::go_on::GoingOn;
@@ -16,8 +19,6 @@ use crate::restore::own_ipc;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::ImageDirError;
 use crate::tree::criu::{self, Connections, CriuError, Namespaces, Pause, Restore};
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. A container of its own gets the files that went

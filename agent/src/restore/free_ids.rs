@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::layout;
 use thiserror::Error;
 
 use crate::base::bounded_step::{Abandoned, BoundedSteps, StepError};
@@ -12,9 +15,6 @@ use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::signals::Signals;
 use crate::base::units::roughly;
 use crate::carry::reserved_pids;
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::layout;
 use crate::tree::criu::images;
 use crate::tree::process::id_holders::{self, IdHolder};
 use crate::tree::process::{reap, sessions};

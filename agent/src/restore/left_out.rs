@@ -2,10 +2,11 @@
 
 use std::io;
 
+use crik_store::generation::tree_facts::TreeFacts;
+
 use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::{file_locks, orphans};
 use crate::restore::own_ipc;
-use crate::store::generation::tree_facts::TreeFacts;
 use crate::tree::criu::Connections;
 use crate::tree::criu::images::FileLocks;
 use crate::tree::process::loopback;

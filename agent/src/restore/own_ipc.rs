@@ -6,11 +6,11 @@ use std::path::Path;
 use std::ptr;
 
 use anyhow::{Result, bail};
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::layout;
 use nix::errno::Errno;
 
 use crate::config::Config;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::layout;
 use crate::tree::criu::images::{self, ImageError};
 use crate::tree::criu::{IPC_IMAGE, IpcNamespace, SHARED_MEMORY_IMAGE};
 use crate::tree::process::ipc_namespace;

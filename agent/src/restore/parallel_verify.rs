@@ -5,11 +5,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::verify::{self, VerifyError};
+
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::{self, VerifyError};
 
 /// Why an image is not known to be good.
 #[derive(Debug, Clone)]

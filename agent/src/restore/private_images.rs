@@ -13,6 +13,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crik_store::generation::digest;
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::verify::VerifyError;
+use crik_store::image_dir::{ImageDirError, layout, no_links};
 use thiserror::Error;
 
 use crate::base::headway::Headway;
@@ -24,10 +28,6 @@ use crate::carry::kubelet_files::{self, KubeletFileError, Unnamed};
 use crate::carry::loopback;
 use crate::carry::open_files;
 use crate::config::{ChangedFiles, Config};
-use crate::store::generation::digest;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::VerifyError;
-use crate::store::image_dir::{ImageDirError, layout, no_links};
 use crate::tree::criu::Connections;
 use crate::tree::criu::images::{self, FILES_IMAGE, FileLocks, FilesImage, ImageError, LOCKS_IMAGE};
 

@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::layout;
 use nix::unistd::dup;
 use thiserror::Error;
 
@@ -22,8 +24,6 @@ use crate::carry::{cgroup_files, datagram_peers, file_numbers, reserved_pids, st
 use crate::config::Config;
 use crate::restore::left_out::LeftOut;
 use crate::restore::own_ipc;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::layout;
 use crate::tree::criu::images::{FileLocks, ImageError};
 use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, Pause, Restore};
 

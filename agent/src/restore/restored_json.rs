@@ -4,14 +4,14 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::durable::{ignore_missing, to_json};
+use crik_store::image_dir::pod::Pod;
 use serde::Serialize;
 
 use crate::base::replace_file::replace_file;
 use crate::base::{limits, units};
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::durable::{ignore_missing, to_json};
-use crate::store::image_dir::pod::Pod;
 
 /// The contents of `/run/crik/restored.json`.
 #[derive(Debug, Serialize)]

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::last_stop::LastStop;
+use crik_store::image_dir::lines::Lines;
+use crik_store::image_dir::resumable::resumable;
+
 use crate::base::bounded_step::BoundedSteps;
 use crate::base::signals::Signals;
 use crate::restore::attempt::resume;
 use crate::restore::failure::Failure;
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::last_stop::LastStop;
-use crate::store::image_dir::lines::Lines;
-use crate::store::image_dir::resumable::resumable;
 use crate::workload::{RunningTree, Workload};
 
 /// Something was there to resume, and was not.

@@ -5,6 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::generation::verify::{self, VerifyError};
+use crik_store::image_dir::ImageDirError;
+use crik_store::image_dir::attempts::{Attempt, Attempts, RESUMED};
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::staging::{Purpose, Staging};
 use thiserror::Error;
 
 use crate::base::headway::Headway;
@@ -19,12 +25,6 @@ use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError, Source};
 use crate::restore::restored_json;
-use crate::store::generation::manifest::Manifest;
-use crate::store::generation::verify::{self, VerifyError};
-use crate::store::image_dir::ImageDirError;
-use crate::store::image_dir::attempts::{Attempt, Attempts, RESUMED};
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::staging::{Purpose, Staging};
 use crate::tree::criu::{self, Connections};
 use crate::tree::process::hooks::{self, HookError};
 use crate::tree::process::reap;

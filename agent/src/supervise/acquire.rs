@@ -4,6 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::image_dir::hold::{Hold, HoldError, Wish};
+use crik_store::image_dir::holder::{Seen, Silence};
+use crik_store::image_dir::pod::Pod;
+use crik_store::image_dir::resumable::resumable;
+use crik_store::image_dir::waiting::Waited;
+use crik_store::image_dir::{ImageDir, ImageDirError};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -16,12 +22,6 @@ use crate::base::signals::Signals;
 use crate::base::units::{roughly, whole_ms};
 use crate::base::{limits, step_thread};
 use crate::config::{Config, OnClaimed};
-use crate::store::image_dir::hold::{Hold, HoldError, Wish};
-use crate::store::image_dir::holder::{Seen, Silence};
-use crate::store::image_dir::pod::Pod;
-use crate::store::image_dir::resumable::resumable;
-use crate::store::image_dir::waiting::Waited;
-use crate::store::image_dir::{ImageDir, ImageDirError};
 
 /// Why this pod does not hold the image directory.
 #[derive(Debug, Error)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_store::generation::manifest::Manifest;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -12,7 +13,6 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use crate::base::whole_story::whole_story;
 use crate::base::{limits, memory};
 use crate::checkpoint::checkpointer::Checkpointer;
-use crate::store::generation::manifest::Manifest;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;

@@ -1,7 +1,8 @@
 //! What a fresh start gives a program for the moves to come; until then its clocks and the numbers of its files are the machine's.
 
-use crate::carry::clocks::install::Installed;
+use crate::carry::clocks::install;
 use crate::config::Config;
+use crik_store::generation::clock_facts::Installed;
 
 /// The library that keeps the clocks of a program going that is about to be started, if the kernel does not, and the numbers of its
 /// files; none where there will be no checkpoint.
@@ -10,11 +11,11 @@ pub fn library(config: &Config) -> Option<Installed> {
     if !config.clock_library {
         return None;
     }
-    let installed = Installed::fresh(Some(image_dir))
+    let installed = install::fresh(Some(image_dir))
         .inspect_err(|error| tracing::warn!(step = "start", "{error}"))
         .ok()?;
     if config.io_uring
-        && let Err(error) = installed.allow_rings()
+        && let Err(error) = install::allow_rings(&installed)
     {
         tracing::warn!(step = "start", "the program will have to do without io_uring: {error}");
     }

@@ -7,6 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::sync::Arc;
 
+use crik_store::generation::manifest::{self, Manifest};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -15,7 +16,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
 use crate::checkpoint::dump_progress::Progress;
-use crate::store::generation::manifest::{self, Manifest};
 use crate::supervise::known::Known;
 use crate::supervise::trial::Tried;
 

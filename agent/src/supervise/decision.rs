@@ -76,10 +76,10 @@ async fn ask(node: &Node, pod: &Asking, deadline: Instant, enough: impl Fn() -> 
 #[cfg(test)]
 mod tests {
     use crik_api::{NodeState, NodeStatus};
+    use crik_store::image_dir::pod::Pod;
 
     use super::*;
     use crate::config::Config;
-    use crate::store::image_dir::pod::Pod;
 
     /// What is decided of a node that was ready before, when nobody can be asked, so long after the SIGTERM.
     async fn decided_after(since: Duration) -> Decision {

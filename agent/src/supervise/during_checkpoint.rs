@@ -3,8 +3,8 @@
 use std::io;
 
 use anyhow::Result;
+use crik_store::generation::manifest::Manifest;
 
-use crate::store::generation::manifest::Manifest;
 use crate::supervise::stop::Stop;
 use crate::supervise::supervisor::{Event, Supervisor};
 

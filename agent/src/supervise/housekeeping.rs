@@ -6,6 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::retention;
+use crik_store::image_dir::verdict::Verdict;
+use crik_store::image_dir::{Generation, attempts};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -19,11 +24,6 @@ use crate::doctor::clocks::{self, GoOn};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::protection::Look;
 use crate::doctor::{checks, trial, volume};
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::retention;
-use crate::store::image_dir::verdict::Verdict;
-use crate::store::image_dir::{Generation, attempts};
 use crate::supervise::looks::{self, Looks};
 use crate::workload::RunningTree;
 

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use crik_store::generation::clock_facts::Installed;
+use crik_store::image_dir::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use crate::carry::files::beginning::ChangeTime;
 use crate::doctor::finding::Finding;
-use crate::store::generation::clock_facts::Installed;
-use crate::store::image_dir::verdict::Verdict;
 
 /// What `crik doctor` is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

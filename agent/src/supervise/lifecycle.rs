@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::manifest::Manifest;
+use crik_store::image_dir::pod::Pod;
 use nix::sys::signalfd::SignalFd;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
@@ -12,6 +15,7 @@ use crate::base::limits;
 use crate::base::panics::{Defect, contained};
 use crate::base::signals::Signals;
 use crate::base::whole_story::whole_story;
+use crate::carry::clocks::install;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::kept_trial;
 use crate::cluster::node::Node;
@@ -19,9 +23,6 @@ use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
 use crate::cluster::pod::PodName;
 use crate::config::Access;
-use crate::store::generation::clock_facts::Installed;
-use crate::store::generation::manifest::Manifest;
-use crate::store::image_dir::pod::Pod;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::control_socket::{Answer, Asked, Control, Reply, Wish};
 use crate::supervise::during_checkpoint::Meanwhile;
@@ -76,7 +77,7 @@ fn follow(access: Access, pod: &Pod) -> Node {
 /// Nobody else needs the library, nor what CRIU knows of the kernel, and `/dev/shm` is the whole pod's.
 async fn remove(library: Option<Installed>) {
     let removed = spawn_blocking(move || {
-        library.iter().for_each(Installed::remove);
+        library.iter().for_each(install::remove);
         criu::feature_cache::remove();
     });
     let _ = timeout(limits::CLEAN_UP_PATIENCE, removed).await;

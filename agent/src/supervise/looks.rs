@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crik_store::generation::clock_facts::Installed;
+use crik_store::image_dir::retention;
+use crik_store::image_dir::verdict::Verdict;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -19,9 +22,6 @@ use crate::doctor::clocks::GoOn;
 use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
 use crate::doctor::{file_numbers, tree, volume};
-use crate::store::generation::clock_facts::Installed;
-use crate::store::image_dir::retention;
-use crate::store::image_dir::verdict::Verdict;
 use crate::supervise::known::Known;
 use crate::tree::criu;
 use crate::tree::process::snapshot::Snapshot;

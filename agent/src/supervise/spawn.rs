@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crik_store::generation::clock_facts::Installed;
 use thiserror::Error;
 
 use crate::base::{exit_codes, limits};
-use crate::carry::clocks::install::PRELOAD;
+use crate::carry::clocks::install::{PRELOAD, preload};
 use crate::carry::{reserved_pids, streams};
 use crate::config::Config;
-use crate::store::generation::clock_facts::Installed;
 use crate::supervise::environment;
 use crate::tree::process::ipc_namespace;
 use crate::tree::process::which::{self, NotRunnable};
@@ -64,7 +64,7 @@ pub fn spawn(
     let name = command.first().ok_or_else(|| NotRunnable::NotFound(OsString::new()))?;
     let program = which::resolve(name)?;
     reserved_pids::pass_reserved().map_err(SpawnError::Pids)?;
-    let preload = library.map(|library| (PRELOAD, library.preload(env::var_os(PRELOAD).as_deref())));
+    let preload = library.map(|library| (PRELOAD, preload(library, env::var_os(PRELOAD).as_deref())));
     let mut init_command = Command::new(init);
     init_command
         .arg(program)

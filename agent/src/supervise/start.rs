@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::image_dir::hold::Hold;
 use thiserror::Error;
 
 use crate::base::bounded_step::{Abandoned, BoundedSteps};
@@ -16,7 +17,6 @@ use crate::carry::program_files;
 use crate::config::{OnClaimed, OnRestoreFailure, OnVolumeUnavailable};
 use crate::restore::restored_json;
 use crate::restore::resume::{self, Unresumed};
-use crate::store::image_dir::hold::Hold;
 use crate::supervise::acquire::{AcquireError, acquire};
 use crate::supervise::clocks;
 use crate::supervise::environment;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::last_stop::NoCheckpoint;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
@@ -15,8 +17,6 @@ use crate::base::whole_story::whole_story;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::cluster::node::Node;
 use crate::cluster::node::decide::{Decision, Past};
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::last_stop::NoCheckpoint;
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::decision::{Decided, decide};
 use crate::supervise::next_start::Phase;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use crik_store::generation::manifest::{self, Manifest};
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::staging::Staging;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -22,9 +25,6 @@ use crate::checkpoint::kept_trial;
 use crate::config::Config;
 use crate::doctor::connections::Connections;
 use crate::doctor::copy::{self, NoCopy, Watched};
-use crate::store::generation::manifest::{self, Manifest};
-use crate::store::image_dir::Generation;
-use crate::store::image_dir::staging::Staging;
 use crate::tree::process::snapshot::Snapshot;
 
 /// What a trial has shown.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::install::Installed;
+use crik_store::generation::clock_facts::Installed;
 
 /// How a process gets its clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

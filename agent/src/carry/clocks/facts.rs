@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use crik_store::generation::clock_facts::{ClockFacts, Clocks, Installed, Other, OtherKind};
+
 use super::coverage::{self, Coverage, is_from_go};
 use super::loading::is_loading;
-use super::machine::Clocks;
+use super::machine;
 use super::vdso_stub;
-use crate::store::generation::clock_facts::{ClockFacts, Installed, Other, OtherKind};
 use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::time_namespace::Offsets;
 
@@ -18,7 +19,7 @@ use crate::tree::process::time_namespace::Offsets;
 /// # Errors
 /// The kernel has no such clocks.
 pub fn of(tree: &Tree, root: i32, library: Option<&Installed>) -> io::Result<ClockFacts> {
-    let told = Clocks::now()?.plus(between(Offsets::own(), Offsets::of(root)));
+    let told = machine::now()?.plus(between(Offsets::own(), Offsets::of(root)));
     Ok(ClockFacts { told, library: library.cloned(), others: others(tree, root, library), ran_ms: 0 })
 }
 

@@ -3,13 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use crik_store::generation::clock_facts::{ClockFacts, Clocks, OtherKind};
+use crik_store::generation::manifest::Manifest;
+
 use super::facts::between;
-use super::install::RebaseError;
+use super::install::{self, RebaseError};
 use super::layout::Number;
-use super::machine::Clocks;
+use super::machine;
 use super::vdso_stub::{self, StubError};
-use crate::store::generation::clock_facts::{ClockFacts, OtherKind};
-use crate::store::generation::manifest::Manifest;
 use crate::tree::criu::TimeNamespace;
 use crate::tree::process::time_namespace::{self, Offsets};
 
@@ -29,7 +30,7 @@ impl GoingOn {
     /// # Errors
     /// The kernel has no such clocks.
     pub fn plan(manifest: &Manifest) -> io::Result<Self> {
-        let machine = Clocks::now()?;
+        let machine = machine::now()?;
         let facts = facts(manifest, machine);
         if !time_namespace::is_possible() {
             return Ok(Self { namespace: TimeNamespace::Own, facts, told: machine });
@@ -49,7 +50,7 @@ impl GoingOn {
     /// [`RebaseError`].
     pub fn set_page(&self, numbers: Option<&[Number]>) -> Result<(), RebaseError> {
         let Some(library) = &self.facts.library else { return Ok(()) };
-        library.rebase(self.facts.told, self.told, numbers)
+        install::rebase(library, self.facts.told, self.told, numbers)
     }
 
     /// Sets the clocks of the restored processes that read them without the library. None of them runs yet.
@@ -87,7 +88,7 @@ pub struct Standstill {
 /// # Errors
 /// The kernel has no such clocks.
 pub fn standstill(manifest: &Manifest) -> io::Result<Option<Standstill>> {
-    let machine = Clocks::now()?;
+    let machine = machine::now()?;
     let back = facts(manifest, machine).told.ahead_of(machine).monotonic;
     let back = Duration::from_nanos(u64::try_from(back).unwrap_or(0));
     let helpless = manifest.clocks.as_ref().map(helpless);

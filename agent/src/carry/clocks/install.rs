@@ -11,11 +11,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::clock_facts::{Clocks, Installed};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use thiserror::Error;
 
 use super::layout::Number;
-use super::machine::Clocks;
 use super::page::{self, PageError};
 use crate::base::limits;
 use crate::base::limits::INIT_DIRECTORIES;
@@ -63,140 +63,124 @@ pub enum RebaseError {
     },
 }
 
-pub use crate::store::generation::clock_facts::Installed;
+/// For a fresh start, whose clocks are the machine's.
+///
+/// # Errors
+/// No directory can be written and executed from.
+pub fn fresh(image_dir: Option<&Path>) -> Result<Installed, NoPlace> {
+    let directories = INIT_DIRECTORIES.iter().map(Path::new).chain(image_dir);
+    fresh_in(directories, &limits::CLOCK_PAGE_DIRECTORIES.map(Path::new))
+}
 
-impl Installed {
-    /// For a fresh start, whose clocks are the machine's.
-    ///
-    /// # Errors
-    /// No directory can be written and executed from.
-    pub fn fresh(image_dir: Option<&Path>) -> Result<Self, NoPlace> {
-        let directories = INIT_DIRECTORIES.iter().map(Path::new).chain(image_dir);
-        Self::fresh_in(directories, &limits::CLOCK_PAGE_DIRECTORIES.map(Path::new))
-    }
-
-    /// The same in the first of these directories that will do; the page beside the library if in none of its own.
-    ///
-    /// # Errors
-    /// No directory can be written and executed from.
-    pub fn fresh_in<'a>(
-        directories: impl Iterator<Item = &'a Path>,
-        for_page: &[&Path],
-    ) -> Result<Self, NoPlace> {
-        let mut tried = Vec::new();
-        for directory in directories {
-            match Self::fresh_at(directory, for_page) {
-                Ok(installed) => return Ok(installed),
-                Err(error) => tried.push(format!("{} ({error})", directory.display())),
-            }
-        }
-        Err(NoPlace { tried: tried.join(", ") })
-    }
-
-    fn fresh_at(directory: &Path, for_page: &[&Path]) -> io::Result<Self> {
-        check(directory)?;
-        let unique = fs::read_to_string(limits::RANDOM_UUID)?;
-        let name = format!("{}{}.so", limits::CLOCK_FILE_NAME, unique.trim());
-        let library = directory.join(&name);
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for directory in for_page.iter().copied().chain([directory]) {
-            let installed =
-                Self { library: library.clone(), page: directory.join(&name).with_extension("page") };
-            match installed.put_back(LIBRARY, &page::fresh()) {
-                Ok(()) => return Ok(installed),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    /// Lets the program that is about to be started make rings of io_uring.
-    ///
-    /// # Errors
-    /// The page cannot be written.
-    pub fn allow_rings(&self) -> io::Result<()> {
-        let (at, allowed) = page::RINGS;
-        File::options().write(true).open(&self.page)?.write_all_at(&allowed, at)
-    }
-
-    /// For a restore: the library and the page that went along with the checkpoint.
-    ///
-    /// # Errors
-    /// One of them cannot be written.
-    pub fn put_back(&self, library: &[u8], page: &[u8]) -> io::Result<()> {
-        left_overs::hold(&self.page, write(&self.page, page, PAGE_MODE)?);
-        write(&self.library, library, LIBRARY_MODE)?;
-        let link = self.link();
-        match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => symlink(&self.page, link),
+/// The same in the first of these directories that will do; the page beside the library if in none of its own.
+///
+/// # Errors
+/// No directory can be written and executed from.
+pub fn fresh_in<'a>(
+    directories: impl Iterator<Item = &'a Path>,
+    for_page: &[&Path],
+) -> Result<Installed, NoPlace> {
+    let mut tried = Vec::new();
+    for directory in directories {
+        match fresh_at(directory, for_page) {
+            Ok(installed) => return Ok(installed),
+            Err(error) => tried.push(format!("{} ({error})", directory.display())),
         }
     }
+    Err(NoPlace { tried: tried.join(", ") })
+}
 
-    /// Sets the page of a tree that is stopped to where its clocks stood when its machine's said `then`; and the numbers of its
-    /// files, if it has others here.
-    ///
-    /// # Errors
-    /// [`RebaseError`].
-    pub fn rebase(&self, then: Clocks, now: Clocks, numbers: Option<&[Number]>) -> Result<(), RebaseError> {
-        let path = &self.page;
-        let failed = |error| RebaseError::Io { path: path.clone(), error };
-        let old = fs::read(path).map_err(failed)?;
-        let mut new =
-            page::rebase(&old, then, now).map_err(|error| RebaseError::Page { path: path.clone(), error })?;
-        if let Some(numbers) = numbers {
-            new = page::renumber(new, numbers);
+fn fresh_at(directory: &Path, for_page: &[&Path]) -> io::Result<Installed> {
+    check(directory)?;
+    let unique = fs::read_to_string(limits::RANDOM_UUID)?;
+    let name = format!("{}{}.so", limits::CLOCK_FILE_NAME, unique.trim());
+    let library = directory.join(&name);
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for directory in for_page.iter().copied().chain([directory]) {
+        let installed =
+            Installed { library: library.clone(), page: directory.join(&name).with_extension("page") };
+        match put_back(&installed, LIBRARY, &page::fresh()) {
+            Ok(()) => return Ok(installed),
+            Err(error) => last = error,
         }
-        let end = without_end(&old).len().max(without_end(&new).len());
-        // In place, since the processes have it mapped.
-        File::options()
-            .write(true)
-            .open(path)
-            .and_then(|file| file.write_all_at(&new[..end], 0))
-            .map_err(failed)
     }
+    Err(last)
+}
 
-    /// What the programs of a tree are told in place of the numbers that files have here.
-    ///
-    /// # Errors
-    /// [`RebaseError`].
-    pub fn renumbered(&self) -> Result<Vec<Number>, RebaseError> {
-        let path = &self.page;
-        let page = fs::read(path).map_err(|error| RebaseError::Io { path: path.clone(), error })?;
-        page::renumbered(&page).map_err(|error| RebaseError::Page { path: path.clone(), error })
-    }
+/// Lets the program that is about to be started make rings of io_uring.
+///
+/// # Errors
+/// The page cannot be written.
+pub fn allow_rings(installed: &Installed) -> io::Result<()> {
+    let (at, allowed) = page::RINGS;
+    File::options().write(true).open(&installed.page)?.write_all_at(&allowed, at)
+}
 
-    /// The value of LD_PRELOAD: this library, and what the program is preloaded with already.
-    #[must_use]
-    pub fn preload(&self, theirs: Option<&OsStr>) -> OsString {
-        let mut value = self.library.clone().into_os_string();
-        if let Some(theirs) = theirs.filter(|theirs| !theirs.is_empty()) {
-            value.push(":");
-            value.push(theirs);
-        }
-        value
+/// For a restore: the library and the page that went along with the checkpoint.
+///
+/// # Errors
+/// One of them cannot be written.
+pub fn put_back(installed: &Installed, library: &[u8], page: &[u8]) -> io::Result<()> {
+    left_overs::hold(&installed.page, write(&installed.page, page, PAGE_MODE)?);
+    write(&installed.library, library, LIBRARY_MODE)?;
+    let link = installed.link();
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => symlink(&installed.page, link),
     }
+}
 
-    /// All that goes along with a checkpoint.
-    #[must_use]
-    pub fn paths(&self) -> [PathBuf; 3] {
-        [self.library.clone(), self.link(), self.page.clone()]
+/// Sets the page of a tree that is stopped to where its clocks stood when its machine's said `then`; and the numbers of its
+/// files, if it has others here.
+///
+/// # Errors
+/// [`RebaseError`].
+pub fn rebase(
+    installed: &Installed,
+    then: Clocks,
+    now: Clocks,
+    numbers: Option<&[Number]>,
+) -> Result<(), RebaseError> {
+    let path = &installed.page;
+    let failed = |error| RebaseError::Io { path: path.clone(), error };
+    let old = fs::read(path).map_err(failed)?;
+    let mut new =
+        page::rebase(&old, then, now).map_err(|error| RebaseError::Page { path: path.clone(), error })?;
+    if let Some(numbers) = numbers {
+        new = page::renumber(new, numbers);
     }
+    let end = without_end(&old).len().max(without_end(&new).len());
+    // In place, since the processes have it mapped.
+    File::options().write(true).open(path).and_then(|file| file.write_all_at(&new[..end], 0)).map_err(failed)
+}
 
-    /// Takes all of it away, when no process of the tree is left.
-    pub fn remove(&self) {
-        for path in [&self.page, &self.link(), &self.library] {
-            let _ = fs::remove_file(path);
-        }
-        left_overs::let_go(&self.page);
-    }
+/// What the programs of a tree are told in place of the numbers that files have here.
+///
+/// # Errors
+/// [`RebaseError`].
+pub fn renumbered(installed: &Installed) -> Result<Vec<Number>, RebaseError> {
+    let path = &installed.page;
+    let page = fs::read(path).map_err(|error| RebaseError::Io { path: path.clone(), error })?;
+    page::renumbered(&page).map_err(|error| RebaseError::Page { path: path.clone(), error })
+}
 
-    /// As the library makes it from its own path.
-    fn link(&self) -> PathBuf {
-        let mut link = self.library.clone().into_os_string();
-        link.push(".page");
-        link.into()
+/// The value of LD_PRELOAD: this library, and what the program is preloaded with already.
+#[must_use]
+pub fn preload(installed: &Installed, theirs: Option<&OsStr>) -> OsString {
+    let mut value = installed.library.clone().into_os_string();
+    if let Some(theirs) = theirs.filter(|theirs| !theirs.is_empty()) {
+        value.push(":");
+        value.push(theirs);
     }
+    value
+}
+
+/// Takes all of it away, when no process of the tree is left.
+pub fn remove(installed: &Installed) {
+    for path in [&installed.page, &installed.link(), &installed.library] {
+        let _ = fs::remove_file(path);
+    }
+    left_overs::let_go(&installed.page);
 }
 
 /// Whether a library can lie here.
@@ -236,7 +220,7 @@ mod tests {
     use super::*;
 
     fn installed(directory: &Path) -> Installed {
-        Installed::fresh_in([directory].into_iter(), &[]).unwrap()
+        fresh_in([directory].into_iter(), &[]).unwrap()
     }
 
     #[test]
@@ -253,7 +237,7 @@ mod tests {
         let installed = installed(directory.path());
         assert_eq!(fs::read(installed.link()).unwrap(), page::fresh());
         assert_eq!(fs::metadata(&installed.page).unwrap().permissions().mode() & 0o777, PAGE_MODE);
-        installed.remove();
+        remove(&installed);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
@@ -263,7 +247,7 @@ mod tests {
         let installed = installed(directory.path());
         let mut page = page::fresh();
         page[100] = 1;
-        installed.put_back(b"library of an older release", &page).unwrap();
+        put_back(&installed, b"library of an older release", &page).unwrap();
         assert_eq!(fs::read(&installed.library).unwrap(), b"library of an older release");
         assert_eq!(fs::read(installed.link()).unwrap(), page);
     }
@@ -271,16 +255,16 @@ mod tests {
     #[test]
     fn the_users_own_preload_stays() {
         let installed = Installed { library: "/run/crik/a.so".into(), page: "/dev/shm/a.page".into() };
-        assert_eq!(installed.preload(None), "/run/crik/a.so");
-        assert_eq!(installed.preload(Some(OsStr::new(""))), "/run/crik/a.so");
-        assert_eq!(installed.preload(Some(OsStr::new("/b.so /c.so"))), "/run/crik/a.so:/b.so /c.so");
+        assert_eq!(preload(&installed, None), "/run/crik/a.so");
+        assert_eq!(preload(&installed, Some(OsStr::new(""))), "/run/crik/a.so");
+        assert_eq!(preload(&installed, Some(OsStr::new("/b.so /c.so"))), "/run/crik/a.so:/b.so /c.so");
     }
 
     #[test]
     fn a_directory_that_ld_so_cannot_name_is_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let spaced = directory.path().join("a b");
-        let error = Installed::fresh_in([spaced.as_path()].into_iter(), &[]).unwrap_err().to_string();
+        let error = fresh_in([spaced.as_path()].into_iter(), &[]).unwrap_err().to_string();
         assert!(error.contains("space"), "{error}");
     }
 }

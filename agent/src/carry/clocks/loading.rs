@@ -5,8 +5,10 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use crik_store::generation::clock_facts::Installed;
+
 use super::coverage::{files, is_dynamic_linker};
-use super::install::{Installed, PRELOAD};
+use super::install::PRELOAD;
 
 /// Whether the process in this directory of /proc, which has these mappings and not both the library and its page, will have them:
 /// its dynamic linker has not come so far. The library is the first that is mapped after the program and the linker; its page is

@@ -4,10 +4,11 @@
 
 use std::mem::offset_of;
 
+use crik_store::generation::clock_facts::Clocks;
 use thiserror::Error;
 
 use super::layout::{self, BYTES, CLOCKS, MAGIC, NUMBERS, Number, Page, Renumbered, SLOTS, Slot, Time};
-use super::machine::Clocks;
+use super::machine;
 
 /// The layout before this one: the same as far as it goes, which is to where the files' numbers begin.
 const MAGIC_BEFORE: u64 = u64::from_le_bytes(*b"crikclk1");
@@ -74,7 +75,7 @@ pub fn rebase(old: &[u8], then: Clocks, now: Clocks) -> Result<Vec<u8>, PageErro
     let offsets = offsets(old)?.plus(then.ahead_of(now));
     let mut page = old.to_vec();
     for clock in (0..CLOCKS as i32).filter(|clock| layout::SHIFTED & 1 << clock != 0) {
-        put_time(&mut page, offset_at(clock), offsets.of(clock).unwrap_or_default());
+        put_time(&mut page, offset_at(clock), machine::of(&offsets, clock).unwrap_or_default());
     }
     put(&mut page, offset_of!(Page, ticks), offsets.ticks.to_ne_bytes());
     let moves = number(old, offset_of!(Page, moves)).wrapping_add(1);
@@ -88,7 +89,7 @@ fn rebase_slot(page: &mut [u8], index: usize, offsets: Clocks) {
     let clock = i32::from_ne_bytes(bytes(page, slot + offset_of!(Slot, clock)));
     let wanted = time(page, slot + offset_of!(Slot, wanted));
     let taken = bytes(page, slot + offset_of!(Slot, owner)) != [0; 4];
-    if let Some(offset) = offsets.of(clock).filter(|_| taken && wanted.is_valid()) {
+    if let Some(offset) = machine::of(&offsets, clock).filter(|_| taken && wanted.is_valid()) {
         put_time(page, slot + offset_of!(Slot, given), wanted.on_machine(offset));
     }
 }

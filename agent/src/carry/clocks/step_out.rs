@@ -10,11 +10,12 @@ use std::mem::size_of;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use crik_store::generation::clock_facts::Clocks;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
 use super::layout::{BOOTTIME, MONOTONIC, MONOTONIC_RAW, NANOSECONDS, Time};
-use super::machine::Clocks;
+use super::machine;
 use crate::base::limits;
 use crate::tree::process::tracee;
 
@@ -53,7 +54,7 @@ fn leave(thread: Pid, range: &Range<u64>, offsets: &Clocks) -> io::Result<bool> 
     ptrace::interrupt(thread)?;
     tracee::next_stop(thread)?;
     let mask = tracee::hold_signals(thread)?;
-    let began = Clocks::now()?;
+    let began = machine::now()?;
     let seen = step_until_out(thread, range);
     tracee::let_signals(thread, mask)?;
     correct(thread, &seen?, began, offsets)
@@ -76,7 +77,7 @@ fn step_until_out(thread: Pid, range: &Range<u64>) -> io::Result<BTreeSet<u64>> 
 
 /// Where one of them points to what a clock has said meanwhile, that is what the thread was told.
 fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -> io::Result<bool> {
-    let now = Clocks::now()?;
+    let now = machine::now()?;
     let memory = tracee::memory(thread)?;
     for address in seen.iter().copied().filter(|address| address % align_of::<Time>() as u64 == 0) {
         let mut bytes = [0; size_of::<Time>()];
@@ -90,7 +91,7 @@ fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -
         if let Some(offset) = [MONOTONIC, BOOTTIME, MONOTONIC_RAW]
             .iter()
             .find(|clock| of(clock))
-            .and_then(|clock| offsets.of(*clock))
+            .and_then(|clock| machine::of(&offsets, *clock))
         {
             let right = told.plus(offset);
             memory.write_all_at(
@@ -106,7 +107,9 @@ fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -
 fn said_between(told: Time, clock: i32, began: Clocks, now: Clocks) -> bool {
     let nanoseconds =
         told.seconds.checked_mul(NANOSECONDS).and_then(|seconds| seconds.checked_add(told.nanoseconds));
-    let of = |clocks: Clocks| clocks.of(clock).map(|time| time.seconds * NANOSECONDS + time.nanoseconds);
+    let of = |clocks: Clocks| {
+        machine::of(&clocks, clock).map(|time| time.seconds * NANOSECONDS + time.nanoseconds)
+    };
     match (nanoseconds, of(began), of(now)) {
         (Some(told), Some(began), Some(now)) => {
             (began - limits::COARSE_CLOCK_TICK.as_nanos() as i64..=now).contains(&told)

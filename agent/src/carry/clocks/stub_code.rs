@@ -6,8 +6,10 @@
 
 use std::arch::global_asm;
 
+use crik_store::generation::clock_facts::Clocks;
+
 use super::layout::{self, Time};
-use super::machine::Clocks;
+use super::machine;
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(
@@ -136,7 +138,7 @@ pub fn instructions() -> &'static [u8] {
 pub fn stub(offsets: &Clocks) -> Vec<u8> {
     let mut stub = instructions().to_vec();
     for clock in [layout::MONOTONIC, layout::MONOTONIC_RAW, layout::BOOTTIME] {
-        let offset = offsets.of(clock).unwrap_or_default();
+        let offset = machine::of(&offsets, clock).unwrap_or_default();
         stub.extend(offset.seconds.to_ne_bytes());
         stub.extend(offset.nanoseconds.to_ne_bytes());
     }
@@ -235,16 +237,17 @@ mod tests {
             boottime: 3,
             ticks: 0,
         };
-        let before = Clocks::now().unwrap().plus(offsets);
+        let before = machine::now().unwrap().plus(offsets);
         let told = [layout::MONOTONIC, layout::MONOTONIC_RAW, layout::BOOTTIME]
             .map(|clock| (clock, read(&stub(&offsets), clock)));
-        let after = Clocks::now().unwrap().plus(offsets);
+        let after = machine::now().unwrap().plus(offsets);
         for (clock, (result, time)) in told {
             let at = |time: Time| (time.seconds, time.nanoseconds);
             assert_eq!(result, 0);
             assert!(time.nanoseconds < layout::NANOSECONDS);
             assert!(
-                (at(before.of(clock).unwrap())..=at(after.of(clock).unwrap())).contains(&at(time)),
+                (at(machine::of(&before, clock).unwrap())..=at(machine::of(&after, clock).unwrap()))
+                    .contains(&at(time)),
                 "{clock}: {time:?}"
             );
         }

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use crik_store::generation::clock_facts::Clocks;
 use thiserror::Error;
 
-use super::machine::Clocks;
 use super::step_out;
 use super::stub_code::{self, jump, jumps, stub};
 use super::vdso::Vdso;

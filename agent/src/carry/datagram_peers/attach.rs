@@ -6,7 +6,8 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use crate::store::generation::tree_facts::DatagramPeer;
+use crik_store::generation::tree_facts::DatagramPeer;
+
 use crate::tree::process::borrow::borrow;
 
 /// Connects the sockets of a tree that is restored and does not run yet. One whose other side is not there is left unconnected.

@@ -5,13 +5,13 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
+use crik_store::generation::tree_facts::DatagramPeer;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 
 use super::attach::{connect, disconnect, tell};
 use super::find::path_to;
 use crate::carry::files::mounts::Mounts;
-use crate::store::generation::tree_facts::DatagramPeer;
 use crate::tree::process::borrow::borrow;
 use crate::tree::process::snapshot::Tree;
 use crate::tree::process::unix_sockets::{self, UnixSockets};

@@ -12,9 +12,10 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::tree_facts::DatagramPeer;
+
 use crate::base::headway::Headway;
 use crate::base::limits;
-use crate::store::generation::tree_facts::DatagramPeer;
 use crate::tree::criu::images::{Damage, FilesImage, Unix};
 
 /// A socket that is waited for.

@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crik_store::image_dir::layout;
+
 use super::error::{CarryError, taking};
 use super::holes::extent;
 use super::list::{Attributes, Contents, Entry, List, Name, What};
@@ -15,7 +17,6 @@ use super::pace::Pace;
 use super::places::{Place, PlaceKind};
 use super::walk::Found;
 use crate::base::units;
-use crate::store::image_dir::layout;
 
 /// What has been taken.
 pub struct Taken {

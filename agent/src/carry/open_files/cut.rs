@@ -7,15 +7,16 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::generation::open_files::{Access, VolumeFile};
+use crik_store::image_dir::durable::sync_directory;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::{Generation, no_links, retention};
+
 use super::error::{OpenFileError, io_at};
 use super::note::modified;
 use super::volumes::Volumes;
 use crate::base::headway::Headway;
 use crate::config::ChangedFiles;
-use crate::store::generation::open_files::{Access, VolumeFile};
-use crate::store::image_dir::durable::sync_directory;
-use crate::store::image_dir::hold::Hold;
-use crate::store::image_dir::{Generation, no_links, retention};
 
 /// Where what is cut is kept, and what may be cut.
 pub struct Place {
@@ -218,9 +219,10 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use crik_store::image_dir::fixture::{held, wish};
+    use crik_store::image_dir::hold::{Wish, newest};
+
     use super::*;
-    use crate::store::image_dir::hold::fixture::{held, wish};
-    use crate::store::image_dir::hold::{Wish, newest};
 
     /// Whether a file that had 4 bytes and now has `found` is to be cut.
     fn judged(access: Access, found: usize, rules: Rules) -> Result<bool, String> {

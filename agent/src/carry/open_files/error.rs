@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crik_store::image_dir::ImageDirError;
 use thiserror::Error;
 
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::units;
-use crate::store::image_dir::ImageDirError;
 
 /// Why the files of the volumes are not those that the tree had open. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crik_store::generation::open_files::{Access, VolumeFile};
+
 use crate::config::ChangedFiles;
-use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::tree::criu::images::{Damage, FilesImage};
 
 /// Has CRIU take each of `known` that has grown, and that the tree only read, however long it is: others may write to it at this

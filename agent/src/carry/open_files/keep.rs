@@ -6,10 +6,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::open_files::{Kept, UnnamedFile};
+use crik_store::image_dir::layout;
+
 use super::lost_names::{Lost, LostNames, digits_of_nfs, is_same};
 use crate::base::limits;
-use crate::store::generation::open_files::{Kept, UnnamedFile};
-use crate::store::image_dir::layout;
 
 /// Keeps each of `names` below the staging directory `generation`. Of those whose other names go along by themselves, as
 /// `goes_along` says, only that is noted.

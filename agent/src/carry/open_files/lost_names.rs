@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::open_files::{DELETED, RENAMED};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::linkat;
 
 use super::volumes::{Next, Volumes};
-use crate::store::generation::open_files::{DELETED, RENAMED};
 use crate::tree::process::snapshot::Tree;
 
 /// Files that have a name as long as this exists, which they had lost.

@@ -6,10 +6,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::open_files::{Access, VolumeFile};
+
 use super::lost_names::{is_same, seen};
 use super::volumes::Volumes;
 use crate::carry::kubelet_files;
-use crate::store::generation::open_files::{Access, VolumeFile};
 use crate::tree::process::snapshot::Tree;
 
 /// What was noted.

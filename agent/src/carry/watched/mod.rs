@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crik_store::image_dir::durable::create_private;
 use thiserror::Error;
 
 use self::find::{Ended, find};
@@ -16,7 +17,6 @@ use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::carry::kubelet_files;
 use crate::carry::open_files;
-use crate::store::image_dir::durable::create_private;
 use crate::tree::criu::images::{PATHS_FILE, paths_file};
 use crate::tree::process::notify::{self, Inode};
 use crate::tree::process::snapshot::{Tree, told};

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::contents::Attributes;
+use crik_store::image_dir::no_links;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
@@ -13,8 +15,6 @@ use thiserror::Error;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::store::generation::contents::Attributes;
-use crate::store::image_dir::no_links;
 
 /// A path that cannot be copied.
 #[derive(Debug, Error)]

@@ -14,11 +14,12 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::path::Path;
 
+    use crik_store::generation::contents::Attributes;
+
     use super::copy::below;
     use super::*;
     use crate::base::headway::Headway;
     use crate::carry::files::earlier::save::save;
-    use crate::store::generation::contents::Attributes;
 
     #[test]
     fn modes_times_links_and_empty_directories_come_back() {

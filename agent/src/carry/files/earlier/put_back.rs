@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::contents::{Attributes, Members};
+use crik_store::image_dir::no_links;
+
 use super::copy::{CopyError, at, below, copy, make_directory};
 use crate::base::headway::Headway;
-use crate::store::generation::contents::{Attributes, Members};
-use crate::store::image_dir::no_links;
 
 /// Copies each of `paths` from its place below `store` back to where it was, with the attributes that `told` has of it.
 ///

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::image_dir::durable::ignore_missing;
+
 use super::attributes::apply;
 use crate::base::headway::Headway;
 use crate::base::limits;
@@ -14,7 +16,6 @@ use crate::carry::files::holes::extent;
 use crate::carry::files::list::Attributes;
 use crate::carry::files::mounts::Mounts;
 use crate::carry::left_overs;
-use crate::store::image_dir::durable::ignore_missing;
 
 /// One thing that was done.
 enum Done {

@@ -8,6 +8,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::image_dir::{layout, no_links};
+
 use self::journal::Journal;
 use self::writer::Writer;
 use super::error::{PutBackError, putting};
@@ -19,7 +21,6 @@ use super::spared::Spared;
 use crate::base::headway::Headway;
 use crate::base::{limits, units};
 use crate::config::Config;
-use crate::store::image_dir::{layout, no_links};
 
 /// What was put back. Undone when it is dropped, unless it is kept.
 pub struct PutBack(Journal);

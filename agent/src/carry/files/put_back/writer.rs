@@ -9,6 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::image_dir::no_links;
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
 
@@ -20,7 +21,6 @@ use crate::carry::files::error::{PutBackError, putting};
 use crate::carry::files::list::{Attributes, Contents, Entry, Name, What};
 use crate::carry::files::places::{PlaceKind, kind};
 use crate::carry::files::spared::Spared;
-use crate::store::image_dir::no_links;
 
 /// Writes into the container, and notes what it does.
 pub struct Writer<'a> {

@@ -1,0 +1,113 @@
+//! Every path and number that is fixed in the store, each with its reason.
+
+use std::time::Duration;
+
+/// A CRIU version as its own RPC counts it: major × 10,000 + minor × 100 + patch level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CriuVersion(pub u32);
+
+impl std::fmt::Display for CriuVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+    }
+}
+
+/// The highest number of a hold or a generation: one a second reaches it after 30,000 years. What has a higher one was made by
+/// somebody else, and to count on from there would end at once.
+pub const NUMBER_MAX: u64 = 1_000_000_000_000;
+
+/// How many paths a line of the log names at most.
+pub const PATHS_TOLD: usize = 5;
+
+/// A manifest is a few hundred KiB for the largest tree; a larger file is no manifest, and reading it could exhaust
+/// the container's memory.
+pub const MANIFEST_MAX_BYTES: u64 = 16 << 20;
+
+/// How much of an image is read at once for hashing: large enough for BLAKE3's widest vectors and for few system calls. Small enough
+/// to be in the processor's own cache when it is hashed, and to leave the rest of that and of the memory's bandwidth to CRIU, which
+/// restores meanwhile (measured: a mebibyte at once takes 6 % more); and for many threads to have one each beside a frozen program.
+pub const HASH_CHUNK_BYTES: usize = 128 << 10;
+
+/// The same where all processors share the work; BLAKE3 advises at least 128 KiB for each, and more costs memory only.
+pub const PARALLEL_HASH_CHUNK_BYTES: usize = 8 << 20;
+
+/// How much is read of an image at once before it is looked at whether that is still wanted: a volume that gives a megabyte a second,
+/// of which nothing can be expected, takes a quarter of one for it.
+pub const READ_PIECE_BYTES: usize = 256 << 10;
+
+/// How many files are sealed at the same time: each takes four round trips or more to a volume, of a millisecond to ten, and a
+/// program with many threads has thousands.
+pub const SEALERS_MAX: usize = 32;
+
+/// How many small files are verified at the same time, for the same reason; twice as many threads, for the images and for what is put
+/// back, are some of [`IDS_OF_AN_ATTEMPT`].
+pub const VERIFIERS_MAX: usize = 32;
+
+/// A thread more for so many files: those of a program with few processes are verified in some hundredths of a second by one.
+pub const ITEMS_PER_VERIFIER: usize = 16;
+
+/// A file from this size on is hashed by all processors, one after the other; for smaller ones the round trips are most of the work.
+pub const LARGE_FILE_BYTES: u64 = 8 << 20;
+
+/// How much of a large file is on its way to the volume while the next part of it is hashed: enough to keep a fast disk busy, and
+/// little enough that a slow one is waited for some seconds at most when it is given up.
+pub const WRITE_BACK_BYTES: u64 = 64 << 20;
+
+/// How much of a controller's message goes into the log.
+pub const SAID_MAX_CHARS: usize = 300;
+
+/// The kernel's name for this boot of the machine (random(4)).
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A key has at least as many bytes as the hash that signs, or it is the easier thing to guess.
+pub const KEY_MIN_BYTES: usize = 32;
+
+/// More than this is no key, and reading it could exhaust the container's memory.
+pub const KEY_MAX_BYTES: u64 = 64 << 10;
+
+/// Claims and holder files are a few KiB; more than this is no such file, and reading it could exhaust the container's
+/// memory.
+pub const SMALL_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// How many attempts to resume, one after the other, a SIGTERM may cut off before the next ones count: a drain may meet a restore,
+/// but what does it again and again is a liveness probe, and the pod would never run.
+pub const INTERRUPTIONS_FREE: usize = 5;
+
+/// How often a hold is renewed before it could expire, so that a few lost renewals are no end.
+pub const RENEWALS_PER_EXPIRY: u32 = 4;
+
+/// How often another pod's hold is looked at by one that waits for it.
+pub const HOLD_POLL: Duration = Duration::from_millis(250);
+
+/// How often to begin again when other pods changed the holds meanwhile; each round one of them wins.
+pub const HOLD_ROUNDS: u32 = 16;
+
+/// The longest pause before something on the volume is tried again.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(4);
+
+/// How long a stop tries again what an error of the volume has made fail; there is little time.
+pub const STOP_RETRIES: Duration = Duration::from_secs(2);
+
+/// How much of a program's or an option's name goes into the log.
+pub const ARGUMENT_TOLD_CHARS: usize = 100;
+
+/// A checkpoint is refused for want of room only when it needs this many times what can be had: how much it needs is an estimate,
+/// and a volume may compress.
+pub const ROOM_FACTOR: u64 = 2;
+
+/// What an image has besides memory: CRIU's other files, its log and the manifest. A few MiB are usual.
+pub const IMAGE_OVERHEAD_BYTES: u64 = 16 << 20;
+
+/// The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for a year.
+pub const LATEST_TIME: u64 = 253_402_300_799;
+
+/// A configuration that a start script makes for a pod is at most as large as a ConfigMap may be (Kubernetes); what is larger is no
+/// text for people, and looking for values in it would take time and memory.
+pub const POD_FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// How the names of the clock library and of its page begin. What of them belongs to other containers of the pod, which share its
+/// `/dev/shm`, is theirs.
+pub const CLOCK_FILE_NAME: &str = "crik-clocks-";
+
+/// A name that no other has (random(4)).
+pub const RANDOM_UUID: &str = "/proc/sys/kernel/random/uuid";

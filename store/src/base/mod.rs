@@ -1,0 +1,13 @@
+//! What the store stands on, and the agent too: each fixed number and fault point, and how one waits for a volume. It imports no
+//! other room.
+
+pub mod fault_points;
+pub mod headway;
+pub mod limits;
+pub mod panics;
+pub mod point_of_no_return;
+pub mod retry;
+pub mod side_by_side;
+pub mod step_thread;
+pub mod units;
+pub mod watchdog;

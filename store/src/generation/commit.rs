@@ -1,0 +1,110 @@
+//! Commits what was staged: from here on the checkpoint exists, whatever happens to the pod, the node or the power.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
+use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::units::whole_ms;
+use crate::generation::contents::Members;
+use crate::generation::manifest::{self, Manifest};
+use crate::generation::seal;
+use crate::generation::signature::Keys;
+use crate::image_dir::durable::create_durably;
+use crate::image_dir::staging::Staging;
+use crate::image_dir::{ImageDirError, layout};
+
+/// Why the checkpoint does not exist.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// What was written cannot be read back or made durable.
+    #[error("cannot make the image in {path} durable: {source}; is the volume full or away?")]
+    Durable {
+        /// The staging directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The application goes on meanwhile, so what was dumped is no longer its state.
+    #[error("the checkpoint came too late")]
+    TooLate,
+    /// The volume fails.
+    #[error(transparent)]
+    Volume(#[from] ImageDirError),
+}
+
+impl HasOutlook for CommitError {
+    fn outlook(&self) -> Outlook {
+        match self {
+            Self::Durable { source, .. } => source.outlook(),
+            Self::Volume(error) => error.outlook(),
+            Self::TooLate => Outlook::Lasting,
+        }
+    }
+}
+
+/// Makes the staging directory the generation that `manifest` is for. Blocks.
+///
+/// The order is what makes it safe: first the contents of all files, then the manifest that vouches for them, then
+/// the one rename by which both become a generation. A crash between any two leaves only staging behind, which no
+/// start reads.
+///
+/// # Errors
+/// The generation does not exist.
+pub fn commit(
+    staging: &Staging,
+    manifest: Manifest,
+    key: Option<&Keys>,
+    headway: &Headway,
+) -> Result<Manifest, CommitError> {
+    let manifest = make_durable(staging, manifest, key, headway)?;
+    // A later generation of this number must not find the attempts of one that a person has removed.
+    staging.hold().remove_attempts(manifest.generation)?;
+    reach(Point::NumberFreed);
+    staging.hold().place(manifest.generation)?;
+    if !headway.begin() {
+        return Err(CommitError::TooLate);
+    }
+    staging.commit(manifest.generation)?;
+    reach(Point::Committed);
+    Ok(manifest)
+}
+
+/// Does all of it but the rename: nothing is a generation afterwards. Blocks.
+///
+/// # Errors
+/// It is not durable.
+pub fn make_durable(
+    staging: &Staging,
+    mut manifest: Manifest,
+    key: Option<&Keys>,
+    headway: &Headway,
+) -> Result<Manifest, CommitError> {
+    let path = staging.path();
+    let durable = |source| match headway.is_given_up() {
+        true => CommitError::TooLate,
+        false => CommitError::Durable { path: path.into(), source },
+    };
+    let clock = Instant::now();
+    manifest.files = seal::seal(path, headway).map_err(durable)?;
+    reach(Point::Sealed);
+    manifest.durations_ms.insert(manifest::DURABLE.to_owned(), whole_ms(clock.elapsed()));
+    // What was given up writes nothing more.
+    headway.go_on(0).map_err(durable)?;
+    manifest.extra = Some(Members::new());
+    write(path, &manifest, key).map_err(durable)?;
+    reach(Point::ManifestWritten);
+    headway.go_on(0).map_err(durable)?;
+    Ok(manifest)
+}
+
+fn write(path: &Path, manifest: &Manifest, key: Option<&Keys>) -> io::Result<()> {
+    let json = manifest.to_json()?;
+    create_durably(&path.join(layout::DIGEST), manifest::digest_of(&json).as_bytes())?;
+    create_durably(&path.join(layout::MANIFEST), &json)?;
+    key.map_or(Ok(()), |key| create_durably(&path.join(layout::SIGNATURE), key.sign(&json).as_bytes()))
+}

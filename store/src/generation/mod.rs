@@ -1,0 +1,17 @@
+//! One checkpoint: what it says, and whether it is whole. It imports `image_dir` and `base`.
+
+pub mod clock_facts;
+pub mod commit;
+pub mod contents;
+pub mod digest;
+pub mod file_numbers;
+pub mod identity;
+pub mod manifest;
+pub mod open_files;
+pub mod own_values;
+pub mod pod_facts;
+pub mod program_digests;
+pub mod seal;
+pub mod signature;
+pub mod tree_facts;
+pub mod verify;

@@ -1,0 +1,97 @@
+//! Writes that survive a loss of power.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::base::watchdog::moved;
+use crate::image_dir::error::{ImageDirError, io_at};
+
+/// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
+pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
+    json.push(b'\n');
+    json
+}
+
+/// Writes a file for its owner alone.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_private(path: &Path, contents: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    Ok(file)
+}
+
+/// Writes a file for its owner alone, and makes it durable, but not its name: for one that is renamed, or has a sibling that is made
+/// afterwards. Each fsync(2) is a round trip at least.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_nameless(path: &Path, contents: &[u8]) -> io::Result<()> {
+    moved();
+    let file = create_private(path, contents)?;
+    moved();
+    file.sync_all()?;
+    moved();
+    Ok(())
+}
+
+/// The same, and makes its name durable, with those of all that is beside it.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
+    create_nameless(path, contents)?;
+    sync_names(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
+    moved();
+    sync_names(path).map_err(io_at("fsync", path))
+}
+
+/// The same. A file system that knows no fsync of directories (fsync(2), EINVAL) keeps its names in a way of its own, and no
+/// program could do more.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn sync_names(path: &Path) -> io::Result<()> {
+    let unknown = |error: &io::Error| {
+        [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS]
+            .iter()
+            .any(|errno| error.raw_os_error() == Some(*errno))
+    };
+    match File::open(path)?.sync_all() {
+        Err(error) if unknown(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes what is there, with all below it if it is a directory; if nothing is there that is no error.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
+    moved();
+    let removed = path
+        .symlink_metadata()
+        .and_then(|meta| if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
+    ignore_missing(removed).map_err(io_at("remove", path))
+}
+
+/// Takes what is not there for removed.
+///
+/// # Errors
+/// Any other than that.
+pub fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

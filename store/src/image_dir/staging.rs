@@ -1,0 +1,140 @@
+//! Where a dump is made before it is committed: never read at a start, and swept.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::base::fault_points::{Point, reach};
+use crate::base::panics::locked;
+use crate::image_dir::Generation;
+use crate::image_dir::durable::remove_tree;
+use crate::image_dir::error::{ImageDirError, io_at};
+use crate::image_dir::hold::Hold;
+
+/// What is made there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The checkpoint of a stop.
+    Stop,
+    /// A checkpoint after which the application goes on.
+    Interval,
+    /// The log of a restore.
+    Restore,
+    /// A checkpoint that is never committed.
+    Trial,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "staging",
+            Self::Interval => "interval",
+            Self::Restore => "restore",
+            Self::Trial => "trial",
+        }
+    }
+}
+
+/// A directory below a hold, so that only the holder can commit it. Each has a name of its own, so that a step that was given
+/// up and goes on when the volume answers again cannot touch what a later one makes.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    hold: Arc<Hold>,
+    purpose: Purpose,
+    path: PathBuf,
+    busy: Arc<Mutex<()>>,
+}
+
+impl Staging {
+    /// For `purpose`. Nothing is made yet.
+    pub fn new(hold: &Arc<Hold>, purpose: Purpose) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = hold.path().join(format!("{}-{number}", purpose.name()));
+        Self { hold: Arc::clone(hold), purpose, path, busy: Arc::default() }
+    }
+
+    /// What it is for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hold below which it is.
+    pub fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+
+    /// Waits until nobody works there. A step that was given up may take as long as the volume likes.
+    pub fn enter(&self) -> MutexGuard<'_, ()> {
+        locked(&self.busy)
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn make(&self) -> Result<&Path, ImageDirError> {
+        let made = DirBuilder::new().mode(0o700).create(&self.path);
+        made.map_err(|error| self.hold.explain("create", &self.path, error))?;
+        if self.purpose != Purpose::Restore {
+            reach(Point::StagingMade);
+        }
+        Ok(&self.path)
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn sweep(&self) -> Result<(), ImageDirError> {
+        remove_tree(&self.path)
+    }
+
+    /// Makes it a generation: the commit. What is in it must be durable already, or a loss of power could leave a
+    /// generation without its contents.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now. The generation then does not exist,
+    /// or exists whole.
+    pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
+        let target = self.hold.dir().generation(generation);
+        let staged = self.path.symlink_metadata().map(|meta| meta.ino());
+        match fs::rename(&self.path, &target) {
+            // Over NFS an error may only mean that the answer was lost, and the rename was done.
+            Err(error) if !is_the_same(&target, &staged) => {
+                return Err(self.hold.explain("commit", &target, error));
+            }
+            _ => {}
+        }
+        reach(Point::Renamed);
+        let durable = self.hold.dir().sync_generations();
+        if durable.is_err() {
+            // It is seen but may not last, and the application is about to go on.
+            fs::rename(&target, &self.path).map_err(io_at("take back", &target))?;
+        }
+        durable
+    }
+
+    /// Saves a log of CRIU's as `name` in the image directory, for a person to read.
+    pub fn keep_log(&self, name: &str, log: &[u8]) {
+        let kept = self.hold.dir().root().join(format!("failed-{name}"));
+        match self.hold.put(&kept, log) {
+            Ok(()) => tracing::warn!("CRIU's log is kept in {}", kept.display()),
+            Err(error) => tracing::warn!("CRIU's log cannot be kept: {error}"),
+        }
+    }
+}
+
+/// Whether the directory that was staged is at `path` now.
+fn is_the_same(path: &Path, staged: &io::Result<u64>) -> bool {
+    let there = path.symlink_metadata().map(|meta| meta.ino());
+    matches!((there, staged), (Ok(there), Ok(staged)) if there == *staged)
+}

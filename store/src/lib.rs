@@ -1,0 +1,11 @@
+//! Where checkpoints are kept: one checkpoint, and the image directory that it is in. It knows neither a process nor the cluster.
+//!
+//! A room imports only rooms further right; `tests/tests/layers.rs` reads the rule here:
+//!
+//! ```text
+//!     generation > image_dir > base
+//! ```
+
+pub mod base;
+pub mod generation;
+pub mod image_dir;
