@@ -70,6 +70,42 @@ fn an_api_server_that_hangs_is_noticed_in_time() -> Result<()> {
     watched.is_fresh("a", NodeState::Ready)
 }
 
+/// Longer than an API server takes that is rolled, and shorter than the grace that a loss has before it is told.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// That nothing is told to one who waits when something is away for a moment.
+fn nothing_is_old_after_a_moment(
+    take: impl Fn(&Watched) -> Result<()>,
+    give_back: impl Fn(&Watched) -> Result<()>,
+) -> Result<()> {
+    let watched = Watched::new()?;
+    let since = watched.controller.status("a")?.version;
+    let url = watched.controller.url(&format!("/v1/nodes/a?wait=20s&since={since}"));
+    let poll = thread::spawn(move || get(&url));
+    // Several times, since it depends on when it is asked again.
+    for _ in 0..3 {
+        take(&watched)?;
+        thread::sleep(MOMENT);
+        give_back(&watched)?;
+        thread::sleep(MOMENT);
+    }
+    let answer = poll.join().map_err(|_| anyhow::anyhow!("the poll panicked"))??;
+    ensure!(answer.json()["version"] == since.as_str(), "{}\n{}", answer.body, watched.controller.log());
+    Ok(())
+}
+
+#[test]
+fn connections_that_are_cut_for_a_moment_make_nothing_old() -> Result<()> {
+    let cut = |watched: &Watched| Ok(watched.wire.reset());
+    nothing_is_old_after_a_moment(cut, |watched| Ok(watched.wire.mend()))
+}
+
+#[test]
+fn an_api_server_that_stands_still_for_a_moment_makes_nothing_old() -> Result<()> {
+    let stops = |watched: &Watched| watched.plane.server().signal(Signal::SIGSTOP);
+    nothing_is_old_after_a_moment(stops, |watched| watched.plane.server().signal(Signal::SIGCONT))
+}
+
 #[test]
 fn a_quiet_cluster_is_not_stale() -> Result<()> {
     let watched = Watched::new()?;

@@ -6,6 +6,7 @@
 //! counts only as long as there is [`Proof`] that it is not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::{FutureExt as _, Stream, StreamExt};
@@ -152,13 +153,20 @@ impl<'a> Watch<'a> {
 
     fn failed(&mut self, error: &watcher::Error) -> Option<Event> {
         let now = Instant::now();
-        let pause = self.pauses.next().unwrap_or(limits::API_RETRY_MAX);
+        let pause = self.pause();
         (self.not_before, self.patience) = (now + pause, now + pause + limits::API_LOST);
         (self.listing, self.good) = (None, false);
         self.forget_answers();
         let since = *self.failing_since.get_or_insert(now);
         self.anew = is_too_old(error) || now - since >= limits::RELIST_AFTER;
         self.loss.begins(explain(error))
+    }
+
+    /// How long to wait after a failure. As long as the loss is not told, pauses do not grow: one that outlasts the grace would have it
+    /// told of an API server that is back.
+    fn pause(&mut self) -> Duration {
+        let pause = if self.loss.is_told() { self.pauses.next() } else { pauses().next() };
+        pause.unwrap_or(limits::API_RETRY_MAX)
     }
 
     /// Something has come of it.
@@ -205,19 +213,22 @@ impl<'a> Watch<'a> {
     /// When the passing of time alone means something.
     fn due(&self) -> Instant {
         let watch = self.settled.unwrap_or(self.patience);
-        [self.proven.due(), self.loss.due()].into_iter().flatten().fold(watch, Instant::min)
+        // One that is answered is given the time to settle.
+        let settling = if self.settled.is_some() { limits::WATCH_SETTLE } else { Duration::ZERO };
+        let loss = self.loss.due().map(|due| due + settling);
+        [self.proven.due(), loss].into_iter().flatten().fold(watch, Instant::min)
     }
 
     fn time(&mut self) -> Option<Event> {
         if let Some(why) = self.proven.runs_out() {
             return Some(self.loss.is_certain(why));
         }
-        if let Some(told) = self.loss.time() {
-            return Some(told);
-        }
-        if self.settled.take().is_some() {
+        if self.settled.take_if(|settled| *settled <= Instant::now()).is_some() {
             self.is_good();
             return self.proven.holds().then_some(Event::Heard);
+        }
+        if let Some(told) = self.loss.time() {
+            return Some(told);
         }
         self.good = false;
         self.patience = Instant::now() + limits::API_LOST;

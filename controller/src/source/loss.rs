@@ -16,6 +16,11 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Whether it is told.
+    pub fn is_told(&self) -> bool {
+        self.told
+    }
+
     /// Something has gone wrong. Told at once if it is not the first, as a cause is news to a person.
     pub fn begins(&mut self, why: String) -> Option<Event> {
         if self.told {

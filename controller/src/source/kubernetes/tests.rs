@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::cell::RefCell;
 
 use futures_util::stream;
 use kube::core::Status;
@@ -31,8 +31,9 @@ async fn told_until(steps: Vec<Step>, is_last: impl Fn(&Event) -> bool) -> Vec<E
     let (mut all, signals) = (Vec::new(), Signals::built_in());
     let over = Notify::new();
     let (_prover, mut proofs) = mpsc::channel(1);
-    let mut steps = Some(steps);
-    let begin = || stream::iter(steps.take().unwrap_or_default()).chain(stream::pending());
+    // A watch that is begun anew goes on with them.
+    let steps = RefCell::new(steps.into_iter());
+    let begin = || stream::iter(std::iter::from_fn(|| steps.borrow_mut().next())).chain(stream::pending());
     let tell = |event: Event| {
         if is_last(&event) {
             over.notify_one();
@@ -129,13 +130,14 @@ async fn a_list_is_passed_on_as_a_whole() {
 #[tokio::test(start_paused = true)]
 async fn failures_that_last_are_told_and_followed_by_pauses_that_grow() {
     let begun = Instant::now();
-    let mut steps: Vec<Step> = (0..9).map(|_| refused(500)).collect();
+    let failures = tries_in_the_grace() + 9;
+    let mut steps: Vec<Step> = (0..failures).map(|_| refused(500)).collect();
     steps.push(Ok(watcher::Event::Delete(named("a"))));
     let told = told_until(steps, |event| matches!(event, Event::Deleted(_))).await;
     let (last, lost) = told.split_last().unwrap();
     assert_eq!(*last, Event::Deleted("a".into()));
     assert!(lost.len() > 3 && lost.iter().all(|event| matches!(event, Event::Lost(_))), "{lost:?}");
-    let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * 9);
+    let (pauses, longest) = (begun.elapsed(), limits::API_RETRY_MAX * 2 * failures);
     assert!(pauses > limits::API_RETRY_MAX && pauses < longest, "{pauses:?}");
 }
 
@@ -147,6 +149,51 @@ async fn a_failure_that_passes_within_the_grace_is_not_told() {
     // The second comes of a proof.
     assert!(matches!(&after[..], [Event::Listed(_), Event::Proved(_)]), "{after:?}");
     assert!(begun.elapsed() > limits::LOSS_GRACE);
+}
+
+/// How often an API server that is away is asked at most before that is told.
+fn tries_in_the_grace() -> u32 {
+    (limits::LOSS_GRACE.as_millis() / limits::API_RETRY_MIN.as_millis()).try_into().unwrap()
+}
+
+/// What is told first of an API server that was away for so long.
+async fn told_first_after_an_outage_of(outage: Duration) -> Event {
+    let (back, answered) = (Instant::now() + outage, Arc::new(Notify::new()));
+    let bell = Arc::clone(&answered);
+    let watch = stream::repeat(()).then(move |()| {
+        let bell = Arc::clone(&bell);
+        async move {
+            if Instant::now() >= back {
+                bell.notify_one();
+                std::future::pending::<()>().await;
+            }
+            refused(500)
+        }
+    });
+    let ((_prover, mut proofs), (tell, mut told)) = (mpsc::channel(1), mpsc::unbounded_channel());
+    let (mut watch, signals) = (Some(Box::pin(watch)), Signals::built_in());
+    let begin = || watch.take().expect("no watch is begun anew so soon");
+    tokio::select! {
+        () = forward(begin, &answered, &mut proofs, &signals, |event| tell.send(event).unwrap()) => panic!("it ends"),
+        event = told.recv() => event.unwrap(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_is_over_within_the_grace_is_not_told_whenever_it_is_asked_again() {
+    // Pauses are chosen by chance.
+    for _ in 0..100 {
+        for millis in [100, 600, 1000, 1500, 1900, 2200] {
+            let first = told_first_after_an_outage_of(Duration::from_millis(millis)).await;
+            assert_eq!(first, Event::Heard, "after {millis} ms");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_outlasts_the_grace_is_told() {
+    let first = told_first_after_an_outage_of(limits::LOSS_GRACE + limits::WATCH_SETTLE).await;
+    assert!(matches!(first, Event::Lost(_)), "{first:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +233,7 @@ async fn a_watch_that_cannot_go_on_begins_anew_with_a_list() {
 #[tokio::test(start_paused = true)]
 async fn after_a_long_loss_all_nodes_are_listed_anew() {
     let tries = usize::try_from(limits::RELIST_AFTER.as_secs() / limits::API_RETRY_MAX.as_secs()).unwrap();
+    let tries = tries + usize::try_from(tries_in_the_grace()).unwrap();
     let first: Vec<Step> = (0..2 * tries + 8).map(|_| refused(500)).collect();
     let failures = first.len();
     let second = vec![Ok(watcher::Event::Init), Ok(watcher::Event::InitDone)];
