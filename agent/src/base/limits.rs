@@ -210,6 +210,10 @@ pub const TOKEN_MAX_BYTES: u64 = 64 << 10;
 /// replaced spread over all of them again, at a cost of one connection in so long.
 pub const STAY: Duration = Duration::from_secs(15 * 60);
 
+/// How long an agent waits at most until a replica that has lost its source has it again, before it looks for another one: each waits
+/// for another part of this, since all are told at once.
+pub const SOURCE_AWAITED: Duration = Duration::from_secs(5);
+
 /// A long poll that ends before this without news was not a long one.
 pub const POLL_EARLY: Duration = Duration::from_secs(1);
 

@@ -70,7 +70,8 @@ impl Follower {
         locked(&self.known).clone_from(&found);
         let (mut failure, mut poor) = (Unknown::NotYet, None);
         for address in &found {
-            match self.stay_at(*address, found.len() > 1).await {
+            let replica = Replica::new(&self.endpoint, *address);
+            match self.stay_at(replica, found.len() > 1, Duration::ZERO).await {
                 // Where the others are may be another place by now, so that is asked anew.
                 End::Left => return None,
                 End::Poor(replica) => poor = poor.or(Some(replica)),
@@ -78,32 +79,31 @@ impl Follower {
             }
         }
         match poor {
-            // As when all have lost their source. One of them is enough to hear of it when it is back.
-            Some(mut replica) => {
-                let patience = limits::POLL_WAIT + limits::POLL_SLACK;
-                if let Ok(status) = replica.ask(limits::POLL_WAIT, patience).await {
-                    publish(&self.news, Ok(status));
-                }
+            // As when all have lost their source. One of them is enough to hear of it when it is back, and to stay at then.
+            Some(replica) => {
+                self.stay_at(replica, true, limits::POLL_WAIT).await;
                 None
             }
             None => Some(failure),
         }
     }
 
-    /// Follows the node at one replica until it fails; or, if there are others, has lost its source, is to stop, or was asked for
-    /// long.
-    async fn stay_at(&self, address: SocketAddr, others: bool) -> End {
-        let mut replica = Replica::new(&self.endpoint, address);
+    /// Follows the node at one replica until it fails; or, if there are others, is without its source, is to stop, or was asked for
+    /// long. One that comes without its source is given so long to find it; one that loses it later, a moment by chance: as a rule
+    /// all lose it together and soon have it again, and their agents would all come to the others at once.
+    async fn stay_at(&self, mut replica: Replica, others: bool, at_first: Duration) -> End {
+        let mut doubted_until: Option<Instant> = None;
         let mut pause = limits::POLL_BACKOFF.0;
         let mut before: Option<NodeStatus> = None;
         let leave = Instant::now() + limits::STAY + jitter(limits::STAY);
         let mut protection = self.endpoint.protection.subscribe();
         loop {
-            let patience =
-                if replica.is_long() { limits::POLL_WAIT + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
             let began = Instant::now();
+            let wait =
+                doubted_until.map_or(limits::POLL_WAIT, |until| until.saturating_duration_since(began));
+            let patience = if replica.is_long() { wait + limits::POLL_SLACK } else { limits::FIRST_ANSWER };
             let answer = tokio::select! {
-                answer = replica.ask(limits::POLL_WAIT, patience) => answer,
+                answer = replica.ask(wait, patience) => answer,
                 // What the controller is told with a question is news to it, which is not to wait for the next one.
                 _ = protection.changed() => continue,
             };
@@ -118,7 +118,10 @@ impl Follower {
             let (first, stale) = (before.is_none(), status.stale);
             before = Some(status.clone());
             publish(&self.news, Ok(status));
-            if others && (stale || first && replica.is_closing()) {
+            let given = if first { at_first } else { part_of(limits::SOURCE_AWAITED) };
+            doubted_until = (stale && others).then(|| doubted_until.unwrap_or(Instant::now() + given));
+            let poor = doubted_until.is_some_and(|until| Instant::now() >= until);
+            if poor || others && first && replica.is_closing() {
                 return End::Poor(replica);
             }
             if others && (replica.is_closing() || Instant::now() > leave) {
@@ -137,5 +140,10 @@ impl Follower {
 
 /// Between half and all of it, so that those who were sent away together do not come back together.
 fn jitter(pause: Duration) -> Duration {
-    pause / 2 + (pause / 2).mul_f64(addresses::random() as f64 / u64::MAX as f64)
+    pause / 2 + part_of(pause / 2)
+}
+
+/// Any part of it, by chance.
+fn part_of(time: Duration) -> Duration {
+    time.mul_f64(addresses::random() as f64 / u64::MAX as f64)
 }
