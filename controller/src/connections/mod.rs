@@ -9,16 +9,17 @@ mod places;
 mod rooms;
 mod slow_reader;
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::Service;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{SockRef, TcpKeepalive};
@@ -26,7 +27,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tower::Service as _;
 
 pub use self::descriptors::room_for;
 pub use self::listener::listen;
@@ -40,15 +40,13 @@ use crate::base::limits;
 use crate::tls::Tls;
 
 /// What serves connections.
-pub struct Server {
+pub struct Server<Serve> {
     /// Places for connections.
     pub places: Places,
     /// Places for those of one address.
     pub peers: Peers,
-    /// What is served on them.
-    pub routes: Router,
-    /// What is served on the few that there is no room for.
-    pub full: Router,
+    /// Makes what is served on a connection from this address; from none, on one of the few that there is no room for.
+    pub serve: Serve,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
 }
@@ -63,15 +61,6 @@ struct Accepted {
     of_peer: Option<PeerPlace>,
 }
 
-/// What is served on a connection.
-#[derive(Clone, Copy)]
-enum Routes {
-    /// All, to this address.
-    All(Peer),
-    /// What is served where there is no room.
-    Full,
-}
-
 /// Where connections come from.
 struct Door {
     listener: TcpListener,
@@ -80,7 +69,13 @@ struct Door {
     complaint: LogRarely,
 }
 
-impl Server {
+impl<Serve, Served, Sent> Server<Serve>
+where
+    Serve: Fn(Option<Peer>) -> Served + Send + Sync + 'static,
+    Served: Service<Request<Incoming>, Response = Response<Sent>, Error = Infallible> + Send + 'static,
+    Served::Future: Send + 'static,
+    Sent: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     /// Serves until `stopping` becomes true and all connections have ended, or [`limits::DRAIN`] is over.
     pub async fn run(self, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
         let server = Arc::new(self);
@@ -130,13 +125,13 @@ impl Server {
 
     async fn converse(self: Arc<Self>, accepted: Accepted, watcher: Watcher) {
         let Accepted { stream, peer, place, of_peer } = accepted;
-        let routes = if of_peer.is_none() { Routes::Full } else { Routes::All(peer) };
+        let peer = of_peer.is_some().then_some(peer);
         set_up(&stream);
         // An error is the client's: it has gone, or what it sent was answered with its fault.
         let _ = match &self.tls {
-            None => self.speak(stream, routes, watcher).await,
+            None => self.speak(stream, peer, watcher).await,
             // In a box, or every connection without TLS would take as much memory.
-            Some(tls) => Box::pin(self.speak_tls(tls, stream, routes, watcher)).await,
+            Some(tls) => Box::pin(self.speak_tls(tls, stream, peer, watcher)).await,
         };
         drop((place, of_peer));
     }
@@ -145,11 +140,11 @@ impl Server {
         &self,
         tls: &Tls,
         stream: TcpStream,
-        routes: Routes,
+        peer: Option<Peer>,
         watcher: Watcher,
     ) -> hyper::Result<()> {
         match timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, routes, watcher).await,
+            Ok(Ok(stream)) => self.speak(stream, peer, watcher).await,
             _ => Ok(()),
         }
     }
@@ -158,29 +153,18 @@ impl Server {
     fn speak<Stream>(
         &self,
         stream: Stream,
-        routes: Routes,
+        peer: Option<Peer>,
         watcher: Watcher,
-    ) -> impl Future<Output = hyper::Result<()>> + use<Stream>
+    ) -> impl Future<Output = hyper::Result<()>> + use<Stream, Serve, Served, Sent>
     where
         Stream: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (served, peer) = match routes {
-            Routes::All(peer) => (&self.routes, Some(peer)),
-            Routes::Full => (&self.full, None),
-        };
-        let served = served.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
-            served.clone().call(request)
-        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits::HEADER_TIMEOUT)
             .max_buf_size(limits::HEADER_MAX_BYTES)
             .keep_alive(peer.is_some())
-            .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits::SENDING)), service);
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits::SENDING)), (self.serve)(peer));
         watcher.watch(connection)
     }
 }

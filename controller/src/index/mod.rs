@@ -2,6 +2,7 @@
 
 mod change;
 mod counts;
+mod entry;
 mod nodes;
 mod remembered;
 mod tracked;
@@ -11,6 +12,7 @@ mod waiters;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use axum::body::Bytes;
 use crik_api::NodeStatus;
 use tokio::sync::{Notify, broadcast};
 
@@ -80,6 +82,12 @@ impl Index {
     pub fn get(&self, name: &str) -> Option<NodeStatus> {
         let nodes = self.lock();
         nodes.listed.then(|| nodes.status(name))
+    }
+
+    /// The same as JSON.
+    pub fn text(&self, name: &str) -> Option<serde_json::Result<Bytes>> {
+        let nodes = self.lock();
+        nodes.listed.then(|| nodes.text(name))
     }
 
     /// The version of all that is told; it grows with each change that can be seen from outside. None until the first list

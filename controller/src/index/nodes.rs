@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, OnceLock};
 
+use axum::body::Bytes;
 use crik_api::{NodeState, NodeStatus, Reason};
 use tokio::sync::broadcast;
 
 use super::change::{Change, NodeChange};
 use super::counts::Counts;
+use super::entry::Entry;
 use super::remembered::Moment;
 use super::tracked::Tracked;
 use super::waiters::Waiters;
@@ -53,12 +55,6 @@ pub struct Nodes {
     pub changes: broadcast::Sender<Change>,
     /// Where it is told which nodes begin to shut down or end to.
     pub shutdowns: broadcast::Sender<Arc<NodeChange>>,
-}
-
-struct Entry {
-    tracked: Tracked,
-    /// The number of the change that made it what it is.
-    change: u64,
 }
 
 impl Nodes {
@@ -117,6 +113,17 @@ impl Nodes {
     /// What is said of a node.
     pub fn status(&self, name: &str) -> NodeStatus {
         self.describe(name, self.by_name.get(name))
+    }
+
+    /// The same as JSON.
+    pub fn text(&self, name: &str) -> serde_json::Result<Bytes> {
+        let entry = self.by_name.get(name);
+        let write = || serde_json::to_vec(&self.describe(name, entry)).map(Bytes::from);
+        // The loss of the source changes what is said of every node.
+        match entry.filter(|_| self.lost.is_none()) {
+            Some(entry) => entry.text(write),
+            None => write(),
+        }
     }
 
     /// What is said of the next nodes by name.
@@ -279,7 +286,7 @@ impl Nodes {
         self.change = self.change.max(change);
         let last = tracked.as_ref().or(before.as_ref().map(|entry| &entry.tracked)).map(Tracked::identity);
         if let Some(tracked) = tracked {
-            self.by_name.insert(name.clone(), Entry { tracked, change });
+            self.by_name.insert(name.clone(), Entry::new(tracked, change));
         }
         if !same && let Some((uid, boot_id)) = last {
             self.tell(&name, was, uid, boot_id);

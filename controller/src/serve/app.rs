@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::agents::Agents;
 use super::lists::Lists;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Routes};
 use super::stopping::Stopping;
 use crate::auth::Auth;
 use crate::connections::{Places, Room};
@@ -25,8 +25,8 @@ pub struct Shared {
     pub auth: Option<Auth>,
     /// None if nothing is told of pods.
     pub pods: Option<Pods>,
-    /// The paths of all routes.
-    pub routes: Vec<&'static str>,
+    /// What is counted of each route.
+    pub routes: Routes,
     /// What is counted as it happens.
     pub metrics: Metrics,
     /// What those say that wait.

@@ -1,7 +1,9 @@
 //! What is counted as it happens.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,10 +13,13 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::base::outcomes::Outcomes;
 
+/// The route of what is none: anyone could make up labels.
+const NONE: &str = "none";
+
 /// A metric's labels.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// Which route was asked; each request looks its numbers up by this, so it is nothing that has to be allocated.
+/// Which route was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Asked {
     /// The path as the router has it.
@@ -82,5 +87,57 @@ impl Metrics {
         registry.register("build", "The release of crik-controller", build);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         Self { registry, requests, durations, answers, reviews, pod_questions, started }
+    }
+
+    /// What is counted of these routes, and of what is none.
+    pub fn of_routes(&self, paths: impl IntoIterator<Item = &'static str>) -> Routes {
+        let of = |path| Route {
+            path,
+            requests: self.requests.clone(),
+            durations: self.durations.clone(),
+            successes: OnceLock::new(),
+            all_durations: OnceLock::new(),
+        };
+        Routes { routes: paths.into_iter().map(of).collect(), none: of(NONE) }
+    }
+}
+
+/// What is counted of each route.
+pub struct Routes {
+    routes: Vec<Route>,
+    none: Route,
+}
+
+impl Routes {
+    /// Of the one with this path.
+    pub fn at(&self, path: Option<&str>) -> &Route {
+        self.routes.iter().find(|route| Some(route.path) == path).unwrap_or(&self.none)
+    }
+}
+
+/// What is counted of one route. What almost every request needs is looked up once.
+pub struct Route {
+    path: &'static str,
+    requests: Family<Answered, Counter>,
+    durations: Family<Asked, Histogram, fn() -> Histogram>,
+    successes: OnceLock<Counter>,
+    all_durations: OnceLock<Histogram>,
+}
+
+impl Route {
+    /// Counts an answer.
+    pub fn answered(&self, code: StatusCode) {
+        let counted =
+            || self.requests.get_or_create_owned(&Answered { route: self.path, code: code.as_u16() });
+        match code {
+            StatusCode::OK => self.successes.get_or_init(counted).inc(),
+            _ => counted().inc(),
+        };
+    }
+
+    /// Counts how long one took.
+    pub fn took(&self, time: Duration) {
+        let counted = || self.durations.get_or_create_owned(&Asked { route: self.path });
+        self.all_durations.get_or_init(counted).observe(time.as_secs_f64());
     }
 }

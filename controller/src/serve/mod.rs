@@ -6,6 +6,7 @@ mod answer;
 mod app;
 mod caller;
 mod every_request;
+mod front;
 mod lists;
 mod metrics;
 mod name;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use self::agents::Agents;
 use self::app::{App, Shared};
+use self::front::Front;
 use self::lists::Lists;
 use self::metrics::Metrics;
 pub use self::options::{AuthKind, Options};
@@ -74,7 +76,7 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         stopping,
         auth,
         pods,
-        routes: router::table().into_iter().map(|(path, _)| path).collect(),
+        routes: metrics.of_routes(router::table().map(|(path, _)| path)),
         metrics,
         agents: Agents::default(),
         polls: Places::new(polls),
@@ -82,6 +84,6 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         streams: Room::new(limits::STREAMS, limits::READS_PER_PEER),
         connections: places.clone(),
     }));
-    let server = Server { places, peers, routes: router::all(app.clone()), full: router::full(app), tls };
+    let server = Server { places, peers, serve: Front::of_each(app), tls };
     server.run(listener, over).await;
 }

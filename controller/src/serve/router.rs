@@ -16,7 +16,7 @@ pub fn table() -> [(&'static str, MethodRouter<App>); 9] {
     let [healthz, readyz, metrics] = open();
     [
         ("/v1/nodes", get(nodes::list)),
-        ("/v1/nodes/{name}", get(node::one)),
+        (node::PATH, get(node::one)),
         ("/v1/pods/{namespace}/{name}", get(pod::one)),
         ("/v1/events", get(events::stream)),
         ("/nodes/{name}", get(go_agent::two_words)),

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use crik_api::{ErrorCode, NodeStatus};
+use http_body_util::{Either, Full};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -16,6 +19,15 @@ use crate::serve::answer;
 use crate::serve::app::App;
 use crate::serve::caller::Asked;
 use crate::serve::every_request::Waited;
+
+/// The path.
+pub const PATH: &str = "/v1/nodes/{name}";
+
+/// What stands there before the name.
+pub const ABOVE: &str = "/v1/nodes/";
+
+/// What is sent: a text in one piece, which needs no box, or anything else.
+pub type Sent = Either<Full<Bytes>, Body>;
 
 /// The parameters.
 #[derive(Debug, Deserialize)]
@@ -35,9 +47,12 @@ pub async fn one(
         Ok(checked) => checked,
         Err(problem) => return answer::wrong(ErrorCode::InvalidParameter, problem),
     };
+    if wait.is_zero() {
+        return now(&app, &name).map(Body::new);
+    }
     let deadline = Instant::now() + wait;
     let Some(status) = app.0.index.get(&name) else { return answer::not_ready() };
-    if wait.is_zero() || since.as_ref().is_some_and(|since| *since != status.version) {
+    if since.as_ref().is_some_and(|since| *since != status.version) {
         return Json(status).into_response();
     }
     let Some(_place) = app.0.polls.enter() else { return answer::too_many_polls() };
@@ -45,6 +60,19 @@ pub async fn one(
     match changed(&app, &name, since.unwrap_or(status.version), deadline).await {
         Some(status) => (Extension(Waited), Json(status)).into_response(),
         None => answer::not_ready(),
+    }
+}
+
+/// The node's status as it is.
+pub fn now(app: &App, name: &str) -> axum::http::Response<Sent> {
+    match app.0.index.text(name) {
+        Some(Ok(text)) => {
+            let mut response = axum::http::Response::new(Sent::Left(Full::new(text)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        Some(Err(error)) => answer::broken(&error.to_string()).map(Sent::Right),
+        None => answer::not_ready().map(Sent::Right),
     }
 }
 

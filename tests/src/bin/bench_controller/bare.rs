@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use hyper::Request;
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tempfile::NamedTempFile;
@@ -92,5 +93,8 @@ async fn answer(request: Request<Incoming>, body: Bytes, bell: Arc<Notify>) -> R
     } else if request.uri().path() == WAKE {
         bell.notify_waiters();
     }
-    Ok(hyper::Response::new(http_body_util::Full::new(body)))
+    let mut answer = Answer::new(http_body_util::Full::new(body));
+    // What is said of a node has it too.
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(answer)
 }
