@@ -103,3 +103,6 @@ impl Reviews {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

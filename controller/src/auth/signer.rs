@@ -44,7 +44,12 @@ impl Signer {
 
     /// A token of no claims with this header.
     pub fn token(&self, header: &str) -> String {
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}"));
+        self.token_of(header, "{}")
+    }
+
+    /// A token of these claims.
+    pub fn token_of(&self, header: &str, claims: &str) -> String {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = self.pair.sign(&self.random, signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }

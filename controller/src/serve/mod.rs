@@ -64,8 +64,7 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
     let over = stopping.over();
     let metrics = Metrics::new(events);
     let auth = client.map(|client| {
-        let most = u64::from(options.max_waiting_polls) * limits::TOKENS_PER_POLL;
-        let outcomes = metrics.reviews.clone();
+        let (most, outcomes) = (options.known_tokens(), metrics.reviews.clone());
         let reviews = Reviews::new(client, options.audience, options.token_ttl, most, outcomes);
         Auth::new(reviews, options.allow_all_nodes_for)
     });

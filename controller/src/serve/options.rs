@@ -49,6 +49,13 @@ pub struct Options {
     pub tls_key_file: Option<PathBuf>,
 }
 
+impl Options {
+    /// How many tokens are known at most.
+    pub fn known_tokens(&self) -> u64 {
+        u64::from(self.max_waiting_polls) * limits::TOKENS_PER_POLL
+    }
+}
+
 /// Who may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AuthKind {
@@ -81,7 +88,23 @@ fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, St
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn each_poll_that_may_wait_has_room_for_its_token_and_for_the_one_that_takes_its_place() {
+        for polls in [1, 20_000, 60_000] {
+            let line = Line::parse_from(["crik-controller", "--max-waiting-polls", &polls.to_string()]);
+            assert_eq!(line.options.known_tokens(), 2 * polls);
+        }
+    }
 
     #[test]
     fn a_token_is_trusted_for_a_second_at_least_and_an_hour_at_most() {

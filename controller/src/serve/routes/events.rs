@@ -21,11 +21,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::base::limits;
 use crate::base::random::up_to;
 use crate::connections::{Peer, hold};
-use crate::index::Change;
+use crate::index::{Change, Index};
 use crate::serve::answer;
 use crate::serve::app::App;
 use crate::serve::caller::MayReadAll;
-use crate::serve::lists::{Text, Withdrawn};
+use crate::serve::lists::{Lists, Text, Withdrawn};
+use crate::serve::stopping::Stopping;
 
 /// The stream. It ends when the caller's token expires, and after [`limits::STREAM_LIFE`].
 pub async fn stream(
@@ -40,16 +41,23 @@ pub async fn stream(
         Ok(place) => place,
         Err(full) => return answer::too_many_reads("streams", full),
     };
-    let end = Instant::now() + limits::STREAM_LIFE + up_to(limits::STREAM_LIFE / 10);
-    let feed = Feed::new(app, expires.map_or(end, |expires| expires.min(end)));
+    let feed = Feed::new(&app.0.texts, &app.0.index, app.0.stopping.clone(), end(expires));
     let body = Body::from_stream(stream::unfold(feed, Feed::next));
     let head = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
     hold(place, (head, body).into_response())
 }
 
+/// When a stream ends whose caller's token expires then, if it has one.
+fn end(expires: Option<Instant>) -> Instant {
+    let end = Instant::now() + limits::STREAM_LIFE + up_to(limits::STREAM_LIFE / 10);
+    expires.map_or(end, |expires| expires.min(end))
+}
+
 /// What one client is told.
 struct Feed {
-    app: App,
+    texts: Lists,
+    index: Arc<Index>,
+    stopping: Stopping,
     changes: Receiver<Change>,
     /// What is to be sent next.
     ready: VecDeque<Bytes>,
@@ -63,9 +71,10 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(app: App, end: Instant) -> Self {
-        let changes = app.0.index.subscribe();
-        Self { changes, app, ready: VecDeque::new(), snapshot: None, anew: true, end, leaving: false }
+    fn new(texts: &Lists, index: &Arc<Index>, stopping: Stopping, end: Instant) -> Self {
+        let (texts, index, changes) = (texts.clone(), Arc::clone(index), index.subscribe());
+        let (ready, snapshot) = (VecDeque::new(), None);
+        Self { texts, index, stopping, changes, ready, snapshot, anew: true, end, leaving: false }
     }
 
     /// What is sent next; nothing at a shutdown, or at the end of its time, or to one who has read too slowly.
@@ -96,8 +105,8 @@ impl Feed {
     /// All nodes. Changes that came meanwhile may be told again after it.
     async fn all(&mut self) -> bool {
         // Subscribed before the look, so that no change falls between the two; what was not read before is in it.
-        self.changes = self.app.0.index.subscribe();
-        let Some(text) = self.app.0.texts.now().await else { return false };
+        self.changes = self.index.subscribe();
+        let Some(text) = self.texts.now().await else { return false };
         let retry = limits::STREAM_RETRY.as_millis();
         self.ready.push_back(format!("event: snapshot\nretry: {retry}\ndata: ").into());
         self.snapshot = Some((text, 0));
@@ -109,7 +118,7 @@ impl Feed {
         let change = tokio::select! {
             // The ends first: changes may come without a pause.
             biased;
-            end = self.app.0.stopping.leaves(), if !self.leaving => {
+            end = self.stopping.leaves(), if !self.leaving => {
                 (self.end, self.leaving) = (self.end.min(end), true);
                 return true;
             }
@@ -139,3 +148,6 @@ fn write(status: &NodeStatus) -> Bytes {
     let data = serde_json::to_string(status).unwrap_or_default();
     format!("event: node\nid: {}\ndata: {data}\n\n", status.version).into()
 }
+
+#[cfg(test)]
+mod tests;
