@@ -258,7 +258,7 @@ eventpoll_epi in /proc/slabinfo), which a pod's limit counts; and 192 MiB for 50
 {{- end -}}
 {{- end }}
 
-{{/* Where the replicas should run. Spot nodes are known by the labels of GKE, EKS, Karpenter, AKS, kOps, CAST AI and OpenShift. */}}
+{{/* Where the replicas should run. Spot nodes are known by the labels of GKE, EKS, Karpenter, AKS, kOps, CAST AI, OpenShift, OKE and ACK. */}}
 {{- define "crik.affinity" -}}
 {{- if .Values.affinity -}}
 {{ toYaml .Values.affinity }}
@@ -277,6 +277,8 @@ nodeAffinity:
           - {key: node-role.kubernetes.io/spot-worker, operator: DoesNotExist}
           - {key: scheduling.cast.ai/spot, operator: NotIn, values: ["true"]}
           - {key: machine.openshift.io/interruptible-instance, operator: DoesNotExist}
+          - {key: oci.oraclecloud.com/oke-is-preemptible, operator: NotIn, values: ["true"]}
+          - {key: node.alibabacloud.com/spot-strategy, operator: NotIn, values: [SpotWithPriceLimit, SpotAsPriceGo]}
 {{ end -}}
 podAntiAffinity:
   # One node that goes away must not take all replicas with it. Preferred, since a cluster may have one node.

@@ -1,5 +1,6 @@
 //! What is installed, upgraded and removed, and what helm says to it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
@@ -96,6 +97,38 @@ fn a_namespaces_admin_can_install_what_belongs_to_it() -> Result<()> {
     ensure!(!objects.iter().any(|object| object["kind"] == "ServiceAccount"));
     let spec = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"];
     ensure!(spec["serviceAccountName"] == "theirs", "{spec:#}");
+    Ok(())
+}
+
+/// All names that a release's objects have, but for those of its pods, and what they call each other.
+fn names(objects: &[Value]) -> Result<BTreeSet<String>> {
+    let named = objects.iter().filter(|object| object["kind"] != "ResourceQuota");
+    let names = named.filter_map(|object| object["metadata"]["name"].as_str()).map(str::to_owned);
+    let test = of_kind(objects, "Pod")?["spec"]["containers"][0]["args"].to_string();
+    Ok(names.chain([test]).collect())
+}
+
+#[test]
+fn all_objects_have_the_name_that_a_value_gives_and_find_each_other_by_it() -> Result<()> {
+    for (values, name) in [
+        ("{}", "crik-controller"),
+        (r#"{"nameOverride": "nodes"}"#, "crik-nodes"),
+        (r#"{"fullnameOverride": "nodes"}"#, "nodes"),
+        (r#"{"nameOverride": "lost", "fullnameOverride": "nodes"}"#, "nodes"),
+    ] {
+        let objects = rendered(values)?;
+        let names = names(&objects)?;
+        ensure!(names.iter().all(|one| one.contains(name)), "{values}: {names:?}");
+        ensure!(
+            !values.contains("Override") || names.iter().all(|one| !one.contains("controller.")),
+            "{names:?}"
+        );
+        let account = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["serviceAccountName"];
+        ensure!(*account == of_kind(&objects, "ServiceAccount")?["metadata"]["name"], "{values}");
+        let (role, binding) = (of_kind(&objects, "ClusterRole")?, of_kind(&objects, "ClusterRoleBinding")?);
+        ensure!(binding["roleRef"]["name"] == role["metadata"]["name"], "{values}");
+        ensure!(binding["subjects"][0]["name"] == *account, "{values}");
+    }
     Ok(())
 }
 

@@ -17,6 +17,8 @@ fn spot_nodes_are_avoided_unless_a_value_says_otherwise() -> Result<()> {
         "karpenter.sh/capacity-type",
         "scalesetpriority",
         "interruptible-instance",
+        "oke-is-preemptible",
+        "node.alibabacloud.com/spot-strategy",
     ] {
         ensure!(affinity("{}")?.contains(label), "{label}");
     }

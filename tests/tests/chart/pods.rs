@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::chart::template::{of_kind, rendered};
+use crik_tests::chart::template::{of_kind, rendered, template};
 use crik_tests::controller::{Controller, TestNode};
 use serde_json::{Value, json};
 
@@ -89,5 +89,26 @@ fn what_other_charts_take_is_taken_and_comes_to_its_place() -> Result<()> {
         "{monitor:#}"
     );
     ensure!(endpoint["relabelings"][0]["action"] == "x" && endpoint["metricRelabelings"][0]["action"] == "z");
+    Ok(())
+}
+
+#[test]
+fn names_are_resolved_as_in_any_pod_unless_a_value_says_otherwise() -> Result<()> {
+    for (values, policy) in [
+        ("{}", Value::Null),
+        (r#"{"dnsPolicy": "Default"}"#, json!("Default")),
+        // In its node's network a pod would otherwise not know the cluster's names.
+        (r#"{"hostNetwork": true, "networkPolicy": {"enabled": false}}"#, json!("ClusterFirstWithHostNet")),
+        (
+            r#"{"hostNetwork": true, "networkPolicy": {"enabled": false}, "dnsPolicy": "None",
+                "dnsConfig": {"nameservers": ["10.0.0.10"]}}"#,
+            json!("None"),
+        ),
+    ] {
+        let objects = rendered(values)?;
+        ensure!(pod_spec(&objects)?["dnsPolicy"] == policy, "{values}");
+    }
+    let said = template(r#"{"dnsPolicy": "Cluster"}"#)?.err().context("another word is taken")?;
+    ensure!(said.contains("at '/dnsPolicy': value must be one of"), "{said}");
     Ok(())
 }
