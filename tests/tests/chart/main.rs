@@ -30,7 +30,7 @@ const ALL: &str = r#"{
     "commonLabels": {"team": "a"}, "deploymentAnnotations": {"e": "f"}, "extraArgs": ["--token-ttl=5m"],
     "extraEnv": [{"name": "TZ", "value": "UTC"}], "extraVolumes": [{"name": "x", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}], "serviceAccount": {"annotations": {"g": "h"}, "labels": {"k": "l"}},
-    "service": {"annotations": {"i": "j"}, "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"]},
+    "service": {"labels": {"o": "p"}, "annotations": {"i": "j"}, "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4"]},
     "strategy": {"rollingUpdate": {"maxSurge": "50%"}}, "minReadySeconds": 5, "revisionHistoryLimit": 2,
     "terminationGracePeriodSeconds": 40, "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
     "livenessProbe": {"periodSeconds": 20}, "startupProbe": {"failureThreshold": 60},

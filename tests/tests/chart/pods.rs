@@ -72,6 +72,7 @@ fn what_other_charts_take_is_taken_and_comes_to_its_place() -> Result<()> {
         r#"{"image": {"registry": "registry.example:5000", "tag": "1"}, "podDisruptionBudget": {"minAvailable": 1},
             "global": {"imagePullSecrets": ["all", {"name": "own"}]}, "imagePullSecrets": [{"name": "own"}],
             "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["api"]}], "serviceAccount": {"labels": {"a": "b"}},
+            "service": {"labels": {"e": "f"}},
             "serviceMonitor": {"enabled": true, "scrapeTimeout": "9s", "annotations": {"c": "d"},
                                "relabelings": [{"action": "x"}], "metricRelabelings": [{"action": "z"}]}}"#,
     )?;
@@ -82,6 +83,8 @@ fn what_other_charts_take_is_taken_and_comes_to_its_place() -> Result<()> {
     ensure!(pod["hostAliases"][0]["hostnames"] == json!(["api"]) && pod["enableServiceLinks"] == false);
     ensure!(budget["minAvailable"] == 1 && budget.get("maxUnavailable").is_none(), "{budget:#}");
     ensure!(of_kind(&objects, "ServiceAccount")?["metadata"]["labels"]["a"] == "b");
+    let labels = &of_kind(&objects, "Service")?["metadata"]["labels"];
+    ensure!(labels["e"] == "f" && labels["app.kubernetes.io/name"] == "crik-controller", "{labels:#}");
     let monitor = of_kind(&objects, "ServiceMonitor")?;
     let endpoint = &monitor["spec"]["endpoints"][0];
     ensure!(

@@ -33,6 +33,8 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
         (r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1"}]}}"#, "at '/networkPolicy/apiServer/0'"),
         (r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 0}]}}"#, "minimum"),
         (r#"{"podLabels": {"app.kubernetes.io/name": "x"}}"#, "at '/podLabels'"),
+        (r#"{"service": {"labels": {"app.kubernetes.io/name": "x"}}}"#, "at '/service/labels'"),
+        (r#"{"serviceAccount": {"labels": {"app.kubernetes.io/name": "x"}}}"#, "at '/serviceAccount/labels'"),
         (
             r#"{"signals": [{"name": "a", "state": "drained", "taint": {"key": "k"}}]}"#,
             "at '/signals/0/state'",
