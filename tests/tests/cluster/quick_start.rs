@@ -1,5 +1,6 @@
 //! The README's quick start, word for word: its text is what is run.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
@@ -112,5 +113,50 @@ fn a_counter_goes_on_at_another_node() -> Result<()> {
         let spec = shell(&turn.cluster, &format!("kubectl get node {} -o jsonpath={{.spec}}", node.name()))?;
         ensure!(!spec.contains("unschedulable"), "{} is left cordoned: {spec}", node.name());
     }
+    Ok(())
+}
+
+/// The addresses of the controller's pods, as the cluster has given them.
+fn replicas(cluster: &Cluster) -> Result<BTreeSet<String>> {
+    let list = "kubectl get pods --namespace crik --selector app.kubernetes.io/name=crik-controller \
+                --output jsonpath='{.items[*].status.podIP}'";
+    Ok(shell(cluster, list)?.split_whitespace().map(str::to_owned).collect())
+}
+
+#[test]
+fn helm_test_tells_that_each_replica_is_ready() -> Result<()> {
+    let turn = turn()?;
+    let expected = replicas(&turn.cluster)?;
+    ensure!(expected.len() == 2, "{expected:?}");
+    // Twice, since the pod of the first is still there then.
+    for _ in 0..2 {
+        let said = shell(&turn.cluster, "helm test crik --namespace crik --logs")?;
+        let phase = said.lines().find_map(|line| line.strip_prefix("Phase:"));
+        ensure!(phase.is_some_and(|phase| phase.trim() == "Succeeded"), "{said}");
+        let ready = said.lines().filter_map(|line| line.strip_suffix(":9376 is ready"));
+        let ready: BTreeSet<String> = ready.map(str::to_owned).collect();
+        ensure!(ready == expected, "{expected:?} are its replicas, and it says: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn helm_test_fails_and_tells_why_while_no_replica_is_there() -> Result<()> {
+    let turn = turn()?;
+    let scale = |number: usize| {
+        let line = format!(
+            "kubectl scale deployment/crik-controller --namespace crik --replicas {number} \
+             && kubectl rollout status deployment/crik-controller --namespace crik --timeout 2m"
+        );
+        shell(&turn.cluster, &line)
+    };
+    scale(0)?;
+    let refused = shell(&turn.cluster, "helm test crik --namespace crik");
+    let log = shell(&turn.cluster, "kubectl logs --namespace crik crik-controller-test");
+    scale(2)?;
+    let (why, log) = (format!("{:#}", refused.err().context("it succeeds")?), log?);
+    ensure!(why.contains("crik-controller-test failed"), "{why}");
+    let named = ["cannot be looked up", "has no address"].map(|why| format!("crik-controller.crik {why}"));
+    ensure!(named.iter().any(|why| log.contains(why)), "{log}");
     Ok(())
 }
