@@ -95,7 +95,7 @@ impl Follower {
         let mut doubted_until: Option<Instant> = None;
         let mut pause = limits::POLL_BACKOFF.0;
         let mut before: Option<NodeStatus> = None;
-        let leave = Instant::now() + limits::STAY + jitter(limits::STAY);
+        let leave = Instant::now() + stay();
         let mut protection = self.endpoint.protection.subscribe();
         loop {
             let began = Instant::now();
@@ -138,6 +138,11 @@ impl Follower {
     }
 }
 
+/// How long an agent that has come to a replica now asks that one, if there are others.
+fn stay() -> Duration {
+    2 * jitter(limits::STAY)
+}
+
 /// Between half and all of it, so that those who were sent away together do not come back together.
 fn jitter(pause: Duration) -> Duration {
     pause / 2 + part_of(pause / 2)
@@ -146,4 +151,22 @@ fn jitter(pause: Duration) -> Duration {
 /// Any part of it, by chance.
 fn part_of(time: Duration) -> Duration {
     time.mul_f64(addresses::random() as f64 / u64::MAX as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_come_to_one_replica_with_all_others_leaves_it_within_15_to_30_minutes_and_not_with_them() {
+        let minute = Duration::from_secs(60);
+        let mut stays: Vec<Duration> = (0..1000).map(|_| stay()).collect();
+        stays.sort();
+        assert!(stays[0] >= 15 * minute && stays[999] <= 30 * minute, "{:?} {:?}", stays[0], stays[999]);
+        // Of a thousand, in each of the fifteen minutes some.
+        for from in 15..30 {
+            let some = stays.iter().any(|stay| (from * minute..(from + 1) * minute).contains(stay));
+            assert!(some, "none leaves in minute {from}");
+        }
+    }
 }
