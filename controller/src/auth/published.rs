@@ -11,7 +11,9 @@ use crate::base::causes::with_causes;
 use crate::base::complaint::Complaint;
 use crate::base::limits;
 
-/// Where they are (KEP-1393); who has a ServiceAccount may read that (ClusterRole `system:service-account-issuer-discovery`).
+/// Where they are (KEP-1393); who has a ServiceAccount may read that (ClusterRole `system:service-account-issuer-discovery`). Not where the
+/// discovery document beside it says (`jwks_uri`): that is for who checks from outside, often at a cloud's public address, which a
+/// cluster need not reach, and whose keys are no newer.
 const PATH: &str = "/openid/v1/jwks";
 
 /// The keys as they were last read.
