@@ -30,6 +30,8 @@ pub enum Step {
     },
     /// [`SCANNED`], which changes nothing in the image.
     Scanned,
+    /// What commands find in the environment, and `docker build --build-arg` changes.
+    Argument(String, String),
     /// A command for the shell.
     Run(String),
     /// The directory that commands run in.
@@ -95,9 +97,13 @@ fn step(word: &str, rest: &str) -> Result<Step> {
         "ARG" if rest == SCANNED => Step::Scanned,
         "RUN" => Step::Run(rest.to_owned()),
         "WORKDIR" => Step::Workdir(rest.to_owned()),
+        "ARG" => {
+            let (name, value) = assignment(rest)?;
+            Step::Argument(name, value)
+        }
         "ENV" => {
-            let (name, value) = rest.split_once('=').context("ENV without =")?;
-            Step::Env(name.to_owned(), value.trim_matches('"').to_owned())
+            let (name, value) = assignment(rest)?;
+            Step::Env(name, value)
         }
         "USER" => Step::User(rest.to_owned()),
         "EXPOSE" => Step::Expose(rest.to_owned()),
@@ -107,6 +113,11 @@ fn step(word: &str, rest: &str) -> Result<Step> {
         "CMD" => Step::Cmd(serde_json::from_str(rest).context("only the form of a list is known")?),
         _ => bail!("{word} is not known here"),
     })
+}
+
+fn assignment(rest: &str) -> Result<(String, String)> {
+    let (name, value) = rest.split_once('=').context("without =")?;
+    Ok((name.to_owned(), value.trim_matches('"').to_owned()))
 }
 
 fn copy(rest: &str) -> Result<Step> {
@@ -151,6 +162,7 @@ mod tests {
             ("FROM a\nVOLUME /x", "VOLUME"),
             ("FROM a\nCOPY --chmod=1 a b", "--chmod=1"),
             ("FROM a\nENTRYPOINT sh", "ENTRYPOINT sh"),
+            ("FROM a\nARG x", "ARG x: without ="),
             ("", "no FROM"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());

@@ -16,7 +16,8 @@ use anyhow::{Context as _, Result};
 
 pub use self::archive::write;
 use self::layer::Layer;
-pub use self::stage::build;
+pub use self::layer::Merged;
+pub use self::stage::{build, scanned};
 
 /// An image.
 #[derive(Debug, Clone)]

@@ -28,6 +28,9 @@ const BUILD: &str = "cargo build --release --locked --package ";
 /// Where those steps leave the programs.
 const BUILT: &str = "/src/target/release/";
 
+/// What `docker build --build-arg` would be given here: a machine may reach Debian's mirrors and not the archive of all their days.
+const ARGUMENTS: [(&str, &str); 1] = [("SNAPSHOT", "")];
+
 /// Environment of Debian's image.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -36,8 +39,12 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 struct Done {
     layers: Vec<Layer>,
     env: Vec<String>,
+    /// What is in the environment of commands, and not in that of the image.
+    arguments: Vec<String>,
     config: BTreeMap<&'static str, Value>,
     workdir: String,
+    /// Whether it is looked at for the bill of materials.
+    scanned: bool,
     /// Packages that this machine's toolchain has built, instead of layers.
     packages: Vec<String>,
 }
@@ -47,17 +54,33 @@ struct Done {
 /// # Errors
 /// A step fails or is not understood; the message has the step.
 pub fn build(recipe: &Recipe, before: &[Image]) -> Result<Image> {
+    let (_, last) = run_all(recipe, before)?.pop().context("no stage")?;
+    ensure!(last.packages.is_empty(), "{} ends in {TOOLCHAIN}", recipe.file);
+    let mut config = last.config;
+    config.insert("Env", json!(last.env));
+    Ok(Image { name: recipe.name.to_owned(), layers: last.layers, config: json!(config) })
+}
+
+/// The file systems that BuildKit looks at when it writes the bill of materials of an image that copies from no other; but for the
+/// toolchain's, which is this machine's, and where the workspace is what it finds.
+///
+/// # Errors
+/// A step fails or is not understood; the message has the step.
+pub fn scanned(recipe: &Recipe) -> Result<Vec<Merged>> {
+    let stages = run_all(recipe, &[])?;
+    let scanned = stages.iter().filter(|(_, done)| done.scanned && !done.layers.is_empty());
+    scanned.map(|(_, done)| Merged::new(&done.layers, None)).collect()
+}
+
+/// What each stage has become, with its name.
+fn run_all(recipe: &Recipe, before: &[Image]) -> Result<Vec<(Option<String>, Done)>> {
     let text = fs::read_to_string(context().join(recipe.file)).with_context(|| recipe.file.to_owned())?;
     let mut done: Vec<(Option<String>, Done)> = Vec::new();
     for stage in parse(&text).with_context(|| recipe.file.to_owned())? {
         let result = run_stage(&stage, &done, before).with_context(|| recipe.file.to_owned())?;
         done.push((stage.name, result));
     }
-    let (_, last) = done.pop().context("no stage")?;
-    ensure!(last.packages.is_empty(), "{} ends in {TOOLCHAIN}", recipe.file);
-    let mut config = last.config;
-    config.insert("Env", json!(last.env));
-    Ok(Image { name: recipe.name.to_owned(), layers: last.layers, config: json!(config) })
+    Ok(done)
 }
 
 /// A layer that has one program.
@@ -107,7 +130,7 @@ fn script(text: &str, root: &Path) -> Result<()> {
 /// A step of [`TOOLCHAIN`].
 fn build_step(done: &mut Done, step: &Step) -> Result<()> {
     match step {
-        Step::Scanned => {}
+        Step::Scanned => done.scanned = true,
         Step::Workdir(path) => ensure!(path == "/src", "the workspace must be at /src"),
         Step::Copy { from: None, sources, to } => {
             ensure!(sources == &["."] && to == ".", "the whole workspace must be copied");
@@ -128,14 +151,16 @@ fn image_step(
     before: &[Image],
 ) -> Result<()> {
     match step {
-        Step::Scanned => {}
+        Step::Scanned => done.scanned = true,
         Step::Copy { from, sources, to } => {
             let to = if to.starts_with('/') { to.clone() } else { format!("{}/{to}", done.workdir) };
             let layer = copy(&done.layers, from.as_deref(), sources, &to, earlier, before)?;
             done.layers.push(layer);
         }
+        Step::Argument(name, default) => done.arguments.push(argument(name, default)),
         Step::Run(command) => {
-            let layer = run_in(&done.layers, command, &done.env, &done.workdir)?;
+            let env = [&done.env[..], &done.arguments].concat();
+            let layer = run_in(&done.layers, command, &env, &done.workdir)?;
             done.layers.push(layer);
         }
         Step::Workdir(path) => {
@@ -149,6 +174,11 @@ fn image_step(
         Step::Cmd(words) => drop(done.config.insert("Cmd", json!(words))),
     }
     Ok(())
+}
+
+fn argument(name: &str, default: &str) -> String {
+    let given = ARGUMENTS.iter().find(|(given, _)| *given == name);
+    format!("{name}={}", given.map_or(default, |(_, value)| value))
 }
 
 fn copy(
