@@ -47,9 +47,6 @@ pub struct Workload {
     pub config_map: bool,
     /// A command that makes more of `files`, on this machine, once.
     pub build: Option<String>,
-    /// Whether it takes too long, or too much memory, to be in every test run.
-    #[serde(default)]
-    pub slow: bool,
     /// How often it is moved in every test run, if one move does not show it.
     pub moves: Option<u32>,
     /// What is less in every test run than in `make corpus`: other values of these keys.
