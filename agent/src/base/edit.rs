@@ -68,6 +68,12 @@ impl Edit {
         )
     }
 
+    /// A container that runs as root.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::new(Place::Container, "securityContext: {runAsUser: 0, runAsNonRoot: false}")
+    }
+
     /// What is at these paths goes along.
     pub fn goes_along<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         let paths: Vec<String> = paths.into_iter().map(|path| quoted(&path.to_string_lossy())).collect();

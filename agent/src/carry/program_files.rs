@@ -18,6 +18,7 @@ use crik_store::generation::program_digests::{self, ProgramDigests};
 use tokio::task::spawn_blocking;
 
 use crate::base::limits;
+use crate::tree::process::fd_info::FdInfo;
 use crate::tree::process::which;
 
 /// What is known of what one tree was started from. To hash its files takes a while, so that may become known later.
@@ -102,9 +103,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// The id of the mount that a file was opened on (proc(5)). Device numbers would not do: an overlay whose layers lie on
 /// several file systems shows theirs.
 fn mount(file: &File) -> io::Result<String> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()))?;
-    let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-    id.map(|id| id.trim().to_owned()).ok_or_else(|| io::Error::other("no mnt_id"))
+    let info = FdInfo::of("self", file.as_raw_fd().to_string())?;
+    info.field("mnt_id").map(str::to_owned).ok_or_else(|| io::Error::other("no mnt_id"))
 }
 
 /// The programs in a script's first line: the interpreter, and what it is told to run, as in `#!/usr/bin/env python3`.

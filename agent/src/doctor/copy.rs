@@ -26,6 +26,7 @@ use crate::carry::{addresses, streams};
 use crate::config::Config;
 use crate::restore::copy;
 use crate::tree::criu::{self, images};
+use crate::tree::process::fd_info::FdInfo;
 use crate::tree::process::scratch::{self, Wanted};
 use crate::tree::process::snapshot::Snapshot;
 use crate::tree::process::steps::{self, Steps};
@@ -168,11 +169,7 @@ impl Seen {
         let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         for entry in entries {
             let Ok(target) = fs::read_link(entry.path()) else { continue };
-            let info = format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy());
-            let flags = fs::read_to_string(info).unwrap_or_default();
-            let flags = flags
-                .lines()
-                .find_map(|line| i32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+            let flags = FdInfo::of(pid, entry.file_name()).ok().and_then(|info| info.flags());
             let is_written = flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY);
             self.note(target, is_written);
         }

@@ -14,8 +14,10 @@ use crate::carry::open_files::{NextContainer, Reach};
 use crate::config::{Config, LoopbackConnections, UnixConnections};
 use crate::tree::process::loopback;
 use crate::tree::process::outside;
+use crate::tree::process::remedies;
 use crate::tree::process::snapshot::{self, Tree};
 use crate::tree::process::sockets::{self, Tcp};
+use crate::tree::process::unfreezable;
 use crate::tree::process::unix_sockets::{self, UnixSockets};
 
 /// What becomes of it.
@@ -202,9 +204,7 @@ impl<'a> Judge<'a> {
     fn socket(&self, pid: i32, fd: i32, inode: u32) -> Judged {
         let protocol = sockets::protocol(pid, fd).unwrap_or_else(|| "an unknown protocol".to_owned());
         if protocol.starts_with("MPTCP") {
-            let remedy = "let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set the pod's sysctl net.mptcp.enabled to 0";
-            let line = "securityContext: {sysctls: [{name: net.mptcp.enabled, value: \"0\"}]}";
-            let advice = Advice::with(remedy, Place::Pod, line);
+            let advice = Advice { told: remedies::mptcp!(), edit: Some(remedies::no_mptcp()) };
             return (Fate::Refused, "a socket of MPTCP".to_owned(), Some(advice));
         }
         match protocol.as_str() {
@@ -279,11 +279,7 @@ fn anonymous(kind: &str) -> Judged {
         return (Fate::Kept, kind.to_owned(), None);
     }
     let advice = match kind {
-        "[io_uring]" => Advice::with(
-            "have the program do without, or turn it off on the node (sysctl kernel.io_uring_disabled=2)",
-            Place::Node,
-            "sysctl -w kernel.io_uring_disabled=2",
-        ),
+        unfreezable::URING => Advice { told: remedies::ring!(), edit: Some(remedies::no_rings()) },
         _ => "let it close it, since CRIU does not know such descriptors".into(),
     };
     (Fate::Refused, kind.to_owned(), Some(advice))

@@ -11,6 +11,7 @@ use crik_store::generation::open_files::{Access, VolumeFile};
 use super::lost_names::{is_same, seen};
 use super::volumes::Volumes;
 use crate::carry::kubelet_files;
+use crate::tree::process::fd_info::FdInfo;
 use crate::tree::process::snapshot::Tree;
 
 /// What was noted.
@@ -70,10 +71,9 @@ type Seen = (PathBuf, Metadata, Access);
 fn open(pid: i32) -> impl Iterator<Item = Seen> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
-        let number = entry.file_name().into_string().ok()?;
         let path = seen(fs::read_link(entry.path()).ok()?);
         let meta = named(&entry.path(), &path)?;
-        Some((path, meta, access(&fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok()?)?))
+        Some((path, meta, access(FdInfo::of(pid, entry.file_name()).ok()?.flags()?)))
     })
 }
 
@@ -83,15 +83,13 @@ fn named(open: &Path, path: &Path) -> Option<Metadata> {
     (open.is_file() && is_same(&open, &named)).then_some(open)
 }
 
-/// The flags of an open file in /proc/PID/fdinfo are octal (proc(5)).
-fn access(fdinfo: &str) -> Option<Access> {
-    let flags = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"))?;
-    let flags = i32::from_str_radix(flags.trim(), 8).ok()?;
-    Some(match flags & libc::O_ACCMODE {
+/// What can be done with a file that was opened with these flags.
+fn access(flags: i32) -> Access {
+    match flags & libc::O_ACCMODE {
         libc::O_WRONLY if flags & libc::O_APPEND != 0 => Access::Append,
         libc::O_WRONLY | libc::O_RDWR => Access::Write,
         _ => Access::Read,
-    })
+    }
 }
 
 /// The paths of files that a process has mapped.
@@ -133,16 +131,12 @@ mod tests {
     #[test]
     fn what_can_be_done_with_a_file_is_told_by_its_flags() {
         for (flags, expected) in [
-            ("0100000", Access::Read),
-            ("0100001", Access::Write),
-            ("0102001", Access::Append),
-            ("0102002", Access::Write),
+            (libc::O_RDONLY | libc::O_NONBLOCK, Access::Read),
+            (libc::O_WRONLY, Access::Write),
+            (libc::O_WRONLY | libc::O_APPEND, Access::Append),
+            (libc::O_RDWR | libc::O_APPEND, Access::Write),
         ] {
-            assert_eq!(
-                access(&format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t29\n")),
-                Some(expected),
-                "{flags}"
-            );
+            assert_eq!(access(flags), expected, "{flags:o}");
         }
     }
 

@@ -188,6 +188,14 @@ mod tests {
             ),
             ("(criu/sk-inet.c:213): inet: Unsupported proto 262 (id 8)", "GODEBUG=multipathtcp=0"),
             (
+                "(criu/cr-dump.c:478): Task 7 with SysV shmem map @7f0000000000 doesn't live in IPC ns",
+                "hostUsers: false",
+            ),
+            (
+                "(criu/pie/restorer.c:285): Unable to restore capabilities: -1",
+                "securityContext.capabilities.add",
+            ),
+            (
                 "(criu/sk-unix.c:423): unix: Unix socket 2228535 without peer 2226284",
                 "one of another container",
             ),

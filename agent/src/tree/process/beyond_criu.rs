@@ -3,10 +3,11 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::sys::statfs::statfs;
 
+use super::fd_info::FdInfo;
 use super::namespaces;
 
 /// What it is, with what becomes of it, and what to do about it.
@@ -52,28 +53,20 @@ fn namespace(pid: i32, root: i32) -> Option<Thing> {
 fn open(pid: i32, link: &Path) -> Option<Thing> {
     let target = fs::read_link(link).ok()?;
     let told = target.as_os_str().as_bytes();
+    let info = || FdInfo::of(pid, link.file_name()?).ok();
     if told.starts_with(b"pipe:[") {
-        return keeps_packets(&info(pid, link)?).then(packet_pipe);
+        return keeps_packets(&info()?).then(packet_pipe);
     }
     if told == b"anon_inode:[eventfd]" {
-        return odd_event(&info(pid, link)?);
+        return odd_event(&info()?);
     }
     let is_queue =
         may_be_queue(&target) && statfs(link).is_ok_and(|fs| fs.filesystem_type().0 == MESSAGE_QUEUES);
     is_queue.then(message_queue)
 }
 
-fn info(pid: i32, link: &Path) -> Option<String> {
-    fs::read_to_string(PathBuf::from(format!("/proc/{pid}/fdinfo")).join(link.file_name()?)).ok()
-}
-
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-}
-
-fn keeps_packets(info: &str) -> bool {
-    let flags = field(info, "flags").and_then(|flags| i32::from_str_radix(flags, 8).ok());
-    flags.is_some_and(|flags| flags & libc::O_DIRECT != 0)
+fn keeps_packets(info: &FdInfo) -> bool {
+    info.flags().is_some_and(|flags| flags & libc::O_DIRECT != 0)
 }
 
 fn packet_pipe() -> Thing {
@@ -82,9 +75,9 @@ fn packet_pipe() -> Thing {
 }
 
 /// CRIU makes each with eventfd(2), without flags and with a count of 32 bits (criu/eventfd.c, `eventfd_open`).
-fn odd_event(info: &str) -> Option<Thing> {
-    let count = field(info, "eventfd-count").and_then(|count| u64::from_str_radix(count, 16).ok());
-    let what = if field(info, "eventfd-semaphore") == Some("1") {
+fn odd_event(info: &FdInfo) -> Option<Thing> {
+    let count = info.field("eventfd-count").and_then(|count| u64::from_str_radix(count, 16).ok());
+    let what = if info.field("eventfd-semaphore") == Some("1") {
         "an eventfd that is a semaphore (EFD_SEMAPHORE), which CRIU restores as one that is none"
     } else if count.is_some_and(|count| u32::try_from(count).is_err()) {
         "an eventfd that has counted further than 32 bits go, of which CRIU restores no more"
@@ -134,12 +127,13 @@ mod tests {
     #[test]
     fn an_ordinary_event_is_none_of_it() {
         let event = |count, semaphore| {
-            odd_event(&format!("flags:\t02\neventfd-count: {count}\neventfd-semaphore: {semaphore}\n"))
+            let told = format!("flags:\t02\neventfd-count: {count}\neventfd-semaphore: {semaphore}\n");
+            odd_event(&told.as_str().into())
         };
         assert_eq!(event("         ffffffff", 0), None);
         assert!(event("        100000000", 0).unwrap().0.contains("32 bits"));
         assert!(event("                0", 1).unwrap().0.contains("semaphore"));
-        assert_eq!(odd_event("eventfd-count:                0\n"), None);
+        assert_eq!(odd_event(&"eventfd-count:                0\n".into()), None);
     }
 
     #[test]

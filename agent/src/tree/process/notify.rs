@@ -5,6 +5,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::fd_info::FdInfo;
+
 /// A file or a directory, as the kernel names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Inode {
@@ -26,9 +28,7 @@ impl Inode {
 pub fn watched(pid: i32) -> BTreeSet<Inode> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let notifies = open.filter(|open| fs::read_link(open.path()).is_ok_and(|what| is_notify(&what)));
-    let told = notifies.filter_map(|open| {
-        fs::read_to_string(Path::new(&format!("/proc/{pid}/fdinfo")).join(open.file_name())).ok()
-    });
+    let told = notifies.filter_map(|open| FdInfo::of(pid, open.file_name()).ok());
     told.flat_map(|told| told.lines().filter_map(parse).collect::<Vec<_>>()).collect()
 }
 

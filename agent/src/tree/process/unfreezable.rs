@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::beyond_criu;
 use super::capabilities::{field, mask, status};
 use super::filters;
+use super::remedies;
 use super::snapshot::{Tree, open_files, told};
 use super::system_v::{self, Held};
 use crate::base::edit::{Edit, Place};
@@ -61,9 +62,8 @@ pub enum Unfreezable {
     },
     /// It belongs to no process, and the next container has none of it.
     #[error(
-        "{who} has {what}, which belongs to the pod and not to the program, so CRIU does not dump it; have the program do without \
-         (shared memory, semaphores and sockets of POSIX go along in its place), or start it in a pod with hostUsers: false and the \
-         capability SYS_ADMIN, where it gets an IPC namespace of its own"
+        "{who} has {what}, which belongs to the pod and not to the program, so CRIU does not dump it; {}",
+        remedies::system_v!()
     )]
     SystemV {
         /// Who has it.
@@ -72,11 +72,7 @@ pub enum Unfreezable {
         what: String,
     },
     /// The kernel works at what the ring says, and tells nobody how far it is.
-    #[error(
-        "process {process} has a ring of io_uring, which CRIU cannot dump; have the program do without, or \
-         turn it off on the node (sysctl kernel.io_uring_disabled=2); by clockLibrary crik does so for programs that ask the C library \
-         or liburing for it"
-    )]
+    #[error("process {process} has a ring of io_uring, which CRIU cannot dump; {}", remedies::ring!())]
     Ring {
         /// The process.
         process: String,
@@ -89,10 +85,8 @@ impl Unfreezable {
     pub fn edit(&self) -> Option<Edit> {
         match self {
             Self::Traced { by, .. } => Some(Edit::new(Place::Shell, format!("kill {by}"))),
-            Self::BeyondUs { .. } => {
-                Some(Edit::new(Place::Container, "securityContext: {runAsUser: 0, runAsNonRoot: false}"))
-            }
-            Self::Ring { .. } => Some(Edit::new(Place::Node, "sysctl -w kernel.io_uring_disabled=2")),
+            Self::BeyondUs { .. } => Some(Edit::root()),
+            Self::Ring { .. } => Some(remedies::no_rings()),
             Self::Filtered { .. } | Self::BeyondCriu { .. } | Self::SystemV { .. } => None,
         }
     }

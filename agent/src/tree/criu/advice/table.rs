@@ -1,16 +1,15 @@
 //! What a person can do about errors of CRIU's.
 
+use crate::tree::process::remedies;
+
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-pub(super) const ADVICE: [(&str, &str); 50] = [
+pub(super) const ADVICE: [(&str, &str); 51] = [
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
          the one of crik's image, or add the capability SYS_RESOURCE",
     ),
-    (
-        "io_uring",
-        "the program uses io_uring, which CRIU cannot dump: turn it off in the program or on the node (kernel.io_uring_disabled)",
-    ),
+    ("io_uring", concat!("the program uses io_uring, which CRIU cannot dump: ", remedies::ring!())),
     ("send_fds failed (-22)", RING),
     ("Can't retrieve FDs from socket", RING),
     (
@@ -38,12 +37,19 @@ pub(super) const ADVICE: [(&str, &str); 50] = [
     ("No space left on device", "make the volume larger, or lower keepGenerations"),
     (
         "Unsupported proto 262",
-        "the program has a socket of MPTCP, which CRIU cannot dump: let it listen by TCP (Go: GODEBUG=multipathtcp=0), or set \
-         the pod's sysctl net.mptcp.enabled to 0",
+        concat!("the program has a socket of MPTCP, which CRIU cannot dump: ", remedies::mptcp!()),
     ),
     (
         "doesn't live in IPC ns",
-        "the program uses SysV shared memory, which CRIU can only dump in an IPC namespace of its own",
+        concat!(
+            "the program has shared memory of System V, which CRIU can dump only in an IPC namespace of its own: ",
+            remedies::system_v!()
+        ),
+    ),
+    (
+        "Unable to restore capabilities",
+        "a process of the program had a capability that this container does not give: add to securityContext.capabilities.add what the \
+         container before had",
     ),
     (
         "suspending seccomp",
@@ -153,8 +159,10 @@ pub(super) const ADVICE: [(&str, &str); 50] = [
 
 const DAMAGED: &str = "an image of the checkpoint is damaged: crik verify tells which";
 
-const RING: &str = "the program has a descriptor that the kernel lets nobody hand on, such as a ring of io_uring, which CRIU cannot dump: \
-                    turn it off in the program or on the node (kernel.io_uring_disabled)";
+const RING: &str = concat!(
+    "the program has a descriptor that the kernel lets nobody hand on, such as a ring of io_uring, which CRIU cannot dump: ",
+    remedies::ring!()
+);
 
 const ELSEWHERE: &str = "a UNIX socket is connected to one of another container, and this criu takes no library by LD_PRELOAD (is it \
                          static?): use the one of crik's image, or let hooks.preCheckpoint close it";
