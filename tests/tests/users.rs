@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{CHECKPOINTED, SINGLE, ends_with, resumes, started};
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 
 const MOVES: u64 = 3;
@@ -47,19 +47,54 @@ fn moves(command: &[&str], users: &[u32]) -> Result<()> {
     chain::verify(&outputs).map(drop)
 }
 
+/// What each process that runs the program is and may do. Their ids are others without crik.
+fn of_the_program(running: &Running) -> Result<Vec<String>> {
+    let program = running.processes().into_iter().filter(|process| process.name == "python3");
+    let mut rights: Vec<String> = program.map(|process| process.rights()).collect::<Result<_>>()?;
+    rights.sort();
+    Ok(rights)
+}
+
 #[test]
-fn a_program_of_root_has_the_rights_that_it_has_in_the_same_container_without_crik() -> Result<()> {
+fn root_and_users_have_the_rights_that_they_have_in_the_same_container_without_crik_also_elsewhere()
+-> Result<()> {
     let volume = Volume::new()?;
-    let with = Pod::new(&volume, "node-a", &SINGLE);
-    let without = with.clone().with(|spec| spec.command(&[], &SINGLE));
-    let rights = |pod: &Pod| {
-        let running = started(pod)?;
-        let python = running.processes().into_iter().find(|process| process.name == "python3");
-        python.with_context(|| running.state())?.rights()
-    };
-    let (with, without) = (rights(&with)?, rights(&without)?);
-    ensure!(with == without, "{with}\nis not\n{without}");
+    let command = ["python3", "/programs/tree.py", "33", "1000"];
+    let with = Pod::new(&volume, "node-a", &command);
+    let without = with.clone().with(|spec| spec.command(&[], &command));
+    let expected = of_the_program(&started(&without)?)?;
+    let has = |user: u32| expected.iter().any(|one| one.contains(&format!("Uid:\t{user}\t{user}\t")));
+    ensure!(has(0) && has(33) && has(1000), "{expected:#?}");
+    for generation in 0..2 {
+        let mut running = started(&with)?;
+        if generation > 0 {
+            resumes(&running, generation)?;
+        }
+        let now = of_the_program(&running)?;
+        ensure!(now == expected, "{now:#?}\nis not\n{expected:#?}");
+        ends_with(&mut running, CHECKPOINTED)?;
+    }
     Ok(())
+}
+
+/// What it may is known before CRIU fails at it, so that no attempt is used up by a pod spec that lacks a line.
+#[test]
+fn a_program_that_may_do_more_than_its_next_container_is_not_touched_and_goes_on_where_it_may() -> Result<()>
+{
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE).config("onRestoreFailure: fail");
+    let first = checkpointed(&pod)?;
+    for _ in 0..4 {
+        let without = pod.replacement().with(|spec| spec.capabilities.retain(|name| name != "CAP_MKNOD"));
+        let mut without = without.start()?;
+        ensure!(without.wait()? == 75, "{}", without.transcript());
+        let told = without.stderr.text();
+        let remedy = "this container does not give (MKNOD); add them to securityContext.capabilities.add";
+        ensure!(told.contains(remedy), "{told}");
+    }
+    let next = started(&pod.replacement())?;
+    resumes(&next, 1)?;
+    chain::verify(&[first, next.stdout.text()]).map(drop)
 }
 
 #[test]

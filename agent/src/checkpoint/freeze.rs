@@ -39,6 +39,7 @@ use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::config::{LoopbackConnections, UnixConnections};
 use crate::tree::criu::images::ImageError;
 use crate::tree::criu::{self, Connections, CriuError, Dump, Hook, IPC_IMAGE, Leave, Pause};
+use crate::tree::process::capabilities::permitted;
 use crate::tree::process::lacking_rights::{Lacking, enough};
 use crate::tree::process::loopback::{self, BeforeRepair, Quiet};
 use crate::tree::process::outside::{self, Outside};
@@ -469,6 +470,7 @@ fn facts(tree: &Tree, request: &FreezeRequest) -> Result<TreeFacts, FreezeError>
         processes: tree.0.len(),
         resident_bytes: tree.resident_bytes(),
         orphans,
+        capabilities: tree.0.iter().fold(0, |all, process| all | permitted(process.pid)),
     })
 }
 

@@ -26,6 +26,7 @@ use crate::restore::clock_back;
 use crate::restore::failure::Failure;
 use crate::restore::free_ids;
 use crate::restore::own_ipc;
+use crate::restore::own_rights;
 use crate::restore::stall::{criu_is_gone, stalled};
 use crate::restore::verified_restore::{self, NotBroughtBack};
 use crate::tree::criu::{self, give_up};
@@ -55,6 +56,7 @@ pub async fn resume(
     clock_back::check(&manifest, workload.config.on_clock_back)
         .map_err(|error| Failure::Skip(error.to_string()))?;
     own_ipc::check(&manifest).map_err(|error| Failure::Skip(error.to_string()))?;
+    own_rights::check(&manifest).map_err(|error| Failure::Skip(error.to_string()))?;
     reach(Point::Verified);
     // Before it counts as an attempt: it says nothing of the generation.
     free_ids::clear(workload, signals, hold, generation).await?;

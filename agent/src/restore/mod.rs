@@ -8,6 +8,7 @@ mod failure;
 mod free_ids;
 mod left_out;
 mod own_ipc;
+mod own_rights;
 mod parallel_verify;
 mod private_images;
 mod restore_tree;

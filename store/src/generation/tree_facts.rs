@@ -21,6 +21,9 @@ pub struct TreeFacts {
     pub resident_bytes: u64,
     /// True when the root has adopted a process, so that a restore must help CRIU to keep it in the tree.
     pub orphans: bool,
+    /// The capabilities that any of its processes has or may take up, a bit each (capabilities(7)).
+    #[serde(default)]
+    pub capabilities: u64,
 }
 
 /// Control group facts for re-pointing files of one pod to those of the next.

@@ -40,16 +40,7 @@ impl Capability {
     /// As a pod spec calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::SetPcap => "SETPCAP",
-            Self::NetAdmin => "NET_ADMIN",
-            Self::SysModule => "SYS_MODULE",
-            Self::SysPtrace => "SYS_PTRACE",
-            Self::SysAdmin => "SYS_ADMIN",
-            Self::SysResource => "SYS_RESOURCE",
-            Self::SysTime => "SYS_TIME",
-            Self::CheckpointRestore => "CHECKPOINT_RESTORE",
-        }
+        NAMES[self as usize]
     }
 
     /// Its bit.
@@ -57,6 +48,62 @@ impl Capability {
     pub fn bit(self) -> u64 {
         1 << self as u32
     }
+}
+
+/// All that there are, by their bits (linux/capability.h).
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// Those of which `mask` has the bit, as a pod spec calls them.
+#[must_use]
+pub fn names(mask: u64) -> Vec<&'static str> {
+    NAMES.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, name)| *name).collect()
+}
+
+/// What another process has or may take up; nothing if it has ended.
+pub fn permitted(pid: i32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status")).map_or(0, |status| mask(&status, "CapPrm"))
 }
 
 /// True if this process has `capability`.
@@ -145,4 +192,26 @@ pub fn keep_over_exec(bit: u32) -> io::Result<()> {
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, libc::c_ulong::from(bit), no, no)
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_called_as_a_pod_spec_calls_it() {
+        let by_name = [
+            "SETPCAP",
+            "NET_ADMIN",
+            "SYS_MODULE",
+            "SYS_PTRACE",
+            "SYS_ADMIN",
+            "SYS_RESOURCE",
+            "SYS_TIME",
+            "CHECKPOINT_RESTORE",
+        ];
+        assert_eq!(Capability::ALL.map(Capability::name), by_name);
+        assert_eq!(names(Capability::SysAdmin.bit() | 1), ["CHOWN", "SYS_ADMIN"]);
+        assert_eq!(permitted(std::process::id().cast_signed()), mask(&status(), "CapPrm"));
+    }
 }
