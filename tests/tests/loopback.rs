@@ -1,18 +1,24 @@
 //! TCP connections both of whose ends the program has go on in the next pod, where NET_ADMIN counts; all others are closed, and by nothing
 //! but a checkpoint that the program goes on from.
 
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use crik_tests::build::workspace;
 use crik_tests::chain;
+use crik_tests::corpus::Workload;
 use crik_tests::network::Network;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::spec::Spec;
+use crik_tests::rootfs::Root;
+use crik_tests::spec::{Spec, bind};
 use crik_tests::story::{CHECKPOINTED, ends_with, resumes, started};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
+use tempfile::TempDir;
 
 /// What of the log says that checkpoints close something.
 const CLOSES: &str = "a checkpoint closes TCP connections within the program (";
@@ -117,6 +123,44 @@ fn without_the_capability_it_is_said_how_many_are_closed() -> Result<()> {
     resumes(&second, 1)?;
     second.stderr.wait_for("many4:7 is closed: ")?;
     chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
+}
+
+/// A pod of this program of the corpus, without what its file gives it that keeps its connections.
+fn without_the_right(volume: &Volume, name: &str) -> Result<(Pod, TempDir)> {
+    let workload = Workload::read(&workspace().join(format!("tests/workloads/{name}.toml")))?;
+    let files = tempfile::tempdir()?;
+    fs::set_permissions(files.path(), Permissions::from_mode(0o755))?;
+    for (name, text) in &workload.files {
+        fs::write(files.path().join(name), text)?;
+        fs::set_permissions(files.path().join(name), Permissions::from_mode(0o755))?;
+    }
+    let command: Vec<&str> = workload.command.iter().map(String::as_str).collect();
+    let pod = Pod::new(volume, "node-a", &command).with(|spec| {
+        spec.root = Root::named(&workload.root);
+        spec.mounts.push(bind(files.path(), "/workload", "ro"));
+    });
+    Ok((pod, files))
+}
+
+#[test]
+fn dask_without_the_capability_and_mpi_of_an_ordinary_user_are_told_how_many_they_lose_and_what_keeps_them()
+-> Result<()> {
+    let (dask, mpi) = (Volume::new()?, Volume::new()?);
+    let (root, _files) = without_the_right(&dask, "dask")?;
+    let (user, _more) = without_the_right(&mpi, "mpi")?;
+    for (pod, takes) in
+        [(root, &["NET_ADMIN"][..]), (user.ordinary_user(1000)?, &["NET_ADMIN", "runAsUser: 0"])]
+    {
+        let running = pod.start()?;
+        running.stderr.wait_for(CLOSES).with_context(|| running.transcript())?;
+        let said = running.stderr.text();
+        let (_, rest) = said.split_once(CLOSES).context("nothing is closed")?;
+        let (told, _) = rest.split_once('\n').unwrap_or((rest, ""));
+        let count: usize = told.split(',').next().unwrap_or_default().parse().context(told.to_owned())?;
+        ensure!(count > 1 && takes.iter().all(|part| told.contains(part)), "{told}");
+        running.stderr.wait_for("protected: ").with_context(|| running.transcript())?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crik_store::generation::clock_facts::{ClockFacts, Installed};
 
 use super::finding::{Effect, Finding};
+use super::own_users;
 use crate::base::edit::{Edit, Place};
 use crate::base::limits;
 use crate::carry::clocks::facts;
@@ -46,8 +47,9 @@ impl GoOn {
                 Effect::MayStandStill,
                 format!(
                     "on a node that was booted later {} may stand still for the difference, unless they wait for a time from now on, \
-                     which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack",
-                    helpless.join(", ")
+                     which nobody can tell from outside; hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack{}",
+                    helpless.join(", "),
+                    own_users::as_root()
                 ),
             )
             .by(by_the_kernel())),
@@ -80,8 +82,9 @@ pub fn will_go_on(root: i32, init: &Path, library: Option<&Installed>) -> GoOn {
 }
 
 /// What a pod has whose clocks go on by the kernel.
-pub fn by_the_kernel() -> [Edit; 2] {
-    [Edit::new(Place::Pod, "hostUsers: false"), Edit::capabilities(&["SYS_ADMIN", "SYS_TIME"])]
+pub fn by_the_kernel() -> Vec<Edit> {
+    let edits = [Edit::new(Place::Pod, "hostUsers: false"), Edit::capabilities(&["SYS_ADMIN", "SYS_TIME"])];
+    edits.into_iter().chain(own_users::root_edit()).collect()
 }
 
 /// The init forks before it becomes the program.

@@ -6,6 +6,7 @@ use crik_store::generation::tree_facts::StdioMap;
 
 use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{Effect, Finding};
+use super::own_users;
 use crate::base::edit::{Edit, Place};
 use crate::carry::open_files::{self, NextContainer};
 use crate::carry::watched::Watched;
@@ -56,12 +57,17 @@ fn closed(tree: &Tree, config: &Config) -> Option<Finding> {
         return None;
     }
     let told = loopback::told_of(&loopback::within(tree))?;
-    let remedy = "with loopbackConnections: keep and the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on";
-    Some(Finding::new(Effect::IsClosed, format!("{told}; {remedy}")).by([
+    let remedy = format!(
+        "with loopbackConnections: keep and the capability NET_ADMIN, which hostUsers: false confines to the pod, they go on{}",
+        own_users::as_root()
+    );
+    let edits = [
         Edit::new(Place::Config, "loopbackConnections: keep"),
         Edit::new(Place::Pod, "hostUsers: false"),
         Edit::capabilities(&["NET_ADMIN"]),
-    ]))
+    ];
+    let finding = Finding::new(Effect::IsClosed, format!("{told}; {remedy}"));
+    Some(finding.by(edits).by(own_users::root_edit()))
 }
 
 /// Descriptors of which CRIU would not know what to do. Paths and rings are told in other ways.

@@ -64,6 +64,12 @@ fn where_to_try(user: Uid) -> &'static str {
     }
 }
 
+/// Whether one can be made here, as far as that can be told without making it.
+#[must_use]
+pub fn is_likely() -> bool {
+    geteuid().is_root() && has(Capability::SysAdmin)
+}
+
 /// Runs this program, with these arguments, as the first process of such namespaces, and waits for it. Returns its exit code. To be
 /// called by a process with a single thread.
 ///
