@@ -1,13 +1,14 @@
 //! What `crik doctor` says of a broken pod is enough to mend it without knowing more: here only the very lines are written that it says
 //! are to be written, and the program is protected then.
 
-use std::fs;
-use std::os::unix::fs::chown;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use crik_tests::build::{cargo_bin, with_capabilities};
 use crik_tests::compile::compiled;
 use crik_tests::pod::{Pod, Running};
+use crik_tests::rootfs::with_more_rights;
 use crik_tests::spec::bind;
 use crik_tests::story::SINGLE;
 use crik_tests::table::Table;
@@ -67,7 +68,7 @@ impl Broken {
     fn write(&mut self, running: &Running, edit: &Edit) -> Result<()> {
         let yaml = || serde_yaml::from_str::<Value>(&edit.line).with_context(|| edit.line.clone());
         match edit.r#in.as_str() {
-            "config" => self.pod = self.pod.clone().config(&edit.line),
+            "config" => self.pod = self.pod.clone().set_config(&edit.line),
             "container" => self.container(&yaml()?)?,
             "pod" => self.spec(&yaml()?)?,
             "claim" => self.claim(&yaml()?)?,
@@ -86,8 +87,8 @@ impl Broken {
         let names = context["capabilities"]["add"].as_sequence().into_iter().flatten();
         let added: Vec<String> = names.filter_map(|name| Some(format!("CAP_{}", name.as_str()?))).collect();
         let mounts = yaml["volumeMounts"].as_sequence().cloned().unwrap_or_default();
-        let known =
-            [&context["capabilities"], &context["seccompProfile"], &context["allowPrivilegeEscalation"]];
+        let known = ["capabilities", "seccompProfile", "allowPrivilegeEscalation", "runAsUser"]
+            .map(|key| &context[key]);
         ensure!(known.iter().any(|one| !one.is_null()) || !mounts.is_empty(), "{yaml:?} is not understood");
         let volume = self.volume.path().to_owned();
         self.pod = self.pod.clone().with(|spec| {
@@ -96,6 +97,7 @@ impl Broken {
             spec.capabilities.dedup();
             spec.seccomp.take_if(|_| context["seccompProfile"]["type"] == "Unconfined");
             spec.no_new_privileges &= context["allowPrivilegeEscalation"] != true;
+            spec.user = context["runAsUser"].as_u64().map_or(spec.user, |user| user as u32);
             for mount in mounts {
                 let Some(at) = mount["mountPath"].as_str() else { continue };
                 spec.mounts.retain(|one| one["destination"] != at);
@@ -108,14 +110,22 @@ impl Broken {
     fn spec(&mut self, yaml: &Value) -> Result<()> {
         // The volume that the container then mounts is the one that there is.
         let claim = &yaml["volumes"][0]["persistentVolumeClaim"]["claimName"];
-        let group = yaml["securityContext"]["fsGroup"].as_u64();
+        let context = &yaml["securityContext"];
+        let group = context["fsGroup"].as_u64().and_then(|group| u32::try_from(group).ok());
+        let sysctls: Vec<_> = SYSCTLS.into_iter().filter(|one| sets(context, one)).collect();
         ensure!(
-            yaml["hostUsers"] == false || group.is_some() || claim.is_string(),
+            yaml["hostUsers"] == false || group.is_some() || claim.is_string() || !sysctls.is_empty(),
             "{yaml:?} is not understood"
         );
+        if let Some(group) = group {
+            // As a kubelet does.
+            chown(self.volume.path(), None, Some(group))?;
+            fs::set_permissions(self.volume.path(), Permissions::from_mode(0o2775))?;
+        }
         self.pod = self.pod.clone().with(|spec| {
             spec.user_namespace |= yaml["hostUsers"] == false;
-            spec.volume_group = group.and_then(|group| u32::try_from(group).ok()).or(spec.volume_group);
+            spec.volume_group = group.or(spec.volume_group);
+            spec.sysctls.extend(sysctls);
         });
         Ok(())
     }
@@ -145,6 +155,15 @@ impl Broken {
         });
         Ok(())
     }
+}
+
+/// Those that a pod may be told to have.
+const SYSCTLS: [(&str, &str); 1] = [("net.mptcp.enabled", "0")];
+
+/// Whether a pod's security context sets this one.
+fn sets(context: &Value, (name, value): &(&str, &str)) -> bool {
+    let all = context["sysctls"].as_sequence();
+    all.is_some_and(|all| all.iter().any(|one| one["name"] == *name && one["value"] == *value))
 }
 
 fn doctor(running: &Running) -> Result<(Option<i32>, Told)> {
@@ -273,6 +292,63 @@ fn what_is_to_be_written_is_written_and_the_pod_is_protected() -> Result<()> {
             Ok(pod.with(|spec| spec.mounts.push(bind(&program, "/static", "ro"))))
         });
         mend(broken?, "linked statically", WARNED, "linked statically")
+    });
+    table.case("a loopback interface that is down", || {
+        let broken = Broken::new(&SINGLE, |pod, _| Ok(pod.with(|spec| spec.loopback = false)));
+        mend(broken?, RUNS, UNPROTECTED, "the loopback interface of the pod's network is down")
+    });
+    table.case("a directory that is used for something else", || {
+        let broken = Broken::new(&SINGLE, |pod, volume| {
+            fs::write(volume.path().join("theirs"), "something")?;
+            Ok(pod.set_config("imageDir: /checkpoints"))
+        });
+        mend(broken?, RUNS, UNPROTECTED, "(theirs)")
+    });
+    table.case("a directory that everybody can write", || {
+        let broken = Broken::new(&SINGLE, |pod, volume| {
+            fs::create_dir(volume.path().join("job-0"))?;
+            fs::set_permissions(volume.path().join("job-0"), Permissions::from_mode(0o777))?;
+            Ok(pod)
+        });
+        mend(broken?, RUNS, WARNED, "can be written by everybody")
+    });
+    table.case("a volume of root's", || {
+        let broken = Broken::new(&SINGLE, |pod, volume| {
+            fs::set_permissions(volume.path(), Permissions::from_mode(0o755))?;
+            Ok(pod.ordinary_user(1000)?.with(|spec| spec.volume_group = None))
+        });
+        mend(broken?, RUNS, UNPROTECTED, "Permission denied")
+    });
+    table.case("connections within the program", || {
+        let broken = Broken::new(&["python3", "/programs/loopback.py", "many4:3"], |pod, _| Ok(pod));
+        mend(broken?, "a checkpoint closes ", WARNED, "within the program")
+    });
+    table.case("a socket of MPTCP", || {
+        let program = compiled("listener.go")?;
+        let broken = Broken::new(&["/server"], |pod, _| {
+            let mount = bind(&program, "/server", "ro");
+            Ok(pod.config("multipathTcp: true").with(|spec| spec.mounts.push(mount)))
+        });
+        mend(broken?, NOT_PROTECTED, UNPROTECTED, "a socket of MPTCP")
+    });
+    table.case("a process with rights of its own", || {
+        let layer = with_more_rights()?;
+        let command = ["sh", "-c", "/more-rights 1000 & exec \"$@\"", "sh", SINGLE[0], SINGLE[1]];
+        let broken = Broken::new(&command, |pod, _| Ok(pod.ordinary_user(1000)?.layer(layer.path())));
+        mend(broken?, NOT_PROTECTED, UNPROTECTED, "has capabilities of its own")
+    });
+    table.case("a watched directory that stays behind", || {
+        let broken = Broken::new(&["python3", "/programs/watcher.py", "/srv/left"], |pod, _| {
+            Ok(pod.config("carry: {exclude: [/srv/left]}"))
+        });
+        mend(broken?, NOT_PROTECTED, UNPROTECTED, "watches /srv/left")
+    });
+    table.case("more than may go along", || {
+        let write = "head -c 3000000 /dev/zero >/scratch/much; exec \"$@\"";
+        let broken = Broken::new(&[&["sh", "-c", write, "sh"][..], &SINGLE].concat(), |pod, _| {
+            Ok(pod.empty_dir("/scratch").config("carry: {maxBytes: 1MiB}"))
+        });
+        mend(broken?, NOT_PROTECTED, UNPROTECTED, "carry.maxBytes is")
     });
     table.finish()
 }

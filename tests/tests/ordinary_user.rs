@@ -8,9 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::{cargo_bin, with_capabilities};
 use crik_tests::chain;
-use crik_tests::command::run;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::rootfs::Root;
+use crik_tests::rootfs::with_more_rights;
 use crik_tests::spec::bind;
 use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, stops_in_order};
 use crik_tests::table::Table;
@@ -268,12 +267,7 @@ fn a_user_namespace_changes_nothing() -> Result<()> {
 #[test]
 fn a_program_with_more_rights_than_crik_is_named_and_gets_its_sigterm() -> Result<()> {
     let volume = Volume::new()?;
-    // As ping(8) has it.
-    let layer = tempfile::tempdir()?;
-    fs::set_permissions(layer.path(), Permissions::from_mode(0o755))?;
-    let program = layer.path().join("more-rights");
-    fs::copy(Root::Small.path()?.join("usr/bin/sleep"), &program)?;
-    run("setcap", &["cap_net_raw=ep", &program.to_string_lossy()])?;
+    let layer = with_more_rights()?;
     let script = "/more-rights 1000 & exec \"$@\"";
     let pod = pod(&volume, &[&["sh", "-c", script, "sh"][..], &SINGLE].concat())?.layer(layer.path());
     is_told(&pod, "(more-rights) has capabilities of its own, which crik cannot give back to it").map(drop)

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::clocks::{GoOn, by_the_kernel};
 use super::descriptors::{Descriptor, Fate, Judge};
-use super::finding::{self, Finding};
+use super::finding::{self, Effect, Finding};
 use super::{checks, file_numbers, own_users, tree, volume};
 use crate::base::{limits, units};
 use crate::carry::clocks::facts;
@@ -95,7 +95,8 @@ pub fn examine(config: &Config, program: Option<&Program>, known: Vec<Finding>) 
         )),
         Some(program) => findings.extend(of_program(config, program, &mut facts, &mut descriptors)),
     }
-    for one in known {
+    // Who may write to the volume was looked at anew here, and may have been mended since the agent did.
+    for one in known.into_iter().filter(|one| one.effect != Effect::Danger) {
         if !findings.iter().any(|other| other.is_same(&one)) {
             findings.push(one);
         }
@@ -317,7 +318,7 @@ fn clocks(program: &Program, tree: &Tree, later: bool) -> (GoOn, Vec<Descriptor>
     let row = |(pid, other): (i32, Other)| {
         let what = of([(pid, other.clone())].into()).pop()?;
         let remedy = Some("hostUsers: false with SYS_ADMIN and SYS_TIME helps, see onClockBack".to_owned());
-        let edits = by_the_kernel().into();
+        let edits = by_the_kernel();
         Some(Descriptor { pid, process: other.name, fd: None, fate: Fate::StandsStill, what, remedy, edits })
     };
     let rows: Vec<Descriptor> = others.clone().into_iter().filter_map(row).collect();

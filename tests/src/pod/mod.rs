@@ -179,6 +179,15 @@ impl Pod {
         Self { config: format!("{}{yaml}\n", self.config), ..self.replacement() }
     }
 
+    /// Sets a key of the configuration, which may have it already, by a line that begins with it.
+    #[must_use]
+    pub fn set_config(self, line: &str) -> Self {
+        let key = line.split_once(':').map_or(line, |(key, _)| key);
+        let is_other = |other: &&str| !other.starts_with(&format!("{key}:"));
+        let others: String = self.config.lines().filter(is_other).map(|other| format!("{other}\n")).collect();
+        self.only_config(&others).config(line)
+    }
+
     /// Replaces the configuration.
     #[must_use]
     pub fn only_config(self, yaml: &str) -> Self {

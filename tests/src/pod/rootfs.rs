@@ -1,12 +1,14 @@
 //! The root file systems of the pods: built once, kept outside the tree, named by what it is made from.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::workspace;
+use crate::command::run;
 use crate::harness::cache::{self, CACHE};
 
 /// The root file system of a pod.
@@ -114,4 +116,17 @@ fn build(root: &Path, script: &str, base: Option<&Path>) -> Result<()> {
 pub(crate) fn fingerprint(text: &str) -> u64 {
     text.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// An image layer with a program `more-rights`, which has a capability of its own, as ping(8) has, and does nothing.
+///
+/// # Errors
+/// It cannot be made.
+pub fn with_more_rights() -> Result<tempfile::TempDir> {
+    let layer = tempfile::tempdir()?;
+    fs::set_permissions(layer.path(), Permissions::from_mode(0o755))?;
+    let program = layer.path().join("more-rights");
+    fs::copy(Root::Small.path()?.join("usr/bin/sleep"), &program)?;
+    run("setcap", &["cap_net_raw=ep", &program.to_string_lossy()])?;
+    Ok(layer)
 }
