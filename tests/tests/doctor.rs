@@ -122,31 +122,6 @@ fn started_under_a_tracer(volume: &Volume, network: &Network, controller: &Contr
     started(&pod.network(network))
 }
 
-#[test]
-fn when_it_changes_it_is_told_again_to_the_log_and_to_the_controller() -> Result<()> {
-    let (volume, network) = (Volume::new()?, Network::new()?);
-    let controller = Controller::start(&[TestNode::ready("node-a")])?;
-    let running = started_under_a_tracer(&volume, &network, &controller)?;
-    running.stderr.wait_for(NOT_PROTECTED).with_context(|| running.transcript())?;
-    controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 1.0)?;
-    running.exec(&["touch", "/tmp/end"])?;
-    running.stderr.wait_for("nobody traces")?;
-    // Each is preceded by a look, and two have to agree.
-    for _ in 0..2 {
-        let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
-        ensure!(code == Some(0), "{said}");
-    }
-    running.stderr.wait_for("no longer in the way of a checkpoint: process ")?;
-    kept(&volume, true)?;
-    controller.metric_becomes("crik_agents{protection=\"protected\"}", 1.0)?;
-    controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 0.0)?;
-    let said = running.stderr.text();
-    let last = said.lines().rfind(|line| line.contains(PROTECTED) || line.contains(NOT_PROTECTED));
-    ensure!(last.is_some_and(|line| line.contains(PROTECTED)), "{}", running.transcript());
-    ensure!(told(&running).1 == 1, "{}", running.transcript());
-    Ok(())
-}
-
 /// The last verdict in a log.
 fn logged(running: &Running) -> Option<String> {
     let said = running.stderr.text();
@@ -180,20 +155,21 @@ fn told_everywhere(running: &Running, controller: &Controller, begins: &str) -> 
     Ok(verdict)
 }
 
+/// Nobody asks for a checkpoint, before which there would be a look as well: the agent looks again by itself.
 #[test]
-fn one_verdict_is_told_in_the_same_words_everywhere_also_when_it_changes() -> Result<()> {
+fn one_verdict_is_told_in_the_same_words_everywhere_and_once_more_when_a_look_finds_that_it_has_changed()
+-> Result<()> {
     let (volume, network) = (Volume::new()?, Network::new()?);
     let controller = Controller::start(&[TestNode::ready("node-a")])?;
     let running = started_under_a_tracer(&volume, &network, &controller)?;
     let verdict = told_everywhere(&running, &controller, NOT_PROTECTED)?;
     ensure!(verdict.starts_with("NOT PROTECTED: 1 reason: process "), "{verdict}");
     running.exec(&["touch", "/tmp/end"])?;
-    running.stderr.wait_for("nobody traces")?;
-    for _ in 0..2 {
-        let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
-        ensure!(code == Some(0), "{said}");
-    }
-    told_everywhere(&running, &controller, PROTECTED).map(drop)
+    running.stderr.wait_for("no longer in the way of a checkpoint: process ")?;
+    told_everywhere(&running, &controller, PROTECTED)?;
+    controller.metric_becomes("crik_agents{protection=\"not-protected\"}", 0.0)?;
+    ensure!(told(&running) == (1, 1), "{}", running.transcript());
+    Ok(())
 }
 
 #[test]
