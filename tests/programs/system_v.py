@@ -10,7 +10,7 @@ from ctypes import c_long, c_short, c_ushort, c_void_p
 
 from steps import Steps
 
-IPC_RMID, IPC_NOWAIT, SETVAL, KEY = 0, 0o4000, 16, 0x63726B
+IPC_RMID, IPC_NOWAIT, SEM_UNDO, GETVAL, SETVAL, KEY = 0, 0o4000, 0o10000, 12, 16, 0x63726B
 libc = ctypes.CDLL(None, use_errno=True)
 libc.shmat.restype = c_void_p
 
@@ -67,6 +67,27 @@ def waits():
     return semaphores
 
 
+def lent():
+    """One, which a child takes and gives back as it ends: when there is a file /tmp/end."""
+    semaphores, operation = fresh_semaphores(), Operation(0, -1, SEM_UNDO)
+    call("semctl", semaphores, 0, SETVAL, 1)
+    child = os.fork()
+    if child == 0:
+        call("semop", semaphores, ctypes.byref(operation), 1)
+        while not os.path.exists("/tmp/end"):
+            time.sleep(0.01)
+        os._exit(0)
+    while call("semctl", semaphores, 0, GETVAL) == 1:
+        time.sleep(0.01)
+
+    def tell():
+        os.waitpid(child, 0)
+        print("after its end it is", call("semctl", semaphores, 0, GETVAL), file=sys.stderr, flush=True)
+
+    threading.Thread(target=tell, daemon=True).start()
+    return semaphores
+
+
 def posix_queue():
     """Not of System V; it is there under its name alone."""
     os.close(call("mq_open", b"/crik", os.O_RDWR | os.O_CREAT, 0o600, None))
@@ -81,7 +102,7 @@ def goodbye(*_):
 signal.signal(signal.SIGTERM, goodbye)
 if "user" in sys.argv:
     os.setuid(33)
-KINDS = shared_memory, memory_of_nobody, queue, semaphores, fresh_semaphores, waits, posix_queue
+KINDS = shared_memory, memory_of_nobody, queue, semaphores, fresh_semaphores, waits, lent, posix_queue
 for kind in KINDS:
     if kind.__name__ in sys.argv[1:]:
         print(f"has {kind.__name__} {kind()}", file=sys.stderr, flush=True)

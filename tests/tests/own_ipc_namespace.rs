@@ -148,6 +148,28 @@ fn a_queue_of_posix_that_nobody_has_open_stays_behind_and_that_is_said_here_too(
     })
 }
 
+/// As the README says of SEM_UNDO, which CRIU does not know.
+#[test]
+fn what_a_process_would_give_back_at_its_end_is_forgotten_by_a_move_and_by_nothing_else() -> Result<()> {
+    for (moves, left) in [(false, 1), (true, 0)] {
+        let volume = Volume::new()?;
+        let pod = Pod::new(&volume, "node-a", &["python3", "/programs/system_v.py", "lent"]);
+        let pod = pod.with(with_user_namespace);
+        let mut running = started(&pod)?;
+        if moves {
+            ends_with(&mut running, CHECKPOINTED)?;
+            running = started(&pod)?;
+            resumes(&running, 1)?;
+        }
+        running.exec(&["touch", "/tmp/end"])?;
+        running
+            .stderr
+            .wait_for(&format!("after its end it is {left}"))
+            .with_context(|| running.transcript())?;
+    }
+    Ok(())
+}
+
 #[test]
 fn doctor_tells_whether_there_is_such_a_namespace() -> Result<()> {
     let what = "shared memory, semaphores and message queues of System V (ownIpcNamespace)";

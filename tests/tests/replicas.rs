@@ -100,6 +100,7 @@ fn a_name_without_an_address_is_named() -> Result<()> {
     let mut running = started(&scene.pod)?;
     running.stderr.wait_for("the node's state is not known: the controller does not answer")?;
     running.stderr.wait_for("crik-controller.crik has no address")?;
+    running.stderr.wait_for("; until it is, onUnknown decides what a stop means")?;
     stops(&mut running, CHECKPOINTED, "has no address").map(drop)
 }
 

@@ -35,7 +35,9 @@ fn tell(before: &Knowledge, now: &Knowledge) {
         }
         (Ok(_), Err(error)) => tracing::warn!("node state lost: {error}"),
         (Err(before), Err(error)) if !before.is_like(error) => {
-            tracing::warn!("the node's state is not known: {error}");
+            tracing::warn!(
+                "the node's state is not known: {error}; until it is, onUnknown decides what a stop means"
+            );
         }
         (Err(before), Ok(now)) if is_first(before) => {
             tracing::debug!(state = %now.state, "node state learned")
