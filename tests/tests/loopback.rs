@@ -145,13 +145,12 @@ fn without_the_right(volume: &Volume, name: &str) -> Result<(Pod, TempDir)> {
 #[test]
 fn dask_without_the_capability_and_mpi_of_an_ordinary_user_are_told_how_many_they_lose_and_what_keeps_them()
 -> Result<()> {
-    let (dask, mpi) = (Volume::new()?, Volume::new()?);
-    let (root, _files) = without_the_right(&dask, "dask")?;
-    let (user, _more) = without_the_right(&mpi, "mpi")?;
-    for (pod, takes) in
-        [(root, &["NET_ADMIN"][..]), (user.ordinary_user(1000)?, &["NET_ADMIN", "runAsUser: 0"])]
-    {
-        let running = pod.start()?;
+    let volumes = (Volume::new()?, Volume::new()?);
+    let (dask, _files) = without_the_right(&volumes.0, "dask")?;
+    let (mpi, _more) = without_the_right(&volumes.1, "mpi")?;
+    let mpi = mpi.ordinary_user(1000)?;
+    for (pod, takes) in [(&dask, &["NET_ADMIN"][..]), (&mpi, &["NET_ADMIN", "runAsUser: 0"])] {
+        let mut running = pod.start()?;
         running.stderr.wait_for(CLOSES).with_context(|| running.transcript())?;
         let said = running.stderr.text();
         let (_, rest) = said.split_once(CLOSES).context("nothing is closed")?;
@@ -159,7 +158,12 @@ fn dask_without_the_capability_and_mpi_of_an_ordinary_user_are_told_how_many_the
         let count: usize = told.split(',').next().unwrap_or_default().parse().context(told.to_owned())?;
         ensure!(count > 1 && takes.iter().all(|part| told.contains(part)), "{told}");
         running.stderr.wait_for("protected: ").with_context(|| running.transcript())?;
+        ends_with(&mut running, CHECKPOINTED)?;
     }
+    // Ranks that find each other gone end themselves.
+    let mut next = mpi.replacement().start()?;
+    let code = next.wait()?;
+    ensure!(next.stderr.text().contains("MPI_ERRORS_ARE_FATAL"), "{code}\n{}", next.transcript());
     Ok(())
 }
 
