@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::pin::Pin;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Method, Request, Response};
@@ -29,7 +30,8 @@ pub struct Front {
 }
 
 type Answer = Result<Response<Sent>, Infallible>;
-type Routed = MapOk<RouteFuture<Infallible>, fn(Response<Body>) -> Response<Sent>>;
+/// In a box, since every answer would be moved with the room of it.
+type Routed = Pin<Box<MapOk<RouteFuture<Infallible>, fn(Response<Body>) -> Response<Sent>>>>;
 
 impl Front {
     /// What makes that of each connection.
@@ -56,7 +58,7 @@ impl Front {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
         }
-        self.routes.clone().call(request).map_ok(|response| response.map(Sent::Right))
+        Box::pin(self.routes.clone().call(request).map_ok(|response| response.map(Sent::Right)))
     }
 }
 
