@@ -1,39 +1,39 @@
 //! Takes a checkpoint: room → freeze → commit. Each step works on the volume in a thread of its own and is given up when it
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
+mod dump;
+mod room;
+mod seal;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use crik_store::generation::clock_facts::Installed;
-use crik_store::generation::commit;
 use crik_store::generation::manifest::Manifest;
-use crik_store::image_dir::hold::{Hold, Wish};
-use crik_store::image_dir::retention::{self, Past};
+use crik_store::image_dir::Generation;
+use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::retention::Past;
 use crik_store::image_dir::staging::{Purpose, Staging};
-use crik_store::image_dir::{Generation, ImageDir, layout};
 use tokio::sync::{Notify, watch as latest};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use self::seal::UnderWay;
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
-use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
 use crate::base::retry::Retries;
-use crate::base::units;
 use crate::carry::files::{CarryError, Carrying};
-use crate::checkpoint::deadlines::{Deadlines, patience, until};
-use crate::checkpoint::dump_progress::{Progress, Until, watch};
-use crate::checkpoint::forecast::{Pauses, Sealing};
-use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::deadlines::{Deadlines, patience};
+use crate::checkpoint::dump_progress::Progress;
+use crate::checkpoint::forecast::Pauses;
+use crate::checkpoint::freeze::Stopped;
 use crate::checkpoint::kept_trial::KeptTrial;
-use crate::checkpoint::log_lines::{tell_committed, tell_frozen, tell_helpless};
-use crate::checkpoint::manifest_of::manifest_of;
 use crate::checkpoint::quiet::{Quiet, Turn};
-use crate::checkpoint::{forecast, volume_speed};
-use crate::tree::criu::{self, Leave};
+use crate::checkpoint::volume_speed;
+use crate::tree::criu;
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::Snapshot;
 use crate::workload::{RunningTree, Workload};
@@ -253,152 +253,6 @@ impl Checkpointer {
         Ok((stopped, committed))
     }
 
-    /// Makes sure that there is an image directory, room, and a chance.
-    async fn prepare(
-        self: &Arc<Self>,
-        purpose: Purpose,
-        deadlines: &Deadlines,
-        headway: &Arc<Headway>,
-    ) -> Result<Prepared> {
-        let (this, deadline, asked) = (Arc::clone(self), deadlines.frozen, Arc::clone(headway));
-        let step = spawn_blocking(move || {
-            let hold = this.take_hold()?;
-            let carrying = Arc::new(this.carrying()?);
-            let carried = carrying.look()?;
-            let bytes = this.memory().saturating_add(carried);
-            this.kept.make_way(&hold, bytes, purpose);
-            if purpose == Purpose::Trial {
-                retention::lacking(&hold, bytes, Past::Fresh(None))?.map_or(Ok(()), Err)?;
-            } else {
-                retention::make_room(&hold, bytes, this.past(), &asked)?;
-            }
-            reach(Point::RoomMade);
-            this.has_a_chance(&hold, bytes, deadline)?;
-            Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
-        });
-        until(step, deadlines.until_frozen(), headway).await
-    }
-
-    /// A start may have failed to take the image directory for a reason that has passed.
-    fn take_hold(&self) -> Result<Arc<Hold>> {
-        if let Some(hold) = self.hold() {
-            return Ok(hold);
-        }
-        let config = &self.workload.config;
-        let path = config.image_dir.as_deref().ok_or_else(|| anyhow!("no imageDir is configured"))?;
-        ensure!(
-            !self.running.beside_another,
-            "another pod went on with the work when this one was started, and its checkpoints are the ones that count (onClaimed: fresh)"
-        );
-        let wish = Wish { pod: self.workload.pod.clone(), expiry: config.claim_expiry, expired: None };
-        let hold = Hold::take(&ImageDir::open(path)?, &wish)?;
-        hold.has_not_seen();
-        hold.mend_end()?;
-        *locked(&self.hold) = Some(Arc::clone(&hold));
-        Ok(hold)
-    }
-
-    /// What is known of the volume's speed may be old, and of a moment when many pods started: if it is too slow by that, it is
-    /// measured again.
-    fn has_a_chance(&self, hold: &Hold, bytes: u64, deadline: Instant) -> Result<()> {
-        let known = *locked(&self.speed);
-        let Some(speed) = known.filter(|speed| is_hopeless(bytes, *speed, deadline).is_some()) else {
-            return Ok(());
-        };
-        // A volume that cannot be measured may take it all the same.
-        let Ok(speed) = volume_speed::measure_again(hold.path(), speed) else { return Ok(()) };
-        self.learn_speed(Some(speed));
-        match is_hopeless(bytes, speed, deadline) {
-            None => Ok(()),
-            Some((needed, left)) => Err(anyhow!(
-                "{} at {}/s would take {needed:.0?} and {left:.0?} are left; raise gracePeriod or use a faster volume",
-                units::bytes(bytes),
-                units::bytes(speed as u64)
-            )),
-        }
-    }
-
-    async fn freeze(
-        self: &Arc<Self>,
-        prepared: Prepared,
-        deadlines: &Deadlines,
-        headway: &Arc<Headway>,
-    ) -> Result<(Stopped, Staged)> {
-        let clock = Instant::now();
-        let Prepared { staging, bytes: expected, carrying } = prepared;
-        let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, carrying, headway));
-        let step = spawn_blocking(move || {
-            let _inside = place.enter();
-            Ok(freeze::freeze(&place, &request)?)
-        });
-        let limit = self.limit(leave, deadlines);
-        let hopeless = async {
-            tokio::select! {
-                reason = watch(staging.path(), expected, limit, &self.progress) => reason,
-                reason = deadlines.until_hurry() => reason,
-            }
-        };
-        let frozen = until(step, hopeless, headway).await;
-        if leave == Leave::Running {
-            self.note_pause(expected, clock.elapsed(), frozen.is_ok(), headway);
-        }
-        let frozen = frozen?;
-        tell_frozen(&frozen.1, clock.elapsed());
-        tell_helpless(&frozen.1.clocks);
-        Ok(frozen)
-    }
-
-    /// Until when a dump may go on.
-    fn limit(&self, leave: Leave, deadlines: &Deadlines) -> Until {
-        let pause = Instant::now() + self.workload.config.max_pause;
-        match leave {
-            // The commit has to be done by then too.
-            Leave::Stopped => Until { at: deadlines.frozen, key: "gracePeriod", whole: *locked(&self.speed) },
-            Leave::Running if pause < deadlines.frozen => Until { at: pause, key: "maxPause", whole: None },
-            Leave::Running => Until { at: deadlines.frozen, key: "gracePeriod", whole: None },
-        }
-    }
-
-    /// Learns how fast a dump was, also of one that was given up; of another failure nothing is learned.
-    fn note_pause(&self, expected: u64, took: Duration, done: bool, headway: &Headway) {
-        let written = if done { expected } else { self.progress.borrow().written };
-        let was_long = took > self.workload.config.max_pause / limits::PAUSE_SHARE;
-        if done || headway.is_given_up() && was_long {
-            locked(&self.pauses).note(written, expected, took);
-        }
-    }
-
-    /// Says whether a checkpoint that is being made durable beside the application is to be finished before another one is begun,
-    /// which must be done by `deadline`: how long that takes.
-    pub fn finish_first(&self, deadline: Instant) -> Option<Duration> {
-        let under_way = locked(&self.under_way);
-        let UnderWay { dumped, since, headway } = under_way.as_ref()?;
-        let (dumped, elapsed) = (*dumped, since.elapsed());
-        let sealing = Sealing { dumped, elapsed, moved: headway.moved(), left: headway.left() };
-        forecast::finish_first(&sealing, deadline.saturating_duration_since(Instant::now()))
-    }
-
-    fn request(
-        &self,
-        leave: Leave,
-        carrying: Arc<Carrying>,
-        headway: &Arc<Headway>,
-    ) -> freeze::FreezeRequest {
-        freeze::FreezeRequest {
-            root: self.running.root,
-            init: self.running.init.clone(),
-            library: self.running.library.clone(),
-            strays: self.running.strays.clone(),
-            unix_connections: self.workload.config.unix_connections,
-            loopback_connections: self.workload.config.loopback_connections,
-            inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
-            carrying,
-            leave,
-            headway: Arc::clone(headway),
-        }
-    }
-
     /// What goes along of the container's files, the init and the library among it: they are part of the tree, and the next pod's
     /// crik may carry others.
     ///
@@ -409,72 +263,6 @@ impl Checkpointer {
         let own: Vec<PathBuf> = [self.running.init.clone()].into_iter().chain(library).collect();
         Carrying::new(&self.workload.config, &own)
     }
-
-    async fn commit(
-        self: &Arc<Self>,
-        staging: &Staging,
-        staged: Staged,
-        deadlines: &Deadlines,
-        headway: &Arc<Headway>,
-    ) -> Result<Manifest> {
-        let clock = Instant::now();
-        let (this, place, asked) = (Arc::clone(self), staging.clone(), Arc::clone(headway));
-        let step = spawn_blocking(move || -> Result<_> {
-            let _inside = place.enter();
-            let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
-            let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
-            let key = this.workload.key.as_ref();
-            Ok(match purpose {
-                Purpose::Trial => commit::make_durable(&place, manifest, key, &asked)?,
-                _ => commit::commit(&place, manifest, key, &asked)?,
-            })
-        });
-        let committed = until(step, deadlines.until_durable(), headway).await?;
-        if staging.purpose() != Purpose::Trial {
-            tell_committed(&committed, clock.elapsed());
-        }
-        Ok(committed)
-    }
-
-    /// Saves CRIU's log and removes what is left of a failed checkpoint, once nobody works there any more.
-    pub fn clean_up(&self) -> Option<JoinHandle<()>> {
-        let staging = locked(&self.staging).take()?;
-        Some(spawn_blocking(move || {
-            let _inside = staging.enter();
-            if let Ok(log) = criu::last_log()
-                && staging.path().join(layout::IMAGES).exists()
-            {
-                staging.keep_log(limits::DUMP_LOG, &log);
-            }
-            if let Err(error) = staging.sweep() {
-                tracing::warn!("the staging directory is left behind: {error}");
-            }
-        }))
-    }
-}
-
-/// A checkpoint that is being made durable.
-struct UnderWay {
-    /// How long its dump took.
-    dumped: Duration,
-    /// When that was over.
-    since: Instant,
-    headway: Arc<Headway>,
-}
-
-/// How long it would take and how long there is, if that is far too little.
-fn is_hopeless(bytes: u64, speed: f64, deadline: Instant) -> Option<(Duration, Duration)> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    Some((forecast::hopeless_from_the_start(bytes, speed, left)?, left))
-}
-
-/// What is known before the freeze.
-struct Prepared {
-    staging: Staging,
-    /// About how many the image will have.
-    bytes: u64,
-    /// What goes along of the container's files, as far as it was seen.
-    carrying: Arc<Carrying>,
 }
 
 #[cfg(test)]

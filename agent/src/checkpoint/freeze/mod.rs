@@ -1,0 +1,172 @@
+//! Freezes the tree: CRIU writes its image into the staging directory, and leaves every process stopped or lets it go on.
+
+mod error;
+mod pauses;
+mod stage;
+mod stopped;
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::mem::take;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::manifest;
+use crik_store::image_dir::durable::create_private;
+use crik_store::image_dir::staging::Staging;
+use crik_store::image_dir::{io_at, layout};
+
+pub use self::error::FreezeError;
+use self::pauses::{Frozen, hook, watched};
+pub use self::stage::Staged;
+pub use self::stopped::Stopped;
+use crate::base::fault_points::{Point, reach};
+use crate::base::headway::Headway;
+use crate::base::limits;
+use crate::base::panics::locked;
+use crate::base::units::whole_ms;
+use crate::carry::files::Carrying;
+use crate::carry::{terminal, watched as carried_watches};
+use crate::checkpoint::removed_paths::RemovedPaths;
+use crate::config::{LoopbackConnections, UnixConnections};
+use crate::tree::criu::{self, Connections, Dump, Leave};
+use crate::tree::process::lacking_rights::enough;
+use crate::tree::process::snapshot::{Snapshot, Tree};
+use crate::tree::process::{loopback, outside, sessions, unfreezable};
+
+/// What to freeze, and what goes with it.
+#[derive(Debug, Clone)]
+pub struct FreezeRequest {
+    /// The tree's root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
+    /// Processes of the application that are outside its tree.
+    pub strays: Vec<i32>,
+    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
+    pub unix_connections: UnixConnections,
+    /// What becomes of connections over loopback within the tree.
+    pub loopback_connections: LoopbackConnections,
+    /// Paths that are removed before the dump, if the application does not need them any more.
+    pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
+    /// What becomes of the tree afterwards.
+    pub leave: Leave,
+    /// Given up when the dump would come too late.
+    pub headway: Arc<Headway>,
+}
+
+/// Dumps the tree into the staging directory. Blocks; [`crate::tree::criu::give_up`] ends it early.
+///
+/// # Errors
+/// The tree cannot be dumped whole. It then runs on.
+pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
+    let tree = freezable(request)?;
+    let before = tree.stopped();
+    let staging = staging.make()?;
+    let images = make_directory(&staging.join(layout::IMAGES))?;
+    if request.headway.is_given_up() {
+        return Err(FreezeError::TooLate);
+    }
+    let removed = match request.leave {
+        Leave::Stopped => RemovedPaths::remove(&request.inotify_incompatible_paths)?,
+        Leave::Running => RemovedPaths::default(),
+    };
+    let watched = watched(request)?;
+    watched.tell(&images)?;
+
+    let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
+    let (terminal, connections) = (terminal::of(&tree), connections(request, &tree));
+    let what = Dump {
+        root: request.root,
+        images: &images,
+        leave: request.leave,
+        external: &terminal.names,
+        connections,
+        headway: &request.headway,
+    };
+    let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
+    locked(&frozen).give_back(request.root);
+    // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
+    // stopped some of it.
+    let stopped = match (request.leave, &outcome) {
+        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
+        _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
+    };
+    outcome?;
+    reach(Point::Frozen);
+    keep_log(&images)?;
+    let frozen = take(&mut *locked(&frozen));
+    let durations_ms = durations(request.leave, began, frozen.since);
+    let staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
+    Ok((stopped, Staged { terminal, durations_ms, ..staged }))
+}
+
+/// The tree, if nothing is known that CRIU would refuse of it. What else runs beside one that is to stop is ended before.
+fn freezable(request: &FreezeRequest) -> Result<Tree, FreezeError> {
+    refuse_strays(&request.strays)?;
+    enough()?;
+    if request.leave == Leave::Stopped {
+        sessions::end(request.root, criu::child_pid());
+    }
+    let tree = Snapshot::take().tree(request.root);
+    unfreezable::of(&tree).into_iter().next().map_or(Ok(()), Err)?;
+    refuse_connections(&tree, request.unix_connections)?;
+    Ok(tree)
+}
+
+/// Of what CRIU was told nothing stays in an image, and what it has said does.
+fn keep_log(images: &Path) -> Result<(), FreezeError> {
+    carried_watches::forget_paths(images).map_err(io_at("clean up", images))?;
+    let log = images.join(limits::DUMP_LOG);
+    criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
+    Ok(())
+}
+
+/// What the dump took, and for how much of it a tree stood still that goes on.
+fn durations(leave: Leave, began: Instant, frozen: Option<Instant>) -> BTreeMap<String, u64> {
+    let frozen = frozen.filter(|_| leave == Leave::Running);
+    let steps = [(manifest::DUMP, Some(began)), (manifest::PAUSE, frozen)].into_iter();
+    steps.filter_map(|(step, since)| Some((step.to_owned(), whole_ms(since?.elapsed())))).collect()
+}
+
+/// What the kernel does not tell CRIU finds.
+fn refuse_connections(tree: &Tree, wish: UnixConnections) -> Result<(), FreezeError> {
+    match wish {
+        UnixConnections::Close => Ok(()),
+        UnixConnections::Refuse => outside::of(tree)
+            .unwrap_or_default()
+            .first()
+            .map_or(Ok(()), |one| Err(FreezeError::Connected(one.told().to_owned()))),
+    }
+}
+
+/// What CRIU is to do with connections of TCP. It must look at all or none, which is a risk to those that are closed in any case.
+fn connections(request: &FreezeRequest, tree: &Tree) -> Connections {
+    let is_wanted = request.loopback_connections == LoopbackConnections::Keep;
+    if is_wanted && !loopback::within(tree).is_empty() && loopback::is_possible() {
+        Connections::Keep
+    } else {
+        Connections::Close
+    }
+}
+
+/// A process that a restore put outside the tree is ours; a dump would leave it behind.
+fn refuse_strays(strays: &[i32]) -> Result<(), FreezeError> {
+    let own = std::process::id().cast_signed();
+    let children = Snapshot::take();
+    let alive: Vec<i32> =
+        children.children(own).map(|child| child.pid).filter(|pid| strays.contains(pid)).collect();
+    if alive.is_empty() { Ok(()) } else { Err(FreezeError::Strays(alive)) }
+}
+
+fn make_directory(path: &Path) -> Result<PathBuf, FreezeError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(io_at("create", path))?;
+    Ok(path.to_owned())
+}
