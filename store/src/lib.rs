@@ -3,9 +3,10 @@
 //! A room imports only rooms further right; `tests/tests/layers.rs` reads the rule here:
 //!
 //! ```text
-//!     generation > image_dir > base
+//!     generation > image_dir, chunks > base
 //! ```
 
 pub mod base;
+pub mod chunks;
 pub mod generation;
 pub mod image_dir;

@@ -111,3 +111,16 @@ pub const CLOCK_FILE_NAME: &str = "crik-clocks-";
 
 /// A name that no other has (random(4)).
 pub const RANDOM_UUID: &str = "/proc/sys/kernel/random/uuid";
+
+/// The unit in which memory is told (x86-64, and arm64 as all distributions for servers build it).
+pub const PAGE_BYTES: usize = 4096;
+
+/// How many pages a chunk of a stream has: fewer make more names than they spare bytes, as was measured ([`crate::chunks::cut`]).
+pub const CHUNK_MIN_PAGES: usize = 2;
+/// The same in the mean.
+pub const CHUNK_MEAN_PAGES: usize = 8;
+/// The same at most; so much of a stream is held in memory.
+pub const CHUNK_MAX_PAGES: usize = 32;
+
+/// From so many pages of zeros on, one after the other, they are no part of a chunk.
+pub const ZERO_RUN_MIN_PAGES: usize = 4;

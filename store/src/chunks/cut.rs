@@ -1,0 +1,247 @@
+//! Cuts a stream into chunks, so that what is in two streams, or in the same one at two times, is cut alike in both.
+//!
+//! Memory is told as a list of pages. When a program takes or frees some, all that follow move on in the stream, and cuts at every n bytes
+//! give none of the chunks of before. So it is the pages that decide: a chunk ends behind one whose bytes say so. What a second
+//! checkpoint had to store of three programs, each of which had changed a tenth of its data (2026-11-26; pages in the order in which
+//! CRIU writes them):
+//!
+//! | | cut every 32 KiB | by pages, 32 KiB in the mean | 64 KiB | 128 KiB |
+//! | --- | --- | --- | --- | --- |
+//! | Java 21 under G1, a map of 400,000 values | 97 % | 73 % | 75 % | 76 % |
+//! | Python, arrays of numpy and a dict of 300,000 strings | 26 % | 23 % | 25 % | 25 % |
+//! | Redis, 40,000 of 400,000 keys set at random places | 96 % | 96 % | 97 % | 97 % |
+//!
+//! Pages alone would be better still where changes lie scattered (54 %, 21 % and 28 %), and cost a name for each 4 KiB.
+
+use std::mem::take;
+
+use crate::base::limits::{
+    CHUNK_MAX_PAGES, CHUNK_MEAN_PAGES, CHUNK_MIN_PAGES, PAGE_BYTES, ZERO_RUN_MIN_PAGES,
+};
+
+/// A part of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// These bytes.
+    Chunk(&'a [u8]),
+    /// So many bytes that are zero, of which nothing needs to be kept.
+    Zeros(u64),
+}
+
+/// Cuts one stream, of which it holds a chunk at most.
+#[derive(Debug, Default)]
+pub struct Cutter {
+    /// What belongs to the chunk that is not complete.
+    chunk: Vec<u8>,
+    /// How many bytes at the end of that are whole pages of zeros; or of the stream, if the chunk is empty.
+    zeros: u64,
+}
+
+impl Cutter {
+    /// Takes in the next bytes of the stream, and gives each piece that is complete.
+    pub fn feed(&mut self, mut bytes: &[u8], give: &mut impl FnMut(Piece<'_>)) {
+        while !bytes.is_empty() {
+            let missing = PAGE_BYTES - self.chunk.len() % PAGE_BYTES;
+            let (next, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.chunk.extend_from_slice(next);
+            bytes = rest;
+            if next.len() == missing {
+                self.page(give);
+            }
+        }
+    }
+
+    /// The stream is over: gives what is left of it.
+    pub fn end(mut self, give: &mut impl FnMut(Piece<'_>)) {
+        if self.is_in_zeros() {
+            give(Piece::Zeros(take(&mut self.zeros)));
+        }
+        if !self.chunk.is_empty() {
+            give(Piece::Chunk(&self.chunk));
+        }
+    }
+
+    /// The chunk has got another page.
+    fn page(&mut self, give: &mut impl FnMut(Piece<'_>)) {
+        let page = self.chunk.len() - PAGE_BYTES;
+        if is_zero(&self.chunk[page..]) {
+            self.zero_page(give);
+            return;
+        }
+        if self.is_in_zeros() {
+            give(Piece::Zeros(self.zeros));
+        }
+        self.zeros = 0;
+        if ends_a_chunk(&self.chunk) {
+            give(Piece::Chunk(&self.chunk));
+            self.chunk.clear();
+        }
+    }
+
+    /// A few of them stay where they are, since they are small when they are compressed; from a longer run on they are a piece of their own.
+    fn zero_page(&mut self, give: &mut impl FnMut(Piece<'_>)) {
+        let was_in_zeros = self.is_in_zeros();
+        self.zeros += PAGE_BYTES as u64;
+        if was_in_zeros {
+            self.chunk.clear();
+        } else if self.zeros == (ZERO_RUN_MIN_PAGES * PAGE_BYTES) as u64 {
+            let before = self.chunk.len() - ZERO_RUN_MIN_PAGES * PAGE_BYTES;
+            if before > 0 {
+                give(Piece::Chunk(&self.chunk[..before]));
+            }
+            self.chunk.clear();
+        } else if self.chunk.len() >= CHUNK_MAX_PAGES * PAGE_BYTES {
+            give(Piece::Chunk(&self.chunk));
+            self.chunk.clear();
+            self.zeros = 0;
+        }
+    }
+
+    /// Whether what came last is a run of zeros that belongs to no chunk.
+    fn is_in_zeros(&self) -> bool {
+        self.zeros >= (ZERO_RUN_MIN_PAGES * PAGE_BYTES) as u64
+    }
+}
+
+/// Whether a chunk of whole pages ends behind its last one: by what is in that page, so that it does wherever it comes.
+fn ends_a_chunk(chunk: &[u8]) -> bool {
+    let pages = chunk.len() / PAGE_BYTES;
+    let last = &chunk[chunk.len() - PAGE_BYTES..];
+    pages >= CHUNK_MAX_PAGES
+        || pages >= CHUNK_MIN_PAGES && mixed(last).is_multiple_of(CHUNK_MEAN_PAGES as u64)
+}
+
+/// A number of a page that is as good as by chance, from a few places of it: all that it has to tell is the same page again, and to read
+/// all of each would cost as much as to hash it.
+fn mixed(page: &[u8]) -> u64 {
+    let words =
+        page.chunks(PAGE_BYTES / 8).filter_map(<[u8]>::first_chunk).map(|word| u64::from_le_bytes(*word));
+    words.fold(0, |mixed: u64, word| {
+        let mixed = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed ^ mixed >> 32
+    })
+}
+
+fn is_zero(page: &[u8]) -> bool {
+    page.chunks(64).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    enum Owned {
+        Chunk(Vec<u8>),
+        Zeros(u64),
+    }
+
+    /// The pieces of a stream that comes in parts of this size.
+    fn cut(stream: &[u8], part: usize) -> Vec<Owned> {
+        let (mut cutter, mut pieces) = (Cutter::default(), Vec::new());
+        let mut give = |piece: Piece<'_>| {
+            pieces.push(match piece {
+                Piece::Chunk(bytes) => Owned::Chunk(bytes.to_owned()),
+                Piece::Zeros(count) => Owned::Zeros(count),
+            });
+        };
+        stream.chunks(part).for_each(|part| cutter.feed(part, &mut give));
+        cutter.end(&mut give);
+        pieces
+    }
+
+    fn joined(pieces: &[Owned]) -> Vec<u8> {
+        let of = |piece: &Owned| match piece {
+            Owned::Chunk(bytes) => bytes.clone(),
+            Owned::Zeros(count) => vec![0; usize::try_from(*count).unwrap()],
+        };
+        pieces.iter().flat_map(of).collect()
+    }
+
+    /// A page that no other number gives.
+    fn page(number: u64) -> Vec<u8> {
+        let word = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..PAGE_BYTES as u64 / 8).flat_map(|place| word.rotate_left(place as u32).to_le_bytes()).collect()
+    }
+
+    fn pages(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+        numbers.into_iter().flat_map(page).collect()
+    }
+
+    /// Pages of some kinds, many of them zero, and a rest that is no page.
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let page = prop_oneof![Just(vec![0; PAGE_BYTES]), (0..50_u64).prop_map(page)];
+        let runs = prop::collection::vec((page, 1..40_usize), 0..12);
+        (runs, 0..PAGE_BYTES).prop_map(|(runs, rest)| {
+            let mut all: Vec<u8> = runs.into_iter().flat_map(|(page, times)| page.repeat(times)).collect();
+            all.extend(std::iter::repeat_n(7, rest));
+            all
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_pieces_are_the_stream_however_it_comes(stream in stream(), part in 1..100_000_usize) {
+            let pieces = cut(&stream, part);
+            prop_assert_eq!(joined(&pieces), stream.clone());
+            prop_assert_eq!(pieces, cut(&stream, stream.len().max(1)));
+        }
+
+        #[test]
+        fn no_chunk_is_larger_than_said_nor_begins_with_what_need_not_be_kept(stream in stream()) {
+            for piece in cut(&stream, 5000) {
+                match piece {
+                    Owned::Chunk(bytes) => prop_assert!((1..=CHUNK_MAX_PAGES * PAGE_BYTES).contains(&bytes.len())),
+                    Owned::Zeros(count) => prop_assert!(count >= (ZERO_RUN_MIN_PAGES * PAGE_BYTES) as u64),
+                }
+            }
+        }
+    }
+
+    fn chunks(stream: &[u8]) -> HashSet<Vec<u8>> {
+        let bytes = cut(stream, 1 << 20).into_iter().filter_map(|piece| match piece {
+            Owned::Chunk(bytes) => Some(bytes),
+            Owned::Zeros(_) => None,
+        });
+        bytes.collect()
+    }
+
+    #[test]
+    fn what_comes_in_between_leaves_the_other_chunks_as_they_were() {
+        let before = chunks(&pages(0..4000));
+        for middle in [1, 5, 33] {
+            let after = chunks(&pages((0..2000).chain(10_000..10_000 + middle).chain(2000..4000)));
+            let new = after.difference(&before).count();
+            assert!(new <= 3 + middle as usize / CHUNK_MIN_PAGES, "{new} new ones of {}", after.len());
+        }
+    }
+
+    #[test]
+    fn chunks_are_as_large_as_they_are_to_be_in_the_mean() {
+        let mean = 20_000 / cut(&pages(0..20_000), 1 << 20).len();
+        assert!((CHUNK_MEAN_PAGES / 2..CHUNK_MEAN_PAGES * 2).contains(&mean), "{mean} pages");
+    }
+
+    #[test]
+    fn of_long_runs_of_zeros_nothing_is_kept_and_short_ones_part_no_chunk() {
+        let zeros = |count: usize| vec![0; count * PAGE_BYTES];
+        let bytes = |count: usize| u64::try_from(count * PAGE_BYTES).unwrap();
+        let long = [zeros(100), page(1), zeros(ZERO_RUN_MIN_PAGES), page(2)].concat();
+        let pieces = cut(&long, 777);
+        assert_eq!(
+            pieces,
+            [
+                Owned::Zeros(bytes(100)),
+                Owned::Chunk(page(1)),
+                Owned::Zeros(bytes(ZERO_RUN_MIN_PAGES)),
+                Owned::Chunk(page(2))
+            ]
+        );
+        let short = [page(1), zeros(ZERO_RUN_MIN_PAGES - 1), page(2)].concat();
+        assert_eq!(cut(&short, 777).iter().filter(|piece| matches!(piece, Owned::Zeros(_))).count(), 0);
+    }
+}
