@@ -8,7 +8,8 @@ use clap::ValueEnum;
 
 /// Installs the log for the whole process. `debug` shows our own debug lines, never those of libraries.
 pub fn init(format: LogFormat, debug: bool) {
-    let filter = EnvFilter::new(if debug { "warn,crik_agent=debug" } else { "warn,crik_agent=info" });
+    let level = if debug { "debug" } else { "info" };
+    let filter = EnvFilter::new(format!("warn,crik_agent={level},crik_store={level}"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match format {
         LogFormat::Human => log.with_ansi(io::stderr().is_terminal()).init(),
