@@ -149,17 +149,21 @@ fn an_agent_that_follows_its_node_sleeps_and_is_small() -> Result<()> {
     let certificates = Certificates::new(directory.path())?;
     let secure = secure_controller(&certificates, NAME)?;
     let plain = Controller::start(&[TestNode::ready("node-a").shutting_down()])?;
-    for (scheme, port, config) in
-        [("http", plain.port(), ""), ("https", secure.port(), "nodeStateServerCAFile: /access/ca.crt")]
-    {
+    let ways =
+        [("http", plain.port(), ""), ("https", secure.port(), "nodeStateServerCAFile: /access/ca.crt")];
+    let started = ways.map(|(scheme, port, config)| -> Result<_> {
         let scene = scene(scheme, port, directory.path())?;
         let running = started(&scene.pod.clone().config(config))?;
-        // Threads of the start end after ten seconds without work (tokio's default). The program is looked at after 2, 6, 14 and 30 seconds,
-        // and then once a minute.
-        std::thread::sleep(Duration::from_secs(17));
-        let before = used(&running)?;
-        std::thread::sleep(Duration::from_secs(10));
-        let [all, own, woken] = used(&running)?;
+        Ok((scheme, scene, running))
+    });
+    let started = started.into_iter().collect::<Result<Vec<_>>>()?;
+    // Threads of the start end after ten seconds without work (tokio's default). The program is looked at after 2, 6, 14 and 30 seconds,
+    // and then once a minute.
+    std::thread::sleep(Duration::from_secs(17));
+    let before = started.iter().map(|(_, _, running)| used(running)).collect::<Result<Vec<_>>>()?;
+    std::thread::sleep(Duration::from_secs(10));
+    for ((scheme, _, running), before) in started.iter().zip(before) {
+        let [all, own, woken] = used(running)?;
         println!("{scheme}: {all} KiB, {own} KiB of them its own; woken {} times in 10 s", woken - before[2]);
         // The hold is renewed every 15 s (claimExpiry), by a thread for each step on the volume.
         ensure!(woken - before[2] <= 12, "it does not sleep");

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use crik_agent::tree::criu::advice;
 use crik_tests::build::{cargo_bin, workspace};
+use crik_tests::corpus::{Group, workloads};
 use serde::Deserialize;
 use serde_yaml::Value;
 
@@ -164,7 +165,11 @@ fn the_charts_readme_has_every_value() -> Result<()> {
 
 /// The cells of the tables in docs/programs.md that have this column, by their columns' names.
 fn programs(with: &str) -> Result<Vec<BTreeMap<String, String>>> {
-    let page = read("docs/programs.md")?;
+    rows(&read("docs/programs.md")?, "program", with)
+}
+
+/// The cells of a page's tables whose first column is called so, and that have this one.
+fn rows(page: &str, first: &str, with: &str) -> Result<Vec<BTreeMap<String, String>>> {
     let cells = |line: &str| -> Option<Vec<String>> {
         let inner = line.strip_prefix("| ")?.strip_suffix(" |")?.replace("\\|", "\0");
         Some(inner.split(" | ").map(|cell| cell.trim().replace('\0', "|")).collect())
@@ -172,7 +177,7 @@ fn programs(with: &str) -> Result<Vec<BTreeMap<String, String>>> {
     let (mut head, mut rows) = (Vec::new(), Vec::new());
     for cells in page.lines().filter_map(cells) {
         match cells[0].as_str() {
-            "program" => head = cells,
+            name if name == first => head = cells,
             "---" => (),
             _ if head.iter().any(|name| name == with) => {
                 ensure!(cells.len() == head.len(), "{cells:?} has not the columns {head:?}");
@@ -213,6 +218,43 @@ fn the_readme_counts_the_programs_as_the_tables_have_them() -> Result<()> {
     Ok(())
 }
 
+/// Each program but those that show one thing of the kernel alone.
+#[test]
+fn what_the_readme_says_of_languages_is_what_was_tried_of_them() -> Result<()> {
+    let (readme, tried) = (read("README.md")?, programs("crik")?);
+    let (_, section) = readme.split_once("<!-- by hand again -->").context("no table")?;
+    let (table, _) = section.split_once("\n## ").context("no end")?;
+    let mut named = BTreeSet::new();
+    for row in rows(table, "language or runtime", "goes on")? {
+        for program in row["of the corpus"].split(", ").map(|name| name.trim_matches('`')) {
+            ensure!(named.insert(program.to_owned()), "{program} stands in two rows");
+            let came = tried.iter().find(|tried| tried["program"] == program).map(|tried| &*tried["crik"]);
+            ensure!(came == Some("goes on"), "{program}: {came:?}, in the row {row:?}");
+            is_run_as_said(program, &row["goes on"]).with_context(|| program.to_owned())?;
+        }
+    }
+    let all = workloads()?.into_iter().filter(|one| one.group != Group::Kernel).map(|one| one.name);
+    let all: BTreeSet<String> = all.collect();
+    ensure!(named == all, "the README's table lacks {:?}", all.difference(&named).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// What the table says that a program takes is what it has in the corpus.
+fn is_run_as_said(program: &str, said: &str) -> Result<()> {
+    let all = workloads()?;
+    let one = all.iter().find(|one| one.name == program).context("no such program")?;
+    let file = read(&format!("tests/workloads/{program}.toml"))?;
+    let takes = said.split(';').next().unwrap_or_default();
+    let words: Vec<&str> = takes.split('`').skip(1).step_by(2).collect();
+    for word in &words {
+        let is_so = if *word == "hostUsers: false" { !one.host_users } else { file.contains(word) };
+        ensure!(is_so, "it goes on without {word}, of {said:?}");
+    }
+    let plain = one.host_users && one.config.is_none();
+    ensure!(plain || !words.is_empty(), "it has more than {said:?} says");
+    Ok(())
+}
+
 #[test]
 fn nothing_that_criu_does_alone_fails_and_fifteen_programs_and_more_the_go_recipe_cannot() -> Result<()> {
     let rows = programs("crik")?;
@@ -242,7 +284,14 @@ fn of_every_error_of_criu_that_a_program_met_a_remedy_is_known() -> Result<()> {
     Ok(())
 }
 
-/// The source of agent, store and controller, with strings that go over several lines joined.
+/// What of a file of source is neither a unit test nor a comment.
+fn said(file: &str) -> String {
+    let program = file.split_once("#[cfg(test)]\nmod tests {").map_or(file, |(program, _)| program);
+    let lines = program.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| line.to_owned() + "\n").collect()
+}
+
+/// The source of agent, store and controller without tests and comments, with strings that go over several lines joined.
 fn source() -> Result<String> {
     let all = ["agent/src", "controller/src", "store/src"].map(|of| workspace().join(of));
     let (mut whole, mut directories) = (String::new(), all.to_vec());
@@ -252,7 +301,7 @@ fn source() -> Result<String> {
             if path.is_dir() {
                 directories.push(path);
             } else {
-                whole += &fs::read_to_string(path)?;
+                whole += &said(&fs::read_to_string(path)?);
             }
         }
     }
@@ -349,9 +398,31 @@ fn proofs(page: &str) -> BTreeSet<&str> {
     words.filter(|word| !word.contains(' ')).collect()
 }
 
+/// The rows of tables whose last column has no name, and is for the proof, that have none.
+fn unproved(page: &str) -> Vec<&str> {
+    let (mut wanted, mut rows) = (false, Vec::new());
+    for lines in page.lines().collect::<Vec<_>>().windows(2) {
+        let [line, next] = lines else { continue };
+        match next.starts_with("| ---") {
+            true => wanted = line.ends_with("| |"),
+            false
+                if wanted
+                    && line.starts_with("| ")
+                    && !line.starts_with("| ---")
+                    && !line.ends_with(") |") =>
+            {
+                rows.push(*line);
+            }
+            false => (),
+        }
+    }
+    rows
+}
+
 #[test]
 fn what_is_said_of_faults_names_suites_that_there_are_and_all_of_the_controller() -> Result<()> {
     let page = read("docs/faults.md")?;
+    ensure!(unproved(&page).is_empty(), "these rows name no suite: {:#?}", unproved(&page));
     let named = proofs(&page);
     let entries = fs::read_dir(workspace().join("tests/tests"))?;
     let names = entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()));

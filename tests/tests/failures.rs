@@ -58,6 +58,23 @@ fn what_cannot_be_run_says_so_in_the_termination_message() -> Result<()> {
 }
 
 #[test]
+fn nothing_is_started_while_nobody_knows_which_line_of_checkpoints_counts() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let before = checkpointed(&pod)?;
+    let lines = volume.path().join("job-0/lines.json");
+    fs::write(&lines, "{")?;
+    let mut refused = pod.start()?;
+    ends_with(&mut refused, 75)?;
+    let told = refused.stderr.text();
+    ensure!(told.contains("lines.json is damaged") && refused.stdout.text().is_empty(), "{told}");
+    fs::remove_file(lines)?;
+    let next = started(&pod)?;
+    resumes(&next, 1)?;
+    chain::verify(&[before, next.stdout.text()]).map(drop)
+}
+
+#[test]
 fn a_damaged_mark_of_an_end_costs_neither_what_there_was_nor_what_comes() -> Result<()> {
     let volume = Volume::new()?;
     let pod = Pod::new(&volume, "node-a", &SINGLE).config("keepGenerations: 1");

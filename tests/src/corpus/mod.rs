@@ -19,4 +19,4 @@ pub use event::{Event, Failure};
 pub use kept::Kept;
 pub use plain::{Recipe, goes_on_by_criu};
 pub use report::{Row, summary, write};
-pub use workload::{Workload, workloads};
+pub use workload::{Group, Workload, workloads};

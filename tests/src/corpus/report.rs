@@ -30,6 +30,7 @@ before it, and so on, MOVES times, with another boot id, other addresses, an emp
 A program that does nothing by itself is kept busy by requests meanwhile (`load`); the others have work of their own (`busy`). How each is
 started and used is in a file of its name in [tests/workloads](../tests/workloads). Beside it stand, in the same containers and moved once,
 CRIU alone with the least options with which it works, and what the Go program of crik's name tells CRIU, in a privileged pod.
+All programs are Debian's or of their language's registry; what is started like in an official image has that image's entry point written again.
 
 - **preempted**: from the SIGTERM to the container's end, of the program as it was started. **resumed elsewhere**: from the runtime's call until the program
   goes on. **preempted again**: as the first, a fresh checkpoint of what was resumed. The worst of all moves, on a machine with two
