@@ -69,7 +69,7 @@ fn counted(controller: &Controller) -> Result<BTreeMap<String, f64>> {
             && !line.contains("/healthz")
     };
     let lines = metrics.lines().filter(of_requests).filter_map(|line| line.rsplit_once(' '));
-    Ok(lines.map(|(name, value)| Ok((name.to_owned(), value.parse()?))).collect::<Result<_>>()?)
+    lines.map(|(name, value)| Ok((name.to_owned(), value.parse()?))).collect()
 }
 
 /// What comes back, and what was counted meanwhile.

@@ -315,7 +315,8 @@ fn the_lines_that_troubleshooting_begins_with_are_what_is_logged() -> Result<()>
     let mut seen = 0;
     for heading in document.lines().filter_map(|line| line.strip_prefix("### `")) {
         let quoted = heading.strip_suffix('`').with_context(|| format!("{heading}: no closing quote"))?;
-        for part in quoted.split('…').filter(|part| part.trim().len() > 2) {
+        for part in quoted.split("`, `").flat_map(|line| line.split('…')).filter(|part| part.trim().len() > 2)
+        {
             seen += 1;
             ensure!(source.contains(part), "nobody says {part:?}, of {quoted:?}");
         }

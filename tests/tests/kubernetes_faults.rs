@@ -96,8 +96,15 @@ fn nothing_is_old_after_a_moment(
 
 #[test]
 fn connections_that_are_cut_for_a_moment_make_nothing_old() -> Result<()> {
-    let cut = |watched: &Watched| Ok(watched.wire.reset());
-    nothing_is_old_after_a_moment(cut, |watched| Ok(watched.wire.mend()))
+    let cut = |watched: &Watched| {
+        watched.wire.reset();
+        Ok(())
+    };
+    let mend = |watched: &Watched| {
+        watched.wire.mend();
+        Ok(())
+    };
+    nothing_is_old_after_a_moment(cut, mend)
 }
 
 #[test]

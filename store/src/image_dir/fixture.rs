@@ -1,5 +1,7 @@
 //! Holds and generations for unit tests, also for those of who stands on this crate.
 
+#![expect(clippy::unwrap_used, reason = "a unit test that cannot have it has failed")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

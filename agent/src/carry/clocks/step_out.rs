@@ -91,7 +91,7 @@ fn correct(thread: Pid, seen: &BTreeSet<u64>, began: Clocks, offsets: &Clocks) -
         if let Some(offset) = [MONOTONIC, BOOTTIME, MONOTONIC_RAW]
             .iter()
             .find(|clock| of(clock))
-            .and_then(|clock| machine::of(&offsets, *clock))
+            .and_then(|clock| machine::of(offsets, *clock))
         {
             let right = told.plus(offset);
             memory.write_all_at(

@@ -138,7 +138,7 @@ pub fn instructions() -> &'static [u8] {
 pub fn stub(offsets: &Clocks) -> Vec<u8> {
     let mut stub = instructions().to_vec();
     for clock in [layout::MONOTONIC, layout::MONOTONIC_RAW, layout::BOOTTIME] {
-        let offset = machine::of(&offsets, clock).unwrap_or_default();
+        let offset = machine::of(offsets, clock).unwrap_or_default();
         stub.extend(offset.seconds.to_ne_bytes());
         stub.extend(offset.nanoseconds.to_ne_bytes());
     }
