@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 /// One that answers every request with the same body; but one that says `since`, only when somebody asks for [`WAKE`].
@@ -21,6 +22,9 @@ pub struct Server {
     port: u16,
     _body: NamedTempFile,
 }
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 4096;
 
 /// What has all be answered that wait.
 const WAKE: &str = "/wake";
@@ -69,7 +73,10 @@ impl Drop for Server {
 pub fn serve(body: Vec<u8>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        // As the controller: whom the kernel turns away comes again a second later.
+        let listener = socket.listen(BACKLOG)?;
         println!("{}", listener.local_addr()?.port());
         let (body, bell) = (Bytes::from(body), Arc::new(Notify::new()));
         loop {

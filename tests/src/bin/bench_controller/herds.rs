@@ -1,6 +1,6 @@
 //! What all agents do in one moment: they are told something, and they come back. Beside it the same with a server that does nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -25,7 +25,8 @@ pub fn run(sizes: &[usize]) -> Result<()> {
         "{:>7} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
         "", "controller", "bare", "ratio", "controller", "bare", "ratio"
     );
-    for polls in sizes.iter().map(|size| (*size).min(POLLS)) {
+    let herds: BTreeSet<_> = sizes.iter().map(|size| (*size).min(POLLS)).collect();
+    for polls in herds {
         let server = SyntheticApiServer::start(polls)?;
         let controller = Controller::watching(server.kubeconfig(), &FLAGS)?;
         let bare = bare::Server::start(&get(&controller.url(&format!("/v1/nodes/{}", node::name(0))))?.body)?;
