@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::cargo_bin;
 use crik_tests::control_plane::{Certificates, Pair};
-use crik_tests::controller::Controller;
+use crik_tests::controller::{Controller, metric};
 use crik_tests::wait::{PATIENCE, wait_for};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -173,7 +173,24 @@ fn clients_that_never_finish_their_handshake_hold_up_nobody() -> Result<()> {
             matches!(&end, Ok(0)) || end.as_ref().is_err_and(|e| e.kind() == ErrorKind::ConnectionReset);
         ensure!(ended, "{end:?}");
     }
-    Ok(())
+    counts(&material, &controller, r#"crik_failed_handshakes_total{result="late"}"#, 100.0)
+}
+
+#[test]
+fn who_speaks_no_tls_is_counted() -> Result<()> {
+    let material = Material::new()?;
+    let controller = material.controller()?;
+    let mut plain = TcpStream::connect(("127.0.0.1", controller.port()))?;
+    plain.write_all(b"GET /v1/nodes/a HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    counts(&material, &controller, r#"crik_failed_handshakes_total{result="refused"}"#, 1.0)
+}
+
+/// That a metric comes to this.
+fn counts(material: &Material, controller: &Controller, name: &str, value: f64) -> Result<()> {
+    wait_for(&format!("{name} to become {value}"), || {
+        let metrics = ask(material.connect(controller).ok()?, "/metrics").ok()?;
+        metric(&metrics, name).is_ok_and(|now| (now - value).abs() < 0.5).then_some(())
+    })
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub use self::places::{Place, Places, hold};
 pub use self::rooms::{Full, Peer, Room};
 use self::slow_reader::WriteTimeout;
 use crate::base::limits;
+use crate::base::outcomes::{self, Outcomes};
 use crate::tls::Tls;
 
 /// What serves connections.
@@ -49,6 +50,8 @@ pub struct Server<Serve> {
     pub serve: Serve,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
+    /// How handshakes of TLS went that came to nothing.
+    pub failed_handshakes: Outcomes,
 }
 
 /// A connection that was accepted.
@@ -144,9 +147,11 @@ where
         watcher: Watcher,
     ) -> hyper::Result<()> {
         match timeout(limits::HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, peer, watcher).await,
-            _ => Ok(()),
+            Ok(Ok(stream)) => return self.speak(stream, peer, watcher).await,
+            Ok(Err(_)) => outcomes::count(&self.failed_handshakes, "refused"),
+            Err(_) => outcomes::count(&self.failed_handshakes, "late"),
         }
+        Ok(())
     }
 
     /// No `async fn`, since its future would have room for a connection twice.

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub reviews: Outcomes,
     /// How questions to the API server about pods went.
     pub pod_questions: Outcomes,
+    /// How handshakes of TLS went that came to nothing.
+    pub failed_handshakes: Outcomes,
     /// When the process began, in seconds of Unix time.
     pub started: f64,
 }
@@ -63,7 +65,7 @@ impl Metrics {
     pub fn new(events: Outcomes) -> Self {
         let mut registry = Registry::with_prefix("crik");
         let (requests, reviews) = (Family::default(), Outcomes::default());
-        let pod_questions = Outcomes::default();
+        let (pod_questions, failed_handshakes) = (Outcomes::default(), Outcomes::default());
         let durations = Family::new_with_constructor(latencies as fn() -> Histogram);
         let answers = latencies();
         registry.register("requests", "Requests that were answered", requests.clone());
@@ -82,11 +84,13 @@ impl Metrics {
         registry.register("tokenreviews", "Questions to the API server about tokens", reviews.clone());
         let help = "Questions to the API server about pods";
         registry.register("pod_questions", help, pod_questions.clone());
+        let help = "TLS handshakes of clients that came to nothing";
+        registry.register("failed_handshakes", help, failed_handshakes.clone());
         registry.register("events", "Kubernetes Events on nodes that shut down", events);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { registry, requests, durations, answers, reviews, pod_questions, started }
+        Self { registry, requests, durations, answers, reviews, pod_questions, failed_handshakes, started }
     }
 
     /// What is counted of these routes, and of what is none.

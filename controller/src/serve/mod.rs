@@ -69,6 +69,7 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         Auth::new(reviews, options.allow_all_nodes_for)
     });
     let pods = pods.map(|client| Pods::new(client, metrics.pod_questions.clone()));
+    let failed_handshakes = metrics.failed_handshakes.clone();
     let app = App(Arc::new(Shared {
         texts: Lists::new(Arc::clone(&index)),
         index,
@@ -83,6 +84,6 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         streams: Room::new(limits::STREAMS, limits::READS_PER_PEER),
         connections: places.clone(),
     }));
-    let server = Server { places, peers, serve: Front::of_each(app), tls };
+    let server = Server { places, peers, serve: Front::of_each(app), tls, failed_handshakes };
     server.run(listener, over).await;
 }
