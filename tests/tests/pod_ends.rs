@@ -297,7 +297,10 @@ fn what_a_hook_before_the_stop_has_used_of_the_grace_period_is_not_counted_on() 
     // The kubelet waits for the hook; its time is the case, not a wait for something.
     thread::sleep(Duration::from_secs(HOOK));
     workload.running.signal(Signal::SIGTERM)?;
-    workload.ends_with(STOPPED, "the pod is deleted (deletion)")?;
+    workload.ends_with(
+        STOPPED,
+        "the pod is deleted (deletion); to have its program go on elsewhere, cordon its node first",
+    )?;
     let said = workload.running.stderr.text();
     let told = |left: u64| said.contains(&format!("the pod has {left}s, less than gracePeriod"));
     // Both clocks tell whole seconds.

@@ -110,7 +110,9 @@ fn describe_pod(status: &PodStatus) -> String {
             "nobody ends the pod, but this container is stopped, as by a liveness probe".to_owned()
         }
         PodState::Disrupted => format!("the pod is disrupted{because}"),
-        PodState::Deleted => format!("the pod is deleted{because}"),
+        PodState::Deleted => {
+            format!("the pod is deleted{because}; to have its program go on elsewhere, cordon its node first")
+        }
         PodState::Unknown => {
             "the controller says something of the pod that this release does not know".to_owned()
         }
