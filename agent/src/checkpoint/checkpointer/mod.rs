@@ -4,6 +4,7 @@
 mod dump;
 mod room;
 mod seal;
+mod under_way;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,7 +21,7 @@ use tokio::sync::{Notify, watch as latest};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use self::seal::UnderWay;
+use self::under_way::UnderWay;
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::panics::{contained, contained_now, locked};

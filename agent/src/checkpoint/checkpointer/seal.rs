@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use super::Checkpointer;
+use super::under_way::UnderWay;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -21,16 +22,6 @@ use crate::checkpoint::freeze::Staged;
 use crate::checkpoint::log_lines::tell_committed;
 use crate::checkpoint::manifest_of::manifest_of;
 use crate::tree::criu;
-
-/// A checkpoint that is being made durable.
-pub(super) struct UnderWay {
-    /// How long its dump took.
-    pub dumped: Duration,
-    /// When that was over.
-    pub since: Instant,
-    /// How far it is.
-    pub headway: Arc<Headway>,
-}
 
 impl Checkpointer {
     /// Says whether a checkpoint that is being made durable beside the application is to be finished before another one is begun,

@@ -2,6 +2,7 @@
 
 mod error;
 mod pauses;
+mod request;
 mod stage;
 mod stopped;
 
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crik_store::generation::clock_facts::Installed;
 use crik_store::generation::manifest;
 use crik_store::image_dir::durable::create_private;
 use crik_store::image_dir::staging::Staging;
@@ -21,14 +21,13 @@ use crik_store::image_dir::{io_at, layout};
 
 pub use self::error::FreezeError;
 use self::pauses::{Frozen, hook, watched};
+pub use self::request::FreezeRequest;
 pub use self::stage::Staged;
 pub use self::stopped::Stopped;
 use crate::base::fault_points::{Point, reach};
-use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::units::whole_ms;
-use crate::carry::files::Carrying;
 use crate::carry::{terminal, watched as carried_watches};
 use crate::checkpoint::removed_paths::RemovedPaths;
 use crate::config::{LoopbackConnections, UnixConnections};
@@ -36,31 +35,6 @@ use crate::tree::criu::{self, Connections, Dump, Leave};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::{loopback, outside, sessions, unfreezable};
-
-/// What to freeze, and what goes with it.
-#[derive(Debug, Clone)]
-pub struct FreezeRequest {
-    /// The tree's root.
-    pub root: i32,
-    /// The program of the root.
-    pub init: PathBuf,
-    /// The library that keeps its clocks going.
-    pub library: Option<Installed>,
-    /// Processes of the application that are outside its tree.
-    pub strays: Vec<i32>,
-    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
-    pub unix_connections: UnixConnections,
-    /// What becomes of connections over loopback within the tree.
-    pub loopback_connections: LoopbackConnections,
-    /// Paths that are removed before the dump, if the application does not need them any more.
-    pub inotify_incompatible_paths: Vec<PathBuf>,
-    /// Files of the container that go with it.
-    pub carrying: Arc<Carrying>,
-    /// What becomes of the tree afterwards.
-    pub leave: Leave,
-    /// Given up when the dump would come too late.
-    pub headway: Arc<Headway>,
-}
 
 /// Dumps the tree into the staging directory. Blocks; [`crate::tree::criu::give_up`] ends it early.
 ///

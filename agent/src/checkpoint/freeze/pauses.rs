@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use crik_store::image_dir::layout;
 
-use super::FreezeRequest;
 use super::error::FreezeError;
+use super::request::FreezeRequest;
 use super::stage::{Staged, stage};
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::locked;

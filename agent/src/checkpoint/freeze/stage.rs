@@ -12,8 +12,8 @@ use crik_store::generation::tree_facts::{
 };
 use crik_store::image_dir::{io_at, layout};
 
-use super::FreezeRequest;
 use super::error::FreezeError;
+use super::request::FreezeRequest;
 use crate::carry::files::{BesideDump, Summary};
 use crate::carry::open_files::{self, LostNames};
 use crate::carry::{addresses, cgroup_files, clocks, file_numbers, kubelet_files, orphans, streams};

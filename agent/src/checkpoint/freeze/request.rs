@@ -1,0 +1,36 @@
+//! What is to be frozen.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crik_store::generation::clock_facts::Installed;
+
+use crate::base::headway::Headway;
+use crate::carry::files::Carrying;
+use crate::config::{LoopbackConnections, UnixConnections};
+use crate::tree::criu::Leave;
+
+/// What to freeze, and what goes with it.
+#[derive(Debug, Clone)]
+pub struct FreezeRequest {
+    /// The tree's root.
+    pub root: i32,
+    /// The program of the root.
+    pub init: PathBuf,
+    /// The library that keeps its clocks going.
+    pub library: Option<Installed>,
+    /// Processes of the application that are outside its tree.
+    pub strays: Vec<i32>,
+    /// What the tree finds of its connections over UNIX sockets to other containers when it is resumed.
+    pub unix_connections: UnixConnections,
+    /// What becomes of connections over loopback within the tree.
+    pub loopback_connections: LoopbackConnections,
+    /// Paths that are removed before the dump, if the application does not need them any more.
+    pub inotify_incompatible_paths: Vec<PathBuf>,
+    /// Files of the container that go with it.
+    pub carrying: Arc<Carrying>,
+    /// What becomes of the tree afterwards.
+    pub leave: Leave,
+    /// Given up when the dump would come too late.
+    pub headway: Arc<Headway>,
+}
