@@ -271,6 +271,10 @@ fn what_is_to_be_written_is_written_and_the_pod_is_protected() -> Result<()> {
         let broken = Broken::new(&SINGLE, |pod, _| Ok(pod.only_config("imageDir: /nowhere/job-0")));
         mend(broken?, RUNS, UNPROTECTED, "/nowhere does not exist")
     });
+    table.case("no volume at the image directory", || {
+        let broken = Broken::new(&SINGLE, |pod, _| Ok(pod.only_config("imageDir: /srv/job-0")));
+        mend(broken?, RUNS, UNPROTECTED, "is on the container's own file system")
+    });
     table.case("no image directory", || {
         let broken = Broken::new(&SINGLE, |pod, _| Ok(pod.only_config("keepGenerations: 2\n")));
         mend(broken?, RUNS, UNPROTECTED, "no imageDir is configured")
