@@ -65,9 +65,9 @@ fn nothing_is_started_while_nobody_knows_which_line_of_checkpoints_counts() -> R
     let lines = volume.path().join("job-0/lines.json");
     fs::write(&lines, "{")?;
     let mut refused = pod.start()?;
-    ends_with(&mut refused, 75)?;
-    let told = refused.stderr.text();
-    ensure!(told.contains("lines.json is damaged") && refused.stdout.text().is_empty(), "{told}");
+    let code = refused.wait()?;
+    refused.stderr.wait_for("lines.json is damaged").with_context(|| refused.transcript())?;
+    ensure!(code == 75 && refused.stdout.text().is_empty(), "exit code {code}\n{}", refused.transcript());
     fs::remove_file(lines)?;
     let next = started(&pod)?;
     resumes(&next, 1)?;

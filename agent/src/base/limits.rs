@@ -466,9 +466,6 @@ pub const METADATA_MAX_BYTES: u64 = 64 << 20;
 /// The beginning of the image of a connection in which its record is, a dozen numbers; what was received follows.
 pub const STREAM_HEAD_BYTES: u64 = 4096;
 
-/// The page size in which CRIU counts on all machines that it runs on by default.
-pub const PAGE_BYTES: u64 = 4096;
-
 /// So much below the end of its stack a function may use without saying so (System V ABI for x86-64, 3.2.2; AArch64 has none).
 pub const RED_ZONE_BYTES: u64 = 128;
 

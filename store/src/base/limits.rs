@@ -40,7 +40,7 @@ pub const READ_PIECE_BYTES: usize = 256 << 10;
 pub const SEALERS_MAX: usize = 32;
 
 /// How many small files are verified at the same time, for the same reason; twice as many threads, for the images and for what is put
-/// back, are some of [`IDS_OF_AN_ATTEMPT`].
+/// back, are some of the agent's `IDS_OF_AN_ATTEMPT`.
 pub const VERIFIERS_MAX: usize = 32;
 
 /// A thread more for so many files: those of a program with few processes are verified in some hundredths of a second by one.

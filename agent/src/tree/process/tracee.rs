@@ -113,8 +113,9 @@ fn into_and_out_of_it(thread: Pid) -> io::Result<()> {
 
 /// An instruction that calls the kernel, near to where the thread stands, which mostly is right behind one.
 fn find_system_call(thread: Pid, near: u64) -> io::Result<u64> {
-    let (page, from) = (near & !(limits::PAGE_BYTES - 1), (near % limits::PAGE_BYTES) as usize);
-    let mut code = [0; limits::PAGE_BYTES as usize];
+    let from = near as usize % limits::PAGE_BYTES;
+    let page = near - from as u64;
+    let mut code = [0; limits::PAGE_BYTES];
     memory(thread)?.read_exact_at(&mut code, page)?;
     let is_one = |at: &usize| at.is_multiple_of(machine::ALIGNED) && code[*at..].starts_with(&SYSTEM_CALL);
     let found = (0..from).rev().chain(from..code.len()).find(is_one);

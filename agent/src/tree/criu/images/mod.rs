@@ -219,7 +219,7 @@ impl Images<'_> {
             let map: Pagemap = self.decode("pagemap", record)?;
             pages = pages.saturating_add(map.pages.unwrap_or(map.pages_of_old.into()));
         }
-        Ok(pages.saturating_mul(limits::PAGE_BYTES))
+        Ok(pages.saturating_mul(limits::PAGE_BYTES as u64))
     }
 
     fn files(&self, pid: u32, files: &BTreeMap<u32, FileEntry>) -> Result<Vec<OpenFile>, ImageError> {
