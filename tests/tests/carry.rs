@@ -110,6 +110,8 @@ fn changed_meanwhile(change: &str) -> Result<bool> {
     let pod = Pod::new(&volume.volume, "node-a", &command)
         .with(|spec| spec.command(&["crik", "run", "--debug", "--"], &command));
     let mut running = started(&pod)?;
+    // The checks of the start ask for room too.
+    running.stderr.wait_for(" protected: checkpoints can be taken").with_context(|| running.transcript())?;
     // To ask for room is the next step after the look.
     volume.faulty.faults.hang_at(Op::StatFs);
     running.signal(Signal::SIGTERM)?;
