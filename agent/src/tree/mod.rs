@@ -3,3 +3,5 @@
 
 pub mod criu;
 pub(crate) mod process;
+
+pub use process::capabilities;

@@ -78,21 +78,15 @@ impl Cutter {
 
     /// A few of them stay where they are, since they are small when they are compressed; from a longer run on they are a piece of their own.
     fn zero_page(&mut self, give: &mut impl FnMut(Piece<'_>)) {
-        let was_in_zeros = self.is_in_zeros();
         self.zeros += PAGE_BYTES;
-        if was_in_zeros {
-            self.chunk.clear();
-        } else if self.zeros == ZERO_RUN_MIN_PAGES * PAGE_BYTES {
-            let before = self.chunk.len() - self.zeros;
-            if before > 0 {
-                give(Piece::Chunk(&self.chunk[..before]));
-            }
-            self.chunk.clear();
-        } else if self.chunk.len() >= CHUNK_MAX_PAGES * PAGE_BYTES {
-            // They may become a longer run.
-            let before = self.chunk.len() - self.zeros;
+        let before = self.chunk.len().saturating_sub(self.zeros);
+        let is_full = self.chunk.len() >= CHUNK_MAX_PAGES * PAGE_BYTES;
+        if before > 0 && (is_full || self.is_in_zeros()) {
             give(Piece::Chunk(&self.chunk[..before]));
             self.chunk.drain(..before);
+        }
+        if self.is_in_zeros() {
+            self.chunk.clear();
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use crik_agent::tree::capabilities;
 use serde_json::{Value, json};
 
 use super::rootfs::Root;
@@ -92,51 +93,6 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
 ];
 
-/// All that there are, in the order of their bits (capability.h).
-const ALL_CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// What crik asks for besides.
 const ADDED_CAPABILITIES: [&str; 2] = ["CAP_CHECKPOINT_RESTORE", "CAP_SYS_PTRACE"];
 
@@ -186,9 +142,8 @@ impl Spec {
     /// What it may cannot be read.
     pub fn be_privileged(&mut self) -> Result<()> {
         self.privileged = true;
-        let bounding = bounding_set()?;
-        let given = ALL_CAPABILITIES.iter().enumerate().filter(|(bit, _)| bounding >> bit & 1 == 1);
-        self.capabilities = given.map(|(_, name)| format!("CAP_{name}")).collect();
+        let given = capabilities::names(bounding_set()?);
+        self.capabilities = given.iter().map(|name| format!("CAP_{name}")).collect();
         Ok(())
     }
 
