@@ -120,6 +120,9 @@ pub const STREAM_LIFE: Duration = Duration::from_secs(60 * 60);
 /// network carries in this time. A client that reads a little now and then would hold it in memory as long as it likes.
 pub const SENDING: Duration = Duration::from_secs(30);
 
+/// Up to here an answer is written in one piece, which the kernel takes sooner than its head and its body: a node's status is as small.
+pub const SMALL_WRITE_BYTES: usize = 512;
+
 /// How much of a list is handed over at a time: the rest can be given up.
 pub const PORTION: usize = 64 << 10;
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How much is written in one piece.
-const SMALL: usize = 512;
+use crate::base::limits::SMALL_WRITE_BYTES as SMALL;
 
 /// A stream on which all that is written before a flush has to be gone within a time. hyper flushes when it has written all
 /// that it holds.
