@@ -4,9 +4,10 @@
 //! here:
 //!
 //! ```text
-//!     generation > image_dir, chunks > base
+//!     generation > image_dir, chunks > backend > base
 //! ```
 
+pub mod backend;
 pub mod base;
 pub mod chunks;
 pub mod generation;

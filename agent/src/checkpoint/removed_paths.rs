@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crik_store::image_dir::durable::ignore_missing;
+use crik_store::backend::durable::ignore_missing;
 use crik_store::image_dir::{ImageDirError, io_at};
 
 use crate::base::headway::Headway;

@@ -78,7 +78,7 @@ struct Keep {
 impl Keep {
     /// Whether a start here would resume it, as far as that can be told without the machine on which it is.
     fn is_good(&self, dir: &ImageDir, generation: Generation) -> Result<bool, ImageDirError> {
-        if Attempts::read(&dir.attempts(generation))?.counted() >= self.max_restores {
+        if Attempts::read(dir, generation)?.counted() >= self.max_restores {
             return Ok(false);
         }
         let path = dir.generation(generation);

@@ -38,7 +38,7 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     let inspection = Inspection {
         created_at: units::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),
-        attempts: Attempts::read(&dir.attempts(generation))?.attempts,
+        attempts: Attempts::read(&dir, generation)?.attempts,
         processes: images::processes(&path.join("criu"))?,
         manifest,
     };

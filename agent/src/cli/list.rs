@@ -105,7 +105,7 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>, lines: &Lines)
     let mut next = "next";
     let mut rows = Vec::new();
     for generation in dir.list()? {
-        let account = Attempts::read(&dir.attempts(generation))?;
+        let account = Attempts::read(dir, generation)?;
         let attempts = account.counted();
         let manifest = Manifest::read(&dir.generation(generation), generation, None);
         let state = match &manifest {

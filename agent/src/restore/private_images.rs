@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crik_store::backend::no_links;
 use crik_store::generation::digest;
 use crik_store::generation::manifest::Manifest;
 use crik_store::generation::verify::VerifyError;
-use crik_store::image_dir::{ImageDirError, layout, no_links};
+use crik_store::image_dir::{ImageDirError, layout};
 use thiserror::Error;
 
 use crate::base::headway::Headway;

@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crik_store::backend::durable::ignore_missing;
 use crik_store::generation::manifest::Manifest;
 use crik_store::image_dir::Generation;
-use crik_store::image_dir::durable::{ignore_missing, to_json};
 use crik_store::image_dir::pod::Pod;
+use crik_store::image_dir::to_json;
 use serde::Serialize;
 
 use crate::base::replace_file::replace_file;

@@ -195,7 +195,7 @@ fn cut_place(
     manifest: &Manifest,
     changed_files: ChangedFiles,
 ) -> Result<Place, ImageDirError> {
-    let attempts = Attempts::read(&hold.dir().attempts(manifest.generation))?.attempts;
+    let attempts = Attempts::read(hold.dir(), manifest.generation)?.attempts;
     let earlier = attempts.split_last().map_or(&[][..], |(_, earlier)| earlier);
     let may_have_run =
         |attempt: &Attempt| attempt.outcome.as_deref().is_none_or(|outcome| outcome == RESUMED);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use thiserror::Error;
 
+use crate::backend::durable::create_durably;
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
@@ -14,7 +15,6 @@ use crate::generation::contents::Members;
 use crate::generation::manifest::{self, Manifest};
 use crate::generation::seal;
 use crate::generation::signature::Keys;
-use crate::image_dir::durable::create_durably;
 use crate::image_dir::staging::Staging;
 use crate::image_dir::{ImageDirError, layout};
 

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::backend::no_links;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::generation::clock_facts::ClockFacts;
@@ -19,7 +20,7 @@ use crate::generation::signature::{Keys, SignatureError};
 use crate::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
-use crate::image_dir::{Generation, layout, no_links};
+use crate::image_dir::{Generation, layout};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
 /// names below `files/`; since the second they are among what went along, which an earlier release would not put back.

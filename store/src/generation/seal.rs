@@ -14,12 +14,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::backend::durable::sync_names;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::side_by_side::in_threads;
 use crate::generation::digest::{self, Effort, FileDigest, Files};
-use crate::image_dir::durable::sync_names;
 use crate::image_dir::layout;
 
 /// Makes every file and directory below `dir` durable, and returns the facts of the files by their path in it. Ends soon after it

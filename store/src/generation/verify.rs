@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::backend::no_links;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
@@ -16,7 +17,7 @@ use crate::generation::identity::Identity;
 use crate::generation::manifest::{Manifest, ManifestError};
 use crate::generation::open_files::Kept;
 use crate::generation::signature::Keys;
-use crate::image_dir::{Generation, layout, no_links};
+use crate::image_dir::{Generation, layout};
 
 /// Why a generation cannot be resumed. Completes «generation N is skipped: …».
 #[derive(Debug, Error)]

@@ -10,11 +10,11 @@ use thiserror::Error;
 use crate::base::fault_points::{Point, reach};
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
-use crate::image_dir::durable::to_json;
-use crate::image_dir::error::{ImageDirError, io_at};
+use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
+use crate::image_dir::json::to_json;
 use crate::image_dir::pod::Pod;
-use crate::image_dir::{Generation, no_links};
+use crate::image_dir::{Generation, ImageDir};
 
 /// One attempt to resume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl OpenAttempt {
         pod: &Pod,
         max: u32,
     ) -> Result<Self, AttemptError> {
-        let mut attempts = Attempts::read(&hold.dir().attempts(generation))?;
+        let mut attempts = Attempts::read(hold.dir(), generation)?;
         if attempts.counted() >= max as usize {
             return Err(exhausted(&attempts));
         }
@@ -156,7 +156,7 @@ impl OpenAttempt {
     }
 
     fn write(&self) -> Result<(), AttemptError> {
-        Ok(self.hold.put(&self.hold.dir().attempts(self.generation), &to_json(&self.attempts))?)
+        Ok(self.hold.put(&self.generation.attempts(), &to_json(&self.attempts))?)
     }
 }
 
@@ -210,19 +210,19 @@ impl Attempts {
         last.outcome.as_deref().filter(|outcome| *outcome != RESUMED)
     }
 
-    /// Reads the account at `path`. One that cannot be understood is taken for an empty one: it only counts attempts,
+    /// Reads the account of `generation`. One that cannot be understood is taken for an empty one: it only counts attempts,
     /// and the next write mends it.
     ///
     /// # Errors
     /// The volume fails.
-    pub fn read(path: &Path) -> Result<Self, ImageDirError> {
-        let (directory, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
-        let read = no_links::read_at_most(directory, Path::new(name), limits::SMALL_FILE_MAX_BYTES);
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(path, &error)),
-            Err(error) => Err(io_at("read", path)(error)),
-            Ok(bytes) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(path, &error))),
+    pub fn read(dir: &ImageDir, generation: Generation) -> Result<Self, ImageDirError> {
+        let name = generation.attempts();
+        let path = dir.path_of(&name);
+        match dir.read_small(&name) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Self::damaged(&path, &error)),
+            Err(error) => Err(dir.at("read", &name)(error)),
+            Ok(None) => Ok(Self::default()),
+            Ok(Some(bytes)) => Ok(Self::parse(&bytes).unwrap_or_else(|error| Self::damaged(&path, &error))),
         }
     }
 
@@ -245,14 +245,13 @@ impl Attempts {
 /// # Errors
 /// The volume fails.
 pub fn settle(hold: &Hold, generation: Generation) -> Result<(), ImageDirError> {
-    let path = hold.dir().attempts(generation);
-    let mut attempts = Attempts::read(&path)?;
+    let mut attempts = Attempts::read(hold.dir(), generation)?;
     match attempts.attempts.last_mut() {
         Some(last) => last.settled = true,
         // Nothing counts against it.
         None => return Ok(()),
     }
-    hold.put(&path, &to_json(&attempts))
+    hold.put(&generation.attempts(), &to_json(&attempts))
 }
 
 fn exhausted(attempts: &Attempts) -> AttemptError {

@@ -1,18 +1,14 @@
 //! The mark that a workload has ended: nothing older than it may be resumed.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Name;
 use crate::base::fault_points::{Point, reach};
-use crate::base::limits;
-use crate::image_dir::durable::{sync_directory, to_json};
-use crate::image_dir::error::{ImageDirError, io_at};
+use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
+use crate::image_dir::json::to_json;
 use crate::image_dir::lines::Descent;
-use crate::image_dir::{Generation, ImageDir, no_links};
+use crate::image_dir::{Generation, ImageDir};
 
 /// The mark's file in the image directory.
 const FILE_NAME: &str = "ended.json";
@@ -47,14 +43,13 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read, or the file is not what we write.
     pub fn ended(&self) -> Result<Option<EndMark>, ImageDirError> {
-        let path = self.ended_path();
-        match no_links::read_at_most(self.root(), Path::new(FILE_NAME), limits::SMALL_FILE_MAX_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_at("read", &path)(error)),
-            Ok(bytes) => EndMark::parse(&bytes)
-                .map(Some)
-                .map_err(|error| ImageDirError::Damaged { path, reason: error.to_string() }),
-        }
+        let name = Name::from(FILE_NAME);
+        let Some(bytes) = self.read_small(&name).map_err(self.at("read", &name))? else { return Ok(None) };
+        let damaged = |error: serde_json::Error| ImageDirError::Damaged {
+            path: self.path_of(&name),
+            reason: error.to_string(),
+        };
+        EndMark::parse(&bytes).map(Some).map_err(damaged)
     }
 
     /// The number for the next commit: above every generation that exists or was named, or was there when the workload ended.
@@ -70,10 +65,6 @@ impl ImageDir {
         let ended = self.ended()?.map(|ended| ended.newest);
         let named = self.lines()?.newest();
         Ok(newest.max(ended).max(named).unwrap_or(Generation(0)))
-    }
-
-    fn ended_path(&self) -> PathBuf {
-        self.root().join(FILE_NAME)
     }
 }
 
@@ -96,7 +87,7 @@ impl Hold {
         }
         let newest = self.dir().newest_ever()?;
         let ended = EndMark { newest, why: why.to_owned() };
-        self.put(&self.dir().ended_path(), &to_json(&ended))?;
+        self.put(&Name::from(FILE_NAME), &to_json(&ended))?;
         reach(Point::EndMarked);
         Ok(())
     }
@@ -113,14 +104,17 @@ impl Hold {
             "{damaged}; nobody knows what has ended, so the checkpoints that there are stand apart until you choose: see crik list"
         );
         self.set_all_apart("the mark of an end is damaged, so nobody knows whether its work has ended")?;
-        let (mark, aside) = (self.dir().ended_path(), self.dir().root().join(DAMAGED));
-        fs::rename(&mark, &aside).map_err(|error| self.explain("rename", &mark, error))?;
-        sync_directory(self.dir().root())
+        let mark = Name::from(FILE_NAME);
+        let moved = self.dir().backend().rename(&mark, &Name::from(DAMAGED));
+        moved.map_err(|error| self.explain("rename", &self.dir().path_of(&mark), error))?;
+        self.dir().sync(&Name::root())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::image_dir::fixture::{commit, held};
     use crate::image_dir::resumable::resumable;
@@ -129,7 +123,7 @@ mod tests {
     fn a_mark_that_cannot_be_understood_is_not_taken_for_none() {
         let volume = tempfile::tempdir().unwrap();
         let dir = ImageDir::open(volume.path()).unwrap();
-        fs::write(dir.ended_path(), "{").unwrap();
+        fs::write(dir.root().join(FILE_NAME), "{").unwrap();
         assert!(dir.ended().unwrap_err().to_string().contains("ended.json"));
     }
 
@@ -137,7 +131,7 @@ mod tests {
     fn a_damaged_mark_lets_nothing_be_resumed_and_stands_in_the_way_of_nothing_new() {
         let (_volume, hold) = held();
         commit(&hold);
-        fs::write(hold.dir().ended_path(), "{").unwrap();
+        fs::write(hold.dir().root().join(FILE_NAME), "{").unwrap();
         hold.mend_end().unwrap();
         assert_eq!((hold.dir().ended().unwrap(), resumable(hold.dir()).unwrap()), (None, Vec::new()));
         assert_eq!(hold.dir().lines().unwrap().apart[0].generations, [Generation(1)]);
@@ -162,7 +156,8 @@ mod tests {
     fn the_number_after_the_last_is_none_and_not_the_first() {
         let (_volume, hold) = held();
         commit(&hold);
-        fs::write(hold.dir().ended_path(), r#"{"newest": 18446744073709551615, "why": "a test"}"#).unwrap();
+        fs::write(hold.dir().root().join(FILE_NAME), r#"{"newest": 18446744073709551615, "why": "a test"}"#)
+            .unwrap();
         assert!(hold.dir().next().unwrap_err().to_string().contains("no number left"));
         hold.mark_ended("exit status 0").unwrap();
         assert_eq!(hold.dir().ended().unwrap().unwrap().newest, Generation(u64::MAX));

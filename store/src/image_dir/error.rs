@@ -1,6 +1,5 @@
 //! Why an image directory cannot be used.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,14 +25,13 @@ pub enum ImageDirError {
     Link(PathBuf),
     /// It is there, and used for something else.
     #[error(
-        "imageDir {path} has something in it that is not crik's ({}); give crik a directory of its own, such as {path}/crik-${{POD_NAME}}",
-        name.display()
+        "imageDir {path} has something in it that is not crik's ({name}); give crik a directory of its own, such as {path}/crik-${{POD_NAME}}"
     )]
     Occupied {
         /// The image directory.
         path: PathBuf,
         /// What is in it.
-        name: OsString,
+        name: String,
     },
     /// A person looks for one that is not there.
     #[error(

@@ -1,7 +1,6 @@
 //! Shows other pods that the holder of an image directory lives.
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot::error::TryRecvError;
 
+use crate::backend::{Backend, Name};
 use crate::base::panics::locked;
 use crate::base::step_thread;
 use crate::image_dir::holder;
@@ -26,10 +26,11 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Renews the hold in `path` every `interval`.
-    pub fn start(path: &Path, interval: Duration) -> Self {
+    /// Renews `hold` every `interval`.
+    pub fn start(backend: &Arc<dyn Backend>, hold: &Name, interval: Duration) -> Self {
         let (alive, dropped) = channel::<()>();
-        let (path, stopped) = (path.to_owned(), Arc::<Mutex<bool>>::default());
+        let (backend, hold) = (Arc::clone(backend), hold.clone());
+        let stopped = Arc::<Mutex<bool>>::default();
         let lost = Arc::<AtomicBool>::default();
         let (asked, told) = (Arc::clone(&stopped), Arc::clone(&lost));
         let mut begun = step_thread::run(move || {
@@ -40,7 +41,7 @@ impl Heartbeat {
                 if *stopped {
                     return;
                 }
-                if !renewed(&path, count) {
+                if !renewed(&*backend, &hold, count) {
                     told.store(true, Ordering::Relaxed);
                     return;
                 }
@@ -67,8 +68,8 @@ impl Heartbeat {
 }
 
 /// False once there is nothing to renew any more.
-fn renewed(path: &Path, count: u64) -> bool {
-    match holder::renew(path, count) {
+fn renewed(backend: &dyn Backend, hold: &Name, count: u64) -> bool {
+    match holder::renew(backend, hold, &format!("{count}\n")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             tracing::error!(
                 step = "hold",

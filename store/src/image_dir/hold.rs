@@ -15,29 +15,28 @@
 //! these renames fails, also in a pod that was cut off for an hour and still believes that it holds the directory. There
 //! is no moment between a check and a write, since nothing is checked.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::backend::durable::ignore_missing;
+use crate::backend::{Backend, Name};
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
-use crate::base::watchdog::moved;
 use crate::base::{limits, units};
-use crate::image_dir::durable::{
-    create_durably, create_nameless, ignore_missing, remove_tree, sync_directory, to_json,
-};
 use crate::image_dir::error::{ImageDirError, io_at};
 use crate::image_dir::heartbeat::Heartbeat;
 use crate::image_dir::holder::{self, Holder, Seen};
+use crate::image_dir::json::to_json;
 use crate::image_dir::lines::Descent;
+use crate::image_dir::names::{self, following, holders, parse_number};
 use crate::image_dir::pod::Pod;
-use crate::image_dir::{Generation, ImageDir, following, parse_number, waiting};
+use crate::image_dir::{Generation, ImageDir, waiting};
 
 /// How what is to become a hold is called.
 const PREPARED: &str = "new-";
@@ -81,6 +80,7 @@ impl HasOutlook for HoldError {
 #[derive(Debug)]
 pub struct Hold {
     dir: ImageDir,
+    name: Name,
     path: PathBuf,
     number: u64,
     descent: Mutex<Descent>,
@@ -110,10 +110,11 @@ impl Hold {
                 may_pass_over(seen, wish)?;
             }
             let before = newest.map_or(0, |seen| seen.number);
-            let number = following(before).ok_or_else(|| ImageDirError::NoNumber(dir.holders()))?;
+            let number = following(before).ok_or_else(|| ImageDirError::NoNumber(dir.path_of(&holders())))?;
             match rename_in(dir, number, wish) {
-                Ok(Some(path)) => return Ok(Arc::new(Self::begin(dir, path, number, wish)?)),
-                Err(HoldError::Volume(error)) if is_full(&error) && discard_dumps(&dir.hold(before)) => {}
+                Ok(true) => return Ok(Arc::new(Self::begin(dir, number, wish)?)),
+                Err(HoldError::Volume(error))
+                    if is_full(&error) && discard_dumps(dir.backend(), &names::hold(before)) => {}
                 other => drop(other?),
             }
         }
@@ -121,9 +122,11 @@ impl Hold {
     }
 
     /// The number is ours: takes away what older holders could still write with, before anybody reads a generation.
-    fn begin(dir: &ImageDir, path: PathBuf, number: u64, wish: &Wish) -> Result<Self, HoldError> {
-        let heartbeat = Heartbeat::start(&path, wish.expiry / limits::RENEWALS_PER_EXPIRY);
-        let hold = Self { dir: dir.clone(), path, number, descent: Mutex::new(Descent::Main), heartbeat };
+    fn begin(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Self, HoldError> {
+        let name = names::hold(number);
+        let heartbeat = Heartbeat::start(&dir.backend, &name, wish.expiry / limits::RENEWALS_PER_EXPIRY);
+        let (path, descent) = (dir.path_of(&name), Mutex::new(Descent::Main));
+        let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat };
         if let Err(error) = hold.remove_others().and_then(|()| dir.refresh()) {
             hold.release();
             return Err(error.into());
@@ -132,13 +135,10 @@ impl Hold {
     }
 
     fn remove_others(&self) -> Result<(), ImageDirError> {
-        let holders = self.dir.holders();
-        for entry in fs::read_dir(&holders).map_err(io_at("read", &holders))? {
-            let entry = entry.map_err(io_at("read", &holders))?;
-            moved();
-            if entry.path() != self.path && is_a_holds(&entry.file_name().to_string_lossy()) {
-                take_away(&entry.path(), &self.path.join("removing-holder"), &self.path)?;
-            }
+        let listed = self.dir.backend().list(&holders()).map_err(self.dir.at("read", &holders()))?;
+        let others = listed.iter().map(|entry| holders().join(&entry.name));
+        for other in others.filter(|other| *other != self.name && is_a_holds(other.last())) {
+            take_away(&self.dir, &other, &self.name)?;
         }
         self.dir.sweep_cuts()?;
         reach(Point::OthersRemoved);
@@ -150,12 +150,9 @@ impl Hold {
     /// # Errors
     /// The volume cannot be written.
     pub fn remove_left_overs(&self) -> Result<(), ImageDirError> {
-        for entry in fs::read_dir(&self.path).map_err(io_at("read", &self.path))?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(LEFT_OVER) {
-                remove_tree(&entry.path())?;
-            }
-        }
-        Ok(())
+        let listed = self.dir.backend().list(&self.name).map_err(self.dir.at("read", &self.name))?;
+        let mut left = listed.iter().filter(|entry| entry.name.starts_with(LEFT_OVER));
+        left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)))
     }
 
     /// To which line the generations belong that are committed with it.
@@ -181,9 +178,10 @@ impl Hold {
         self.heartbeat.stop();
         // An NFS client that waits looks for the name's absence in its memory for up to a minute (nfs(5), `acdirmax`), but asks the
         // server for the contents of a file whenever it opens it.
-        let renewed = self.path.join(holder::RENEWED);
-        let told = renewed.symlink_metadata().and_then(|_| fs::write(renewed, holder::DONE));
-        let released = told.and_then(|()| create_durably(&self.path.join(holder::RELEASED), b""));
+        let backend = self.dir.backend();
+        let released = holder::renew(backend, &self.name, holder::DONE)
+            .and_then(|()| backend.create(&self.name.join(holder::RELEASED), b""))
+            .and_then(|()| backend.sync(&self.name));
         reach(Point::Released);
         if let Err(error) = released {
             tracing::warn!(
@@ -202,7 +200,12 @@ impl Hold {
         &self.dir
     }
 
-    /// A directory of this hold's own on the volume.
+    /// What its directory is called.
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// A directory of this hold's own, on a volume.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -211,21 +214,24 @@ impl Hold {
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
-    pub fn put(&self, target: &Path, contents: &[u8]) -> Result<(), ImageDirError> {
-        let partial = self.path.join(target.file_name().unwrap_or_default()).with_extension("partial");
-        create_nameless(&partial, contents)
+    pub(crate) fn put(&self, target: &Name, contents: &[u8]) -> Result<(), ImageDirError> {
+        let (stem, _) = target.last().rsplit_once('.').unwrap_or((target.last(), ""));
+        let partial = self.name.join(&format!("{stem}.partial"));
+        let written = self.dir.backend().create(&partial, contents);
+        written
             .inspect(|()| reach(Point::PartialWritten))
             .and_then(|()| self.move_over(&partial, target))
-            .map_err(|error| self.explain("write", target, error))?;
-        sync_directory(target.parent().unwrap_or(target))
+            .map_err(|error| self.explain("write", &self.dir.path_of(target), error))?;
+        self.dir.sync(&target.parent())
     }
 
     /// A file cannot be renamed onto a directory, which has no business there.
-    fn move_over(&self, partial: &Path, target: &Path) -> io::Result<()> {
-        match fs::rename(partial, target) {
+    fn move_over(&self, partial: &Name, target: &Name) -> io::Result<()> {
+        let backend = self.dir.backend();
+        match backend.rename(partial, target) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                fs::rename(target, self.path.join("removing-directory"))?;
-                fs::rename(partial, target)
+                backend.rename(target, &self.name.join("removing-directory"))?;
+                backend.rename(partial, target)
             }
             other => other,
         }
@@ -237,10 +243,10 @@ impl Hold {
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn remove(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let path = self.dir.generation(generation);
-        let trash = self.path.join(format!("removing-{generation}"));
-        remove_tree(&trash)?;
-        match fs::rename(&path, &trash) {
+        let name = generation.directory();
+        let (path, trash) = (self.dir.path_of(&name), self.name.join(&format!("removing-{generation}")));
+        self.dir.remove_all(&trash)?;
+        match self.dir.backend().rename(&name, &trash) {
             // Somebody else of this pod removes it too, or an answer was lost and it was done twice (NFS).
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let why = self.explain("remove", &path, error);
@@ -251,9 +257,9 @@ impl Hold {
             other => other.map_err(|error| self.explain("remove", &path, error))?,
         }
         reach(Point::GenerationHidden);
-        remove_tree(&trash)?;
+        self.dir.remove_all(&trash)?;
         reach(Point::GenerationRemoved);
-        remove_tree(&self.dir.cut(generation))?;
+        self.dir.remove_all(&generation.cut())?;
         self.remove_attempts(generation)
     }
 
@@ -262,10 +268,10 @@ impl Hold {
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn remove_attempts(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let (attempts, trash) = (self.dir.attempts(generation), self.path.join("removing-attempts"));
-        ignore_missing(fs::rename(&attempts, &trash))
-            .map_err(|error| self.explain("remove", &attempts, error))?;
-        remove_tree(&trash)
+        let (attempts, trash) = (generation.attempts(), self.name.join("removing-attempts"));
+        ignore_missing(self.dir.backend().rename(&attempts, &trash))
+            .map_err(|error| self.explain("remove", &self.dir.path_of(&attempts), error))?;
+        self.dir.remove_all(&trash)
     }
 
     /// What is not there any more was taken away by who took over, which is the news.
@@ -284,17 +290,17 @@ impl Hold {
 pub fn newest(dir: &ImageDir) -> Result<Option<Seen>, ImageDirError> {
     for _ in 0..limits::HOLD_ROUNDS {
         let Some(number) = dir.newest_hold()? else { return Ok(None) };
-        let path = dir.hold(number);
-        match Seen::read(&path, number) {
+        let hold = names::hold(number);
+        match Seen::read(dir.backend(), &hold, number) {
             // Taken over while we looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && dir.backend().look(&hold).is_err() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Some(Seen { number, holder: None, renewed: Vec::new(), released: false }));
             }
-            other => return other.map(Some).map_err(io_at("read", &path)),
+            other => return other.map(Some).map_err(dir.at("read", &hold)),
         }
     }
-    Err(io_at("read", &dir.holders())(io::Error::other("it changes all the time")))
+    Err(dir.at("read", &holders())(io::Error::other("it changes all the time")))
 }
 
 fn may_pass_over(seen: &Seen, wish: &Wish) -> Result<(), HoldError> {
@@ -307,31 +313,29 @@ fn may_pass_over(seen: &Seen, wish: &Wish) -> Result<(), HoldError> {
     Ok(())
 }
 
-/// Makes the hold `number` ours. None if another pod was faster.
-fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Option<PathBuf>, HoldError> {
-    let (nonce, target) = (nonce().map_err(io_at("read", Path::new("/dev/urandom")))?, dir.hold(number));
+/// Makes the hold `number` ours. False if another pod was faster.
+fn rename_in(dir: &ImageDir, number: u64, wish: &Wish) -> Result<bool, HoldError> {
+    let (nonce, target) = (nonce().map_err(io_at("read", Path::new("/dev/urandom")))?, names::hold(number));
     // Who has just taken the directory removes what others prepare for the number that it has now.
     let new = match prepare(dir, &nonce, wish) {
-        Err(ImageDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(ImageDirError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(false);
+        }
         other => other?,
     };
     reach(Point::HoldPrepared);
-    moved();
-    let renamed = fs::rename(&new, &target);
+    let renamed = dir.backend().rename(&new, &target);
     reach(Point::HoldTaken);
-    moved();
-    let ours = || {
-        Seen::read(&target, number).is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce))
-    };
+    let seen = Seen::read(dir.backend(), &target, number);
     // Over NFS an error may only mean that the answer was lost; and what was renamed may have been half removed before.
-    if ours() {
-        sync_directory(&dir.holders())?;
-        return Ok(still_newest(dir, number, &target)?.then_some(target));
+    if seen.is_ok_and(|seen| seen.holder.is_some_and(|holder| holder.nonce == nonce)) {
+        dir.sync(&holders())?;
+        return Ok(still_newest(dir, number)?);
     }
-    remove_tree(if renamed.is_ok() { &target } else { &new })?;
+    dir.remove_all(if renamed.is_ok() { &target } else { &new })?;
     match renamed {
-        Err(error) if !is_taken(&error) => Err(io_at("rename a directory to", &target)(error).into()),
-        _ => Ok(None),
+        Err(error) if !is_taken(&error) => Err(dir.at("rename a directory to", &target)(error).into()),
+        _ => Ok(false),
     }
 }
 
@@ -348,28 +352,30 @@ fn is_a_holds(name: &str) -> bool {
         || [PREPARED, PROBE, waiting::RECORD].iter().any(|start| name.starts_with(start))
 }
 
-fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<PathBuf, ImageDirError> {
-    let new = dir.holders().join(format!("{PREPARED}{nonce}"));
-    DirBuilder::new().mode(0o700).create(&new).map_err(io_at("create", &new))?;
+fn prepare(dir: &ImageDir, nonce: &str, wish: &Wish) -> Result<Name, ImageDirError> {
+    let (backend, new) = (dir.backend(), holders().join(&format!("{PREPARED}{nonce}")));
+    backend.make(&new).map_err(dir.at("create", &new))?;
     let holder = Holder {
         pod: wish.pod.clone(),
         nonce: nonce.to_owned(),
         since: units::now(),
         expiry_ms: u64::try_from(wish.expiry.as_millis()).unwrap_or(u64::MAX),
     };
-    let written = create_nameless(&new.join(holder::HOLDER), &to_json(&holder))
-        .and_then(|()| create_durably(&new.join(holder::RENEWED), b"0\n"));
-    written.map_err(io_at("write", &new))?;
+    let written = backend
+        .create(&new.join(holder::HOLDER), &to_json(&holder))
+        .and_then(|()| backend.create(&new.join(holder::RENEWED), b"0\n"))
+        .and_then(|()| backend.sync(&new));
+    written.map_err(dir.at("write", &new))?;
     Ok(new)
 }
 
 /// A listing is no snapshot, and on NFS it may be old: the number that we took may have been free because a higher one
 /// is taken. Now that we have changed the directory, it is read anew.
-fn still_newest(dir: &ImageDir, number: u64, path: &Path) -> Result<bool, ImageDirError> {
+fn still_newest(dir: &ImageDir, number: u64) -> Result<bool, ImageDirError> {
     if dir.newest_hold()? == Some(number) {
         return Ok(true);
     }
-    remove_tree(path)?;
+    dir.remove_all(&names::hold(number))?;
     Ok(false)
 }
 
@@ -383,31 +389,30 @@ fn is_full(error: &ImageDirError) -> bool {
 
 /// Removes the dumps that a holder that is gone left half done in its hold. On a volume that is full they may be what fills it. True
 /// if there were any.
-fn discard_dumps(hold: &Path) -> bool {
-    let entries = fs::read_dir(hold).into_iter().flatten().flatten();
+fn discard_dumps(backend: &dyn Backend, hold: &Name) -> bool {
+    let entries = backend.list(hold).unwrap_or_default();
     let large = |name: &str| {
         ["staging-", "interval-", "restore-", LEFT_OVER, "removing-"]
             .iter()
             .any(|start| name.starts_with(start))
     };
-    let dumps = entries.filter(|entry| large(&entry.file_name().to_string_lossy()));
-    dumps.filter(|entry| remove_tree(&entry.path()).is_ok()).count() > 0
+    let dumps = entries.iter().filter(|entry| large(&entry.name));
+    dumps.filter(|entry| backend.remove(&hold.join(&entry.name)).is_ok()).count() > 0
 }
 
 /// Out of sight by one rename, and only then emptied: who removed file by file could meet a pod that renames the same directory to
 /// its number, and would go on in a hold that counts. The directory itself must be gone, since a pod that was cut off may still have
-/// it open (NFS) and commit from it; what was in it may be large, goes below `later`, and is removed in time.
-fn take_away(path: &Path, trash: &Path, later: &Path) -> Result<(), ImageDirError> {
-    remove_stubbornly(trash)?;
-    ignore_missing(fs::rename(path, trash)).map_err(io_at("remove", path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let left = left_over(&name, &entry.file_name().to_string_lossy());
-            ignore_missing(fs::rename(entry.path(), later.join(left))).map_err(io_at("remove", path))?;
-        }
+/// it open (NFS) and commit from it; what was in it may be large, stays below `own`, and is removed in time.
+fn take_away(dir: &ImageDir, other: &Name, own: &Name) -> Result<(), ImageDirError> {
+    let (backend, trash) = (dir.backend(), own.join("removing-holder"));
+    remove_stubbornly(dir, &trash)?;
+    ignore_missing(backend.rename(other, &trash)).map_err(dir.at("remove", other))?;
+    let left = backend.list(&trash).unwrap_or_default();
+    for entry in left.iter().filter(|entry| entry.is_directory) {
+        let later = own.join(&left_over(other.last(), &entry.name));
+        ignore_missing(backend.rename(&trash.join(&entry.name), &later)).map_err(dir.at("remove", other))?;
     }
-    remove_stubbornly(trash)
+    remove_stubbornly(dir, &trash)
 }
 
 /// How a directory of the hold `of` is called from now on. What that had from a former one keeps its name: a program that crashes as
@@ -417,10 +422,10 @@ fn left_over(of: &str, name: &str) -> String {
 }
 
 /// A pod that was cut off may still write into what is removed.
-fn remove_stubbornly(path: &Path) -> Result<(), ImageDirError> {
+fn remove_stubbornly(dir: &ImageDir, name: &Name) -> Result<(), ImageDirError> {
     let mut outcome = Ok(());
     for _ in 0..limits::HOLD_ROUNDS {
-        outcome = remove_tree(path);
+        outcome = dir.remove_all(name);
         if outcome.is_ok() {
             break;
         }

@@ -1,14 +1,12 @@
 //! Who holds an image directory, as others read it on the volume, and whether that pod may be passed over.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backend::{Backend, Name};
 use crate::base::limits;
-use crate::image_dir::no_links;
 use crate::image_dir::pod::Pod;
 
 /// `holder.json` in `holders/NNNNNNNN/`. It appears whole or not at all, with its directory.
@@ -51,16 +49,16 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Reads the hold `number` in the directory `path`. What cannot be understood is somebody all the same, since a
+    /// Reads the hold `number` in the directory `hold`. What cannot be understood is somebody all the same, since a
     /// volume that fails proves nothing.
     ///
     /// # Errors
     /// The volume cannot be read. A hold that has gone meanwhile is `NotFound`.
-    pub fn read(path: &Path, number: u64) -> io::Result<Self> {
-        let holder = parse(&read(path, HOLDER)?);
-        let renewed = optional(read(path, RENEWED))?.unwrap_or_default();
-        let released =
-            renewed == DONE.as_bytes() || optional(path.join(RELEASED).symlink_metadata())?.is_some();
+    pub fn read(backend: &dyn Backend, hold: &Name, number: u64) -> io::Result<Self> {
+        let read = |name| backend.read(&hold.join(name), limits::SMALL_FILE_MAX_BYTES);
+        let holder = parse(&read(HOLDER)?);
+        let renewed = optional(read(RENEWED))?.unwrap_or_default();
+        let released = renewed == DONE.as_bytes() || optional(backend.look(&hold.join(RELEASED)))?.is_some();
         Ok(Self { number, holder, renewed, released })
     }
 
@@ -88,10 +86,6 @@ pub fn parse(bytes: &[u8]) -> Option<Holder> {
     serde_json::from_slice(bytes).ok()
 }
 
-fn read(path: &Path, name: &str) -> io::Result<Vec<u8>> {
-    no_links::read_at_most(path, Path::new(name), limits::SMALL_FILE_MAX_BYTES)
-}
-
 fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -99,15 +93,15 @@ fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes a sign of life that differs from the one before. The file must be there: a hold that was taken away is not
+/// Writes a sign of life, which must differ from the one before, or [`DONE`]. The file must be there: a hold that was taken away is not
 /// made anew.
 ///
 /// # Errors
 /// The volume fails, or the hold was taken away.
-pub fn renew(path: &Path, count: u64) -> io::Result<()> {
-    let renewed = path.join(RENEWED);
-    renewed.symlink_metadata()?;
-    fs::write(&renewed, format!("{count}\n"))
+pub fn renew(backend: &dyn Backend, hold: &Name, sign: &str) -> io::Result<()> {
+    let renewed = hold.join(RENEWED);
+    backend.look(&renewed)?;
+    backend.write(&renewed, sign.as_bytes())
 }
 
 /// Adds up how long a holder has given no sign of life while we were able to look. It needs nobody's clock but ours,
@@ -140,6 +134,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::directory::Directory;
 
     fn seen(renewed: &str) -> Seen {
         Seen { number: 1, holder: None, renewed: renewed.into(), released: false }
@@ -166,8 +161,8 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_somebody() {
         let volume = tempfile::tempdir().unwrap();
-        fs::write(volume.path().join(HOLDER), "{").unwrap();
-        let seen = Seen::read(volume.path(), 7).unwrap();
+        std::fs::write(volume.path().join(HOLDER), "{").unwrap();
+        let seen = Seen::read(&Directory::new(volume.path()), &Name::root(), 7).unwrap();
         assert_eq!((seen.holder.clone(), seen.gone(&Pod::default())), (None, None));
         assert_eq!(seen.expiry(Duration::from_secs(9)), Duration::from_secs(9));
     }

@@ -1,16 +1,14 @@
 //! Why the last stop left no checkpoint: the log that said so is gone with its pod, so it is kept for who asks later.
 
-use std::io;
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Name;
 use crate::base::{limits, units};
-use crate::image_dir::durable::to_json;
-use crate::image_dir::error::{ImageDirError, io_at};
+use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
+use crate::image_dir::json::to_json;
 use crate::image_dir::pod::Pod;
-use crate::image_dir::{Generation, ImageDir, no_links};
+use crate::image_dir::{Generation, ImageDir};
 
 /// The file's name in the image directory.
 const FILE_NAME: &str = "last-stop.json";
@@ -67,14 +65,10 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read.
     pub fn last_stop(&self) -> Result<Option<LastStop>, ImageDirError> {
-        match no_links::read_at_most(self.root(), Path::new(FILE_NAME), limits::SMALL_FILE_MAX_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_at("read", &self.root().join(FILE_NAME))(error)),
-            Ok(bytes) => {
-                let (stop, newest) = (LastStop::parse(&bytes).ok(), self.list()?.first().copied());
-                Ok(stop.filter(|stop| stop.newest >= newest))
-            }
-        }
+        let name = Name::from(FILE_NAME);
+        let Some(bytes) = self.read_small(&name).map_err(self.at("read", &name))? else { return Ok(None) };
+        let (stop, newest) = (LastStop::parse(&bytes).ok(), self.list()?.first().copied());
+        Ok(stop.filter(|stop| stop.newest >= newest))
     }
 }
 
@@ -93,7 +87,7 @@ impl Hold {
             unwanted: matches!(reason, NoCheckpoint::Unwanted(_)),
             newest: self.dir().list()?.first().copied(),
         };
-        self.put(&self.dir().root().join(FILE_NAME), &to_json(&stop))
+        self.put(&Name::from(FILE_NAME), &to_json(&stop))
     }
 }
 

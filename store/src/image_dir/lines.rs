@@ -4,14 +4,11 @@
 //! `lines.json` names all generations that are not of the main line. A generation is named there before it is committed, so that it
 //! never stands above the others, whatever dies in between.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
-use crate::base::limits;
-use crate::image_dir::error::{ImageDirError, io_at};
-use crate::image_dir::{Generation, ImageDir, no_links};
+use crate::backend::Name;
+use crate::image_dir::error::ImageDirError;
+use crate::image_dir::{Generation, ImageDir};
 
 /// The file's name in the image directory.
 const FILE_NAME: &str = "lines.json";
@@ -49,6 +46,11 @@ pub enum Descent {
 }
 
 impl Lines {
+    /// Its file's.
+    pub(super) fn name() -> Name {
+        Name::from(FILE_NAME)
+    }
+
     /// Reads the contents of the file.
     ///
     /// # Errors
@@ -101,18 +103,13 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read, or the file is not what we write: then nobody knows what may be resumed.
     pub fn lines(&self) -> Result<Lines, ImageDirError> {
-        let path = self.lines_path();
-        match no_links::read_at_most(self.root(), Path::new(FILE_NAME), limits::SMALL_FILE_MAX_BYTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lines::default()),
-            Err(error) => Err(io_at("read", &path)(error)),
-            Ok(bytes) => Lines::parse(&bytes).map_err(|error| ImageDirError::Damaged {
-                path,
-                reason: format!("{error}; without it the newest checkpoint of all counts, if you remove it"),
-            }),
-        }
-    }
-
-    pub(super) fn lines_path(&self) -> PathBuf {
-        self.root().join(FILE_NAME)
+        let name = Lines::name();
+        let Some(bytes) = self.read_small(&name).map_err(self.at("read", &name))? else {
+            return Ok(Lines::default());
+        };
+        Lines::parse(&bytes).map_err(|error| ImageDirError::Damaged {
+            path: self.path_of(&name),
+            reason: format!("{error}; without it the newest checkpoint of all counts, if you remove it"),
+        })
     }
 }

@@ -1,5 +1,5 @@
-//! The image directory: what belongs to one workload replica on the shared volume, and who may change it. It imports `base`
-//! alone, and does not know what lies in a generation.
+//! The image directory: what belongs to one workload replica on the shared volume, and who may change it. It imports `backend` and
+//! `base`, and does not know what lies in a generation.
 //!
 //! ```text
 //! generations/00000007/   committed, immutable
@@ -11,11 +11,9 @@
 //! lines.json              if present, which generations are of another line of descent
 //! ```
 //!
-//! Only rename, exclusive create and fsync are relied on, so that it works on NFS. Here is what anybody may do; what
-//! changes the directory is done by its holder ([`crate::image_dir::hold`]).
+//! Here is what anybody may do; what changes the directory is done by its holder ([`crate::image_dir::hold`]).
 
 pub mod attempts;
-pub mod durable;
 pub mod end_mark;
 mod error;
 #[cfg(any(test, feature = "fixtures"))]
@@ -23,10 +21,11 @@ pub mod fixture;
 mod heartbeat;
 pub mod hold;
 pub mod holder;
+mod json;
 pub mod last_stop;
 pub mod layout;
 pub mod lines;
-pub mod no_links;
+mod names;
 pub mod pod;
 pub mod probe;
 pub mod resumable;
@@ -37,57 +36,28 @@ mod strangers;
 pub mod verdict;
 pub mod waiting;
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::backend::directory::{Directory, is_directory};
+use crate::backend::{Backend, Kind, Name};
 use crate::base::limits;
-use crate::base::watchdog::moved;
-use crate::image_dir::durable::{ignore_missing, remove_tree, sync_directory};
 pub use error::{ImageDirError, io_at};
-use strangers::CUT;
-
-/// The number of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Generation(pub u64);
-
-impl Generation {
-    /// The one that follows. None if that is more than is ever reached ([`limits::NUMBER_MAX`]).
-    pub fn next(self) -> Option<Self> {
-        following(self.0).map(Self)
-    }
-}
-
-/// The number of the hold or the generation after this one.
-fn following(number: u64) -> Option<u64> {
-    number.checked_add(1).filter(|number| *number <= limits::NUMBER_MAX)
-}
-
-/// Reads a numbered name; anything but eight or more digits is not one of ours, nor is a number that is never reached.
-fn parse_number(name: &str) -> Option<u64> {
-    let number: u64 =
-        (name.len() >= 8 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())??;
-    (number <= limits::NUMBER_MAX).then_some(number)
-}
-
-impl std::fmt::Display for Generation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:08}", self.0)
-    }
-}
+pub use json::to_json;
+pub use names::Generation;
+use names::{accounts, generations, holders, parse_number};
 
 /// An image directory that exists.
 #[derive(Debug, Clone)]
 pub struct ImageDir {
-    root: PathBuf,
+    backend: Arc<dyn Backend>,
 }
 
 impl ImageDir {
-    /// Opens `root` and makes what is missing of it, except for the directory that should hold it: were that made
+    /// Opens the directory `root` and makes what is missing of it, except for the directory that should hold it: were that made
     /// too, a forgotten volume would go unnoticed and checkpoints would go to the container's own layer.
     ///
     /// # Errors
@@ -97,65 +67,73 @@ impl ImageDir {
         if !is_directory(parent).map_err(io_at("look at", parent))? {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
-        let dir = Self { root: root.into() };
+        Self::make(Arc::new(Directory::new(root)))
+    }
+
+    fn make(backend: Arc<dyn Backend>) -> Result<Self, ImageDirError> {
+        let dir = Self { backend };
         dir.refuse_strangers()?;
         dir.make_root()?;
-        for path in [dir.generations(), dir.attempts_directory(), dir.holders()] {
-            moved();
-            DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io_at("create", &path))?;
+        for name in own() {
+            dir.backend.make_all(&name).map_err(dir.at("create", &name))?;
         }
         dir.refuse_links()?;
         Ok(dir)
     }
 
     fn make_root(&self) -> Result<(), ImageDirError> {
-        let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(&self.root) else {
-            return Ok(());
-        };
+        let root = Name::root();
+        let Err(source) = self.backend.make_all(&root) else { return Ok(()) };
         // What is known not to be there has nothing that could be resumed.
-        let absent = self.root.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let (path, error) = (self.root.clone(), io_at("create", &self.root));
-        Err(if absent { ImageDirError::Unmade { path, source } } else { error(source) })
+        let absent = self.backend.look(&root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        Err(match absent {
+            true => ImageDirError::Unmade { path: self.root().into(), source },
+            false => self.at("create", &root)(source),
+        })
     }
 
-    /// Looks at `root` without changing anything, for which the right to read is enough.
+    /// Looks at the directory `root` without changing anything, for which the right to read is enough.
     ///
     /// # Errors
     /// It is no image directory.
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
-        let dir = Self { root: root.into() };
-        fs::read_dir(root).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ImageDirError::Absent(root.into()),
-            _ => io_at("read", root)(error),
+        Self::find(Arc::new(Directory::new(root)))
+    }
+
+    fn find(backend: Arc<dyn Backend>) -> Result<Self, ImageDirError> {
+        let dir = Self { backend };
+        dir.backend.list(&Name::root()).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ImageDirError::Absent(dir.root().into()),
+            _ => dir.at("read", &Name::root())(error),
         })?;
-        if !dir.generations().is_dir() {
-            return Err(ImageDirError::Foreign(root.into()));
-        }
         dir.refuse_links()?;
+        if !dir.is_directory(&generations()) {
+            return Err(ImageDirError::Foreign(dir.root().into()));
+        }
         Ok(dir)
     }
 
     /// A directory that somebody uses for something else stays theirs: crik lists, renames and removes by name in its own.
     fn refuse_strangers(&self) -> Result<(), ImageDirError> {
-        let own = [self.generations(), self.attempts_directory(), self.holders()];
         // A person may have removed one of them.
-        if own.iter().filter(|path| path.is_dir()).count() > 1 {
+        if own().iter().filter(|name| self.is_directory(name)).count() > 1 {
             return Ok(());
         }
-        match strangers::first(&self.root).map_err(io_at("read", &self.root))? {
-            Some(name) => Err(ImageDirError::Occupied { path: self.root.clone(), name }),
+        match strangers::first(&*self.backend).map_err(self.at("read", &Name::root()))? {
+            Some(name) => Err(ImageDirError::Occupied { path: self.root().into(), name }),
             None => Ok(()),
         }
     }
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.attempts_directory(), self.holders(), self.root.join(CUT)] {
-            moved();
-            match path.symlink_metadata() {
-                Ok(meta) if meta.is_symlink() => return Err(ImageDirError::Link(path)),
+        for name in own().into_iter().chain([Name::from(names::CUT)]) {
+            match self.backend.look(&name) {
+                Ok(found) if found.kind == Kind::Link => {
+                    return Err(ImageDirError::Link(self.path_of(&name)));
+                }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_at("look at", &path)(error));
+                    return Err(self.at("look at", &name)(error));
                 }
                 _ => {}
             }
@@ -163,33 +141,35 @@ impl ImageDir {
         Ok(())
     }
 
-    /// The directory itself.
+    fn is_directory(&self, name: &Name) -> bool {
+        self.backend.look(name).is_ok_and(|found| found.kind == Kind::Directory)
+    }
+
+    /// Where it is.
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    /// How people are told where something in it is; on a volume that is its path.
+    pub(crate) fn path_of(&self, name: &Name) -> PathBuf {
+        self.root().join(name.as_path())
+    }
+
+    /// Gives an error its operation and where it was.
+    fn at(&self, what: &'static str, name: &Name) -> impl Fn(io::Error) -> ImageDirError + use<> {
+        let path = self.path_of(name);
+        move |source| io_at(what, &path)(source)
+    }
+
+    /// The directory itself, as people are told it.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.backend.root()
     }
 
     /// True when it is on the same file system as `/`, and so most likely not on a volume at all.
     pub fn is_on_root_file_system(&self) -> bool {
         let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
-        device(&self.root) == device(Path::new("/"))
-    }
-
-    fn generations(&self) -> PathBuf {
-        self.root.join("generations")
-    }
-
-    fn attempts_directory(&self) -> PathBuf {
-        self.root.join("claims")
-    }
-
-    /// The directory of the holds.
-    pub fn holders(&self) -> PathBuf {
-        self.root.join("holders")
-    }
-
-    /// The directory of the hold `number`.
-    pub fn hold(&self, number: u64) -> PathBuf {
-        self.holders().join(format!("{number:08}"))
+        device(self.root()) == device(Path::new("/"))
     }
 
     /// The number of the newest hold.
@@ -197,22 +177,17 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read.
     pub fn newest_hold(&self) -> Result<Option<u64>, ImageDirError> {
-        Ok(numbers(&self.holders())?.into_iter().max())
+        Ok(self.numbers(&holders())?.into_iter().max())
     }
 
-    /// The directory of a committed generation.
+    /// The directory of a committed generation on a volume.
     pub fn generation(&self, generation: Generation) -> PathBuf {
-        self.generations().join(generation.to_string())
+        self.path_of(&generation.directory())
     }
 
-    /// The directory of what was cut from files of the application when `generation` was resumed.
+    /// The directory of what was cut from files of the application when `generation` was resumed, on a volume.
     pub fn cut(&self, generation: Generation) -> PathBuf {
-        self.root.join(CUT).join(generation.to_string())
-    }
-
-    /// The file with the account of the attempts to resume a generation.
-    pub fn attempts(&self, generation: Generation) -> PathBuf {
-        self.attempts_directory().join(format!("{generation}.json"))
+        self.path_of(&generation.cut())
     }
 
     /// All committed generations, newest first.
@@ -220,7 +195,7 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be read.
     pub fn list(&self) -> Result<Vec<Generation>, ImageDirError> {
-        let mut found: Vec<Generation> = numbers(&self.generations())?.into_iter().map(Generation).collect();
+        let mut found: Vec<Generation> = self.numbers(&generations())?.into_iter().map(Generation).collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
     }
@@ -230,27 +205,33 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be written.
     pub fn sync_generations(&self) -> Result<(), ImageDirError> {
-        sync_directory(&self.generations()).and_then(|()| sync_directory(&self.root))
+        self.sync(&generations()).and_then(|()| self.sync(&Name::root()))
     }
 
-    /// Makes the next look at the generations and at the mark of an end see what other machines wrote. NFS clients
-    /// remember names and listings for up to a minute (nfs(5), `acdirmax`), except of directories that they have just
-    /// changed themselves.
+    fn sync(&self, name: &Name) -> Result<(), ImageDirError> {
+        self.backend.sync(name).map_err(self.at("fsync", name))
+    }
+
+    fn remove_all(&self, name: &Name) -> Result<(), ImageDirError> {
+        self.backend.remove(name).map_err(self.at("remove", name))
+    }
+
+    /// A file that crik has made; none if it is not there. What others have written must not exhaust the container's memory.
+    fn read_small(&self, name: &Name) -> io::Result<Option<Vec<u8>>> {
+        match self.backend.read(name, limits::SMALL_FILE_MAX_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Makes the next look at the generations and at the mark of an end see what other machines wrote.
     ///
     /// # Errors
     /// The volume cannot be written.
     pub fn refresh(&self) -> Result<(), ImageDirError> {
-        for path in [self.generations(), self.attempts_directory(), self.root.clone()] {
-            moved();
-            let changed = path.join("refresh");
-            fs::create_dir(&changed)
-                .or_else(
-                    |error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
-                )
-                .and_then(|()| ignore_missing(fs::remove_dir(&changed)))
-                .map_err(io_at("write", &path))?;
-        }
-        Ok(())
+        [generations(), accounts(), Name::root()]
+            .iter()
+            .try_for_each(|name| self.backend.refresh(name).map_err(self.at("write", name)))
     }
 
     /// Removes what was cut from files for generations that are not there any more: who removed them may have died before.
@@ -258,30 +239,26 @@ impl ImageDir {
     /// # Errors
     /// The volume cannot be written.
     pub fn sweep_cuts(&self) -> Result<(), ImageDirError> {
-        let cut = self.root.join(CUT);
-        let resumed = if cut.exists() { numbers(&cut)? } else { Vec::new() };
-        let gone = resumed.into_iter().map(Generation).filter(|number| !self.generation(*number).exists());
-        gone.map(|number| self.cut(number)).try_for_each(|path| remove_tree(&path))
+        let cut = Name::from(names::CUT);
+        let resumed = if self.is_directory(&cut) { self.numbers(&cut)? } else { Vec::new() };
+        let is_gone = |generation: &Generation| {
+            let found = self.backend.look(&generation.directory());
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        let gone = resumed.into_iter().map(Generation).filter(is_gone);
+        gone.map(Generation::cut).try_for_each(|name| self.remove_all(&name))
+    }
+
+    /// The numbered names in a directory.
+    fn numbers(&self, directory: &Name) -> Result<Vec<u64>, ImageDirError> {
+        let listed = self.backend.list(directory).map_err(self.at("read", directory))?;
+        Ok(listed.iter().filter_map(|entry| parse_number(&entry.name)).collect())
     }
 }
 
-/// False only if it is known to be none: a volume that fails is not a volume that was forgotten.
-fn is_directory(path: &Path) -> io::Result<bool> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        found => Ok(found?.is_dir()),
-    }
-}
-
-/// The numbered names in a directory.
-fn numbers(path: &Path) -> Result<Vec<u64>, ImageDirError> {
-    let mut found = Vec::new();
-    moved();
-    for entry in fs::read_dir(path).map_err(io_at("read", path))? {
-        let name = entry.map_err(io_at("read", path))?.file_name();
-        found.extend(name.to_str().and_then(parse_number));
-    }
-    Ok(found)
+/// What each image directory has.
+fn own() -> [Name; 3] {
+    [generations(), accounts(), holders()]
 }
 
 #[cfg(test)]
@@ -304,7 +281,7 @@ mod tests {
         for name in
             ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x", "18446744073709551615"]
         {
-            fs::create_dir(dir.generations().join(name)).unwrap();
+            fs::create_dir(dir.path_of(&generations()).join(name)).unwrap();
         }
         assert_eq!(dir.list().unwrap(), [Generation(100_000_000), Generation(10), Generation(9)]);
     }

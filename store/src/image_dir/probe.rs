@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::backend::durable::{remove_tree, sync_names};
 use crate::base::limits;
 use crate::base::retry::{HasOutlook as _, Outlook};
 use crate::image_dir::ImageDir;
-use crate::image_dir::durable::{remove_tree, sync_names};
 use crate::image_dir::hold::PROBE;
+use crate::image_dir::names::holders;
 
 /// What a volume cannot do, and what to do about it.
 #[derive(Debug, Error)]
@@ -80,7 +81,7 @@ impl Probe {
     pub fn begin(dir: &ImageDir) -> Result<Self, Lack> {
         let unwritable = unwritable("cannot make a directory");
         let unique = fs::read_to_string(limits::RANDOM_UUID).map_err(&unwritable)?;
-        let path = dir.holders().join(format!("{PROBE}{}", unique.trim()));
+        let path = dir.path_of(&holders()).join(format!("{PROBE}{}", unique.trim()));
         DirBuilder::new().mode(0o700).create(&path).map_err(unwritable)?;
         Ok(Self(path))
     }
@@ -206,6 +207,6 @@ mod tests {
         let all = Keeps { modes: true, owners: true, links: true, locks: true, takes_open_files: false };
         assert_eq!(probe.run().unwrap(), all);
         drop(probe);
-        assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(dir.path_of(&holders())).unwrap().count(), 0);
     }
 }

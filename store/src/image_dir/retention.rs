@@ -1,13 +1,11 @@
 //! Which generations are given up. There are three rules: what later commits have made superfluous, what has to go when there is
 //! too little room, and what a person may remove.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::{fs, io};
 
-use nix::sys::statvfs::statvfs;
 use thiserror::Error;
 
+use crate::backend::{Name, directory};
 use crate::base::headway::Headway;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
@@ -57,7 +55,7 @@ impl HasOutlook for RoomError {
 /// a volume may compress. Once it was given up nothing is removed.
 pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Result<(), RoomError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
-    let mut volume = FreeSpace::new(free(hold.dir().root())?);
+    let mut volume = FreeSpace::new(hold.dir().free()?);
     if volume.bytes() >= needed {
         return Ok(());
     }
@@ -79,7 +77,7 @@ pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Resu
             return Err(RoomError::GivenUp);
         }
         give_up(hold, oldest)?;
-        volume.gave_up(bytes, free(hold.dir().root())?);
+        volume.gave_up(bytes, hold.dir().free()?);
     }
     Ok(())
 }
@@ -91,9 +89,9 @@ pub fn make_room(hold: &Hold, image: u64, past: Past, headway: &Headway) -> Resu
 /// The volume fails.
 pub fn lacking(hold: &Hold, image: u64, past: Past) -> Result<Option<RoomError>, ImageDirError> {
     let needed = image.saturating_add(limits::IMAGE_OVERHEAD_BYTES);
-    let mut free = free(hold.dir().root())?;
+    let mut free = hold.dir().free()?;
     if free < needed {
-        let own = stored(hold.path()).map_err(io_at("read", hold.path()))?;
+        let own = hold.dir().stored(hold.name())?;
         let older = sized(hold, dispensable(hold, past)?)?;
         free = older.iter().fold(free.saturating_add(own), |sum, (_, bytes)| sum.saturating_add(*bytes));
     }
@@ -105,7 +103,7 @@ pub fn lacking(hold: &Hold, image: u64, past: Past) -> Result<Option<RoomError>,
 /// # Errors
 /// The volume fails.
 pub fn is_short(hold: &Hold, image: u64) -> Result<bool, ImageDirError> {
-    Ok(free(hold.dir().root())? < image.saturating_add(limits::IMAGE_OVERHEAD_BYTES))
+    Ok(hold.dir().free()? < image.saturating_add(limits::IMAGE_OVERHEAD_BYTES))
 }
 
 /// What is free, where some of what was removed may not be free yet: there are volumes that do it later (CephFS, thin volumes).
@@ -162,32 +160,28 @@ fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError
 }
 
 fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
-    let sized = |generation| {
-        let path = hold.dir().generation(generation);
-        Ok((generation, stored(&path).map_err(io_at("read", &path))?))
-    };
+    let sized = |generation: Generation| Ok((generation, hold.dir().stored(&generation.directory())?));
     generations.into_iter().map(sized).collect()
 }
 
-/// Bytes that what is at `path` takes on the volume. A block of stat(2) has 512.
-fn stored(path: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let meta = entry.metadata()?;
-        bytes += if meta.is_dir() { stored(&entry.path())? } else { meta.blocks() * 512 };
+impl ImageDir {
+    /// Free bytes.
+    fn free(&self) -> Result<u64, ImageDirError> {
+        self.backend().free().map_err(self.at("ask for the free space of", &Name::root()))
     }
-    Ok(bytes)
+
+    /// Bytes that what is below `name` takes.
+    fn stored(&self, name: &Name) -> Result<u64, ImageDirError> {
+        self.backend().stored(name).map_err(self.at("read", name))
+    }
 }
 
-/// Free bytes. A file system that does not tell its size does not tell what is free either.
+/// Free bytes of the volume that `path` is on. A file system that does not tell its size does not tell what is free either.
 ///
 /// # Errors
 /// The volume fails.
 pub fn free(path: &Path) -> Result<u64, ImageDirError> {
-    let volume = statvfs(path).map_err(|error| io_at("ask for the free space of", path)(error.into()))?;
-    let known = volume.blocks() > 0;
-    Ok(if known { volume.blocks_available().saturating_mul(volume.fragment_size()) } else { u64::MAX })
+    directory::free(path).map_err(io_at("ask for the free space of", path))
 }
 
 /// What a tree knows of the generations that were there before it.
@@ -240,7 +234,7 @@ impl<'a> Spared<'a> {
             Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
         };
         // A restore that something always cut off says nothing about the generation.
-        Ok(needed || is_open && Attempts::read(&self.dir.attempts(generation))?.always_interrupted())
+        Ok(needed || is_open && Attempts::read(self.dir, generation)?.always_interrupted())
     }
 }
 
@@ -268,7 +262,7 @@ pub fn superfluous(
     let (open, lines) = (resumable::resumable(dir)?, dir.lines()?);
     let (mut good, mut has_proven, mut found) = (0, false, Vec::new());
     for generation in dir.list()? {
-        let proves = || Ok::<_, ImageDirError>(Attempts::read(&dir.attempts(generation))?.proven());
+        let proves = || Ok::<_, ImageDirError>(Attempts::read(dir, generation)?.proven());
         if lines.of(generation).is_some() {
             // A person has yet to decide.
         } else if lines.given_up.contains(&generation) {

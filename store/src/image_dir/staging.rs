@@ -1,17 +1,15 @@
 //! Where a dump is made before it is committed: never read at a start, and swept.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::backend::{Look, Name};
 use crate::base::fault_points::{Point, reach};
 use crate::base::panics::locked;
 use crate::image_dir::Generation;
-use crate::image_dir::durable::remove_tree;
-use crate::image_dir::error::{ImageDirError, io_at};
+use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
 
 /// What is made there.
@@ -44,6 +42,7 @@ impl Purpose {
 pub struct Staging {
     hold: Arc<Hold>,
     purpose: Purpose,
+    name: Name,
     path: PathBuf,
     busy: Arc<Mutex<()>>,
 }
@@ -53,8 +52,9 @@ impl Staging {
     pub fn new(hold: &Arc<Hold>, purpose: Purpose) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = hold.path().join(format!("{}-{number}", purpose.name()));
-        Self { hold: Arc::clone(hold), purpose, path, busy: Arc::default() }
+        let name = hold.name().join(&format!("{}-{number}", purpose.name()));
+        let path = hold.dir().path_of(&name);
+        Self { hold: Arc::clone(hold), purpose, name, path, busy: Arc::default() }
     }
 
     /// What it is for.
@@ -62,7 +62,7 @@ impl Staging {
         self.purpose
     }
 
-    /// The directory.
+    /// The directory, on a volume.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -82,7 +82,7 @@ impl Staging {
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn make(&self) -> Result<&Path, ImageDirError> {
-        let made = DirBuilder::new().mode(0o700).create(&self.path);
+        let made = self.hold.dir().backend().make(&self.name);
         made.map_err(|error| self.hold.explain("create", &self.path, error))?;
         if self.purpose != Purpose::Restore {
             reach(Point::StagingMade);
@@ -95,7 +95,7 @@ impl Staging {
     /// # Errors
     /// The volume cannot be written.
     pub fn sweep(&self) -> Result<(), ImageDirError> {
-        remove_tree(&self.path)
+        self.hold.dir().remove_all(&self.name)
     }
 
     /// Makes it a generation: the commit. What is in it must be durable already, or a loss of power could leave a
@@ -105,36 +105,35 @@ impl Staging {
     /// The volume cannot be written, or another pod holds the image directory now. The generation then does not exist,
     /// or exists whole.
     pub fn commit(&self, generation: Generation) -> Result<(), ImageDirError> {
-        let target = self.hold.dir().generation(generation);
-        let staged = self.path.symlink_metadata().map(|meta| meta.ino());
-        match fs::rename(&self.path, &target) {
+        let (dir, target) = (self.hold.dir(), generation.directory());
+        let staged = dir.backend().look(&self.name);
+        match dir.backend().rename(&self.name, &target) {
             // Over NFS an error may only mean that the answer was lost, and the rename was done.
-            Err(error) if !is_the_same(&target, &staged) => {
-                return Err(self.hold.explain("commit", &target, error));
+            Err(error) if !is_the_same(&dir.backend().look(&target), &staged) => {
+                return Err(self.hold.explain("commit", &dir.path_of(&target), error));
             }
             _ => {}
         }
         reach(Point::Renamed);
-        let durable = self.hold.dir().sync_generations();
+        let durable = dir.sync_generations();
         if durable.is_err() {
             // It is seen but may not last, and the application is about to go on.
-            fs::rename(&target, &self.path).map_err(io_at("take back", &target))?;
+            dir.backend().rename(&target, &self.name).map_err(dir.at("take back", &target))?;
         }
         durable
     }
 
     /// Saves a log of CRIU's as `name` in the image directory, for a person to read.
     pub fn keep_log(&self, name: &str, log: &[u8]) {
-        let kept = self.hold.dir().root().join(format!("failed-{name}"));
+        let kept = Name::root().join(&format!("failed-{name}"));
         match self.hold.put(&kept, log) {
-            Ok(()) => tracing::warn!("CRIU's log is kept in {}", kept.display()),
+            Ok(()) => tracing::warn!("CRIU's log is kept in {}", self.hold.dir().path_of(&kept).display()),
             Err(error) => tracing::warn!("CRIU's log cannot be kept: {error}"),
         }
     }
 }
 
-/// Whether the directory that was staged is at `path` now.
-fn is_the_same(path: &Path, staged: &io::Result<u64>) -> bool {
-    let there = path.symlink_metadata().map(|meta| meta.ino());
-    matches!((there, staged), (Ok(there), Ok(staged)) if there == *staged)
+/// Whether what was staged is what is there now.
+fn is_the_same(there: &io::Result<Look>, staged: &io::Result<Look>) -> bool {
+    matches!((there, staged), (Ok(there), Ok(staged)) if there.identity == staged.identity)
 }

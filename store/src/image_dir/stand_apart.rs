@@ -2,9 +2,9 @@
 
 use crate::base::units;
 use crate::image_dir::Generation;
-use crate::image_dir::durable::to_json;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
+use crate::image_dir::json::to_json;
 use crate::image_dir::lines::{Apart, Descent, Lines};
 
 impl Hold {
@@ -94,7 +94,7 @@ impl Hold {
     }
 
     fn write_lines(&self, lines: &Lines) -> Result<(), ImageDirError> {
-        self.put(&self.dir().lines_path(), &to_json(lines))
+        self.put(&Lines::name(), &to_json(lines))
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     fn what_cannot_be_understood_is_not_taken_for_nothing() {
         let (_volume, hold) = held();
         commit(&hold);
-        std::fs::write(hold.dir().lines_path(), "{").unwrap();
+        std::fs::write(hold.dir().path_of(&Lines::name()), "{").unwrap();
         assert!(resumable(hold.dir()).unwrap_err().to_string().contains("lines.json is damaged"));
         assert!(hold.own_generations().is_err());
     }

@@ -1,14 +1,10 @@
 //! Tells whether an image directory that is about to be made has something in it that is not crik's.
 
-use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::Path;
 
+use crate::backend::{Backend, Name};
 use crate::base::limits::CLOCK_FILE_NAME as CLOCKS;
-
-/// The directory of what was cut from files of the application.
-pub const CUT: &str = "cut";
+use crate::image_dir::names::CUT;
 
 /// What crik makes directly in an image directory, by the beginning of its name: the init and the library of the clocks too, where
 /// a container has no other place for them.
@@ -30,19 +26,17 @@ const OWN: [&str; 12] = [
 /// What the root of a volume has by itself, besides names that begin with a dot.
 const OF_A_VOLUME: &str = "lost+found";
 
-/// The first name in `root` that is nobody's whom crik knows; none if it is not there yet.
+/// The first name in it that is nobody's whom crik knows; none if it is not there yet.
 ///
 /// # Errors
 /// The volume cannot be read.
-pub fn first(root: &Path) -> io::Result<Option<OsString>> {
-    let entries = match fs::read_dir(root) {
+pub fn first(backend: &dyn Backend) -> io::Result<Option<String>> {
+    let entries = match backend.list(&Name::root()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    let mut found: Vec<OsString> = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
-    found.retain(|name| !is_expected(&name.to_string_lossy()));
-    found.sort();
-    Ok(found.into_iter().next())
+    let names = entries.into_iter().map(|entry| entry.name);
+    Ok(names.filter(|name| !is_expected(name)).min())
 }
 
 fn is_expected(name: &str) -> bool {

@@ -2,15 +2,13 @@
 //! looks at the volume, always in the same words.
 
 use std::fmt;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::limits;
-use crate::image_dir::durable::to_json;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
-use crate::image_dir::{ImageDir, no_links};
+use crate::image_dir::json::to_json;
+use crate::image_dir::{ImageDir, names};
 
 /// The file's name, in the hold's own directory: it ends with the hold.
 const FILE_NAME: &str = "verdict.json";
@@ -94,9 +92,8 @@ impl ImageDir {
     /// only.
     #[must_use]
     pub fn verdict(&self, hold: u64) -> Option<Verdict> {
-        let bytes =
-            no_links::read_at_most(&self.hold(hold), Path::new(FILE_NAME), limits::SMALL_FILE_MAX_BYTES);
-        Verdict::parse(&bytes.ok()?).ok()
+        let bytes = self.read_small(&names::hold(hold).join(FILE_NAME)).ok()?;
+        Verdict::parse(&bytes?).ok()
     }
 }
 
@@ -106,7 +103,7 @@ impl Hold {
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn keep_verdict(&self, verdict: &Verdict) -> Result<(), ImageDirError> {
-        self.put(&self.path().join(FILE_NAME), &to_json(verdict))
+        self.put(&self.name().join(FILE_NAME), &to_json(verdict))
     }
 }
 

@@ -1,16 +1,14 @@
 //! What a pod that waits for the image directory has seen of its holder: it outlasts the pod's containers, which a liveness probe may
 //! end while they wait.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::limits;
-use crate::image_dir::durable::to_json;
+use crate::image_dir::ImageDir;
+use crate::image_dir::json::to_json;
+use crate::image_dir::names::holders;
 use crate::image_dir::pod::Pod;
-use crate::image_dir::{ImageDir, no_links};
 
 /// How the record of a pod is called, among the holds. Whoever takes the image directory removes it.
 pub(super) const RECORD: &str = "waiting-";
@@ -43,8 +41,8 @@ impl ImageDir {
     /// What an earlier container of `pod` has seen; nothing if there was none, or if that cannot be read: then the wait begins anew.
     pub fn waited(&self, pod: &Pod) -> Option<Waited> {
         let name = name(pod)?;
-        let bytes = no_links::read_at_most(&self.holders(), &name, limits::SMALL_FILE_MAX_BYTES).ok()?;
-        Waited::parse(&bytes).ok()
+        let bytes = self.read_small(&holders().join(&format!("{name}.json"))).ok()?;
+        Waited::parse(&bytes?).ok()
     }
 
     /// Notes it for the next container of `pod`. It need not outlast the node, on which no other container will wait then.
@@ -53,16 +51,16 @@ impl ImageDir {
     /// The volume cannot be written.
     pub fn note_waited(&self, pod: &Pod, waited: &Waited) -> io::Result<()> {
         let Some(name) = name(pod) else { return Ok(()) };
-        let partial = self.holders().join(&name).with_extension("partial");
-        fs::write(&partial, to_json(waited))?;
-        fs::rename(partial, self.holders().join(name))
+        let [partial, whole] = ["partial", "json"].map(|end| holders().join(&format!("{name}.{end}")));
+        self.backend().write(&partial, &to_json(waited))?;
+        self.backend().rename(&partial, &whole)
     }
 }
 
 /// None for a pod of which nobody knows whether another one is the same.
-fn name(pod: &Pod) -> Option<PathBuf> {
+fn name(pod: &Pod) -> Option<String> {
     let container = pod.container.as_ref()?.replace('/', "-");
-    Some(Path::new(&format!("{RECORD}{container}.json")).to_owned())
+    Some(format!("{RECORD}{container}"))
 }
 
 #[cfg(test)]

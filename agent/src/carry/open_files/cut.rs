@@ -7,10 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crik_store::backend::durable::sync_names;
+use crik_store::backend::no_links;
 use crik_store::generation::open_files::{Access, VolumeFile};
-use crik_store::image_dir::durable::sync_directory;
 use crik_store::image_dir::hold::Hold;
-use crik_store::image_dir::{Generation, no_links, retention};
+use crik_store::image_dir::{Generation, retention};
 
 use super::error::{OpenFileError, io_at};
 use super::note::modified;
@@ -59,7 +60,8 @@ pub fn cut(files: &[VolumeFile], place: &Place, headway: &Arc<Headway>) -> Resul
         headway.go_on(0).map_err(io_at("cut", &file.path))?;
         cuts.one(file, found, place, &volumes)?;
     }
-    sync_directory(&place.directory())?;
+    let directory = place.directory();
+    sync_names(&directory).map_err(io_at("fsync", &directory))?;
     Ok(cuts)
 }
 

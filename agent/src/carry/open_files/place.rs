@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use crik_store::backend::no_links;
 use crik_store::generation::open_files::{DELETED, Kept, UnnamedFile};
-use crik_store::image_dir::{layout, no_links};
+use crik_store::image_dir::layout;
 
 use super::error::{OpenFileError, io_at};
 use super::lost_names::{is_same, make_parents, remove_parents, set_aside};

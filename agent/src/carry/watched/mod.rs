@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crik_store::image_dir::durable::create_private;
+use crik_store::backend::durable::create_private;
 use thiserror::Error;
 
 use self::find::{Ended, find};

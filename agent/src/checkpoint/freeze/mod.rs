@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crik_store::backend::durable::create_private;
 use crik_store::generation::manifest;
-use crik_store::image_dir::durable::create_private;
 use crik_store::image_dir::staging::Staging;
 use crik_store::image_dir::{io_at, layout};
 

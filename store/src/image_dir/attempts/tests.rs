@@ -33,7 +33,7 @@ fn only_the_last_attempt_tells_what_is_wrong() {
         AttemptOutcome::Resumed,
     ] {
         take(&hold, 9).unwrap().record(&outcome).unwrap();
-        let attempts = Attempts::read(&hold.dir().attempts(Generation(1))).unwrap();
+        let attempts = Attempts::read(hold.dir(), Generation(1)).unwrap();
         told.push(attempts.last_failure().map(str::to_owned));
     }
     let luck = || Some("no luck".to_owned());
@@ -89,7 +89,7 @@ fn an_attempt_that_a_sigterm_cut_off_does_not_count() {
 #[test]
 fn a_damaged_account_is_no_obstacle() {
     let (_volume, hold) = held();
-    fs::write(hold.dir().attempts(Generation(1)), "{").unwrap();
+    fs::write(hold.dir().path_of(&Generation(1).attempts()), "{").unwrap();
     assert!(take(&hold, 1).is_ok());
 }
 
@@ -99,6 +99,6 @@ fn a_volume_that_was_away_is_not_the_generations_fault() {
     for _ in 0..5 {
         take(&hold, 1).unwrap().record(&AttemptOutcome::Unread("Stale file handle".to_owned())).unwrap();
     }
-    let attempts = Attempts::read(&hold.dir().attempts(Generation(1))).unwrap();
+    let attempts = Attempts::read(hold.dir(), Generation(1)).unwrap();
     assert_eq!((attempts.counted(), attempts.last_failure()), (0, Some("Stale file handle")));
 }

@@ -1,5 +1,7 @@
 //! What a hold promises.
 
+use std::fs;
+
 use super::*;
 use crate::image_dir::fixture::{commit, held, wish};
 use crate::image_dir::holder;
@@ -39,9 +41,9 @@ fn who_is_swept_while_it_prepares_begins_again() {
         // As a holder does that has just taken the directory, but all the time.
         scope.spawn(|| {
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                for entry in fs::read_dir(dir.holders()).unwrap().flatten() {
-                    if entry.file_name().to_string_lossy().starts_with("new-") {
-                        take_away(&entry.path(), &volume.path().join("trash"), volume.path()).unwrap();
+                for entry in dir.backend().list(&holders()).unwrap() {
+                    if entry.name.starts_with("new-") {
+                        take_away(&dir, &holders().join(&entry.name), &Name::root()).unwrap();
                     }
                 }
             }
@@ -88,7 +90,7 @@ fn who_was_passed_over_can_change_nothing_any_more() {
         staging.commit(generation.next().unwrap()),
         old.remove(generation),
         old.mark_ended("too late"),
-        old.put(&old.dir().attempts(generation), b"{}"),
+        old.put(&generation.attempts(), b"{}"),
         staging.make().map(drop),
     ];
     for outcome in refused {
@@ -96,7 +98,7 @@ fn who_was_passed_over_can_change_nothing_any_more() {
         assert!(error.starts_with("the image directory is held by job-1 now"), "{error}");
     }
     assert_eq!(new.dir().list().unwrap(), [generation]);
-    assert!(new.dir().ended().unwrap().is_none() && !new.dir().attempts(generation).exists());
+    assert!(new.dir().ended().unwrap().is_none() && !new.dir().path_of(&generation.attempts()).exists());
 }
 
 #[test]
@@ -151,12 +153,12 @@ fn what_others_left_among_the_holds_is_no_obstacle_and_what_is_not_crik_s_stays(
     let volume = tempfile::tempdir().unwrap();
     let dir = ImageDir::open(volume.path()).unwrap();
     for left in ["new-left-behind/x", "probe-left-behind/x"] {
-        fs::create_dir_all(dir.holders().join(left)).unwrap();
+        fs::create_dir_all(dir.path_of(&holders()).join(left)).unwrap();
     }
-    fs::write(dir.holders().join("notes.txt"), "?").unwrap();
+    fs::write(dir.path_of(&holders()).join("notes.txt"), "?").unwrap();
     Hold::take(&dir, &wish("job-0")).unwrap();
-    assert_eq!(fs::read_dir(dir.holders()).unwrap().count(), 2);
-    assert!(dir.holders().join("notes.txt").exists());
+    assert_eq!(fs::read_dir(dir.path_of(&holders())).unwrap().count(), 2);
+    assert!(dir.path_of(&holders()).join("notes.txt").exists());
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_volume_that_cannot_rename_directories_is_no_volume_that_others_take() {
     // As good as one that refuses: a file in the place of the hold.
     let refused = |error: io::Error| is_taken(&error);
     let onto = |name: &str, make: &dyn Fn(&Path)| {
-        let (from, to) = (dir.holders().join("new-x"), dir.holders().join(name));
+        let (from, to) = (dir.path_of(&holders()).join("new-x"), dir.path_of(&holders()).join(name));
         fs::create_dir_all(&from).unwrap();
         make(&to);
         fs::rename(from, to).unwrap_err()
@@ -182,8 +184,8 @@ fn a_volume_that_cannot_rename_directories_is_no_volume_that_others_take() {
 fn a_hold_that_cannot_be_understood_counts_until_it_expires() {
     let volume = tempfile::tempdir().unwrap();
     let dir = ImageDir::open(volume.path()).unwrap();
-    fs::create_dir_all(dir.hold(4)).unwrap();
-    fs::write(dir.hold(4).join(holder::HOLDER), [0xff, 0]).unwrap();
+    fs::create_dir_all(dir.path_of(&names::hold(4))).unwrap();
+    fs::write(dir.path_of(&names::hold(4)).join(holder::HOLDER), [0xff, 0]).unwrap();
     assert_eq!(holder_of(Hold::take(&dir, &wish("job-0"))), "an unknown pod");
     let expired = Wish { expired: Some(4), ..wish("job-0") };
     assert_eq!(Hold::take(&dir, &expired).unwrap().number, 5);

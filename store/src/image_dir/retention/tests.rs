@@ -1,5 +1,6 @@
 //! Which generations are given up, and which are never.
 
+use std::fs;
 use std::sync::Arc;
 
 use super::*;

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crik_store::backend::no_links;
 use crik_store::generation::contents::{Attributes, Members};
-use crik_store::image_dir::no_links;
 
 use super::copy::{CopyError, at, below, copy, make_directory};
 use crate::base::headway::Headway;

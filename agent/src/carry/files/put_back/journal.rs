@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crik_store::image_dir::durable::ignore_missing;
+use crik_store::backend::durable::ignore_missing;
 
 use super::attributes::apply;
 use crate::base::headway::Headway;

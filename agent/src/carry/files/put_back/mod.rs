@@ -8,7 +8,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crik_store::image_dir::{layout, no_links};
+use crik_store::backend::no_links;
+use crik_store::image_dir::layout;
 
 use self::journal::Journal;
 use self::writer::Writer;

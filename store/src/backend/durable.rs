@@ -5,17 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::base::watchdog::moved;
-use crate::image_dir::error::{ImageDirError, io_at};
-
-/// Serialises one of our own types, which cannot fail: they have string keys and no cycles.
-pub fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut json = serde_json::to_vec_pretty(value).unwrap_or_default();
-    json.push(b'\n');
-    json
-}
 
 /// Writes a file for its owner alone.
 ///
@@ -50,17 +40,8 @@ pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_names(path.parent().unwrap_or(Path::new("/")))
 }
 
-/// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name).
-///
-/// # Errors
-/// The volume cannot be written.
-pub fn sync_directory(path: &Path) -> Result<(), ImageDirError> {
-    moved();
-    sync_names(path).map_err(io_at("fsync", path))
-}
-
-/// The same. A file system that knows no fsync of directories (fsync(2), EINVAL) keeps its names in a way of its own, and no
-/// program could do more.
+/// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name). A file system that knows no fsync of
+/// directories (fsync(2), EINVAL) keeps its names in a way of its own, and no program could do more.
 ///
 /// # Errors
 /// The volume cannot be written.
@@ -80,12 +61,12 @@ pub fn sync_names(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// The volume cannot be written.
-pub fn remove_tree(path: &Path) -> Result<(), ImageDirError> {
+pub fn remove_tree(path: &Path) -> io::Result<()> {
     moved();
     let removed = path
         .symlink_metadata()
         .and_then(|meta| if meta.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
-    ignore_missing(removed).map_err(io_at("remove", path))
+    ignore_missing(removed)
 }
 
 /// Takes what is not there for removed.
