@@ -4,11 +4,12 @@
 //! here:
 //!
 //! ```text
-//!     generation > image_dir, chunks > backend > base
+//!     generation > image_dir, chunks > backend, encryption > base
 //! ```
 
 pub mod backend;
 pub mod base;
 pub mod chunks;
+pub mod encryption;
 pub mod generation;
 pub mod image_dir;
