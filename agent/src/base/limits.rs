@@ -69,6 +69,12 @@ pub const LOG_HEAD_BYTES: u64 = 2 << 20;
 /// The same of its end, which has the errors.
 pub const LOG_TAIL_BYTES: u64 = 6 << 20;
 
+/// How many FIFOs for the pages of a dump lie ready beyond the one that is read. CRIU waits at the next one; a few are for its sake who
+/// looks.
+pub const FIFOS_AHEAD: u32 = 4;
+/// How much a pipe holds of the pages of a dump or a restore: as much as any user may have it hold (pipe(7), `pipe-max-size`).
+pub const PAGES_PIPE_BYTES: i32 = 1 << 20;
+
 /// How often a call of CRIU that waits for another one to end looks whether it is still wanted.
 pub const TURN_POLL: Duration = Duration::from_millis(5);
 

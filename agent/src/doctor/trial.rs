@@ -88,8 +88,15 @@ fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
     let root = start(init).map_err(TrialError::Start)?;
     let headway = Arc::new(Headway::default());
     let connections = Connections::Close;
-    let what =
-        Dump { root, images: &images, leave: Leave::Stopped, external: &[], connections, headway: &headway };
+    let what = Dump {
+        root,
+        images: &images,
+        leave: Leave::Stopped,
+        external: &[],
+        connections,
+        headway: &headway,
+        pages: None,
+    };
     criu::dump(&what, Box::new(|_| Ok(()))).map_err(TrialError::Dump)?;
     end_children();
     let what = Restore {

@@ -64,6 +64,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         external: &terminal.names,
         connections,
         headway: &request.headway,
+        pages: None,
     };
     let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
     locked(&frozen).give_back(request.root);

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::child::child_pid;
 use super::failable_dump::{is_failable, refuse_writes};
+use super::page_fifos::refuse_pages;
 use crate::base::limits;
 
 /// Makes CRIU fail, and waits a moment for the step that called it; what the step returns is dropped, so that a stopped tree
@@ -41,6 +42,7 @@ async fn ends<T>(step: &mut JoinHandle<T>, patience: Duration, what: fn()) -> bo
 /// in place of the application's own (measured: about one tree in ten is lost by that). What a restore has made is ended
 /// anyway, so CRIU is killed.
 fn cancel() {
+    refuse_pages();
     let Some(pid) = child_pid() else { return };
     if !is_failable() || refuse_writes(pid).is_err() {
         kill_now();

@@ -8,6 +8,8 @@ use super::cancel::kill_now;
 use super::error::CriuError;
 use super::failable_dump::Failable;
 use super::in_namespace::Namespaces;
+use super::page_fifos::PageFifos;
+use super::pages::PagesSink;
 use super::pause::{Hook, Pause, hooked, notified};
 use super::preload;
 use super::umask::Umask;
@@ -50,13 +52,16 @@ pub struct Dump<'a> {
     pub connections: Connections,
     /// Given up when nobody waits for it any more.
     pub headway: &'a Arc<Headway>,
+    /// Takes the pages of memory in place of files in the directory; the other images are files in any case.
+    pub pages: Option<Arc<dyn PagesSink>>,
 }
 
 /// Dumps a tree. At CRIU's pauses the hook is called, whose errors are ignored: the library would no longer wait for CRIU to let
 /// the tree go. Blocks.
 ///
 /// # Errors
-/// CRIU refused, or it was given up before it began; the tree then runs as before.
+/// CRIU refused, or it was given up before it began; the tree then runs as before. Or the sink of the pages failed, and if that was last of
+/// all the tree is left as after a dump.
 pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
     let namespaces = Namespaces::of_tree(what.root);
     let options = [&what.leave.options()[..], &[what.connections.option()]].concat();
@@ -65,6 +70,9 @@ pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
         Failable::begin().map_err(|source| CriuError::Prepare { what: "ignore SIGXFSZ", source })?;
     let _private = Umask::private().map_err(|source| CriuError::Prepare { what: "set the umask", source })?;
     let directory = inheritable_directory(what.images)?;
+    let begin = |sink: &Arc<dyn PagesSink>| PageFifos::begin(what.images, Arc::clone(sink));
+    let fifos = what.pages.as_ref().map(begin).transpose();
+    let fifos = fifos.map_err(|source| CriuError::Prepare { what: "make FIFOs", source })?;
     let mut criu = call.request(&directory)?;
     criu.set_pid(what.root);
     criu.set_notify_scripts(true);
@@ -84,5 +92,8 @@ pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
         let _ = contained_now(|| hook(pause));
         Ok(())
     });
-    hooked(ignoring, || criu.dump()).map_err(|error| call.refused(&error))
+    let dumped = hooked(ignoring, || criu.dump());
+    // Of its sink CRIU can only tell that it is gone.
+    fifos.map_or(Ok(()), |fifos| fifos.end(dumped.is_ok(), what.headway)).map_err(CriuError::Pages)?;
+    dumped.map_err(|error| call.refused(&error))
 }

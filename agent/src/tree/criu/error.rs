@@ -26,6 +26,9 @@ pub enum CriuError {
     /// Nobody waits for it any more.
     #[error("it was given up before criu was asked")]
     GivenUp,
+    /// The pages of memory could not be kept, or not be given.
+    #[error("the program's memory: {0}")]
+    Pages(io::Error),
     /// What it needs could not be prepared.
     #[error("cannot {what} for criu: {source}")]
     Prepare {
@@ -40,7 +43,7 @@ impl HasOutlook for CriuError {
     fn outlook(&self) -> Outlook {
         match self {
             Self::Refused { first } => outlook_of_message(first),
-            Self::Prepare { source, .. } => source.outlook(),
+            Self::Pages(source) | Self::Prepare { source, .. } => source.outlook(),
             Self::Missing(_) | Self::TooOld(_) | Self::GivenUp => Outlook::Lasting,
         }
     }
