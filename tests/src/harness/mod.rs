@@ -3,6 +3,7 @@
 
 pub mod build;
 pub(crate) mod cache;
+pub(crate) mod claim;
 pub mod command;
 pub mod compile;
 pub mod connect_proxy;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::command::run;
+use crate::harness::claim::Claim;
 
 /// An address of this machine that every pod on the network can reach, each by a link and in a subnet of its own; removed with
 /// the last pod.
@@ -17,6 +18,7 @@ pub struct Network(Arc<Shared>);
 struct Shared {
     host: String,
     host6: String,
+    part: u16,
     number: u32,
     lost: Mutex<Vec<IpAddr>>,
     /// Further addresses that this machine has for it.
@@ -29,12 +31,28 @@ const LOOPBACK: &str = "lo";
 /// The range that is kept for carriers (RFC 6598), since pods do not use it.
 const FAR: &str = "100.64.0.0/10";
 
+/// How many programs of tests can have networks at a time.
+const PARTS: u16 = 64;
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
+/// The part of all subnets that this program has, and none beside it.
+fn part() -> Result<u16> {
+    static PART: Mutex<Option<Claim>> = Mutex::new(None);
+    let mut part = PART.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(part) = &*part {
+        return Ok(part.number());
+    }
+    // Not always the same first: one that was killed has left addresses.
+    let first = (process::id() % u32::from(PARTS)) as u16;
+    let numbers = (0..PARTS).map(|further| (first + further) % PARTS);
+    Ok(part.insert(Claim::first("networks", numbers, |_| true)?).number())
+}
+
 /// The first three numbers of a subnet of four addresses that nobody else has, and the fourth of its first one.
-fn subnet() -> (String, u32, u32) {
+fn subnet() -> Result<(String, u32, u32)> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    (format!("10.{}.{}", 128 + process::id() % 100, number / 64 % 256), number % 64 * 4, number)
+    Ok((format!("10.{}.{}", 128 + part()?, number / 64 % 256), number % 64 * 4, number))
 }
 
 /// A subnet of unique local addresses (RFC 4193) for each number and process, without its last group.
@@ -48,12 +66,13 @@ impl Network {
     /// # Errors
     /// iproute2 is missing or refuses.
     pub fn new() -> Result<Self> {
-        let (subnet, base, number) = subnet();
+        let (subnet, base, number) = subnet()?;
         let host = format!("{subnet}.{}", base + 1);
         let host6 = subnet6(number) + ":1";
         run("ip", &["address", "add", &format!("{host}/32"), "dev", LOOPBACK])?;
         run("ip", &["address", "add", &format!("{host6}/128"), "dev", LOOPBACK, "nodad"])?;
-        Ok(Self(Arc::new(Shared { host, host6, number, lost: Mutex::default(), far: Mutex::default() })))
+        let (part, lost, far) = (part()?, Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Shared { host, host6, part, number, lost, far })))
     }
 
     /// This machine's address as a pod sees it.
@@ -85,8 +104,9 @@ impl Network {
     }
 
     fn far_address(&self, n: u8) -> IpAddr {
-        let [process, number] = [process::id() % 64, self.0.number % 1024].map(|part| part.to_be_bytes());
-        Ipv4Addr::new(100, 64 + process[3], number[3], number[2] * 64 + n % 64).into()
+        let ([_, part], [high, low]) =
+            (self.0.part.to_be_bytes(), ((self.0.number % 1024) as u16).to_be_bytes());
+        Ipv4Addr::new(100, 64 + part, low, high * 64 + n % 64).into()
     }
 
     /// Links a pod to it.
@@ -94,7 +114,7 @@ impl Network {
     /// # Errors
     /// iproute2 refuses.
     pub(super) fn link(&self) -> Result<Link> {
-        let (subnet, base, number) = subnet();
+        let (subnet, base, number) = subnet()?;
         // Link names have at most 15 characters, and other runs of the suite may have namespaces of their own.
         let name = format!("crik{:x}-{number:x}", process::id());
         let (address, address6) = (format!("{subnet}.{}", base + 2), subnet6(number) + ":2");
