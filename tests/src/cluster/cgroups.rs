@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::wait::wait_for;
+use crate::wait::wait_to_clean_up;
 
 /// Where hierarchies are mounted (cgroups(7)): one directory for each in version 1, this one itself in version 2.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -77,7 +77,7 @@ impl Cgroups {
 /// There are processes in it.
 pub fn remove_all(name: &str) -> Result<()> {
     // A process that was killed leaves its group a moment later.
-    wait_for(&format!("{name} to be empty"), || {
+    wait_to_clean_up(&format!("{name} to be empty"), || {
         let groups = hierarchies().into_iter().map(|root| root.join(name.trim_start_matches('/')));
         // All are tried, also when one is not empty yet.
         (groups.filter(|group| !remove(group)).count() == 0).then_some(())

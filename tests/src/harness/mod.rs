@@ -9,6 +9,7 @@ pub mod compile;
 pub mod connect_proxy;
 pub mod http;
 pub mod imports;
+pub(crate) mod interrupt;
 pub mod shared;
 pub mod table;
 pub mod tools;

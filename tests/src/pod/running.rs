@@ -21,7 +21,7 @@ use super::sandbox::Sandbox;
 use super::spec::Input;
 use crate::output::Output;
 use crate::tools::runc;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_to_clean_up};
 
 /// A container that was started. Whatever is left of it is ended and removed when this is dropped.
 pub struct Running {
@@ -349,7 +349,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.poll().is_none() {
             let _ = kill(self.init, Signal::SIGKILL);
-            let _ = wait_for("a killed container to end", || self.poll());
+            let _ = wait_to_clean_up("a killed container to end", || self.poll());
         }
         if thread::panicking() {
             eprintln!("{}", self.transcript());
