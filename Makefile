@@ -4,12 +4,17 @@
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
+# Cargo would share make's few jobs with what runs beside it.
+unexport MAKEFLAGS
 
 # The fuzz targets have a lock file of their own, which a new dependency of the agent's would leave behind.
 FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+# What waits for the network beside what uses processors. Cargo is run without a shell, so that who ends make ends the suites.
+test: setup
+	$(MAKE) --jobs=2 --output-sync tools lint deny
+	cargo test --workspace --locked --quiet --test suites
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)

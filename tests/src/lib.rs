@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod harness;
 pub mod nfs;
 pub mod pod;
+pub mod suites;
 
 // A test says what it uses, not in which folder that is.
 pub use controller::{replicas, signal_fixture, test_node};

@@ -49,16 +49,20 @@ fn copy_of(bin: &str, features: &[&str]) -> Result<PathBuf> {
     Ok(kept()?.join(format!("{bin}-{variant}")))
 }
 
-fn build(package: &str, features: &[&str]) -> Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // What cargo tells a test of its own package is news to the build script of ring, which then builds all of TLS anew.
+/// Cargo, in the workspace. What it tells a test of its own package is news to the build script of ring, which then builds all of TLS
+/// anew.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
         command.env_remove(name);
     }
-    let output = command
-        .current_dir(workspace())
+    command.current_dir(workspace());
+    command
+}
+
+fn build(package: &str, features: &[&str]) -> Result<()> {
+    let output = cargo()
         .args(["build", "--release", "--quiet", "--locked", "-p", package, "--features", &features.join(",")])
         .output()?;
     ensure!(output.status.success(), "cannot build {package}:\n{}", String::from_utf8_lossy(&output.stderr));
