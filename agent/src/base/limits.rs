@@ -75,6 +75,11 @@ pub const FIFOS_AHEAD: u32 = 4;
 /// How much a pipe holds of the pages of a dump or a restore: as much as any user may have it hold (pipe(7), `pipe-max-size`).
 pub const PAGES_PIPE_BYTES: i32 = 1 << 20;
 
+/// How many of the pipes of a restore hold that much at once. What a user's pipes may hold together is shared with the pipes of the tree.
+pub const LARGE_PIPES: usize = 2;
+/// The longest name of a pause of CRIU's.
+pub const ACTION_BYTES: u64 = 64;
+
 /// How often a call of CRIU that waits for another one to end looks whether it is still wanted.
 pub const TURN_POLL: Duration = Duration::from_millis(5);
 

@@ -106,6 +106,7 @@ fn dump_and_restore(directory: &Path, init: &Path) -> Result<(), TrialError> {
         namespaces: Namespaces::OWN,
         connections: Connections::Close,
         headway: &headway,
+        pages: None,
     };
     criu::restore(&what, Box::new(|_| Ok(()))).map_err(TrialError::Restore)
 }

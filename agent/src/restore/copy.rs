@@ -73,6 +73,7 @@ pub fn restore(
         namespaces,
         connections,
         headway: &headway,
+        pages: None,
     };
     criu::restore(&what, Box::new(hook)).map_err(|error: CriuError| RestoreError::from(error).into())
 }

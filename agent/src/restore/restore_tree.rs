@@ -117,7 +117,7 @@ pub fn restore(
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
     let work = Path::new(limits::RESTORE_WORK);
     let namespaces = Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, config) };
-    let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway };
+    let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway, pages: None };
     let settings = Terminal::here().map(|terminal| terminal.settings());
     let removed = own_ipc::removed(images, manifest)?;
     let left_out = LeftOut::new(&manifest.tree, clocks, (locks.clone(), removed), connections);

@@ -11,9 +11,9 @@ use std::process::Command;
 
 use rust_criu::Criu;
 
-use super::feature_cache;
 use super::in_namespace::{NAMESPACE_FD, Namespaces};
 use super::preload;
+use super::{action_script, feature_cache};
 use crate::base::exit_codes;
 use crate::tree::process::rights;
 
@@ -23,6 +23,9 @@ const SERVE: &str = "swrk";
 /// What a CRIU is told that is only asked what the kernel has (criu(8)).
 pub(super) const CHECK: &str = "check";
 
+/// What a CRIU is told that restores by a command line.
+pub(super) const RESTORE: &str = "restore";
+
 /// CRIU by way of this program.
 ///
 /// # Errors
@@ -31,11 +34,14 @@ pub(super) fn by_way_of_us() -> Result<Criu, rust_criu::CriuError> {
     Criu::new_with_criu_path("/proc/self/exe".to_owned())
 }
 
-/// Becomes CRIU, if that is what this program was started for. Returns an exit code if it cannot.
+/// Becomes CRIU, or plays its action script, if that is what this program was started for. Returns an exit code if it is none.
 #[must_use]
 pub fn become_criu() -> Option<i32> {
+    if let Some(code) = action_script::play() {
+        return Some(code);
+    }
     let arguments: Vec<_> = env::args_os().skip(1).collect();
-    arguments.first().filter(|first| [SERVE, CHECK].iter().any(|word| *first == word))?;
+    arguments.first().filter(|first| [SERVE, CHECK, RESTORE].iter().any(|word| *first == word))?;
     let namespaces = Namespaces::parse(&fs::read_to_string(format!("/proc/self/fd/{NAMESPACE_FD}")).ok()?)?;
     let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
     let failed = match namespaces.enter().and_then(|()| rights::hand_on()) {

@@ -190,7 +190,7 @@ impl Call {
     }
 
     /// Why CRIU refused, as its log says.
-    pub fn refused(&self, error: &rust_criu::CriuError) -> CriuError {
+    pub fn refused(&self, error: &dyn std::fmt::Display) -> CriuError {
         refused(&last_log().unwrap_or_default(), error)
     }
 }

@@ -50,7 +50,7 @@ impl HasOutlook for CriuError {
 }
 
 /// What a log says of a call that failed, or else the library. Of an error about which nothing is known the log's end is told too.
-pub fn refused(log: &[u8], error: &rust_criu::CriuError) -> CriuError {
+pub fn refused(log: &[u8], error: &dyn std::fmt::Display) -> CriuError {
     let first = first_error(log).unwrap_or_else(|| error.to_string());
     if known(&first).is_none() {
         last_lines(log).iter().for_each(|line| tracing::warn!(step = "criu", "{line}"));

@@ -35,7 +35,7 @@ pub(super) fn hand_on(command: &mut Command) {
 }
 
 /// The directory, made if it is not there. None if there is no tmpfs to be written, or somebody else has taken the name.
-fn directory() -> Option<PathBuf> {
+pub(super) fn directory() -> Option<PathBuf> {
     let name = name().ok()?;
     limits::FEATURE_DIRECTORIES.iter().find_map(|place| made(Path::new(place), &name).ok())
 }

@@ -6,8 +6,8 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use crate::tree::process::time_namespace::{self, Offsets};
-use crate::tree::process::{ipc_namespace, system_v};
+pub use crate::tree::process::time_namespace::Offsets;
+use crate::tree::process::{ipc_namespace, system_v, time_namespace};
 
 /// Where it stands which namespaces are meant, beside CRIU's configuration.
 pub(super) const NAMESPACE_FD: RawFd = 197;

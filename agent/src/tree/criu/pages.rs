@@ -1,7 +1,7 @@
-//! Where the pages of a tree's memory go in a dump, if not to CRIU's own files. They are raw: what the memory holds, in the order in which
-//! `pagemap-*.img` tells of it.
+//! Where the pages of a tree's memory go in a dump, and where they come from in a restore, if not to and from CRIU's own files. Both are
+//! raw: what the memory holds, in the order in which `pagemap-*.img` tells of it.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// How the image of a tree's pages with this number is called (criu/image-desc.c).
 pub(super) fn pages_image(number: u32) -> String {
@@ -16,4 +16,17 @@ pub trait PagesSink: Send + Sync {
     /// # Errors
     /// They cannot be kept. The dump is then given up.
     fn take(&self, name: &str, pages: &mut dyn Read) -> io::Result<()>;
+}
+
+/// Gives the pages of a restore.
+pub trait PagesSource: Send + Sync {
+    /// Whether there is such an image.
+    fn has(&self, name: &str) -> bool;
+
+    /// Writes one image. Each is asked for by a thread of its own, as many at once as there are processes with memory of their own, in an
+    /// order that is CRIU's.
+    ///
+    /// # Errors
+    /// They cannot be read, or nobody wants more of them. The restore then fails.
+    fn give(&self, name: &str, to: &mut dyn Write) -> io::Result<()>;
 }

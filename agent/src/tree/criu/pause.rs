@@ -28,6 +28,21 @@ pub enum Pause {
     Resumed,
 }
 
+impl Pause {
+    /// As CRIU calls it. None for one at which nothing is done.
+    pub(super) fn of(action: &str) -> Option<Self> {
+        Some(match action {
+            "pre-dump" => Self::BeforeFreeze,
+            "query-ext-files" => Self::Frozen,
+            "post-dump" => Self::Dumped,
+            "pre-restore" => Self::BeforeFork,
+            "post-restore" => Self::BeforeResume,
+            "post-resume" => Self::Resumed,
+            _ => return None,
+        })
+    }
+}
+
 /// Makes a call of rust-criu, with a hook for its pauses.
 pub fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
     HOOK.set(Some(hook));
@@ -38,15 +53,7 @@ pub fn hooked<T>(hook: Hook, call: impl FnOnce() -> T) -> T {
 
 /// The callback to give to rust-criu inside of [`hooked`].
 pub fn notified(script: &str, _: &Criu_notify, _: Option<RawFd>) -> i32 {
-    let pause = match script {
-        "pre-dump" => Pause::BeforeFreeze,
-        "query-ext-files" => Pause::Frozen,
-        "post-dump" => Pause::Dumped,
-        "pre-restore" => Pause::BeforeFork,
-        "post-restore" => Pause::BeforeResume,
-        "post-resume" => Pause::Resumed,
-        _ => return 0,
-    };
+    let Some(pause) = Pause::of(script) else { return 0 };
     // A CRIU that is not answered would wait for ever, and with it a tree that is half restored.
     let outcome =
         contained_now(|| HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(pause))))

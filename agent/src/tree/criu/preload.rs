@@ -25,9 +25,9 @@ pub(super) const DUMP_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 /// That for a restore, built from `preload/criu_restore.rs`.
 pub(super) const RESTORE_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu_restore.so"));
 
-/// Its path, in a program that was handed it down.
+/// Its path, in a program that was handed it down, also for what that starts without its descriptors.
 pub(super) fn handed_down() -> Option<String> {
-    Some(format!("/proc/self/fd/{LIBRARY_FD}")).filter(|path| Path::new(path).exists())
+    Some(format!("/proc/{}/fd/{LIBRARY_FD}", std::process::id())).filter(|path| Path::new(path).exists())
 }
 
 /// Tells the CRIU that is called for a dump, and pauses before it looks at sockets, that the connections of the sockets with these inodes are

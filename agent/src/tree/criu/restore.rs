@@ -3,12 +3,14 @@
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
 use super::error::CriuError;
 use super::in_namespace::Namespaces;
+use super::pages::PagesSource;
 use super::pause::{Hook, hooked, notified};
-use super::preload;
+use super::{preload, streamed_restore};
 use crate::base::headway::Headway;
 
 /// What a restore is given.
@@ -25,12 +27,14 @@ pub struct Restore<'a> {
     pub connections: Connections,
     /// Given up when nobody waits for it any more.
     pub headway: &'a Headway,
+    /// Gives the pages of memory that the directory does not have.
+    pub pages: Option<Arc<dyn PagesSource>>,
 }
 
 /// Restores a tree whose root becomes a child of this process. Blocks.
 ///
 /// # Errors
-/// CRIU refused, or the hook did.
+/// CRIU refused, or the hook did, or the pages were not there.
 pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     // Generations of earlier releases do not say what CPU they are of.
     let missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
@@ -38,6 +42,9 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let options: Vec<&str> =
         (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
     let call = Call::begin(what.namespaces, &options, what.headway)?.preloaded(preload::RESTORE_LIBRARY)?;
+    if let Some(source) = &what.pages {
+        return streamed_restore::restore(what, source, &call, hook);
+    }
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
