@@ -1,12 +1,14 @@
 //! What a program has made of its container goes over with it, and is put back as it was.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::command::run;
 use crik_tests::faulty::Op;
 use crik_tests::pod::{Pod, Running};
+use crik_tests::spec::bind;
 use crik_tests::story::{
     CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
 };
@@ -218,6 +220,38 @@ fn a_device_node_is_made_again_where_that_is_allowed_and_told_where_it_is_not() 
     let next = started(&pod)?;
     resumes(&next, 1)?;
     next.stderr.wait_for("/srv/node is a device node and is not there any more")
+}
+
+#[test]
+fn a_part_of_a_file_system_in_memory_stays_behind_is_told_and_goes_along_where_it_is_named() -> Result<()> {
+    const TOLD: &str = "what is in /cache, a part of a file system in memory";
+    let volume = Volume::new()?;
+    let make = "test -e /cache/closed || echo kept > /cache/closed; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let pod = Pod::new(&volume, "node-a", &command);
+    let memory = [Volume::of_size(8)?, Volume::of_size(8)?, Volume::of_size(8)?];
+    let pods = memory.iter().map(|memory| {
+        let part = memory.path().join("part");
+        fs::create_dir(&part)?;
+        fs::set_permissions(&part, Permissions::from_mode(0o777))?;
+        Ok(pod.replacement().with(|spec| spec.mounts.push(bind(&part, "/cache", "rw"))))
+    });
+    let pods: Vec<Pod> = pods.collect::<Result<_>>()?;
+    let mut first = started(&pods[0])?;
+    first.stderr.wait_for(TOLD)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let named = |pod: &Pod| pod.replacement().config("additionalPaths: [/cache]");
+    let mut second = started(&named(&pods[1]))?;
+    resumes(&second, 1)?;
+    let (code, ..) = second.exec(&["sh", "-c", "! test -e /cache/closed && echo kept > /cache/closed"])?;
+    ensure!(code == Some(0), "something went along");
+    ends_with(&mut second, CHECKPOINTED)?;
+    ensure!(!second.stderr.text().contains(TOLD), "{}", second.transcript());
+    let third = started(&named(&pods[2]))?;
+    resumes(&third, 2)?;
+    let (_, found, said) = third.exec(&["cat", "/cache/closed"])?;
+    ensure!(found == "kept\n", "{found}{said}");
+    chain::verify(&[first.stdout.text(), second.stdout.text(), third.stdout.text()]).map(drop)
 }
 
 /// An agent that is killed while it works ends with its container; what outlasts that is the pod's.

@@ -43,7 +43,11 @@ const ALONE: [&str; 8] = [
 ];
 
 /// A part of a remedy, and the test in which it is done: a function of a suite, or a program of the corpus, whose file has the remedy.
-const WALKED: [(&str, &str); 56] = [
+const WALKED: [(&str, &str); 57] = [
+    (
+        "name it in additionalPaths if it is the pod's own",
+        "carry::a_part_of_a_file_system_in_memory_stays_behind_is_told_and_goes_along_where_it_is_named",
+    ),
     ("have the program listen by TCP", MENDS),
     ("raise it, or name in carry.exclude", MENDS),
     ("see carry.exclude and additionalPaths", "carry::what_is_excluded_stays_behind_and_is_left_alone"),

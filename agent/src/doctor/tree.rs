@@ -8,6 +8,8 @@ use super::descriptors::{Descriptor, Fate, Judge};
 use super::finding::{Effect, Finding};
 use super::own_users;
 use crate::base::edit::{Edit, Place};
+use crate::carry::files;
+use crate::carry::files::mounts::Mounts;
 use crate::carry::open_files::{self, NextContainer};
 use crate::carry::watched::Watched;
 use crate::checkpoint::freeze::FreezeError;
@@ -33,7 +35,21 @@ pub fn findings(tree: &Tree, root: i32, goes_along: &dyn Fn(&Path) -> bool, conf
     found.extend(watch.map(|error| Finding::no_checkpoint(&error).by(error.edit())));
     found.extend(closed(tree, config));
     found.extend(left_behind(tree));
+    found.extend(unclear(goes_along).filter(|_| config.carry.memory));
     found
+}
+
+/// Memory that may be the pod's own and does not go along.
+fn unclear(goes_along: &dyn Fn(&Path) -> bool) -> Option<Finding> {
+    let mounts = Mounts::read().ok()?;
+    let paths: Vec<&Path> = files::unclear(&mounts).filter(|path| !goes_along(path)).collect();
+    let named: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    let told = format!(
+        "what is in {}, a part of a file system in memory (an emptyDir's subPath, or a hostPath), stays behind; name it in \
+         additionalPaths if it is the pod's own",
+        named.join(", ")
+    );
+    (!paths.is_empty()).then(|| Finding::new(Effect::Danger, told).by([Edit::goes_along(paths)]))
 }
 
 /// Message queues that stay behind: CRIU dumps none, and by no descriptor does a process have these.

@@ -23,5 +23,6 @@ mod watches;
 
 pub use beside_dump::{BesideDump, Carrying};
 pub use error::{CarryError, PutBackError};
+pub use places::unclear;
 pub use put_back::{PutBack, put_back, sweep};
 pub use take::Summary;

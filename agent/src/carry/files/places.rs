@@ -79,17 +79,39 @@ pub fn kind(path: &Path, mount: &Mount) -> Option<PlaceKind> {
     if mount.root.to_string_lossy().contains(limits::EMPTY_DIR) {
         return Some(PlaceKind::EmptyDir);
     }
-    let mode = path.symlink_metadata().ok()?.mode() & (libc::S_IFMT | 0o7777);
-    let own = mount.kind == "tmpfs" && is_of_the_pod(path, mount, mode) && !path.join("..data").is_symlink();
+    let own =
+        mount.kind == "tmpfs" && is_of_the_pod(path, mount, mode(path)?) && !path.join("..data").is_symlink();
     own.then_some(PlaceKind::Memory)
 }
 
+/// Where a part of a memory file system is seen that may be an emptyDir's (`subPath`) or a directory of the node's (hostPath):
+/// by nothing could one tell which, and so it stays behind.
+pub fn unclear(mounts: &Mounts) -> impl Iterator<Item = &Path> {
+    let found = mounts.iter().filter(|(path, mount)| {
+        mode(path).is_some_and(|mode| may_be_of_the_pod(mount, mode)) && kind(path, mount).is_none()
+    });
+    found.map(|(path, _)| path)
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    Some(path.symlink_metadata().ok()?.mode() & (libc::S_IFMT | 0o7777))
+}
+
+fn may_be_of_the_pod(mount: &Mount, mode: u32) -> bool {
+    let part = mount.root != Path::new("/");
+    mount.kind == "tmpfs" && part && !mount.read_only && is_as_the_kubelet_makes_it(mode)
+}
+
+/// pkg/volume/emptydir, `perm`, which pkg/volume/util/subpath has for what it makes in one; with an `fsGroup` also its bit.
+fn is_as_the_kubelet_makes_it(mode: u32) -> bool {
+    mode & !libc::S_ISGID == libc::S_IFDIR | 0o777
+}
+
 /// Whether a memory file system is the pod's and not its node's, to which a hostPath may lead: an emptyDir is the whole of one
-/// that all may write to without a sticky bit (pkg/volume/emptydir, `perm`); /dev/shm is the sandbox's, which a runtime gives a
+/// that all may write to without a sticky bit; /dev/shm is the sandbox's, which a runtime gives a
 /// size, unless the pod shares the node's IPC namespace.
 fn is_of_the_pod(path: &Path, mount: &Mount, mode: u32) -> bool {
     let whole = mount.root == Path::new("/");
-    let as_the_kubelet = mode & !libc::S_ISGID == libc::S_IFDIR | 0o777;
     let of_the_host =
         || fs::read_link("/proc/self/ns/ipc").is_ok_and(|own| own == Path::new(limits::HOST_IPC));
     let of_the_sandbox = || {
@@ -97,7 +119,7 @@ fn is_of_the_pod(path: &Path, mount: &Mount, mode: u32) -> bool {
             && mount.options.split(',').any(|word| word.starts_with("size="))
             && !of_the_host()
     };
-    whole && (as_the_kubelet || of_the_sandbox())
+    whole && (is_as_the_kubelet_makes_it(mode) || of_the_sandbox())
 }
 
 #[cfg(test)]
@@ -116,6 +138,16 @@ mod tests {
         assert!(!is("/run", "/", 0o755) && !is("/tmp", "/", 0o1777) && !is("/run/docker", "/docker", 0o777));
         let unsized_shm = Mount { options: "rw,inode64".into(), ..tmpfs("/") };
         assert!(!is_of_the_pod(Path::new("/dev/shm"), &unsized_shm, libc::S_IFDIR | 0o1777));
+    }
+
+    #[test]
+    fn a_part_that_all_may_write_to_may_be_an_empty_dirs() {
+        let may = |root: &str, mode| may_be_of_the_pod(&tmpfs(root), libc::S_IFDIR | mode);
+        assert!(may("/sub", 0o777) && may("/sub/sub", 0o2777));
+        assert!(!may("/", 0o777) && !may("/docker", 0o755) && !may("/tmp", 0o1777));
+        assert!(!may_be_of_the_pod(&tmpfs("/resolv.conf"), libc::S_IFREG | 0o777));
+        assert!(!may_be_of_the_pod(&Mount { read_only: true, ..tmpfs("/sub") }, libc::S_IFDIR | 0o777));
+        assert!(!may_be_of_the_pod(&Mount { kind: "ext4".into(), ..tmpfs("/sub") }, libc::S_IFDIR | 0o777));
     }
 
     #[test]
