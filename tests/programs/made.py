@@ -1,4 +1,4 @@
-"""Makes everything that can be in a file system, in the container's layer, in memory and in an emptyDir, and makes a step only
+"""Makes everything that can be in a file system, in the container's layer, in memory and in an emptyDir of either medium, and makes a step only
 while all of it is as it was. On a fresh start there must be nothing of it."""
 
 import hashlib
@@ -12,7 +12,7 @@ import time
 
 from steps import Steps, fail
 
-PLACES = ["/srv/made", "/dev/shm/made", "/scratch/made"]
+PLACES = ["/srv/made", "/dev/shm/made", "/scratch/made", "/memory/made"]
 GONE = ["/etc/issue", "/usr/share/common-licenses"]
 CHANGED = ["/etc/motd", "/etc/bash.bashrc", "/etc/old_version", "/etc/skel"]
 

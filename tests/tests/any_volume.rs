@@ -38,7 +38,7 @@ fn a_program_goes_on_over_a_volume_that_keeps_less_than_a_disk() -> Result<()> {
         table.case(&format!("{name}: all that can be in a file system"), || {
             let volume = like(manners)?;
             let made = ["python3", "/programs/made.py"];
-            moves(&Pod::new(&volume.volume, "node-a", &made).empty_dir("/scratch"))
+            moves(&Pod::new(&volume.volume, "node-a", &made).empty_dir("/scratch").memory_dir("/memory"))
         });
         table.case(&format!("{name}: additionalPaths"), || {
             let volume = like(manners)?;

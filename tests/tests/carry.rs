@@ -38,7 +38,7 @@ fn a_program_goes_on_whatever_files_its_container_had() -> Result<()> {
 const MADE: [&str; 2] = ["python3", "/programs/made.py"];
 
 fn made(volume: &Volume) -> Pod {
-    Pod::new(volume, "node-a", &MADE).empty_dir("/scratch")
+    Pod::new(volume, "node-a", &MADE).empty_dir("/scratch").memory_dir("/memory")
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::command::run;
 pub enum PodVolume {
     /// A directory that is empty at first and lives as long as the pod.
     EmptyDir,
+    /// The same in memory (`medium: Memory`).
+    MemoryDir,
     /// Files by name, which are the same for every pod.
     ConfigMap(Vec<(String, String)>),
     /// The same in memory.
@@ -27,7 +29,7 @@ impl PodVolume {
     /// It cannot be written or mounted.
     pub fn make(&self, pod: &Path, name: &str) -> Result<Made> {
         let kind = match self {
-            Self::EmptyDir => "empty-dir",
+            Self::EmptyDir | Self::MemoryDir => "empty-dir",
             Self::ConfigMap(_) => "configmap",
             Self::Secret(_) => "secret",
         };
@@ -38,6 +40,7 @@ impl PodVolume {
                 fs::set_permissions(&dir, Permissions::from_mode(0o777))?;
                 Ok(Made { dir, in_memory: false })
             }
+            Self::MemoryDir => Made::in_memory(dir, "mode=0777"),
             Self::ConfigMap(files) => write_dated(&dir, files).map(|()| Made { dir, in_memory: false }),
             Self::Secret(files) => {
                 let made = Made::in_memory(dir, "mode=0755")?;
@@ -48,7 +51,7 @@ impl PodVolume {
 
     /// How containers get it.
     pub fn mode(&self) -> &'static str {
-        if let Self::EmptyDir = self { "rw" } else { "ro" }
+        if let Self::EmptyDir | Self::MemoryDir = self { "rw" } else { "ro" }
     }
 }
 

@@ -155,6 +155,12 @@ impl Pod {
         self.mounting(path, PodVolume::EmptyDir)
     }
 
+    /// Mounts one that is in memory.
+    #[must_use]
+    pub fn memory_dir(self, path: &str) -> Self {
+        self.mounting(path, PodVolume::MemoryDir)
+    }
+
     /// Mounts a ConfigMap with these files.
     #[must_use]
     pub fn config_map(self, path: &str, files: &[(&str, &str)]) -> Self {
