@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::Child;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::SigSet;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
@@ -24,6 +26,9 @@ impl Running {
         let output = tempfile::tempfile()?;
         let mut command = suite.command();
         command.stdout(output.try_clone()?).stderr(output.try_clone()?);
+        // What this program has blocked to wait for it would else be blocked in all that the suite starts.
+        // SAFETY: sigprocmask(2) is a system call and no more.
+        unsafe { command.pre_exec(|| SigSet::empty().thread_set_mask().map_err(Into::into)) };
         let child = command.spawn().with_context(|| format!("cannot run {}", suite.name))?;
         println!("== {} begins", suite.name);
         Ok(Self { name: suite.name.clone(), child, output, began: Instant::now() })

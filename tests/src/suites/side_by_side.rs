@@ -18,7 +18,7 @@ const TOGETHER: usize = 2;
 /// # Errors
 /// One cannot be run, or told.
 pub fn run(suites: Vec<Suite>) -> Result<Vec<Ended>> {
-    // Before any thread exists, so that no thread takes them; what is run has none blocked.
+    // Before any thread exists, so that no thread takes them.
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block()?;
     let all = Arc::new(SideBySide::new(suites));
@@ -141,7 +141,11 @@ mod tests {
         let suites = ["a", "b", "c"].map(|name| suite(directory.path(), name, "exec sleep 1000")).into();
         let all = SideBySide::new(suites);
         let ended = thread::scope(|scope| {
-            let work = scope.spawn(|| all.work_together());
+            let work = scope.spawn(|| {
+                // As `run` has it.
+                SigSet::from(Signal::SIGTERM).thread_block().unwrap();
+                all.work_together()
+            });
             let both = ["a", "b"].map(|name| begun(directory.path(), name));
             wait_for("both to run", || both.iter().all(|path| path.exists()).then_some(())).unwrap();
             all.stop(Signal::SIGTERM);
