@@ -20,6 +20,7 @@ mod pages;
 mod pause;
 mod preload;
 mod restore;
+mod restore_request;
 mod streamed_restore;
 mod umask;
 mod version;
@@ -35,5 +36,6 @@ pub use in_namespace::{IPC_IMAGE, IpcNamespace, Namespaces, Offsets, SHARED_MEMO
 pub use pages::{PagesSink, PagesSource};
 pub use pause::{Hook, Pause};
 pub use preload::cut_off;
-pub use restore::{Restore, restore};
+pub use restore::restore;
+pub use restore_request::Restore;
 pub use version::version;

@@ -1,35 +1,13 @@
 //! Asks CRIU for a restore.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
-use std::sync::Arc;
+use std::os::fd::AsRawFd;
 
-use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
+use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
-use super::in_namespace::Namespaces;
-use super::pages::PagesSource;
 use super::pause::{Hook, hooked, notified};
+use super::restore_request::Restore;
 use super::{preload, streamed_restore};
-use crate::base::headway::Headway;
-
-/// What a restore is given.
-pub struct Restore<'a> {
-    /// The directory of the images, which is not written.
-    pub images: &'a Path,
-    /// Where CRIU writes what it measures.
-    pub work: &'a Path,
-    /// Descriptors that stand in for files of the image, by CRIU's key for them.
-    pub inherited: &'a [(RawFd, String)],
-    /// The namespaces of the tree.
-    pub namespaces: Namespaces,
-    /// What becomes of its connections.
-    pub connections: Connections,
-    /// Given up when nobody waits for it any more.
-    pub headway: &'a Headway,
-    /// Gives the pages of memory that the directory does not have.
-    pub pages: Option<Arc<dyn PagesSource>>,
-}
 
 /// Restores a tree whose root becomes a child of this process. Blocks.
 ///

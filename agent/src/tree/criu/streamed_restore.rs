@@ -17,7 +17,7 @@ use super::error::CriuError;
 use super::image_streamer::ImageStreamer;
 use super::pages::PagesSource;
 use super::pause::{Hook, Pause};
-use super::restore::Restore;
+use super::restore_request::Restore;
 use crate::base::limits;
 use crate::tree::process::borrow;
 
