@@ -29,7 +29,7 @@ fn run(case: &str, program: &[&str], change: impl FnOnce(&mut Spec)) -> Result<S
 /// The same for one after which the program is whole.
 fn goes_on(case: &str, change: impl FnOnce(&mut Spec)) -> Result<String> {
     let said = run(case, &HEAVY, change)?;
-    chain::verify(&[said.clone()]).with_context(|| said.clone())?;
+    chain::verify(std::slice::from_ref(&said)).with_context(|| said.clone())?;
     Ok(said)
 }
 
