@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
+.PHONY: setup tools demo test test-together lint deny fmt bench bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
@@ -11,8 +11,10 @@ unexport MAKEFLAGS
 FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-# What waits for the network beside what uses processors. Cargo is run without a shell, so that who ends make ends the suites.
-test: setup
+test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+# What waits for the network beside what uses processors, and then two suites at a time. Cargo is run without a shell, so that who ends make
+# ends the suites.
+test-together: setup
 	$(MAKE) --jobs=2 --output-sync tools lint deny
 	cargo test --workspace --locked --quiet --test suites
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
