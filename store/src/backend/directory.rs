@@ -108,6 +108,11 @@ impl Backend for Directory {
     fn free(&self) -> io::Result<u64> {
         free(&self.0)
     }
+
+    /// What has no name is not there.
+    fn sweep(&self, _: &Name) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes that what is at `path` takes on the volume. A block of stat(2) has 512.

@@ -4,6 +4,7 @@
 //! All that the protocol of the image directory rests on is here, with the words and errors of rename(2) and its like: one who follows
 //! a name that was renamed or removed is told `NotFound`, whoever did it.
 
+pub mod bucket;
 pub mod directory;
 pub mod durable;
 mod name;
@@ -97,6 +98,13 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// It cannot be read.
     fn free(&self) -> io::Result<u64>;
+
+    /// Removes what is left of files that were removed or never got a name, for who has this hold: only below it somebody may be about to
+    /// name what is written already.
+    ///
+    /// # Errors
+    /// Something is left; or the hold is gone, and nothing was removed.
+    fn sweep(&self, hold: &Name) -> io::Result<()>;
 }
 
 /// Something in a directory.
@@ -127,3 +135,6 @@ pub enum Kind {
     /// A file.
     File,
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,21 @@ impl Name {
         self.0.rsplit_once('/').map_or(&self.0, |(_, last)| last)
     }
 
+    /// Its parts, from the root on.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|part| !part.is_empty())
+    }
+
+    /// Whether it is that of the image directory itself.
+    pub(super) fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it is that of something in `directory`, or in what is in it.
+    pub(super) fn is_below(&self, directory: &Self) -> bool {
+        self.0.strip_prefix(&directory.0).is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// As a path from the root on.
     #[must_use]
     pub fn as_path(&self) -> &Path {

@@ -124,3 +124,33 @@ pub const CHUNK_MAX_PAGES: usize = 32;
 
 /// From so many pages of zeros on, one after the other, they are no part of a chunk.
 pub const ZERO_RUN_MIN_PAGES: usize = 4;
+
+/// How many changes a bucket's names object remembers: one whose answer was lost is known again unless so many others were made within
+/// the seconds that it takes to ask.
+pub const CHANGES_NOTED: usize = 64;
+
+/// A file up to this size is kept in the names object itself, which spares it an object and a round trip. Holds and accounts of attempts
+/// are smaller, so that only what a holder dumps has objects of its own.
+pub const INLINE_MAX_BYTES: usize = 4 << 10;
+
+/// More than this is no names object, and reading it could exhaust the container's memory. One has some KiB.
+pub const NAMES_MAX_BYTES: u64 = 16 << 20;
+
+/// How often a change of a bucket's names is tried while others change them: each time one of them goes on.
+pub const CHANGE_ROUNDS: u32 = 100;
+
+/// How often a request to a bucket is made that fails in a way that may pass. Who waits for longer begins anew, above.
+pub const REQUEST_TRIES: u32 = 4;
+
+/// The pause before a request is made again for the first time; it doubles.
+pub const REQUEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a request to a bucket may take, besides the time for its bytes. Answers come in some 10 ms; after this long the connection
+/// is dead.
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// A link to a bucket that is slower than this is none: so much is waited for the bytes of a request.
+pub const SLOWEST_BYTES_PER_SECOND: u64 = 256 << 10;
+
+/// After how long a trial object that is still in a bucket was left by a pod that died.
+pub const TRIAL_AGE: Duration = Duration::from_secs(24 * 3600);

@@ -4,6 +4,7 @@
 pub mod fault_points;
 pub mod headway;
 pub mod limits;
+pub mod nonce;
 pub mod panics;
 pub mod point_of_no_return;
 pub mod retry;

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
+
 use crate::base::limits;
 
 /// What an error lets one expect of another try.
@@ -58,17 +60,34 @@ const OF_WHAT_IS_THERE: [i32; 9] = [
     libc::EXDEV,
 ];
 
+/// What a server said that is no kernel, and has no number for it.
+#[derive(Debug, Clone, Error)]
+#[error("{told}")]
+pub struct Unserved {
+    /// In its words.
+    pub told: String,
+    /// What to expect of another try.
+    pub outlook: Outlook,
+}
+
+impl Unserved {
+    fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
 impl HasOutlook for io::Error {
     fn outlook(&self) -> Outlook {
         match self.raw_os_error() {
             Some(code) if NO_ROOM.contains(&code) => Outlook::NoRoom,
             Some(code) if MAY_PASS.contains(&code) => Outlook::MayPass,
-            _ => Outlook::Lasting,
+            _ => Unserved::of(self).map_or(Outlook::Lasting, |unserved| unserved.outlook),
         }
     }
 
     fn is_of_the_volume(&self) -> bool {
-        self.raw_os_error().is_some_and(|code| !OF_WHAT_IS_THERE.contains(&code))
+        Unserved::of(self).is_some()
+            || self.raw_os_error().is_some_and(|code| !OF_WHAT_IS_THERE.contains(&code))
     }
 }
 
@@ -150,6 +169,14 @@ mod tests {
         assert_eq!([libc::EIO, libc::ESTALE, libc::ENOSPC, libc::EROFS, libc::EACCES].map(of), [true; 5]);
         assert_eq!([libc::ENOENT, libc::ELOOP].map(of), [false; 2]);
         assert!(!io::Error::other("it is damaged").is_of_the_volume());
+    }
+
+    #[test]
+    fn a_server_s_error_is_of_the_volume_and_has_its_own_outlook() {
+        for outlook in [Outlook::MayPass, Outlook::Lasting] {
+            let error = io::Error::other(Unserved { told: "503 Slow Down".to_owned(), outlook });
+            assert_eq!((error.outlook(), error.is_of_the_volume()), (outlook, true));
+        }
     }
 
     #[test]

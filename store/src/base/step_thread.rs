@@ -1,6 +1,7 @@
 //! Threads for what works on the volume, used again and again: each new one takes a process id, of which a restore needs some to be
 //! free, and a wait may be long.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -25,6 +26,10 @@ struct Idle {
     jobs: Sender<Job>,
     /// Where those can be woken who wait for its outcomes, see [`wakes_the_runtime`].
     runtime: Option<Id>,
+}
+
+thread_local! {
+    static IS_STEP: Cell<bool> = const { Cell::new(false) };
 }
 
 static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
@@ -67,6 +72,11 @@ fn idle() -> Option<Idle> {
     Some(idle.swap_remove(found))
 }
 
+/// True in a thread for steps. What it opens is its own, and what lives as long as the process is not begun in it.
+pub fn is_step() -> bool {
+    IS_STEP.get()
+}
+
 /// The agent has one; unit tests have many.
 fn runtime() -> Option<Id> {
     Handle::try_current().ok().map(|handle| handle.id())
@@ -76,6 +86,7 @@ fn begin() -> io::Result<Idle> {
     let ((own, jobs), runtime) = (channel::<Job>(), runtime());
     let again = own.clone();
     thread::Builder::new().name("crik-step".to_owned()).spawn(move || {
+        IS_STEP.set(true);
         leave_descriptors();
         while let Ok(job) = jobs.recv() {
             let tell = job();

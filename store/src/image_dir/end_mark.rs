@@ -113,53 +113,58 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::image_dir::fixture::{commit, held};
+    use crate::image_dir::fixture::{commit, everywhere};
     use crate::image_dir::resumable::resumable;
 
     #[test]
     fn a_mark_that_cannot_be_understood_is_not_taken_for_none() {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(volume.path()).unwrap();
-        fs::write(dir.root().join(FILE_NAME), "{").unwrap();
-        assert!(dir.ended().unwrap_err().to_string().contains("ended.json"));
+        everywhere(|place| {
+            let dir = place.open();
+            dir.backend().create(&FILE_NAME.into(), b"{").unwrap();
+            assert!(dir.ended().unwrap_err().to_string().contains("ended.json"));
+        });
     }
 
     #[test]
     fn a_damaged_mark_lets_nothing_be_resumed_and_stands_in_the_way_of_nothing_new() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        fs::write(hold.dir().root().join(FILE_NAME), "{").unwrap();
-        hold.mend_end().unwrap();
-        assert_eq!((hold.dir().ended().unwrap(), resumable(hold.dir()).unwrap()), (None, Vec::new()));
-        assert_eq!(hold.dir().lines().unwrap().apart[0].generations, [Generation(1)]);
-        let new = commit(&hold);
-        assert_eq!(resumable(hold.dir()).unwrap(), [new]);
-        assert!(hold.dir().root().join(DAMAGED).exists());
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            hold.dir().backend().create(&FILE_NAME.into(), b"{").unwrap();
+            hold.mend_end().unwrap();
+            assert_eq!((hold.dir().ended().unwrap(), resumable(hold.dir()).unwrap()), (None, Vec::new()));
+            assert_eq!(hold.dir().lines().unwrap().apart[0].generations, [Generation(1)]);
+            let new = commit(&hold);
+            assert_eq!(resumable(hold.dir()).unwrap(), [new]);
+            assert!(hold.dir().backend().look(&DAMAGED.into()).is_ok());
+        });
     }
 
     #[test]
     fn a_number_is_never_used_again_after_an_end() {
-        let (_volume, hold) = held();
-        hold.mark_ended("nothing to resume").unwrap();
-        assert_eq!(hold.dir().ended().unwrap(), None);
-        let last = commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        assert_eq!(hold.dir().ended().unwrap().unwrap().newest, last);
-        hold.remove(last).unwrap();
-        assert_eq!(hold.dir().next().unwrap(), last.next().unwrap());
+        everywhere(|place| {
+            let hold = place.held();
+            hold.mark_ended("nothing to resume").unwrap();
+            assert_eq!(hold.dir().ended().unwrap(), None);
+            let last = commit(&hold);
+            hold.mark_ended("exit status 0").unwrap();
+            assert_eq!(hold.dir().ended().unwrap().unwrap().newest, last);
+            hold.remove(last).unwrap();
+            assert_eq!(hold.dir().next().unwrap(), last.next().unwrap());
+        });
     }
 
     #[test]
     fn the_number_after_the_last_is_none_and_not_the_first() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        fs::write(hold.dir().root().join(FILE_NAME), r#"{"newest": 18446744073709551615, "why": "a test"}"#)
-            .unwrap();
-        assert!(hold.dir().next().unwrap_err().to_string().contains("no number left"));
-        hold.mark_ended("exit status 0").unwrap();
-        assert_eq!(hold.dir().ended().unwrap().unwrap().newest, Generation(u64::MAX));
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            let most = br#"{"newest": 18446744073709551615, "why": "a test"}"#;
+            hold.dir().backend().create(&FILE_NAME.into(), most).unwrap();
+            assert!(hold.dir().next().unwrap_err().to_string().contains("no number left"));
+            hold.mark_ended("exit status 0").unwrap();
+            assert_eq!(hold.dir().ended().unwrap().unwrap().newest, Generation(u64::MAX));
+        });
     }
 }

@@ -5,6 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+
+use crate::backend::bucket;
 use crate::image_dir::hold::{Hold, Wish};
 use crate::image_dir::pod::Pod;
 use crate::image_dir::staging::{Purpose, Staging};
@@ -14,6 +18,50 @@ use crate::image_dir::{Generation, ImageDir};
 pub fn wish(name: &str) -> Wish {
     let pod = Pod { host: name.to_owned(), container: Some(format!("uid-of-{name}")), ..Pod::default() };
     Wish { pod, expiry: Duration::from_secs(60), expired: None }
+}
+
+/// Where an image directory is.
+#[derive(Debug)]
+pub enum Place {
+    /// In a directory.
+    Volume(tempfile::TempDir),
+    /// In a bucket.
+    Bucket(bucket::Place),
+}
+
+impl Place {
+    /// A new bucket.
+    pub fn bucket() -> Self {
+        Self::Bucket(bucket_of(Arc::new(InMemory::new())))
+    }
+
+    /// The image directory there, as a pod of its own opens it.
+    pub fn open(&self) -> ImageDir {
+        match self {
+            Self::Volume(volume) => ImageDir::open(volume.path()).unwrap(),
+            Self::Bucket(bucket) => ImageDir::open_in(bucket.clone()).unwrap(),
+        }
+    }
+
+    /// The same, held.
+    pub fn held(&self) -> Arc<Hold> {
+        Hold::take(&self.open(), &wish("job-0")).unwrap()
+    }
+}
+
+/// A bucket in this store.
+pub fn bucket_of(store: Arc<dyn ObjectStore>) -> bucket::Place {
+    let (prefix, told) = ("checkpoints/job-0".into(), "s3://bucket/checkpoints/job-0".into());
+    bucket::Place { store, prefix, told, limit: Duration::from_secs(1) }
+}
+
+/// What holds wherever an image directory is.
+pub fn everywhere(test: impl Fn(&Place)) {
+    for place in [Place::Volume(tempfile::tempdir().unwrap()), Place::bucket()] {
+        // Told if it fails.
+        println!("in {place:?}");
+        test(&place);
+    }
 }
 
 /// An image directory that is held.

@@ -15,8 +15,7 @@
 //! these renames fails, also in a pod that was cut off for an hour and still believes that it holds the directory. There
 //! is no moment between a check and a write, since nothing is checked.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use thiserror::Error;
 use crate::backend::durable::ignore_missing;
 use crate::backend::{Backend, Name};
 use crate::base::fault_points::{Point, reach};
+use crate::base::nonce::nonce;
 use crate::base::panics::locked;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::{limits, units};
@@ -152,7 +152,8 @@ impl Hold {
     pub fn remove_left_overs(&self) -> Result<(), ImageDirError> {
         let listed = self.dir.backend().list(&self.name).map_err(self.dir.at("read", &self.name))?;
         let mut left = listed.iter().filter(|entry| entry.name.starts_with(LEFT_OVER));
-        left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)))
+        left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)))?;
+        self.dir.backend().sweep(&self.name).map_err(|error| self.explain("sweep", &self.path, error))
     }
 
     /// To which line the generations belong that are committed with it.
@@ -260,7 +261,11 @@ impl Hold {
         self.dir.remove_all(&trash)?;
         reach(Point::GenerationRemoved);
         self.dir.remove_all(&generation.cut())?;
-        self.remove_attempts(generation)
+        self.remove_attempts(generation)?;
+        if let Err(error) = self.dir.backend().sweep(&self.name) {
+            tracing::debug!("what generation {generation} was made of is removed later: {error}");
+        }
+        Ok(())
     }
 
     /// Removes the account of the attempts to resume a generation.
@@ -431,12 +436,6 @@ fn remove_stubbornly(dir: &ImageDir, name: &Name) -> Result<(), ImageDirError> {
         }
     }
     outcome
-}
-
-fn nonce() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

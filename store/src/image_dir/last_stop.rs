@@ -94,21 +94,23 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image_dir::fixture::{commit, held, wish};
+    use crate::image_dir::fixture::{commit, everywhere, wish};
 
     #[test]
     fn it_is_told_until_there_is_a_newer_checkpoint() {
-        let (_volume, hold) = held();
-        let told = || hold.dir().last_stop().unwrap().map(|stop| stop.to_string());
-        let note = |reason| hold.note_stop(&wish("job-0").pod, &reason).unwrap();
-        assert_eq!(told(), None);
-        note(NoCheckpoint::Failed("it uses io_uring".to_owned()));
-        assert!(told().unwrap().ends_with("left no checkpoint: it uses io_uring"));
-        commit(&hold);
-        assert_eq!(told(), None);
-        note(NoCheckpoint::Unwanted("the pod is deleted".to_owned()));
-        assert!(told().unwrap().starts_with("the last stop, of job-0 at "));
-        std::fs::write(hold.dir().root().join(FILE_NAME), "{").unwrap();
-        assert_eq!(told(), None);
+        everywhere(|place| {
+            let hold = place.held();
+            let told = || hold.dir().last_stop().unwrap().map(|stop| stop.to_string());
+            let note = |reason| hold.note_stop(&wish("job-0").pod, &reason).unwrap();
+            assert_eq!(told(), None);
+            note(NoCheckpoint::Failed("it uses io_uring".to_owned()));
+            assert!(told().unwrap().ends_with("left no checkpoint: it uses io_uring"));
+            commit(&hold);
+            assert_eq!(told(), None);
+            note(NoCheckpoint::Unwanted("the pod is deleted".to_owned()));
+            assert!(told().unwrap().starts_with("the last stop, of job-0 at "));
+            hold.dir().backend().create(&FILE_NAME.into(), b"{").unwrap();
+            assert_eq!(told(), None);
+        });
     }
 }

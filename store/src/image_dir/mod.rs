@@ -1,5 +1,5 @@
-//! The image directory: what belongs to one workload replica on the shared volume, and who may change it. It imports `backend` and
-//! `base`, and does not know what lies in a generation.
+//! The image directory: what belongs to one workload replica on a shared volume or in a bucket, and who may change it. It imports
+//! `backend` and `base`, and does not know what lies in a generation.
 //!
 //! ```text
 //! generations/00000007/   committed, immutable
@@ -19,6 +19,8 @@ mod error;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
 mod heartbeat;
+#[cfg(test)]
+mod histories;
 pub mod hold;
 pub mod holder;
 mod json;
@@ -42,6 +44,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::backend::bucket::{self, Bucket, BucketError};
 use crate::backend::directory::{Directory, is_directory};
 use crate::backend::{Backend, Kind, Name};
 use crate::base::limits;
@@ -68,6 +71,28 @@ impl ImageDir {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
         Self::make(Arc::new(Directory::new(root)))
+    }
+
+    /// Opens one in a bucket, and makes what is missing of it.
+    ///
+    /// # Errors
+    /// It is used for something else, cannot do what is needed, or cannot be written.
+    pub fn open_in(place: bucket::Place) -> Result<Self, ImageDirError> {
+        let path = place.told.clone();
+        let bucket = Bucket::open(place).map_err(|error| match error {
+            BucketError::Occupied(name) => ImageDirError::Occupied { path, name },
+            BucketError::Io(source) => io_at("use", &path)(source),
+        })?;
+        Self::make(Arc::new(bucket))
+    }
+
+    /// Looks at one in a bucket without changing anything, for which the right to read is enough.
+    ///
+    /// # Errors
+    /// It is no image directory.
+    pub fn look_in(place: bucket::Place) -> Result<Self, ImageDirError> {
+        let path = place.told.clone();
+        Self::find(Arc::new(Bucket::look(place).map_err(io_at("use", &path))?))
     }
 
     fn make(backend: Arc<dyn Backend>) -> Result<Self, ImageDirError> {
@@ -264,6 +289,7 @@ fn own() -> [Name; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_dir::fixture::everywhere;
 
     #[test]
     fn a_forgotten_volume_is_noticed() {
@@ -276,28 +302,30 @@ mod tests {
 
     #[test]
     fn generations_are_listed_newest_first_and_strangers_are_not() {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        for name in
-            ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x", "18446744073709551615"]
-        {
-            fs::create_dir(dir.path_of(&generations()).join(name)).unwrap();
-        }
-        assert_eq!(dir.list().unwrap(), [Generation(100_000_000), Generation(10), Generation(9)]);
+        everywhere(|place| {
+            let dir = place.open();
+            for name in
+                ["00000009", "00000010", "100000000", "lost+found", "12", "0000001x", "18446744073709551615"]
+            {
+                dir.backend().make(&generations().join(name)).unwrap();
+            }
+            assert_eq!(dir.list().unwrap(), [Generation(100_000_000), Generation(10), Generation(9)]);
+        });
     }
 
     #[test]
     fn what_was_cut_goes_with_its_generation_and_nothing_else_is_touched() {
-        let volume = tempfile::tempdir().unwrap();
-        let dir = ImageDir::open(&volume.path().join("job-0")).unwrap();
-        let theirs =
-            ["staging/criu", "staging-mine/x", "removing-00000003/criu", "new-idea", "cut/00000003x"];
-        for name in theirs.iter().chain(&["cut/00000003", "cut/00000004", "generations/00000004"]) {
-            fs::create_dir_all(dir.root().join(name)).unwrap();
-        }
-        dir.sweep_cuts().unwrap();
-        assert!(theirs.iter().all(|name| dir.root().join(name).exists()));
-        assert!(!dir.cut(Generation(3)).exists() && dir.cut(Generation(4)).exists());
+        everywhere(|place| {
+            let dir = place.open();
+            let theirs =
+                ["staging/criu", "staging-mine/x", "removing-00000003/criu", "new-idea", "cut/00000003x"];
+            for name in theirs.iter().chain(&["cut/00000003", "cut/00000004", "generations/00000004"]) {
+                dir.backend().make_all(&Name::from(*name)).unwrap();
+            }
+            dir.sweep_cuts().unwrap();
+            assert!(theirs.iter().all(|name| dir.is_directory(&Name::from(*name))));
+            assert!(!dir.is_directory(&Generation(3).cut()) && dir.is_directory(&Generation(4).cut()));
+        });
     }
 
     #[test]

@@ -26,18 +26,20 @@ pub fn resumable(dir: &ImageDir) -> Result<Vec<Generation>, ImageDirError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image_dir::fixture::{commit, held};
+    use crate::image_dir::fixture::{commit, everywhere};
 
     #[test]
     fn what_ended_is_not_resumed_and_what_began_later_is() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        commit(&hold);
-        let dir = hold.dir();
-        assert_eq!(resumable(dir).unwrap(), [Generation(2), Generation(1)]);
-        hold.mark_ended("exit status 0").unwrap();
-        assert!(resumable(dir).unwrap().is_empty());
-        commit(&hold);
-        assert_eq!(resumable(dir).unwrap(), [Generation(3)]);
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            commit(&hold);
+            let dir = hold.dir();
+            assert_eq!(resumable(dir).unwrap(), [Generation(2), Generation(1)]);
+            hold.mark_ended("exit status 0").unwrap();
+            assert!(resumable(dir).unwrap().is_empty());
+            commit(&hold);
+            assert_eq!(resumable(dir).unwrap(), [Generation(3)]);
+        });
     }
 }

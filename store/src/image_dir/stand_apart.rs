@@ -101,7 +101,7 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image_dir::fixture::{commit, held};
+    use crate::image_dir::fixture::{commit, everywhere};
     use crate::image_dir::resumable::resumable;
     use crate::image_dir::retention::{Past, give_up_oldest, retain};
 
@@ -111,76 +111,88 @@ mod tests {
 
     #[test]
     fn what_has_not_seen_the_others_never_stands_above_them() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        commit(&hold);
-        hold.has_not_seen();
-        for _ in 0..3 {
+        everywhere(|place| {
+            let hold = place.held();
             commit(&hold);
-        }
-        assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[2, 1]));
-        assert_eq!(hold.dir().lines().unwrap().apart[0].generations, numbers(&[3, 4, 5]));
-        retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
-        assert_eq!(hold.dir().list().unwrap(), numbers(&[5, 2, 1]));
-        assert_eq!(give_up_oldest(&hold, Past::Fresh(Some(Generation(3)))).unwrap(), None);
-        assert_eq!(hold.dir().list().unwrap(), numbers(&[5, 2, 1]));
+            commit(&hold);
+            hold.has_not_seen();
+            for _ in 0..3 {
+                commit(&hold);
+            }
+            assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[2, 1]));
+            assert_eq!(hold.dir().lines().unwrap().apart[0].generations, numbers(&[3, 4, 5]));
+            retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
+            assert_eq!(hold.dir().list().unwrap(), numbers(&[5, 2, 1]));
+            assert_eq!(give_up_oldest(&hold, Past::Fresh(Some(Generation(3)))).unwrap(), None);
+            assert_eq!(hold.dir().list().unwrap(), numbers(&[5, 2, 1]));
+        });
     }
 
     #[test]
     fn where_there_is_nothing_there_is_nothing_to_be_apart_from() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        hold.has_not_seen();
-        commit(&hold);
-        commit(&hold);
-        assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[3, 2]));
-        assert_eq!(hold.own_generations().unwrap(), numbers(&[3, 2, 1]));
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            hold.mark_ended("exit status 0").unwrap();
+            hold.has_not_seen();
+            commit(&hold);
+            commit(&hold);
+            assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[3, 2]));
+            assert_eq!(hold.own_generations().unwrap(), numbers(&[3, 2, 1]));
+        });
     }
 
     #[test]
     fn an_end_of_a_line_apart_is_no_end_of_the_others() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.has_not_seen();
-        hold.mark_ended("exit status 0").unwrap();
-        commit(&hold);
-        hold.mark_ended("exit status 0").unwrap();
-        assert_eq!(hold.dir().ended().unwrap(), None);
-        assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[1]));
-        assert_eq!(hold.dir().lines().unwrap().given_up, numbers(&[2]));
-        assert_eq!(hold.dir().next().unwrap(), Generation(3));
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            hold.has_not_seen();
+            hold.mark_ended("exit status 0").unwrap();
+            commit(&hold);
+            hold.mark_ended("exit status 0").unwrap();
+            assert_eq!(hold.dir().ended().unwrap(), None);
+            assert_eq!(resumable(hold.dir()).unwrap(), numbers(&[1]));
+            assert_eq!(hold.dir().lines().unwrap().given_up, numbers(&[2]));
+            assert_eq!(hold.dir().next().unwrap(), Generation(3));
+        });
     }
 
     #[test]
     fn a_person_chooses_one_of_them() {
         for (chosen, resumed) in [(3, [3]), (1, [1])] {
-            let (_volume, hold) = held();
-            commit(&hold);
-            hold.has_not_seen();
-            commit(&hold);
-            commit(&hold);
-            hold.remove(Generation(2)).unwrap();
-            hold.choose_line(Generation(chosen)).unwrap();
-            assert_eq!(resumable(hold.dir()).unwrap(), numbers(&resumed), "{chosen}");
+            everywhere(|place| {
+                let hold = place.held();
+                commit(&hold);
+                hold.has_not_seen();
+                commit(&hold);
+                commit(&hold);
+                hold.remove(Generation(2)).unwrap();
+                hold.choose_line(Generation(chosen)).unwrap();
+                assert_eq!(resumable(hold.dir()).unwrap(), numbers(&resumed), "{chosen}");
+            });
         }
     }
 
     #[test]
     fn a_number_that_was_given_is_never_given_again() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        hold.has_not_seen();
-        hold.place(Generation(2)).unwrap();
-        assert_eq!(hold.dir().next().unwrap(), Generation(3));
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            hold.has_not_seen();
+            hold.place(Generation(2)).unwrap();
+            assert_eq!(hold.dir().next().unwrap(), Generation(3));
+        });
     }
 
     #[test]
     fn what_cannot_be_understood_is_not_taken_for_nothing() {
-        let (_volume, hold) = held();
-        commit(&hold);
-        std::fs::write(hold.dir().path_of(&Lines::name()), "{").unwrap();
-        assert!(resumable(hold.dir()).unwrap_err().to_string().contains("lines.json is damaged"));
-        assert!(hold.own_generations().is_err());
+        everywhere(|place| {
+            let hold = place.held();
+            commit(&hold);
+            hold.dir().backend().create(&Lines::name(), b"{").unwrap();
+            assert!(resumable(hold.dir()).unwrap_err().to_string().contains("lines.json is damaged"));
+            assert!(hold.own_generations().is_err());
+        });
     }
 }

@@ -110,7 +110,7 @@ impl Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image_dir::fixture::held;
+    use crate::image_dir::fixture::everywhere;
     use crate::image_dir::hold::newest;
 
     #[test]
@@ -136,14 +136,16 @@ mod tests {
 
     #[test]
     fn it_is_kept_with_the_hold() {
-        let (_volume, hold) = held();
-        let seen = || hold.dir().verdict(newest(hold.dir()).unwrap().unwrap().number);
-        assert_eq!(seen(), None);
-        for verdict in [Verdict::not("no room"), Verdict::default()] {
-            hold.keep_verdict(&verdict).unwrap();
-            assert_eq!(seen(), Some(verdict));
-        }
-        std::fs::write(hold.path().join(FILE_NAME), "{").unwrap();
-        assert_eq!(seen(), None);
+        everywhere(|place| {
+            let hold = place.held();
+            let seen = || hold.dir().verdict(newest(hold.dir()).unwrap().unwrap().number);
+            assert_eq!(seen(), None);
+            for verdict in [Verdict::not("no room"), Verdict::default()] {
+                hold.keep_verdict(&verdict).unwrap();
+                assert_eq!(seen(), Some(verdict));
+            }
+            hold.dir().backend().create(&hold.name().join(FILE_NAME), b"{").unwrap();
+            assert_eq!(seen(), None);
+        });
     }
 }

@@ -66,22 +66,24 @@ fn name(pod: &Pod) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image_dir::fixture::{held, wish};
+    use crate::image_dir::fixture::{everywhere, wish};
     use crate::image_dir::hold::Hold;
 
     #[test]
     fn the_next_container_of_the_same_pod_knows_and_no_other_does() {
-        let (_volume, hold) = held();
-        let (dir, pod) = (hold.dir(), wish("job-1").pod);
-        let waited = Waited { number: 1, renewed: b"3\n".to_vec(), silent_ms: 28_000, waited_ms: 29_000 };
-        dir.note_waited(&pod, &waited).unwrap();
-        assert_eq!(dir.waited(&pod), Some(waited.clone()));
-        assert_eq!(dir.waited(&wish("job-2").pod), None);
-        let nobody = Pod::default();
-        dir.note_waited(&nobody, &waited).unwrap();
-        assert_eq!(dir.waited(&nobody), None);
-        hold.release();
-        Hold::take(dir, &wish("job-1")).unwrap();
-        assert_eq!(dir.waited(&pod), None);
+        everywhere(|place| {
+            let hold = place.held();
+            let (dir, pod) = (hold.dir(), wish("job-1").pod);
+            let waited = Waited { number: 1, renewed: b"3\n".to_vec(), silent_ms: 28_000, waited_ms: 29_000 };
+            dir.note_waited(&pod, &waited).unwrap();
+            assert_eq!(dir.waited(&pod), Some(waited.clone()));
+            assert_eq!(dir.waited(&wish("job-2").pod), None);
+            let nobody = Pod::default();
+            dir.note_waited(&nobody, &waited).unwrap();
+            assert_eq!(dir.waited(&nobody), None);
+            hold.release();
+            Hold::take(dir, &wish("job-1")).unwrap();
+            assert_eq!(dir.waited(&pod), None);
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::image_dir::attempts::{AttemptOutcome, OpenAttempt};
-use crate::image_dir::fixture::{commit, held};
+use crate::image_dir::fixture::{commit, everywhere, held};
 use crate::image_dir::pod::Pod;
 
 /// All that is given up, one after the other.
@@ -15,12 +15,14 @@ fn all_given_up(hold: &Hold, past: Past) -> Vec<u64> {
 
 #[test]
 fn the_newest_and_the_proven_are_never_given_up() {
-    let (_volume, hold) = held();
-    for _ in 0..4 {
-        commit(&hold);
-    }
-    assert_eq!(all_given_up(&hold, Past::Resumed(Generation(2))), [1, 3]);
-    assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..4 {
+            commit(&hold);
+        }
+        assert_eq!(all_given_up(&hold, Past::Resumed(Generation(2))), [1, 3]);
+        assert_eq!(hold.dir().list().unwrap(), [Generation(4), Generation(2)]);
+    });
 }
 
 #[test]
@@ -38,34 +40,40 @@ fn nothing_is_removed_for_a_checkpoint_that_was_given_up() {
 
 #[test]
 fn what_somebody_else_has_removed_is_removed() {
-    let (_volume, hold) = held();
-    let generations: Vec<Generation> = (0..20).map(|_| commit(&hold)).collect();
-    let remove_all = || generations.iter().try_for_each(|generation| hold.remove(*generation));
-    std::thread::scope(|scope| {
-        let both = [scope.spawn(remove_all), scope.spawn(remove_all)];
-        both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+    everywhere(|place| {
+        let hold = place.held();
+        let generations: Vec<Generation> = (0..20).map(|_| commit(&hold)).collect();
+        let remove_all = || generations.iter().try_for_each(|generation| hold.remove(*generation));
+        std::thread::scope(|scope| {
+            let both = [scope.spawn(remove_all), scope.spawn(remove_all)];
+            both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert!(hold.dir().list().unwrap().is_empty());
     });
-    assert!(hold.dir().list().unwrap().is_empty());
 }
 
 #[test]
 fn what_an_end_has_closed_is_given_up_whole() {
-    let (_volume, hold) = held();
-    commit(&hold);
-    hold.mark_ended("exit status 0").unwrap();
-    make_room(&hold, 0, Past::Fresh(None), &Headway::default()).unwrap();
-    assert_eq!(hold.dir().list().unwrap().len(), 1);
-    assert_eq!(all_given_up(&hold, Past::Fresh(None)), [1]);
+    everywhere(|place| {
+        let hold = place.held();
+        commit(&hold);
+        hold.mark_ended("exit status 0").unwrap();
+        make_room(&hold, 0, Past::Fresh(None), &Headway::default()).unwrap();
+        assert_eq!(hold.dir().list().unwrap().len(), 1);
+        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [1]);
+    });
 }
 
 #[test]
 fn a_fresh_start_gives_up_nothing_that_may_work_elsewhere() {
-    let (_volume, hold) = held();
-    for _ in 0..5 {
-        commit(&hold);
-    }
-    assert_eq!(all_given_up(&hold, Past::Fresh(None)), [0; 0]);
-    assert_eq!(all_given_up(&hold, Past::Fresh(Some(Generation(4)))), [4]);
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        assert_eq!(all_given_up(&hold, Past::Fresh(None)), [0; 0]);
+        assert_eq!(all_given_up(&hold, Past::Fresh(Some(Generation(4)))), [4]);
+    });
 }
 
 #[test]
@@ -122,14 +130,16 @@ fn attempted(hold: &Arc<Hold>, generation: u64, outcomes: &[AttemptOutcome]) {
 
 #[test]
 fn what_was_only_interrupted_is_never_given_up() {
-    let (_volume, hold) = held();
-    for _ in 0..5 {
-        commit(&hold);
-    }
-    attempted(&hold, 2, &[AttemptOutcome::Interrupted, AttemptOutcome::Interrupted]);
-    attempted(&hold, 3, &[AttemptOutcome::Interrupted, AttemptOutcome::Failed("no luck".to_owned())]);
-    retain(&hold, Past::Resumed(Generation(1)), 1).unwrap();
-    assert_eq!(hold.dir().list().unwrap(), [5, 2, 1].map(Generation));
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        attempted(&hold, 2, &[AttemptOutcome::Interrupted, AttemptOutcome::Interrupted]);
+        attempted(&hold, 3, &[AttemptOutcome::Interrupted, AttemptOutcome::Failed("no luck".to_owned())]);
+        retain(&hold, Past::Resumed(Generation(1)), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [5, 2, 1].map(Generation));
+    });
 }
 
 fn found(hold: &Hold, keep: usize, good: &[u64]) -> Vec<u64> {
@@ -139,51 +149,59 @@ fn found(hold: &Hold, keep: usize, good: &[u64]) -> Vec<u64> {
 
 #[test]
 fn a_person_removes_only_what_is_older_than_enough_good_ones() {
-    let (_volume, hold) = held();
-    for _ in 0..5 {
-        commit(&hold);
-    }
-    assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 2, 1]);
-    assert_eq!(found(&hold, 2, &[5, 3, 2]), [2, 1]);
-    assert_eq!(found(&hold, 2, &[1]), [0; 0]);
-    attempted(&hold, 2, &[AttemptOutcome::Resumed]);
-    assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 1]);
-    hold.mark_ended("exit status 0").unwrap();
-    assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [5, 4, 3, 2, 1]);
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 2, 1]);
+        assert_eq!(found(&hold, 2, &[5, 3, 2]), [2, 1]);
+        assert_eq!(found(&hold, 2, &[1]), [0; 0]);
+        attempted(&hold, 2, &[AttemptOutcome::Resumed]);
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [3, 1]);
+        hold.mark_ended("exit status 0").unwrap();
+        assert_eq!(found(&hold, 2, &[5, 4, 3, 2, 1]), [5, 4, 3, 2, 1]);
+    });
 }
 
 #[test]
 fn the_newest_are_kept_and_the_one_that_works() {
-    let (_volume, hold) = held();
-    for _ in 0..5 {
-        commit(&hold);
-    }
-    retain(&hold, Past::Resumed(Generation(3)), 2).unwrap();
-    assert_eq!(hold.dir().list().unwrap(), [5, 4, 3].map(Generation));
-    retain(&hold, Past::Resumed(Generation(5)), 1).unwrap();
-    assert_eq!(hold.dir().list().unwrap(), [Generation(5)]);
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..5 {
+            commit(&hold);
+        }
+        retain(&hold, Past::Resumed(Generation(3)), 2).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [5, 4, 3].map(Generation));
+        retain(&hold, Past::Resumed(Generation(5)), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [Generation(5)]);
+    });
 }
 
 #[test]
 fn a_fresh_start_proves_nothing_against_what_was_there_before() {
-    let (_volume, hold) = held();
-    for _ in 0..6 {
-        commit(&hold);
-    }
-    retain(&hold, Past::Fresh(None), 1).unwrap();
-    assert_eq!(hold.dir().list().unwrap().len(), 6);
-    retain(&hold, Past::Fresh(Some(Generation(4))), 2).unwrap();
-    assert_eq!(hold.dir().list().unwrap(), [6, 5, 3, 2, 1].map(Generation));
+    everywhere(|place| {
+        let hold = place.held();
+        for _ in 0..6 {
+            commit(&hold);
+        }
+        retain(&hold, Past::Fresh(None), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap().len(), 6);
+        retain(&hold, Past::Fresh(Some(Generation(4))), 2).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [6, 5, 3, 2, 1].map(Generation));
+    });
 }
 
 #[test]
 fn what_an_end_has_closed_is_superfluous_after_a_fresh_start() {
-    let (_volume, hold) = held();
-    commit(&hold);
-    hold.mark_ended("exit status 0").unwrap();
-    for _ in 0..3 {
+    everywhere(|place| {
+        let hold = place.held();
         commit(&hold);
-    }
-    retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
-    assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
+        hold.mark_ended("exit status 0").unwrap();
+        for _ in 0..3 {
+            commit(&hold);
+        }
+        retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
+        assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
+    });
 }

@@ -1,0 +1,230 @@
+//! Asks a bucket, from threads that wait for the answer.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, UpdateVersion};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::backend::bucket::failure::Failure;
+use crate::base::limits;
+use crate::base::step_thread;
+use crate::base::watchdog::moved;
+
+/// A request that tells its answer itself.
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The objects below a prefix of a bucket.
+#[derive(Debug)]
+pub struct Requests {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// How long a request may take, besides its bytes.
+    limit: Duration,
+    jobs: Sender<Job>,
+}
+
+impl Requests {
+    /// For the objects of `store` below `prefix`.
+    ///
+    /// # Errors
+    /// There is no thread for them, or this is called in a step.
+    pub fn begin(store: Arc<dyn ObjectStore>, prefix: Path, limit: Duration) -> io::Result<Self> {
+        if step_thread::is_step() {
+            return Err(io::Error::other("the thread for a bucket cannot be begun in a step"));
+        }
+        let runtime = runtime()?;
+        let (jobs, to_do) = channel();
+        thread::Builder::new().name("crik-bucket".to_owned()).spawn(move || serve(runtime, &to_do))?;
+        Ok(Self { store, prefix, limit, jobs })
+    }
+
+    /// The object of this name.
+    pub fn path(&self, name: &str) -> Path {
+        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+
+    /// Makes a request once, which takes or gives `bytes`.
+    ///
+    /// # Errors
+    /// It was not done, or it is not known whether it was.
+    pub fn once<T, F>(
+        &self,
+        bytes: u64,
+        request: impl FnOnce(Arc<dyn ObjectStore>) -> F,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        let limit = self.limit + Duration::from_secs(bytes / limits::SLOWEST_BYTES_PER_SECOND);
+        let (tell, told) = channel();
+        let request = timeout_at(limit, request(Arc::clone(&self.store)));
+        moved();
+        // If nobody takes it, nobody tells.
+        let _ = self.jobs.send(Box::pin(async move { drop(tell.send(request.await)) }));
+        let answer = told.recv().map_err(|_| Failure::lasting("the thread for the bucket has ended"))?;
+        moved();
+        answer
+    }
+
+    /// Makes a request that may be made again, as long as its failure may pass.
+    ///
+    /// # Errors
+    /// It fails for good.
+    pub fn ask<T, F>(&self, bytes: u64, request: impl Fn(Arc<dyn ObjectStore>) -> F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        let mut tries = Tries::default();
+        loop {
+            match self.once(bytes, &request) {
+                Err(failure) if tries.again(&failure) => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    /// The contents of an object, or the first `most` bytes of them, unless it still is the one that is known as `seen`; and as what it is
+    /// known.
+    ///
+    /// # Errors
+    /// It cannot be read, is not there, or is still the same.
+    pub fn read_if_changed(
+        &self,
+        name: &str,
+        seen: Option<String>,
+        most: u64,
+    ) -> Result<(Vec<u8>, UpdateVersion), Failure> {
+        let path = self.path(name);
+        // It has far fewer, or is nothing that is waited for.
+        self.ask(0, move |store| {
+            let (path, range) = (path.clone(), Some(GetRange::Bounded(0..most)));
+            let options = GetOptions { if_none_match: seen.clone(), range, ..GetOptions::default() };
+            async move {
+                let found = store.get_opts(&path, options).await?;
+                let known_as =
+                    UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+                Ok((found.bytes().await?.to_vec(), known_as))
+            }
+        })
+    }
+
+    /// Writes an object once, on a condition; and as what it is known.
+    ///
+    /// # Errors
+    /// The condition is not met; or it is not known whether it was written.
+    pub fn put(&self, path: Path, contents: Vec<u8>, mode: PutMode) -> Result<UpdateVersion, Failure> {
+        self.once(contents.len() as u64, |store| async move {
+            Ok(store.put_opts(&path, contents.into(), mode.into()).await?.into())
+        })
+    }
+
+    /// The first name directly in the prefix that is none of `own`.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn first_but(&self, own: &[&str]) -> Result<Option<String>, Failure> {
+        let prefix = self.prefix.clone();
+        let found = self.ask(0, move |store| {
+            let prefix = prefix.clone();
+            async move { store.list_with_delimiter(Some(&prefix)).await }
+        })?;
+        let objects = found.objects.into_iter().map(|meta| meta.location);
+        let names =
+            objects.chain(found.common_prefixes).filter_map(|path| path.filename().map(str::to_owned));
+        Ok(names.filter(|name| !own.contains(&name.as_str())).min())
+    }
+
+    /// All objects below `prefix`, with everything that is below them.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, Failure> {
+        let prefix = self.path(prefix);
+        self.ask(0, move |store| {
+            let prefix = prefix.clone();
+            async move { store.list(Some(&prefix)).try_collect().await }
+        })
+    }
+
+    /// Removes objects. That they are not there any more is no error.
+    ///
+    /// # Errors
+    /// One of them is left.
+    pub fn remove(&self, paths: Vec<Path>) -> Result<(), Failure> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.ask(0, move |store| remove(store, paths.clone()))
+    }
+}
+
+async fn remove(store: Arc<dyn ObjectStore>, paths: Vec<Path>) -> object_store::Result<()> {
+    let mut removed = store.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+    while let Some(removed) = removed.next().await {
+        match removed {
+            Err(Error::NotFound { .. }) | Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn timeout_at<T>(
+    limit: Duration,
+    request: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, Failure> {
+    Ok(timeout(limit, request).await.map_err(|_| Failure::silent(limit))??)
+}
+
+/// Hands requests on to a runtime until there are no more to come. Neither is reached but by way of this thread: whoever wakes a runtime
+/// writes to a descriptor of it, and steps have tables of descriptors of their own ([`step_thread::run`]). For the same reason neither
+/// begins in a step: all runtimes of a process share the socket that tells of signals, which the first one makes (tokio's
+/// `signal::registry`).
+fn serve(runtime: Runtime, to_do: &Receiver<Job>) {
+    while let Ok(job) = to_do.recv() {
+        runtime.spawn(job);
+    }
+    runtime.shutdown_background();
+}
+
+/// With as few threads as can be, since each takes a process id, of which a restore needs some: one that waits for answers, and one that
+/// asks for addresses.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).enable_all().build()
+}
+
+/// How often the same is tried.
+#[derive(Debug)]
+pub struct Tries {
+    left: u32,
+    pause: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self { left: limits::REQUEST_TRIES - 1, pause: limits::REQUEST_PAUSE }
+    }
+}
+
+impl Tries {
+    /// Whether to try once more after this failure; waits before.
+    pub fn again(&mut self, failure: &Failure) -> bool {
+        if self.left == 0 || !failure.may_pass() {
+            return false;
+        }
+        thread::sleep(self.pause);
+        (self.left, self.pause) = (self.left - 1, self.pause * 2);
+        true
+    }
+}
