@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crik_store::generation::clock_facts::Installed;
-use crik_store::generation::signature::Keys;
+use crik_store::generation::keys::GenerationKeys;
 use crik_store::image_dir::Generation;
 use crik_store::image_dir::hold::Hold;
 use crik_store::image_dir::pod::Pod;
@@ -19,8 +19,8 @@ use crate::config::Config;
 pub struct Workload {
     /// The configuration.
     pub config: Config,
-    /// What generations are signed with, if they are.
-    pub key: Option<Keys>,
+    /// The keys to generations.
+    pub keys: GenerationKeys,
     /// The application's command line.
     pub command: Vec<OsString>,
     /// This pod.

@@ -101,7 +101,7 @@ const ALTERATIONS: [(&str, Alteration); 7] = [
 fn is_good(volume: &Volume, number: u64, key: Option<&Keys>) -> bool {
     let path = generation(volume, number);
     Manifest::read(&path, Generation(number), key)
-        .is_ok_and(|manifest| verify::whole(&path, &manifest, &|_| {}).is_ok())
+        .is_ok_and(|manifest| verify::files(&path, &manifest, &|_| {}).is_ok())
 }
 
 /// Every file of a generation, by its path in it.

@@ -30,6 +30,10 @@ fn each_mistake_is_named_and_nothing_is_started() -> Result<()> {
             "nodeStateServerTokenFile: /run/secrets/kubernetes.io/serviceaccount/token",
             "the ServiceAccount's own token is for the API server",
         ),
+        (
+            "encryptionKeyFile: /checkpoints/job-0/keys\nimageDir: /checkpoints/job-0",
+            "encryptionKeyFile: must not lie in imageDir",
+        ),
         ("imageDir: {", "the configuration /etc/crik/config.yaml is wrong"),
     ] {
         let mut running = Pod::new(&volume, "node-a", &SINGLE).only_config(yaml).start()?;

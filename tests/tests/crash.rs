@@ -35,7 +35,9 @@ fn before() -> Result<Arc<Before>> {
 }
 
 fn pod(volume: &Volume) -> Pod {
+    // Which has all steps of the other form, and two more.
     Pod::new(volume, "node-a", &["python3", "/programs/endings.py"])
+        .set_config("format: chunks")
         .config("claimExpiry: 1s\nkeepGenerations: 2")
 }
 

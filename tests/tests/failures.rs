@@ -48,6 +48,8 @@ fn what_cannot_be_run_says_so_in_the_termination_message() -> Result<()> {
     for (config, code, message) in [
         ("gracePeriod: 30", 78, "\"30\" is no duration"),
         ("signingKeyFile: /no/such/key", 78, "/no/such/key"),
+        ("encryptionKeyFile: /no/such/keys", 78, "encryptionKeyFile /no/such/keys: No such file"),
+        ("encryptionKeyFile: /etc/hostname", 78, "and a key has at least 32"),
     ] {
         let mut running = Pod::new(&volume, "node-a", &SINGLE).config(config).start()?;
         ensure!(running.wait()? == code, "{}", running.transcript());

@@ -80,7 +80,7 @@ fn the_files_of_a_program_with_many_threads_are_verified_at_the_same_time() -> R
     let done = |bytes| {
         read.fetch_add(bytes, Ordering::Relaxed);
     };
-    verify::whole(&generation, &manifest, &done)?;
+    verify::files(&generation, &manifest, &done)?;
     let (took, ops, most) = (began.elapsed(), faults.ops(), faults.most_at_the_same_time());
     let serial = ROUND_TRIP * u32::try_from(ops.len())?;
     println!(

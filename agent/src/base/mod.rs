@@ -8,6 +8,7 @@ pub mod free_memory;
 pub(crate) mod limits;
 pub(crate) mod logging;
 pub(crate) mod memory;
+pub(crate) mod private_directory;
 pub(crate) mod replace_file;
 pub(crate) mod signals;
 pub(crate) mod termination_message;

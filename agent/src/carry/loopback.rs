@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crik_store::generation::manifest::Manifest;
-use crik_store::image_dir::layout;
 
 use super::addresses::Addresses;
 use crate::tree::criu::images::{
@@ -18,8 +17,7 @@ use crate::tree::process::loopback;
 /// Whether the connections of this generation go on here, as far as they can.
 #[must_use]
 pub fn are_kept(manifest: &Manifest) -> bool {
-    let prefix = format!("{}/{STREAM_IMAGE}", layout::IMAGES);
-    manifest.files.keys().any(|name| name.starts_with(&prefix)) && loopback::is_possible()
+    manifest.images().any(|name| name.starts_with(STREAM_IMAGE)) && loopback::is_possible()
 }
 
 /// The ends in an image, by their address and that of the other end.

@@ -38,10 +38,15 @@ pub struct Until {
     pub whole: Option<f64>,
 }
 
-/// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes: its time is over, or its pace says
+/// Returns once there is a reason to give up the dump into `staging`, besides which so many bytes were `streamed`, of about `expected` bytes: its time is over, or its pace says
 /// that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
-pub async fn watch(staging: &Path, expected: u64, until: Until, progress: &watch::Sender<Progress>) -> Error {
-    let (began, written) = (Instant::now(), follow(staging.to_owned()));
+pub async fn watch(
+    (staging, streamed): (&Path, Arc<AtomicU64>),
+    expected: u64,
+    until: Until,
+    progress: &watch::Sender<Progress>,
+) -> Error {
+    let (began, written) = (Instant::now(), follow(staging.to_owned(), streamed));
     let (mut told, mut lately) = (began, Lately::new(began));
     loop {
         let left = until.at.saturating_duration_since(Instant::now());
@@ -113,15 +118,16 @@ impl Lately {
 
 /// Adds up what is written into `staging` again and again, in a thread of its own since the volume may hang, until nobody wants to
 /// know any more.
-fn follow(staging: PathBuf) -> Arc<AtomicU64> {
+fn follow(staging: PathBuf, streamed: Arc<AtomicU64>) -> Arc<AtomicU64> {
     let written = Arc::new(AtomicU64::new(0));
     let wanted = Arc::downgrade(&written);
     spawn_blocking(move || {
         let mut images = Images::default();
         while wanted.strong_count() > 0 {
             let began = Instant::now();
-            let size =
+            let files =
                 images.look(&staging.join(layout::IMAGES)) + length(&staging.join(layout::CARRIED_DATA));
+            let size = files + streamed.load(Ordering::Relaxed);
             Weak::upgrade(&wanted).iter().for_each(|written| written.store(size, Ordering::Relaxed));
             criu::bound_log();
             // A volume that takes long to list many files has other things to do.

@@ -55,6 +55,8 @@ pub fn manifest_of(
         volume_files: staged.volume_files,
         unnamed_files: staged.unnamed_files,
         file_numbers: staged.file_numbers,
+        ids: staged.ids,
         has_digest: true,
+        streams: None,
     })
 }

@@ -12,4 +12,5 @@ mod log_lines;
 mod manifest_of;
 mod quiet;
 mod removed_paths;
+pub mod stream_dump;
 pub mod volume_speed;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use crik_store::encryption::keys::EncryptionKeys;
 use crik_store::generation::manifest::Manifest;
 use crik_store::generation::signature::Keys;
-use crik_store::generation::verify;
+use crik_store::generation::verify_whole::whole;
 use crik_store::image_dir::attempts::Attempts;
 use crik_store::image_dir::hold::{Hold, Wish};
 use crik_store::image_dir::pod::Pod;
@@ -40,10 +41,11 @@ struct Row {
 /// A pod holds it that may be alive, or the volume fails.
 pub fn gc(args: &Gc) -> Result<()> {
     let (dir, config) = args.place.look()?;
-    let keys = config.keys()?;
+    let (keys, encryption) = (config.keys()?, config.encryption_keys()?);
     let keep = Keep {
         newest: args.keep.unwrap_or(config.keep_generations) as usize,
         keys,
+        encryption,
         max_restores: config.max_restores as usize,
     };
     let done = if args.dry_run {
@@ -72,6 +74,7 @@ pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
 struct Keep {
     newest: usize,
     keys: Option<Keys>,
+    encryption: Option<EncryptionKeys>,
     max_restores: usize,
 }
 
@@ -83,7 +86,8 @@ impl Keep {
         }
         let path = dir.generation(generation);
         let manifest = Manifest::read(&path, generation, self.keys.as_ref());
-        Ok(manifest.is_ok_and(|manifest| verify::whole(&path, &manifest, &|_| {}).is_ok()))
+        Ok(manifest
+            .is_ok_and(|manifest| whole(&path, dir, (&manifest, self.encryption.as_ref()), &|_| {}).is_ok()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `crik inspect`: what is in a checkpoint.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use crik_store::generation::manifest::Manifest;
@@ -12,6 +13,7 @@ use super::output::print;
 use super::table::table;
 use crate::base::limits::CriuVersion;
 use crate::base::units;
+use crate::restore::generation_images::GenerationImages;
 use crate::tree::criu::images::{self, ImageProcess};
 
 /// What is printed.
@@ -30,16 +32,18 @@ struct Inspection {
 /// # Errors
 /// There is no such checkpoint, or it is damaged.
 pub fn inspect(args: &Inspect) -> Result<()> {
-    let (dir, _) = args.place.look()?;
+    let (dir, config) = args.place.look()?;
+    let keys = config.encryption_keys()?;
     let generation = args.generation.find(&dir)?;
     let path = dir.generation(generation);
     let manifest =
         Manifest::read(&path, generation, None).with_context(|| format!("checkpoint {}", generation.0))?;
+    let opened = GenerationImages::open(&path, &dir.packs(), &manifest, (keys.as_ref(), &Arc::default()))?;
     let inspection = Inspection {
         created_at: units::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),
         attempts: Attempts::read(&dir, generation)?.attempts,
-        processes: images::processes(&path.join("criu"))?,
+        processes: images::processes(opened.path())?,
         manifest,
     };
     print(args.place.output, &inspection, told)
@@ -72,7 +76,15 @@ fn facts(inspection: &Inspection) -> String {
             ),
         ),
         ("program", identity.argv.join(" ")),
-        ("size", format!("{} in {} files", units::bytes(inspection.bytes), manifest.files.len())),
+        (
+            "size",
+            format!(
+                "{} in {} files",
+                units::bytes(inspection.bytes),
+                manifest.files.len() + streams(manifest)
+            ),
+        ),
+        ("stored", stored(manifest)),
         ("memory", units::bytes(manifest.tree.resident_bytes)),
         ("took", durations.join(", ")),
         ("machine", format!("{}, kernel {}", identity.arch, identity.kernel)),
@@ -83,6 +95,20 @@ fn facts(inspection: &Inspection) -> String {
         ),
     ];
     rows.iter().map(|(name, value)| format!("{name:<11}{value}\n")).collect()
+}
+
+fn streams(manifest: &Manifest) -> usize {
+    manifest.streams.as_ref().map_or(0, |streams| streams.sizes.len())
+}
+
+/// What of it is on the volume, and what was written for it alone.
+fn stored(manifest: &Manifest) -> String {
+    let (stored, new) = (units::bytes(manifest.stored_bytes()), units::bytes(manifest.new_bytes()));
+    let how = manifest.streams.as_ref().map_or_else(
+        || "as CRIU wrote it".to_owned(),
+        |streams| format!("memory in chunks, by {} at the end", streams.codec),
+    );
+    format!("{stored}, of which {new} are new; {how}")
 }
 
 fn attempts(attempts: &[Attempt]) -> String {

@@ -57,6 +57,10 @@ struct Facts {
     #[serde(skip)]
     seconds: u64,
     bytes: u64,
+    /// How many of them are on the volume.
+    stored_bytes: u64,
+    /// How many were written for this checkpoint alone.
+    new_bytes: u64,
     processes: usize,
     resident_bytes: u64,
     crik: String,
@@ -133,6 +137,8 @@ fn facts(manifest: Manifest) -> Facts {
         created_at: units::rfc3339(manifest.created_at),
         seconds: manifest.created_at,
         bytes: manifest.total_bytes(),
+        stored_bytes: manifest.stored_bytes(),
+        new_bytes: manifest.new_bytes(),
         processes: manifest.tree.processes,
         resident_bytes: manifest.tree.resident_bytes,
         criu: crate::base::limits::CriuVersion(manifest.identity.criu).to_string(),
@@ -162,8 +168,18 @@ fn told(listing: &Listing) -> String {
     if listing.generations.is_empty() {
         return text + &format!("{} has no checkpoint\n", listing.image_dir);
     }
-    let headings =
-        ["GENERATION>", "AGE>", "SIZE>", "MEMORY>", "PROCESSES>", "NODE", "RESUMED>", "NEXT START"];
+    let headings = [
+        "GENERATION>",
+        "AGE>",
+        "SIZE>",
+        "STORED>",
+        "NEW>",
+        "MEMORY>",
+        "PROCESSES>",
+        "NODE",
+        "RESUMED>",
+        "NEXT START",
+    ];
     text + &table(&headings, listing.generations.iter().map(cells)) + &choice(listing)
 }
 
@@ -192,6 +208,8 @@ fn cells(row: &Row) -> Vec<String> {
         Generation(row.generation).0.to_string(),
         fact(|facts| units::ago(facts.seconds)),
         fact(|facts| units::bytes(facts.bytes)),
+        fact(|facts| units::bytes(facts.stored_bytes)),
+        fact(|facts| units::bytes(facts.new_bytes)),
         fact(|facts| units::bytes(facts.resident_bytes)),
         fact(|facts| facts.processes.to_string()),
         fact(|facts| facts.node.clone().unwrap_or_else(|| facts.host.clone())),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use crik_store::generation::signature::Keys;
+use crik_store::generation::keys::GenerationKeys;
 use crik_store::image_dir::pod::Pod;
 use tokio::runtime::Builder;
 
@@ -30,11 +30,16 @@ pub fn run(args: &Run) -> i32 {
         Ok(config) => config,
         Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
     };
-    let key = match config.keys() {
-        Ok(key) => key,
-        Err(error) => return ends(&error.to_string(), exit_codes::CONFIGURATION),
+    let keys = match keys(&config) {
+        Ok(keys) => keys,
+        Err(error) => return ends(&whole_story(&error), exit_codes::CONFIGURATION),
     };
-    supervise(args, config, key).unwrap_or_else(|error| ends(&whole_story(&error), exit_code(&error)))
+    supervise(args, config, keys).unwrap_or_else(|error| ends(&whole_story(&error), exit_code(&error)))
+}
+
+fn keys(config: &Config) -> Result<GenerationKeys> {
+    let encryption = config.encryption_keys()?.map(Arc::new);
+    Ok(GenerationKeys { signing: config.keys()?, encryption })
 }
 
 /// Says why nothing runs, also where `kubectl describe` finds it.
@@ -53,7 +58,7 @@ fn exit_code(error: &anyhow::Error) -> i32 {
     }
 }
 
-fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
+fn supervise(args: &Run, config: Config, keys: GenerationKeys) -> Result<i32> {
     // Before it is noted when the program's own changes begin.
     files::sweep();
     left_overs::sweep_clocks();
@@ -71,7 +76,7 @@ fn supervise(args: &Run, config: Config, key: Option<Keys>) -> Result<i32> {
     nix::sys::prctl::set_child_subreaper(true).context("cannot become a subreaper")?;
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
-        Arc::new(Workload { config, key, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
+        Arc::new(Workload { config, keys, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)

@@ -1,9 +1,10 @@
 //! `crik verify`: whether checkpoints are what was committed.
 
 use anyhow::Result;
+use crik_store::encryption::keys::EncryptionKeys;
 use crik_store::generation::manifest::Manifest;
 use crik_store::generation::signature::Keys;
-use crik_store::generation::verify;
+use crik_store::generation::verify_whole::whole;
 use crik_store::image_dir::{Generation, ImageDir};
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ struct Row {
 /// There is no such checkpoint, or no image directory.
 pub fn verify(args: &Verify) -> Result<i32> {
     let (dir, config) = args.place.look()?;
-    let key = config.keys()?;
+    let keys = (config.keys()?, config.encryption_keys()?);
     let wanted = match args.generation {
         Some(wanted) => vec![wanted.find(&dir)?],
         None => dir.list()?,
@@ -37,8 +38,10 @@ pub fn verify(args: &Verify) -> Result<i32> {
     let bytes =
         wanted.iter().filter_map(|generation| Some(read(&dir, *generation, None).ok()?.total_bytes())).sum();
     let progress = ProgressBar::new(bytes);
-    let rows: Vec<Row> =
-        wanted.iter().map(|generation| judge(&dir, *generation, key.as_ref(), &progress)).collect();
+    let rows: Vec<Row> = wanted
+        .iter()
+        .map(|generation| judge(&dir, *generation, (keys.0.as_ref(), keys.1.as_ref()), &progress))
+        .collect();
     drop(progress);
     print(args.place.output, &rows, |rows| told(rows))?;
     Ok(if rows.iter().all(|row| row.whole) { 0 } else { exit_codes::FAILURE })
@@ -48,11 +51,16 @@ fn read(dir: &ImageDir, generation: Generation, key: Option<&Keys>) -> Result<Ma
     Ok(Manifest::read(&dir.generation(generation), generation, key)?)
 }
 
-fn judge(dir: &ImageDir, generation: Generation, key: Option<&Keys>, progress: &ProgressBar) -> Row {
+fn judge(
+    dir: &ImageDir,
+    generation: Generation,
+    (key, encryption): (Option<&Keys>, Option<&EncryptionKeys>),
+    progress: &ProgressBar,
+) -> Row {
     let manifest = read(dir, generation, key);
     let bytes = manifest.as_ref().ok().map(Manifest::total_bytes);
     let verdict = manifest.and_then(|manifest| {
-        Ok(verify::whole(&dir.generation(generation), &manifest, &|bytes| progress.add(bytes))?)
+        Ok(whole(&dir.generation(generation), dir, (&manifest, encryption), &|bytes| progress.add(bytes))?)
     });
     let reason = verdict.err().map(|error| whole_story(&error));
     Row { generation: generation.0, whole: reason.is_none(), bytes, reason }

@@ -7,7 +7,7 @@ use crik_api::NodeState;
 
 use super::parse_url;
 use super::problem::Problem;
-use super::{ActOn, Config, Hook, Hooks, OnFailure};
+use super::{ActOn, Config, Format, Hook, Hooks, OnFailure};
 use crate::base::limits;
 
 impl Config {
@@ -43,6 +43,7 @@ impl Config {
                 "must not be false with signingKeyFile: a signature vouches for hashes",
             );
         }
+        self.check_encryption()?;
         if self.release.as_ref().is_some_and(String::is_empty) {
             return wrong(
                 "release",
@@ -110,6 +111,27 @@ impl Config {
             return wrong(
                 "must not lie in imageDir: what is there is crik's, and the next pod has it anyway",
             );
+        }
+        Ok(())
+    }
+
+    fn check_encryption(&self) -> Result<(), Problem> {
+        let wrong = |problem: &str| Err(Problem::Value("encryptionKeyFile", problem.to_owned()));
+        let Some(path) = &self.encryption_key_file else {
+            return Ok(());
+        };
+        if !path.is_absolute() {
+            return wrong("must be an absolute path, such as /etc/crik-encryption/keys");
+        }
+        if self.image_dir.as_ref().is_some_and(|dir| path.starts_with(dir)) {
+            return wrong("must not lie in imageDir: who can read a checkpoint there could read its key");
+        }
+        if self.encryption_key_file.is_some() && self.format == Some(Format::Plain) {
+            return Err(Problem::Value(
+                "format",
+                "must not be plain with encryptionKeyFile: what CRIU writes by itself is not encrypted"
+                    .to_owned(),
+            ));
         }
         Ok(())
     }

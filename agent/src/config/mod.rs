@@ -23,14 +23,16 @@ use crate::base::limits;
 pub use access::{Access, parse_url};
 pub use carry::Carry;
 pub use checkpoint_on::CheckpointOn;
+use crik_store::encryption::key_file::KeyFileError;
+use crik_store::encryption::keys::EncryptionKeys;
 use crik_store::generation::signature::{KeyError, Keys};
 pub use problem::ConfigError;
 use problem::Problem;
 pub use stop_signals::StopSignals;
 use values::{duration, expand, is_a_file_name, some_duration};
 pub use words::{
-    ActOn, ChangedFiles, ChangedPod, ExitCode, Hook, Hooks, LoopbackConnections, OnClaimed, OnClockBack,
-    OnFailure, OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections,
+    ActOn, ChangedFiles, ChangedPod, ExitCode, Format, Hook, Hooks, LoopbackConnections, OnClaimed,
+    OnClockBack, OnFailure, OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections,
 };
 
 /// What `crik run` is told by its file.
@@ -53,6 +55,8 @@ pub struct Config {
     pub stop_signals: StopSignals,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
+    /// How a checkpoint is kept. Without a word on it as CRIU writes it, unless it is encrypted.
+    pub format: Option<Format>,
     /// What of the container's files goes along by itself.
     pub carry: Carry,
     /// Paths removed before a checkpoint, for a program that cannot bear the inotify watches on them in the next container.
@@ -78,6 +82,8 @@ pub struct Config {
     pub signing_key_file: Option<PathBuf>,
     /// Files with keys that are accepted besides, such as the one before a rotation.
     pub accepted_key_files: Vec<PathBuf>,
+    /// The file with the keys that checkpoints are encrypted with. Without one they are not.
+    pub encryption_key_file: Option<PathBuf>,
     /// How often one generation may be resumed.
     pub max_restores: u32,
     /// What to do when there are generations and none can be resumed.
@@ -143,6 +149,7 @@ impl Default for Config {
             act_on: ActOn::Sigterm,
             stop_signals: StopSignals::default(),
             additional_paths: Vec::new(),
+            format: None,
             carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
             checkpoint_on: CheckpointOn::default(),
@@ -154,6 +161,7 @@ impl Default for Config {
             verify_hashes: true,
             signing_key_file: None,
             accepted_key_files: Vec::new(),
+            encryption_key_file: None,
             max_restores: 3,
             on_restore_failure: OnRestoreFailure::Fresh,
             clock_library: true,
@@ -197,6 +205,20 @@ impl Config {
     pub fn keys(&self) -> Result<Option<Keys>, KeyError> {
         let own = self.signing_key_file.as_deref();
         own.map(|own| Keys::read(own, &self.accepted_key_files)).transpose()
+    }
+
+    /// The keys that checkpoints are encrypted with, if it names a file of them.
+    ///
+    /// # Errors
+    /// It cannot be read, or one of its lines is no key.
+    pub fn encryption_keys(&self) -> Result<Option<EncryptionKeys>, KeyFileError> {
+        self.encryption_key_file.as_deref().map(EncryptionKeys::read).transpose()
+    }
+
+    /// How a checkpoint is kept.
+    pub fn format(&self) -> Format {
+        let usual = if self.encryption_key_file.is_some() { Format::Chunks } else { Format::Plain };
+        self.format.unwrap_or(usual)
     }
 
     /// How to reach the controller, if there is one.
@@ -264,7 +286,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, stopSignals: [SIGHUP], additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, ownIpcNamespace: false, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], encryptionKeyFile: /e, format: chunks, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, ownIpcNamespace: false, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -293,6 +315,8 @@ mod tests {
         assert_eq!(config.loopback_connections, LoopbackConnections::Keep);
         assert_eq!(config.changed_files, ChangedFiles::Refuse);
         assert_eq!(config.accepted_key_files, [Path::new("/old")]);
+        assert_eq!(config.encryption_key_file.as_deref(), Some(Path::new("/e")));
+        assert_eq!(config.format, Some(Format::Chunks));
         assert_eq!((config.on_claimed, config.interval), (OnClaimed::Fail, Some(Duration::from_secs(600))));
     }
 
@@ -357,6 +381,10 @@ mod tests {
                 "{signingKeyFile: /k, acceptedKeyFiles: [old]}",
                 "acceptedKeyFiles: every path must be absolute",
             ),
+            ("encryptionKeyFile: keys", "encryptionKeyFile: must be an absolute path"),
+            ("{encryptionKeyFile: /e, format: plain}", "format: must not be plain with encryptionKeyFile"),
+            ("format: small", "format: unknown variant `small`"),
+            ("{imageDir: /c/x, encryptionKeyFile: /c/x/keys}", "encryptionKeyFile: must not lie in imageDir"),
             ("{imageDir: /c/x, additionalPaths: [/c/x/y]}", "must not lie in imageDir"),
             ("{imageDir: /c/./x, additionalPaths: [/c//x]}", "must not hold imageDir"),
             ("imageDir: /c/../x", "imageDir: must not be / nor have .. in it"),

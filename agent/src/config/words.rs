@@ -83,6 +83,16 @@ pub enum OnClaimed {
     Fail,
 }
 
+/// How a checkpoint is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// In chunks, each of which is kept once, made smaller where that is sooner done.
+    Chunks,
+    /// As CRIU writes it.
+    Plain,
+}
+
 /// What becomes of a file that the program had open to read and that has other contents at the restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

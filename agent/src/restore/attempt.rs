@@ -105,7 +105,7 @@ async fn check(
         move || {
             let here = Identity::here(&workload.command, workload.pod.node.as_deref())
                 .with_own(own_values::of(&workload.pod));
-            let trust = Trust { key: workload.key.as_ref(), image_dir: hold.dir().root() };
+            let trust = Trust { key: workload.keys.signing.as_ref(), image_dir: hold.dir().root() };
             let manifest = verify::facts(&hold.dir().generation(generation), generation, &here, &trust)?;
             let programs = &manifest.identity.programs;
             pod_facts::compare(programs, &workload.config, &workload.command, &here.own)?;

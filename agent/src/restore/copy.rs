@@ -14,12 +14,13 @@ use crate::carry::clocks::go_on::GoingOn;
 use crate::carry::files::{self, PutBack};
 use crate::carry::{loopback, open_files, reserved_pids};
 use crate::config::Config;
+use crate::restore::generation_images::GenerationImages;
 use crate::restore::left_out::LeftOut;
 use crate::restore::own_ipc;
 use crate::restore::private_images::{PrivateImages, Wishes};
 use crate::restore::restore_tree::{RestoreError, reopen_cgroup_files};
 use crate::restore::verified_restore::NotBroughtBack;
-use crate::tree::criu::{self, Connections, CriuError, Namespaces, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Namespaces, PagesSource, Pause, Restore};
 
 /// Restores it from what was staged in `path`; `streams` stand in for its standard streams. A container of its own gets the files that went
 /// along, as `its_own` configuration says. When all of it is restored and nothing of it runs yet, `ready` is called. Blocks.
@@ -36,10 +37,12 @@ pub fn restore(
     let nowhere = || -> Result<PathBuf, ImageDirError> { Ok(PathBuf::from(limits::TRIAL_DIRECTORIES[0])) };
     let wishes = Wishes::of_a_trial(&Config::default());
     let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
-    let private = PrivateImages::prepare(path, manifest, (wishes, connections), nowhere, &headway)?;
-    let put_back = its_own.map(|config| files::put_back(path, config, &headway)).transpose();
+    let images = GenerationImages::open(path, path, manifest, (None, &headway))?;
+    let private = PrivateImages::prepare(&images, manifest, (wishes, connections), nowhere, &headway)?;
+    let put_back = its_own.map(|config| files::put_back(images.parts(), config, &headway)).transpose();
     let mut put_back = put_back.map_err(RestoreError::from)?;
-    let mut placed = open_files::place(&manifest.unnamed_files, path).map_err(RestoreError::from)?;
+    let mut placed =
+        open_files::place(&manifest.unnamed_files, images.parts()).map_err(RestoreError::from)?;
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
     // Its files have the numbers that they have for the program itself.
     clocks.set_page(None).map_err(RestoreError::from)?;
@@ -68,12 +71,12 @@ pub fn restore(
     let work = Path::new(limits::RESTORE_WORK);
     let what = Restore {
         images: private.path(),
+        pages: images.streams().cloned().map(|streams| streams as Arc<dyn PagesSource>),
         work,
         inherited: &inherited,
         namespaces,
         connections,
         headway: &headway,
-        pages: None,
     };
     criu::restore(&what, Box::new(hook)).map_err(|error: CriuError| RestoreError::from(error).into())
 }

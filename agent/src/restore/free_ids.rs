@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::generation::manifest::Manifest;
 use crik_store::image_dir::Generation;
 use crik_store::image_dir::hold::Hold;
 use crik_store::image_dir::layout;
@@ -126,5 +127,9 @@ fn ids(hold: &Hold) -> BTreeSet<i32> {
 }
 
 fn ids_of(hold: &Hold, generation: Generation) -> BTreeSet<i32> {
-    images::ids(&hold.dir().generation(generation).join(layout::IMAGES)).unwrap_or_default()
+    let path = hold.dir().generation(generation);
+    match Manifest::read(&path, generation, None) {
+        Ok(manifest) if !manifest.ids.is_empty() => manifest.ids,
+        _ => images::ids(&path.join(layout::IMAGES)).unwrap_or_default(),
+    }
 }

@@ -7,7 +7,6 @@ use std::ptr;
 
 use anyhow::{Result, bail};
 use crik_store::generation::manifest::Manifest;
-use crik_store::image_dir::layout;
 use nix::errno::Errno;
 
 use crate::config::Config;
@@ -68,7 +67,5 @@ fn is_dumped(manifest: &Manifest) -> bool {
 
 /// The name of the image that begins so.
 fn image<'a>(manifest: &'a Manifest, start: &str) -> Option<&'a str> {
-    let mut names =
-        manifest.files.keys().filter_map(|name| name.strip_prefix(layout::IMAGES)?.strip_prefix('/'));
-    names.find(|name| name.starts_with(start))
+    manifest.images().find(|name| name.starts_with(start))
 }

@@ -8,8 +8,6 @@ use std::io;
 use std::mem;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +20,7 @@ use thiserror::Error;
 
 use crate::base::headway::Headway;
 use crate::base::limits;
+use crate::base::private_directory::name;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::addresses::{self, AddressError, Addresses};
 use crate::carry::datagram_peers;
@@ -29,6 +28,7 @@ use crate::carry::kubelet_files::{self, KubeletFileError, Unnamed};
 use crate::carry::loopback;
 use crate::carry::open_files;
 use crate::config::{ChangedFiles, Config};
+use crate::restore::generation_images::GenerationImages;
 use crate::tree::criu::Connections;
 use crate::tree::criu::images::{self, FILES_IMAGE, FileLocks, FilesImage, ImageError, LOCKS_IMAGE};
 
@@ -132,15 +132,15 @@ impl PrivateImages {
     /// # Errors
     /// They cannot be made to fit.
     pub fn prepare(
-        path: &Path,
+        generation: &GenerationImages,
         manifest: &Manifest,
         (wishes, connections): (Wishes, Connections),
         work: impl FnOnce() -> Result<PathBuf, ImageDirError>,
         headway: &Headway,
     ) -> Result<Self, PrivateImagesError> {
-        let images = path.join(layout::IMAGES);
-        let before = read(path, manifest, FILES_IMAGE, wishes.verify)?;
-        let damaged = |what| images::damaged(&images, what);
+        let images = generation.path();
+        let before = read(images, manifest, FILES_IMAGE, wishes.verify)?;
+        let damaged = |what| images::damaged(images, what);
         let mut files = FilesImage::parse(&before).map_err(damaged)?;
         let now = addresses::own().map_err(PrivateImagesError::Addresses)?;
         let here = Addresses::between(&manifest.addresses, &now);
@@ -150,7 +150,7 @@ impl PrivateImages {
         files.wind_up().map_err(damaged)?;
         here.put_into(&mut files)?;
         let unnamed = Unnamed {
-            files: &images::unnamed(&images)?,
+            files: &images::unnamed(images)?,
             // The init is put back there, so files can be made.
             directory: manifest.tree.init.parent().unwrap_or(Path::new("/")),
         };
@@ -158,15 +158,15 @@ impl PrivateImages {
         open_files::follow(&mut files, &manifest.volume_files, wishes.changed_files).map_err(damaged)?;
         datagram_peers::wait_for(&mut files, &manifest.datagram_peers, wishes.patience, headway)
             .map_err(damaged)?;
-        let (after, mut locks) = (files.encode(), locks(path, manifest, wishes.verify)?);
+        let (after, mut locks) = (files.encode(), locks(images, manifest, wishes.verify)?);
         let (others, are_left_out) = (mem::take(&mut locks.others), !locks.is_empty());
         let changed = [(FILES_IMAGE, after != before, after), (LOCKS_IMAGE, are_left_out, others)];
         let changed: Vec<Changed> =
             changed.into_iter().filter_map(|(name, is, image)| is.then_some((name, image))).collect();
         if changed.is_empty() {
-            return Ok(Self { path: images, place: Place::Generation, locks });
+            return Ok(Self { path: images.to_owned(), place: Place::Generation, locks });
         }
-        let mut made = Self::beside(&images, &changed, work)?;
+        let mut made = Self::beside(images, &changed, work)?;
         made.locks = locks;
         Ok(made)
     }
@@ -245,17 +245,11 @@ fn remove(path: &Path) {
     }
 }
 
-/// Another one for each restore, since one that was given up may still be read.
-fn name() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("{}{}-{}", limits::PRIVATE_IMAGES, process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
 /// The contents of the image of open files. They are compared before they are read, and what was compared is what is used.
-fn read(path: &Path, manifest: &Manifest, image: &str, verify: bool) -> Result<Vec<u8>, VerifyError> {
+fn read(images: &Path, manifest: &Manifest, image: &str, verify: bool) -> Result<Vec<u8>, VerifyError> {
     let name = format!("{}/{image}", layout::IMAGES);
     let unreadable = |source| VerifyError::Read { name: name.clone(), source };
-    let file = no_links::file(path, Path::new(&name)).map_err(unreadable)?;
+    let file = no_links::file(images, Path::new(image)).map_err(unreadable)?;
     let bytes = images::read_bounded(file).map_err(unreadable)?;
     let digest = digest::hash_reader(&*bytes).map_err(unreadable)?;
     let known = manifest.files.get(&name);
@@ -266,15 +260,13 @@ fn read(path: &Path, manifest: &Manifest, image: &str, verify: bool) -> Result<V
 }
 
 /// The locks of files; a tree without any has no image of them.
-fn locks(path: &Path, manifest: &Manifest, verify: bool) -> Result<FileLocks, PrivateImagesError> {
-    match read(path, manifest, LOCKS_IMAGE, verify) {
+fn locks(images: &Path, manifest: &Manifest, verify: bool) -> Result<FileLocks, PrivateImagesError> {
+    match read(images, manifest, LOCKS_IMAGE, verify) {
         Err(VerifyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(FileLocks::default())
         }
-        image => Ok(FileLocks::parse(&image?).map_err(|what| ImageError::Damaged {
-            path: path.join(layout::IMAGES).join(LOCKS_IMAGE),
-            what,
-        })?),
+        image => Ok(FileLocks::parse(&image?)
+            .map_err(|what| ImageError::Damaged { path: images.join(LOCKS_IMAGE), what })?),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crik_store::generation::manifest::Manifest;
+use crik_store::generation::parts::Parts;
 use crik_store::image_dir::layout;
 use nix::unistd::dup;
 use thiserror::Error;
@@ -25,7 +26,7 @@ use crate::config::Config;
 use crate::restore::left_out::LeftOut;
 use crate::restore::own_ipc;
 use crate::tree::criu::images::{FileLocks, ImageError};
-use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, Pause, Restore};
+use crate::tree::criu::{self, Connections, CriuError, Hook, Namespaces, PagesSource, Pause, Restore};
 
 /// Why the tree was not restored. Nothing of it runs.
 #[derive(Debug, Error)]
@@ -77,10 +78,12 @@ impl HasOutlook for RestoreError {
 
 /// Where a tree is restored from.
 pub struct Source<'a> {
-    /// The generation.
-    pub path: &'a Path,
+    /// The parts of the generation.
+    pub parts: &'a Parts,
     /// Its images, as they fit this pod.
     pub images: &'a Path,
+    /// What of them is kept as streams.
+    pub pages: Option<Arc<dyn PagesSource>>,
     /// The locks that they leave out.
     pub locks: &'a FileLocks,
     /// What becomes of the connections in them.
@@ -101,13 +104,13 @@ pub fn restore(
     headway: &Arc<Headway>,
     (go, runs): (impl FnMut() -> io::Result<()> + Send + 'static, impl FnMut() + Send + 'static),
 ) -> Result<(), RestoreError> {
-    let Source { path, images, locks, connections } = *from;
+    let Source { parts, images, ref pages, locks, connections } = *from;
     let mut streams = streams::inherited(&manifest.stdio);
     streams.extend(terminal::in_place_of(&manifest.terminal)?);
     let streams = handed_on(streams).map_err(RestoreError::Streams)?;
-    let put_back = put_back(path, manifest, config, headway)?;
+    let put_back = put_back(parts, manifest, config, headway)?;
     reach(Point::FilesPutBack);
-    let placed = open_files::place(&manifest.unnamed_files, path)?;
+    let placed = open_files::place(&manifest.unnamed_files, parts)?;
     let cuts = open_files::cut(&manifest.volume_files, cut, headway)?;
     reach(Point::FilesCut);
     let clocks = GoingOn::plan(manifest).map_err(RestoreError::Clocks)?;
@@ -117,7 +120,8 @@ pub fn restore(
     let inherited: Vec<(RawFd, String)> = both.map(|(fd, key)| (fd.as_raw_fd(), key.clone())).collect();
     let work = Path::new(limits::RESTORE_WORK);
     let namespaces = Namespaces { time: clocks.namespace, ipc: own_ipc::namespace(manifest, config) };
-    let what = Restore { images, work, inherited: &inherited, namespaces, connections, headway, pages: None };
+    let pages = pages.clone();
+    let what = Restore { images, work, inherited: &inherited, namespaces, connections, pages, headway };
     let settings = Terminal::here().map(|terminal| terminal.settings());
     let removed = own_ipc::removed(images, manifest)?;
     let left_out = LeftOut::new(&manifest.tree, clocks, (locks.clone(), removed), connections);
@@ -129,15 +133,20 @@ pub fn restore(
 
 /// What is dropped undoes it.
 fn put_back(
-    path: &Path,
+    parts: &Parts,
     manifest: &Manifest,
     config: &Config,
     headway: &Arc<Headway>,
 ) -> Result<Option<PutBack>, RestoreError> {
-    if manifest.files.contains_key(layout::CARRIED_LIST) {
-        return Ok(Some(files::put_back(path, config, headway)?));
+    if manifest.has(layout::CARRIED_LIST) {
+        return Ok(Some(files::put_back(parts, config, headway)?));
     }
-    earlier::put_back(&manifest.extra_paths, &path.join(layout::FILES), manifest.extra.as_ref(), headway)?;
+    earlier::put_back(
+        &manifest.extra_paths,
+        &parts.path().join(layout::FILES),
+        manifest.extra.as_ref(),
+        headway,
+    )?;
     Ok(None)
 }
 

@@ -21,11 +21,12 @@ use crate::carry::loopback;
 use crate::carry::open_files::{Place, Rules};
 use crate::config::{ChangedFiles, LoopbackConnections};
 use crate::restore::free_ids::Taken;
+use crate::restore::generation_images::{GenerationImages, GenerationImagesError};
 use crate::restore::parallel_verify::{ParallelVerify, Unverified};
 use crate::restore::private_images::{PrivateImages, PrivateImagesError, Wishes};
 use crate::restore::restore_tree::{self, RestoreError, Source};
 use crate::restore::restored_json;
-use crate::tree::criu::{self, Connections};
+use crate::tree::criu::{self, Connections, PagesSource};
 use crate::tree::process::hooks::{self, HookError};
 use crate::tree::process::reap;
 use crate::workload::Workload;
@@ -39,6 +40,9 @@ pub enum NotBroughtBack {
     /// It is not what was committed.
     #[error(transparent)]
     Altered(Arc<VerifyError>),
+    /// The images cannot be read.
+    #[error(transparent)]
+    Unread(#[from] GenerationImagesError),
     /// The images cannot be made to fit this pod.
     #[error(transparent)]
     Images(#[from] PrivateImagesError),
@@ -80,6 +84,7 @@ impl HasOutlook for NotBroughtBack {
         match self {
             Self::Volume(error) => error.outlook(),
             Self::Altered(error) => error.outlook(),
+            Self::Unread(error) => error.outlook(),
             Self::Images(error) => error.outlook(),
             Self::Restore(error) => error.outlook(),
             // It may have been in the way of something else.
@@ -94,6 +99,7 @@ impl HasOutlook for NotBroughtBack {
         match self {
             Self::Volume(error) => error.is_of_the_volume(),
             Self::Altered(error) => error.is_of_the_volume(),
+            Self::Unread(error) => error.is_of_the_volume(),
             Self::Images(error) => error.is_of_the_volume(),
             _ => false,
         }
@@ -115,6 +121,9 @@ pub fn bring_back(
     let path = hold.dir().generation(manifest.generation);
     let staging = Staging::new(hold, Purpose::Restore);
     let verification = Arc::new(verify(&path, manifest, workload, headway)?);
+    let keys = (workload.keys.encryption.as_deref(), headway);
+    let images = GenerationImages::open(&path, &hold.dir().packs(), manifest, keys)?;
+    let streams = images.streams();
     let given_up = || headway.is_given_up();
     let runs = Arc::new(Mutex::new(runs));
     let refused = Arc::default();
@@ -122,11 +131,18 @@ pub fn bring_back(
     let restore = |connections| {
         let work = || staging.make().map(Path::to_owned);
         let wishes = (Wishes::of(&workload.config), connections);
-        let images = PrivateImages::prepare(&path, manifest, wishes, work, headway)?;
+        let private = PrivateImages::prepare(&images, manifest, wishes, work, headway)?;
         if given_up() {
             return Err(NotBroughtBack::GivenUp);
         }
-        let from = Source { path: &path, images: images.path(), locks: images.locks(), connections };
+        let pages = streams.cloned().map(|streams| streams as Arc<dyn PagesSource>);
+        let from = Source {
+            parts: images.parts(),
+            images: private.path(),
+            pages,
+            locks: private.locks(),
+            connections,
+        };
         let (go, runs) = (go(workload, manifest, &verification, headway, &refused), Arc::clone(&runs));
         let answers = (go, move || locked(&runs)());
         Ok(restore_tree::restore(&from, manifest, &workload.config, &cut, headway, answers)?)
@@ -154,6 +170,9 @@ pub fn bring_back(
     staging.keep_log(limits::RESTORE_LOG, &criu::last_log().unwrap_or_default());
     // An altered image can make CRIU fail in any way; then the verification knows why.
     verification.wait(|| headway.is_given_up())?;
+    if let Some(why) = streams.and_then(|streams| streams.failure()) {
+        return Err(NotBroughtBack::Altered(why));
+    }
     Err(locked(&refused).take().unwrap_or(error.into()))
 }
 
@@ -178,7 +197,7 @@ fn verify(
     if hashes {
         verify::extra_files(path, manifest, headway).map_err(altered)?;
     }
-    Ok(match &workload.key {
+    Ok(match &workload.keys.signing {
         // CRIU is no program for images that somebody else has made: not even a look before they are known to be ours.
         Some(_) => {
             verify::images(path, manifest, headway).map(|()| ParallelVerify::good()).map_err(altered)?

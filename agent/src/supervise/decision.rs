@@ -76,6 +76,7 @@ async fn ask(node: &Node, pod: &Asking, deadline: Instant, enough: impl Fn() -> 
 #[cfg(test)]
 mod tests {
     use crik_api::{NodeState, NodeStatus};
+    use crik_store::generation::keys::GenerationKeys;
     use crik_store::image_dir::pod::Pod;
 
     use super::*;
@@ -88,7 +89,8 @@ mod tests {
             decision_timeout: Duration::from_secs(1),
             ..Config::default()
         };
-        let workload = Workload { config, key: None, command: Vec::new(), pod: Pod::default() };
+        let (keys, pod) = (GenerationKeys::default(), Pod::default());
+        let workload = Workload { config, keys, command: Vec::new(), pod };
         let (name, version) = ("node-a".to_owned(), String::new());
         let (reasons, hints) = (Vec::new(), Vec::new());
         let status = NodeStatus { name, state: NodeState::Ready, version, reasons, hints, stale: false };

@@ -62,7 +62,7 @@ fn prepare_volume(checkpointer: &Checkpointer) -> Option<Finding> {
 
 /// What of the container and its volume is in the way. Only where nothing is known to be, a trial may find something.
 fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
-    let mut tried = volume::try_out(image_dir, checkpointer.workload.key.is_some());
+    let mut tried = volume::try_out(image_dir, checkpointer.workload.keys.signing.is_some());
     let mut found = checks::findings(&streams::current());
     found.append(&mut tried.findings);
     if checkpointer.running.beside_another {

@@ -117,13 +117,11 @@ impl Backend for Directory {
 
 /// Bytes that what is at `path` takes on the volume. A block of stat(2) has 512.
 fn stored(path: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let meta = entry.metadata()?;
-        bytes += if meta.is_dir() { stored(&entry.path())? } else { meta.blocks() * 512 };
+    let meta = path.symlink_metadata()?;
+    if !meta.is_dir() {
+        return Ok(meta.blocks() * 512);
     }
-    Ok(bytes)
+    fs::read_dir(path)?.map(|entry| stored(&entry?.path())).sum()
 }
 
 /// Free bytes of a file system. One that does not tell its size does not tell what is free either.

@@ -71,10 +71,14 @@ points! {
     Dumped,
     /// CRIU is gone, and the tree stopped or running again.
     Frozen,
+    /// What goes into packs is durable.
+    Packed,
     /// All files of the image are durable.
     Sealed,
     /// So is the manifest.
     ManifestWritten,
+    /// The packs are where generations find them, and none needs them yet.
+    PacksShared,
     /// The account of an earlier generation of the number is removed.
     NumberFreed,
     /// The generation has its name, which may not be durable.

@@ -112,6 +112,12 @@ pub const CLOCK_FILE_NAME: &str = "crik-clocks-";
 /// A name that no other has (random(4)).
 pub const RANDOM_UUID: &str = "/proc/sys/kernel/random/uuid";
 
+/// Bytes that nobody can guess (random(4)).
+pub const RANDOM: &str = "/dev/urandom";
+
+/// The largest index: that of a program of a quarter of a tebibyte, as chunks are cut.
+pub const INDEX_MAX_BYTES: u64 = 512 << 20;
+
 /// The unit in which memory is told (x86-64, and arm64 as all distributions for servers build it).
 pub const PAGE_BYTES: usize = 4096;
 
@@ -154,3 +160,36 @@ pub const SLOWEST_BYTES_PER_SECOND: u64 = 256 << 10;
 
 /// After how long a trial object that is still in a bucket was left by a pod that died.
 pub const TRIAL_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// A pack is closed when it has so many bytes: large enough that the largest program is a few thousand objects, and small enough that
+/// one in which little is needed any more is soon stored anew.
+pub const PACK_BYTES: u64 = 64 << 20;
+
+/// So much of a pack is written before the kernel is told to begin with it, and then waited for one step behind: enough to keep a fast
+/// disk busy, and little enough to be done soon after the last byte.
+pub const PACK_SYNC_BYTES: u64 = 8 << 20;
+
+/// So much of streams is handed on at once: enough that handing it on costs nothing.
+pub const BATCH_BYTES: usize = 512 << 10;
+
+/// How many batches wait at most for a processor, and as many for the volume: with what is worked on less than 32 MiB, which the pod
+/// must have beside the program, and enough that a volume which pauses now and then does not keep the program frozen.
+pub const BATCHES_WAITING: usize = 24;
+
+/// Of so many chunks one is tried with each codec, to know what is best by now.
+pub const CHUNKS_PER_TRIAL: usize = 96;
+
+/// How long somebody waits for a place in a queue before he looks whether it is still wanted.
+pub const QUEUE_POLL: Duration = Duration::from_millis(20);
+
+/// So much of a stream is read at once by one processor.
+pub const READ_GROUP_BYTES: usize = 512 << 10;
+
+/// How many of these are read ahead of who takes the stream: some for each processor, and 8 MiB at most.
+pub const READ_AHEAD_GROUPS: usize = 16;
+
+/// A stream of so many groups is read by more threads than that of who takes it.
+pub const GROUPS_OF_HELPERS: usize = 4;
+
+/// How many threads read ahead in all, for one checkpoint: each takes one of the agent's `IDS_OF_AN_ATTEMPT`.
+pub const READERS_MAX: usize = 24;

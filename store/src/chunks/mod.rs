@@ -1,5 +1,24 @@
-//! What streams are to be kept as: chunks, each of which is kept once in an image directory. Nothing is kept so yet. It imports
-//! `base` alone.
+//! What streams are kept as: chunks, each of which is kept once in an image directory, many of them in a pack. It imports `encryption` and `base`.
+//!
+//! ```text
+//! stream ── cut ──> pieces ── name ──> known? ── codec ──> pack      (write)
+//! stream <── pieces in order <── name again <── codec <── pack       (read)
+//! ```
+//!
+//! What a checkpoint consists of is in its index: for each stream the pieces, for each piece the pack and the place. A pack is only
+//! bytes, one chunk after the other.
 
+pub mod choice;
+pub mod codec;
+pub mod cursor;
 pub mod cut;
+pub mod directory;
+pub mod index;
 pub mod name;
+pub mod pack;
+pub mod read;
+mod results;
+pub mod sweep;
+#[cfg(test)]
+mod tests;
+pub mod write;

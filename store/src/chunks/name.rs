@@ -1,14 +1,21 @@
 //! How chunks are named: by what they hold, in a way that tells nothing of it to who lacks the key.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::limits::RANDOM;
 
 /// What an image directory's chunks are named with. Two directories with other keys name the same bytes differently, so that nobody can
 /// learn from a name whether a guess at what was in memory is right.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NameKey([u8; 32]);
 
 /// The name of a chunk: a keyed BLAKE3 hash of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChunkName([u8; 32]);
 
 impl NameKey {
@@ -17,9 +24,33 @@ impl NameKey {
         Self(key)
     }
 
+    /// One that nobody else has.
+    ///
+    /// # Errors
+    /// The kernel gives none.
+    pub fn random() -> io::Result<Self> {
+        let mut key = [0; 32];
+        File::open(RANDOM)?.read_exact(&mut key)?;
+        Ok(Self(key))
+    }
+
     /// The name of these bytes.
     pub fn name(&self, chunk: &[u8]) -> ChunkName {
         ChunkName(*blake3::keyed_hash(&self.0, chunk).as_bytes())
+    }
+}
+
+impl From<NameKey> for String {
+    fn from(key: NameKey) -> Self {
+        blake3::Hash::from_bytes(key.0).to_hex().to_string()
+    }
+}
+
+impl TryFrom<String> for NameKey {
+    type Error = blake3::HexError;
+
+    fn try_from(hex: String) -> Result<Self, Self::Error> {
+        blake3::Hash::from_hex(hex).map(|bytes| Self(bytes.into()))
     }
 }
 
@@ -68,7 +99,10 @@ mod tests {
 
     #[test]
     fn a_name_is_written_and_read_and_a_key_is_not_shown() {
-        let (key, other) = (NameKey::new([7; 32]), NameKey::new([8; 32]));
+        let (key, other) = (NameKey::new([7; 32]), NameKey::random().unwrap());
+        let json = serde_json::to_string(&other).unwrap();
+        assert_eq!(serde_json::from_str::<NameKey>(&json).unwrap(), other);
+        assert!(serde_json::from_str::<NameKey>("\"07\"").is_err());
         let name = key.name(b"chunk");
         assert_eq!(ChunkName::from_bytes(*name.as_bytes()), name);
         assert_eq!(name.to_string().len(), 64);

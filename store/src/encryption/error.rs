@@ -18,6 +18,9 @@ pub enum EncryptionError {
         /// Those of this pod's.
         ours: String,
     },
+    /// There is no key at all.
+    #[error("it is encrypted, and there is no encryptionKeyFile with the key to it")]
+    NoKeys,
     /// Only the key that it was encrypted with is here, which does not read.
     #[error(
         "it was encrypted for the recipient {0}, and encryptionKeyFile has only that; who is to resume needs its identity there \

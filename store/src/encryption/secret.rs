@@ -13,6 +13,9 @@ use super::key::Key;
 use super::key_id::KeyId;
 use super::keys::{EncryptionKeys, listed};
 
+/// Makes what tells one secret from another from its data key (BLAKE3, «derive key»).
+const ID: &str = "crik 2026-11-27 id of a generation's secret v1";
+
 /// A data key, and the key for names.
 type Bytes = Zeroizing<[u8; 64]>;
 
@@ -57,6 +60,12 @@ impl GenerationSecret {
     /// What chunks are named with.
     pub fn name_key(&self) -> &[u8; 32] {
         &self.names
+    }
+
+    /// Tells it from other secrets, and nothing more.
+    pub fn id(&self) -> u64 {
+        let hash = self.key_for(ID);
+        hash.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
     }
 
     /// The data key for one purpose (BLAKE3, «derive key»).

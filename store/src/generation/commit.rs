@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use thiserror::Error;
@@ -15,6 +16,8 @@ use crate::generation::contents::Members;
 use crate::generation::manifest::{self, Manifest};
 use crate::generation::seal;
 use crate::generation::signature::Keys;
+use crate::generation::streams::StreamsWriter;
+use crate::image_dir::packs::InUse;
 use crate::image_dir::staging::Staging;
 use crate::image_dir::{ImageDirError, layout};
 
@@ -49,19 +52,20 @@ impl HasOutlook for CommitError {
 
 /// Makes the staging directory the generation that `manifest` is for. Blocks.
 ///
-/// The order is what makes it safe: first the contents of all files, then the manifest that vouches for them, then
-/// the one rename by which both become a generation. A crash between any two leaves only staging behind, which no
-/// start reads.
+/// The order is what makes it safe: first the contents of all packs and files, then the manifest that vouches for them, then the packs
+/// become shared, and then comes the one rename by which it becomes a generation. A crash between any two leaves only staging behind,
+/// which no start reads, and packs that nobody needs, which are swept.
 ///
 /// # Errors
 /// The generation does not exist.
 pub fn commit(
     staging: &Staging,
-    manifest: Manifest,
+    (manifest, streams): (Manifest, Option<Arc<StreamsWriter>>),
     key: Option<&Keys>,
     headway: &Headway,
 ) -> Result<Manifest, CommitError> {
-    let manifest = make_durable(staging, manifest, key, headway)?;
+    let (manifest, _in_use) = make_durable(staging, (manifest, streams), key, headway)?;
+    share_packs(staging, &manifest)?;
     // A later generation of this number must not find the attempts of one that a person has removed.
     staging.hold().remove_attempts(manifest.generation)?;
     reach(Point::NumberFreed);
@@ -74,22 +78,30 @@ pub fn commit(
     Ok(manifest)
 }
 
-/// Does all of it but the rename: nothing is a generation afterwards. Blocks.
+/// Does all of it but the rename: nothing is a generation afterwards. What it refers to stays as long as the last of what is returned
+/// lives. Blocks.
 ///
 /// # Errors
 /// It is not durable.
 pub fn make_durable(
     staging: &Staging,
-    mut manifest: Manifest,
+    (mut manifest, streams): (Manifest, Option<Arc<StreamsWriter>>),
     key: Option<&Keys>,
     headway: &Headway,
-) -> Result<Manifest, CommitError> {
+) -> Result<(Manifest, Option<InUse>), CommitError> {
     let path = staging.path();
     let durable = |source| match headway.is_given_up() {
         true => CommitError::TooLate,
         false => CommitError::Durable { path: path.into(), source },
     };
     let clock = Instant::now();
+    let finished = streams.map(|streams| streams.finish(&manifest)).transpose().map_err(durable)?;
+    let (facts, in_use) = finished.map_or((None, None), |(facts, in_use)| (Some(facts), in_use));
+    if facts.is_none() {
+        manifest.version = manifest::WITHOUT_STREAMS;
+    }
+    manifest.streams = facts;
+    reach(Point::Packed);
     manifest.files = seal::seal(path, headway).map_err(durable)?;
     reach(Point::Sealed);
     manifest.durations_ms.insert(manifest::DURABLE.to_owned(), whole_ms(clock.elapsed()));
@@ -99,7 +111,16 @@ pub fn make_durable(
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     headway.go_on(0).map_err(durable)?;
-    Ok(manifest)
+    Ok((manifest, in_use))
+}
+
+/// From here on generations can refer to them.
+fn share_packs(staging: &Staging, manifest: &Manifest) -> Result<(), CommitError> {
+    if manifest.streams.is_some() {
+        staging.share_packs()?;
+        reach(Point::PacksShared);
+    }
+    Ok(())
 }
 
 fn write(path: &Path, manifest: &Manifest, key: Option<&Keys>) -> io::Result<()> {

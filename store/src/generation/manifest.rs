@@ -1,6 +1,6 @@
 //! The manifest of a generation: all that a start must know before it hands an image to CRIU.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -17,14 +17,19 @@ use crate::generation::file_numbers::FileNumbers;
 use crate::generation::identity::Identity;
 use crate::generation::open_files::{Kept, UnnamedFile, VolumeFile};
 use crate::generation::signature::{Keys, SignatureError};
+use crate::generation::stream_facts::StreamFacts;
 use crate::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
 use crate::image_dir::{Generation, layout};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
-/// names below `files/`; since the second they are among what went along, which an earlier release would not put back.
-pub const VERSION: u32 = 2;
+/// names below `files/`; since the second they are among what went along, which an earlier release would not put back. In the third some of
+/// it is kept as streams; a generation without any is written as one of the second.
+pub const VERSION: u32 = 3;
+
+/// That of a generation all of which is files.
+pub const WITHOUT_STREAMS: u32 = 2;
 
 /// In `durations_ms`: how long the dump took.
 pub const DUMP: &str = "dump";
@@ -94,12 +99,18 @@ pub struct Manifest {
     /// The files that it had open and that had lost their name; none in generations of earlier releases.
     #[serde(default)]
     pub unnamed_files: Vec<UnnamedFile>,
+    /// The ids that must be free to resume it; earlier releases did not tell.
+    #[serde(default)]
+    pub ids: BTreeSet<i32>,
     /// By which numbers the tree knows the files that it had open; none in generations of earlier releases.
     #[serde(default)]
     pub file_numbers: Vec<FileNumbers>,
     /// Whether its digest lies beside it; earlier releases wrote none.
     #[serde(default)]
     pub has_digest: bool,
+    /// What is kept in packs; nothing in generations all of which is files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<StreamFacts>,
 }
 
 /// Why a manifest cannot be used.
@@ -220,8 +231,41 @@ impl Manifest {
         Ok(json)
     }
 
-    /// Size of all its files, in bytes.
+    /// Size of all that it has, in bytes, as it was before it was made smaller.
     pub fn total_bytes(&self) -> u64 {
+        self.file_bytes() + self.streams.as_ref().map_or(0, StreamFacts::bytes)
+    }
+
+    /// The names of CRIU's images, whether they are files or streams.
+    pub fn images(&self) -> impl Iterator<Item = &str> {
+        let streams = self.streams.iter().flat_map(|streams| streams.sizes.keys());
+        let names = self.files.keys().chain(streams);
+        names.filter_map(|name| name.strip_prefix(layout::IMAGES)?.strip_prefix('/'))
+    }
+
+    /// Whether it has a part of this name, as a file or as a stream.
+    pub fn has(&self, part: &str) -> bool {
+        let is_stream = self.streams.as_ref().is_some_and(|streams| streams.sizes.contains_key(part));
+        is_stream || self.files.contains_key(part)
+    }
+
+    /// Whether nobody reads it without a key.
+    pub fn is_encrypted(&self) -> bool {
+        self.streams.as_ref().is_some_and(|streams| !streams.secrets.is_empty())
+    }
+
+    /// How many bytes of it are on the volume, some of which other generations may need too.
+    pub fn stored_bytes(&self) -> u64 {
+        self.file_bytes() + self.streams.as_ref().map_or(0, |streams| streams.kept_bytes)
+    }
+
+    /// How many bytes were written for it.
+    pub fn new_bytes(&self) -> u64 {
+        self.file_bytes() + self.streams.as_ref().map_or(0, |streams| streams.new_bytes)
+    }
+
+    /// Size of its files.
+    fn file_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size).sum()
     }
 }
@@ -276,7 +320,7 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let error = Manifest::parse(br#"{"version": 9, "shape": "unheard of"}"#).unwrap_err().to_string();
-        assert_eq!(error, "its manifest has version 9, and this crik reads up to 2; use the newer crik");
+        assert_eq!(error, "its manifest has version 9, and this crik reads up to 3; use the newer crik");
         assert!(matches!(Manifest::parse(b"{\"vers"), Err(ManifestError::Damaged(_))));
     }
 

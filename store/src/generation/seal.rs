@@ -176,8 +176,8 @@ impl Found {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let kind = entry.file_type()?;
-            // What links lead to is no part of the generation, and changes.
-            if kind.is_dir() && entry.file_name() == layout::LINKS {
+            // What links lead to is no part of the generation, and changes. Packs are durable, and compared chunk by chunk.
+            if kind.is_dir() && [layout::LINKS, layout::PACKS].iter().any(|name| entry.file_name() == *name) {
                 self.directories.push(entry.path());
             } else if kind.is_dir() {
                 self.walk(&entry.path())?;

@@ -11,6 +11,8 @@ use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::base::side_by_side::try_for_each;
 use crate::base::watchdog::moved;
+use crate::chunks::read::ReadError;
+use crate::encryption::error::EncryptionError;
 use crate::generation::contents::{self, Attributes, Kind, is_extra, is_put_back};
 use crate::generation::digest::{self, Effort, FileDigest};
 use crate::generation::identity::Identity;
@@ -39,9 +41,11 @@ pub enum VerifyError {
     /// A file is there that was not committed.
     #[error("it has something that was not committed: {0}; was something put there by hand?")]
     Stranger(String),
-    /// It was signed for another image directory.
-    #[error("it is signed for the image directory {theirs}, and this is {ours}")]
+    /// It was signed or encrypted for another image directory.
+    #[error("it is {how} for the image directory {theirs}, and this is {ours}")]
     OfAnother {
+        /// Signed, or encrypted.
+        how: &'static str,
         /// The one that it was made for.
         theirs: PathBuf,
         /// The one that it is in.
@@ -57,6 +61,12 @@ pub enum VerifyError {
         /// The size at the commit.
         expected: u64,
     },
+    /// It is encrypted, and cannot be read.
+    #[error(transparent)]
+    Encrypted(#[from] EncryptionError),
+    /// A stream is not what was committed.
+    #[error(transparent)]
+    Stream(#[from] ReadError),
     /// A file has other contents than when it was committed.
     #[error("its file {name} was altered after the commit (BLAKE3 differs)")]
     Altered {
@@ -70,6 +80,7 @@ impl HasOutlook for VerifyError {
         match self {
             Self::Manifest(error) => error.outlook(),
             Self::Read { source, .. } => source.outlook(),
+            Self::Stream(error) => error.outlook(),
             _ => Outlook::Lasting,
         }
     }
@@ -78,6 +89,7 @@ impl HasOutlook for VerifyError {
         match self {
             Self::Manifest(error) => error.is_of_the_volume(),
             Self::Read { source, .. } => source.is_of_the_volume(),
+            Self::Stream(error) => error.is_of_the_volume(),
             _ => false,
         }
     }
@@ -102,10 +114,11 @@ pub fn facts(
     trust: &Trust<'_>,
 ) -> Result<Manifest, VerifyError> {
     let manifest = Manifest::read(path, generation, trust.key)?;
-    if let (Some(_), Some(theirs)) =
-        (trust.key, manifest.image_dir.as_ref().filter(|theirs| *theirs != trust.image_dir))
+    let is_bound = trust.key.is_some() || manifest.is_encrypted();
+    if let Some(theirs) = manifest.image_dir.as_ref().filter(|theirs| is_bound && *theirs != trust.image_dir)
     {
-        return Err(VerifyError::OfAnother { theirs: theirs.clone(), ours: trust.image_dir.into() });
+        let how = if manifest.is_encrypted() { "encrypted" } else { "signed" };
+        return Err(VerifyError::OfAnother { how, theirs: theirs.clone(), ours: trust.image_dir.into() });
     }
     if let Some(obstacle) = manifest.identity.obstacle(here) {
         return Err(VerifyError::Obstacle(obstacle));
@@ -132,11 +145,11 @@ fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> 
 /// A file and what was committed of it.
 type Expected<'a> = (&'a String, &'a FileDigest);
 
-/// Compares sizes and hashes of all files, for a person who wants to know; `done` is told of bytes as they are read.
+/// Compares sizes and hashes of all files; `done` is told of bytes as they are read.
 ///
 /// # Errors
 /// A file was altered or cannot be read.
-pub fn whole(path: &Path, manifest: &Manifest, done: &(dyn Fn(u64) + Sync)) -> Result<(), VerifyError> {
+pub fn files(path: &Path, manifest: &Manifest, done: &(dyn Fn(u64) + Sync)) -> Result<(), VerifyError> {
     names_and_sizes(path, manifest)?;
     let done = |bytes| {
         done(bytes);

@@ -35,6 +35,7 @@ use crate::image_dir::holder::{self, Holder, Seen};
 use crate::image_dir::json::to_json;
 use crate::image_dir::lines::Descent;
 use crate::image_dir::names::{self, following, holders, parse_number};
+use crate::image_dir::pack_use::PackUse;
 use crate::image_dir::pod::Pod;
 use crate::image_dir::{Generation, ImageDir, waiting};
 
@@ -85,6 +86,7 @@ pub struct Hold {
     number: u64,
     descent: Mutex<Descent>,
     heartbeat: Heartbeat,
+    packs: PackUse,
 }
 
 /// Who wants to hold, and which holder was found to be silent for too long.
@@ -126,7 +128,8 @@ impl Hold {
         let name = names::hold(number);
         let heartbeat = Heartbeat::start(&dir.backend, &name, wish.expiry / limits::RENEWALS_PER_EXPIRY);
         let (path, descent) = (dir.path_of(&name), Mutex::new(Descent::Main));
-        let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat };
+        let packs = PackUse::default();
+        let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat, packs };
         if let Err(error) = hold.remove_others().and_then(|()| dir.refresh()) {
             hold.release();
             return Err(error.into());
@@ -153,7 +156,8 @@ impl Hold {
         let listed = self.dir.backend().list(&self.name).map_err(self.dir.at("read", &self.name))?;
         let mut left = listed.iter().filter(|entry| entry.name.starts_with(LEFT_OVER));
         left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)))?;
-        self.dir.backend().sweep(&self.name).map_err(|error| self.explain("sweep", &self.path, error))
+        self.dir.backend().sweep(&self.name).map_err(|error| self.explain("sweep", &self.path, error))?;
+        self.sweep_packs()
     }
 
     /// To which line the generations belong that are committed with it.
@@ -189,6 +193,11 @@ impl Hold {
                 "the image directory cannot be given back; another pod waits until claimExpiry: {error}"
             );
         }
+    }
+
+    /// Who refers to packs at this moment.
+    pub(super) fn pack_use(&self) -> &PackUse {
+        &self.packs
     }
 
     /// Whether another pod is known to have taken the image directory over.
@@ -238,8 +247,8 @@ impl Hold {
         }
     }
 
-    /// Removes a generation, the account of its attempts, and what was cut from files when it was resumed. It is renamed away
-    /// first, so that it is never seen half removed.
+    /// Removes a generation, the account of its attempts, what was cut from files when it was resumed, and packs that no other needs. It is
+    /// renamed away first, so that it is never seen half removed.
     ///
     /// # Errors
     /// The volume cannot be written, or another pod holds the image directory now.
@@ -262,6 +271,7 @@ impl Hold {
         reach(Point::GenerationRemoved);
         self.dir.remove_all(&generation.cut())?;
         self.remove_attempts(generation)?;
+        self.sweep_packs()?;
         if let Err(error) = self.dir.backend().sweep(&self.name) {
             tracing::debug!("what generation {generation} was made of is removed later: {error}");
         }

@@ -28,3 +28,12 @@ pub const DIGEST: &str = "manifest.blake3";
 
 /// The file with the manifest's signature.
 pub const SIGNATURE: &str = "manifest.mac";
+
+/// What the streams of the generation consist of, where they are kept in packs.
+pub const INDEX: &str = "index";
+
+/// The names of the packs that the generation needs, one a line. What is no generation of this form needs none.
+pub const PACK_LIST: &str = "packs.list";
+
+/// In what is staged: the directory of the packs to which nobody else refers yet.
+pub const PACKS: &str = "packs";

@@ -5,6 +5,7 @@
 //! generations/00000007/   committed, immutable
 //! claims/00000007.json    who resumes it, attempts, outcomes
 //! holders/00000012/       the pod that may do either, and what it is about to commit
+//! packs/                  what the streams of generations consist of
 //! cut/00000007/           what was cut from files of the application when it was resumed
 //! ended.json              if present, nothing older than it may be resumed
 //! last-stop.json          why the last stop left no checkpoint
@@ -28,6 +29,8 @@ pub mod last_stop;
 pub mod layout;
 pub mod lines;
 mod names;
+mod pack_use;
+pub mod packs;
 pub mod pod;
 pub mod probe;
 pub mod resumable;
@@ -272,6 +275,11 @@ impl ImageDir {
         };
         let gone = resumed.into_iter().map(Generation).filter(is_gone);
         gone.map(Generation::cut).try_for_each(|name| self.remove_all(&name))
+    }
+
+    /// Bytes that what has this `name` takes, with all below it.
+    fn stored(&self, name: &Name) -> Result<u64, ImageDirError> {
+        self.backend.stored(name).map_err(self.at("read", name))
     }
 
     /// The numbered names in a directory.

@@ -8,6 +8,9 @@ use crate::base::limits;
 /// The directory of what was cut from files of the application.
 pub(super) const CUT: &str = "cut";
 
+/// The directory of the packs to which generations refer.
+pub(super) const PACKS: &str = "packs";
+
 /// The number of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

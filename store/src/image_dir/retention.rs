@@ -160,7 +160,10 @@ fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError
 }
 
 fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
-    let sized = |generation: Generation| Ok((generation, hold.dir().stored(&generation.directory())?));
+    let sized = |generation: Generation| {
+        let own = hold.dir().stored(&generation.directory())?;
+        Ok((generation, own + hold.dir().bytes_of_own_packs(generation)?))
+    };
     generations.into_iter().map(sized).collect()
 }
 
@@ -168,11 +171,6 @@ impl ImageDir {
     /// Free bytes.
     fn free(&self) -> Result<u64, ImageDirError> {
         self.backend().free().map_err(self.at("ask for the free space of", &Name::root()))
-    }
-
-    /// Bytes that what is below `name` takes.
-    fn stored(&self, name: &Name) -> Result<u64, ImageDirError> {
-        self.backend().stored(name).map_err(self.at("read", name))
     }
 }
 

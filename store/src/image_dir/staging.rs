@@ -11,6 +11,7 @@ use crate::base::panics::locked;
 use crate::image_dir::Generation;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
+use crate::image_dir::layout;
 
 /// What is made there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,14 @@ impl Staging {
     /// The volume cannot be written.
     pub fn sweep(&self) -> Result<(), ImageDirError> {
         self.hold.dir().remove_all(&self.name)
+    }
+
+    /// Lets generations refer to the packs that are in it.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub fn share_packs(&self) -> Result<(), ImageDirError> {
+        self.hold.share_packs(&self.name.join(layout::PACKS))
     }
 
     /// Makes it a generation: the commit. What is in it must be durable already, or a loss of power could leave a

@@ -4,14 +4,15 @@ use std::io;
 
 use crate::backend::{Backend, Name};
 use crate::base::limits::CLOCK_FILE_NAME as CLOCKS;
-use crate::image_dir::names::CUT;
+use crate::image_dir::names::{CUT, PACKS};
 
 /// What crik makes directly in an image directory, by the beginning of its name: the init and the library of the clocks too, where
 /// a container has no other place for them.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "generations",
     "claims",
     "holders",
+    PACKS,
     CUT,
     "ended.json",
     "damaged-ended.json",

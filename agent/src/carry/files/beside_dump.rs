@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crik_store::generation::parts::NewParts;
+
 use super::amount::{stored, within};
 use super::error::{CarryError, taking};
 use super::first_look::{self, FirstLook};
@@ -178,16 +180,16 @@ pub struct BesideDump {
 }
 
 impl BesideDump {
-    /// Begins as soon as the tree is frozen, to write into `staging`. To be called before that, but after CRIU has been started. What
+    /// Begins as soon as the tree is frozen, to write into these `parts`. To be called before that, but after CRIU has been started. What
     /// is at the paths to `leave` is there for a while only.
-    pub fn begin(carrying: Arc<Carrying>, staging: PathBuf, leave: BTreeSet<PathBuf>) -> Self {
+    pub fn begin(carrying: Arc<Carrying>, parts: NewParts, leave: BTreeSet<PathBuf>) -> Self {
         let (tell, coming) = channel();
         let steps = Arc::<Steps>::default();
         let seen = Arc::clone(&steps);
         thread::spawn(move || {
             // A child that inherited its files would wait for the volume when its exec closes them.
             step_thread::own_descriptors();
-            let taken = Output::create(&staging).and_then(|output| {
+            let taken = Output::create(&parts).and_then(|output| {
                 seen.wait_until_frozen()?;
                 carrying.take(output, &leave, &seen)
             });

@@ -6,7 +6,6 @@
 //! times, attributes and names would be in extensions of it anyway.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
@@ -200,7 +199,7 @@ impl List {
     ///
     /// # Errors
     /// It is none, or would put something to where it does not belong.
-    pub fn read(file: File, stored: u64) -> io::Result<Self> {
+    pub fn read(file: impl Read, stored: u64) -> io::Result<Self> {
         let bounded = BufReader::new(file).take(limits::CARRIED_LIST_MAX_BYTES);
         let list: Self = serde_json::from_reader(bounded)?;
         if list.version > VERSION {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crik_store::generation::parts::{NewPart, NewParts};
 use crik_store::image_dir::layout;
 
 use super::error::{CarryError, taking};
@@ -30,23 +31,23 @@ pub struct Taken {
     pace: Pace,
 }
 
-/// The files on the volume. They are opened once, and before the tree is frozen if the volume answers, so that one who is given up
+/// Where it goes on the volume. It is opened once, and before the tree is frozen if the volume answers, so that one who is given up
 /// touches no other.
 pub struct Output {
-    list: (PathBuf, File),
-    data: (PathBuf, File),
+    list: (PathBuf, NewPart),
+    data: (PathBuf, NewPart),
 }
 
 impl Output {
-    /// In a directory where a generation is made.
+    /// Among the parts of a generation that is made.
     ///
     /// # Errors
     /// The volume cannot be written.
-    pub fn create(directory: &Path) -> Result<Self, CarryError> {
+    pub fn create(parts: &NewParts) -> Result<Self, CarryError> {
         let create = |name| {
-            let path = directory.join(name);
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            Ok((path.clone(), made.map_err(taking(&path))?))
+            let path = parts.staging().join(name);
+            let made = parts.create(name).map_err(taking(&path))?;
+            Ok((path, made))
         };
         Ok(Self { list: create(layout::CARRIED_LIST)?, data: create(layout::CARRIED_DATA)? })
     }
@@ -180,6 +181,7 @@ impl Taken {
         let (path, mut file) = self.output.list;
         let json = List::new(self.places, self.entries).to_json().map_err(taking(&path))?;
         self.pace.copy(&mut &*json, &mut file, &given_up).map_err(taking(&path))?;
+        file.finish().and_then(|()| self.output.data.1.finish()).map_err(taking(&path))?;
         Ok(summary)
     }
 

@@ -1,25 +1,26 @@
 //! Keeps the files of a frozen tree that have lost their name with its generation.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crik_store::generation::open_files::{Kept, UnnamedFile};
+use crik_store::generation::parts::NewParts;
 use crik_store::image_dir::layout;
 
 use super::lost_names::{Lost, LostNames, digits_of_nfs, is_same};
 use crate::base::limits;
 
-/// Keeps each of `names` below the staging directory `generation`. Of those whose other names go along by themselves, as
+/// Keeps each of `names` with a generation that is made. Of those whose other names go along by themselves, as
 /// `goes_along` says, only that is noted.
 ///
 /// # Errors
 /// A file cannot be read or is too large, or the volume not be written.
 pub fn keep(
     names: &LostNames,
-    generation: &Path,
+    parts: &NewParts,
     goes_along: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Vec<UnnamedFile>> {
     let mut known: BTreeMap<(u64, u64), Kept> = BTreeMap::new();
@@ -28,7 +29,7 @@ pub fn keep(
         let key = (file.meta.dev(), file.meta.ino());
         let place = match known.get(&key) {
             Some(place) => place.clone(),
-            None => one(file, generation, known.len(), goes_along)?,
+            None => one(file, parts, known.len(), goes_along)?,
         };
         known.insert(key, place.clone());
         let meta = &file.meta;
@@ -44,12 +45,7 @@ pub fn keep(
 }
 
 /// What nobody else can reach is copied as it is at this moment; what has other names must stay one with them.
-fn one(
-    file: &Lost,
-    generation: &Path,
-    number: usize,
-    goes_along: &dyn Fn(&Path) -> bool,
-) -> io::Result<Kept> {
+fn one(file: &Lost, parts: &NewParts, number: usize, goes_along: &dyn Fn(&Path) -> bool) -> io::Result<Kept> {
     let name = number.to_string();
     if file.has_other_names()
         && goes_along(&file.name)
@@ -58,9 +54,9 @@ fn one(
         return Ok(Kept::Named(other));
     }
     if !file.has_other_names() || !file.is_on_volume {
-        return copy(file, generation, name);
+        return copy(file, parts, name);
     }
-    let links = make_directory(generation.join(layout::LINKS))?;
+    let links = make_directory(parts.staging().join(layout::LINKS))?;
     match fs::hard_link(&file.name, links.join(&name)) {
         Ok(()) => Ok(Kept::Linked(name)),
         Err(error) if has_no_link(&error) => match other_name(file)? {
@@ -70,7 +66,7 @@ fn one(
                     "{} has another name that is not found; it is copied, so that they will be two files",
                     file.name.display()
                 );
-                copy(file, generation, name)
+                copy(file, parts, name)
             }
         },
         Err(error) => Err(error),
@@ -84,7 +80,7 @@ fn has_no_link(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(*errno))
 }
 
-fn copy(file: &Lost, generation: &Path, name: String) -> io::Result<Kept> {
+fn copy(file: &Lost, parts: &NewParts, name: String) -> io::Result<Kept> {
     if file.meta.len() > limits::UNNAMED_MAX_BYTES {
         return Err(io::Error::other(format!(
             "{} has no name and {} bytes, more than is carried",
@@ -92,9 +88,9 @@ fn copy(file: &Lost, generation: &Path, name: String) -> io::Result<Kept> {
             file.meta.len()
         )));
     }
-    let target = make_directory(generation.join(layout::UNNAMED))?.join(&name);
-    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    let mut target = parts.create(&format!("{}/{name}", layout::UNNAMED))?;
     io::copy(&mut File::open(&file.name)?, &mut target)?;
+    target.finish()?;
     Ok(Kept::Copied(name))
 }
 

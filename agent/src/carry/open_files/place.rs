@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use crik_store::backend::no_links;
 use crik_store::generation::open_files::{DELETED, Kept, UnnamedFile};
+use crik_store::generation::parts::Parts;
 use crik_store::image_dir::layout;
 
 use super::error::{OpenFileError, io_at};
@@ -23,14 +23,14 @@ pub struct Placed {
     made: Vec<PathBuf>,
 }
 
-/// Gives each of `files`, which are kept in `generation`, the name under which CRIU opens it.
+/// Gives each of `files`, which are kept with a generation, the name under which CRIU opens it.
 ///
 /// # Errors
 /// One is not there any more, or the name cannot be made.
-pub fn place(files: &[UnnamedFile], generation: &Path) -> Result<Placed, OpenFileError> {
+pub fn place(files: &[UnnamedFile], parts: &Parts) -> Result<Placed, OpenFileError> {
     let (mut placed, mut copies) = (Placed::default(), BTreeMap::new());
     for file in files {
-        placed.one(file, generation, &mut copies).map_err(io_at("give back its name to", &file.name))?;
+        placed.one(file, parts, &mut copies).map_err(io_at("give back its name to", &file.name))?;
     }
     Ok(placed)
 }
@@ -39,17 +39,17 @@ impl Placed {
     fn one(
         &mut self,
         file: &UnnamedFile,
-        generation: &Path,
+        parts: &Parts,
         copies: &mut BTreeMap<String, PathBuf>,
     ) -> io::Result<()> {
         make_parents(&file.name, &mut self.made)?;
         match &file.kept {
-            Kept::Linked(name) => link(&generation.join(layout::LINKS).join(name), &file.name)?,
+            Kept::Linked(name) => link(&parts.path().join(layout::LINKS).join(name), &file.name)?,
             Kept::Named(other) => link(other, &file.name)?,
             Kept::Copied(name) => match copies.get(name) {
                 Some(first) => link(first, &file.name)?,
                 None => {
-                    copy(file, &generation.join(layout::UNNAMED), name)?;
+                    copy(file, parts, name)?;
                     copies.insert(name.clone(), file.name.clone());
                 }
             },
@@ -122,11 +122,11 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// A fresh copy for each restore: the tree writes to it.
-fn copy(file: &UnnamedFile, store: &Path, name: &str) -> io::Result<()> {
+fn copy(file: &UnnamedFile, parts: &Parts, name: &str) -> io::Result<()> {
     if let Ok(found) = fs::symlink_metadata(&file.name) {
         set_aside(&file.name, found.ino())?;
     }
-    let mut source = no_links::file(store, Path::new(name))?;
+    let mut source = parts.open(&format!("{}/{name}", layout::UNNAMED))?;
     let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file.name)?;
     let made = io::copy(&mut source, &mut target).map(|_| finish(file, &target));
     made.inspect_err(|_| remove(&file.name))
@@ -168,7 +168,7 @@ mod tests {
             unnamed(names[2].clone(), Kept::Linked("1".to_owned())),
         ];
         for way in ["taken away", "dropped"] {
-            let mut placed = place(&files, &generation).unwrap();
+            let mut placed = place(&files, &Parts::new(&generation, None)).unwrap();
             assert_eq!(fs::read_to_string(&names[1]).unwrap(), "copied");
             let inodes = names.each_ref().map(|name| fs::metadata(name).unwrap().ino());
             assert_eq!(inodes[0], inodes[1]);

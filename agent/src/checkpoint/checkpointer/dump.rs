@@ -16,8 +16,9 @@ use crate::base::panics::locked;
 use crate::carry::files::Carrying;
 use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Until, watch};
-use crate::checkpoint::freeze::{self, Staged, Stopped};
+use crate::checkpoint::freeze::{self, Staged, Stopped, Streaming};
 use crate::checkpoint::log_lines::{tell_frozen, tell_helpless};
+use crate::config::Format;
 use crate::tree::criu::Leave;
 
 impl Checkpointer {
@@ -30,8 +31,10 @@ impl Checkpointer {
     ) -> Result<(Stopped, Staged)> {
         let clock = Instant::now();
         let Prepared { staging, bytes: expected, carrying } = prepared;
-        let leave = if staging.purpose() == Purpose::Stop { Leave::Stopped } else { Leave::Running };
-        let (place, request) = (staging.clone(), self.request(leave, carrying, headway));
+        let leave = leave(staging.purpose());
+        let (place, request) = (staging.clone(), self.request(staging.purpose(), carrying, headway));
+        let streamed =
+            request.streaming.as_ref().map(|streaming| Arc::clone(&streaming.came)).unwrap_or_default();
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
@@ -39,7 +42,7 @@ impl Checkpointer {
         let limit = self.limit(leave, deadlines);
         let hopeless = async {
             tokio::select! {
-                reason = watch(staging.path(), expected, limit, &self.progress) => reason,
+                reason = watch((staging.path(), streamed), expected, limit, &self.progress) => reason,
                 reason = deadlines.until_hurry() => reason,
             }
         };
@@ -73,9 +76,16 @@ impl Checkpointer {
         }
     }
 
+    /// None if memory is to be kept as CRIU writes it. A trial is resumed where there is nothing else of the image directory.
+    fn streaming(&self, purpose: Purpose) -> Option<Streaming> {
+        let is_wanted = self.workload.config.format() == Format::Chunks && purpose != Purpose::Trial;
+        let (keys, volume) = (self.workload.keys.clone(), self.speed());
+        is_wanted.then(|| Streaming { keys, volume, came: Arc::default() })
+    }
+
     fn request(
         &self,
-        leave: Leave,
+        purpose: Purpose,
         carrying: Arc<Carrying>,
         headway: &Arc<Headway>,
     ) -> freeze::FreezeRequest {
@@ -88,8 +98,13 @@ impl Checkpointer {
             loopback_connections: self.workload.config.loopback_connections,
             inotify_incompatible_paths: self.workload.config.inotify_incompatible_paths.clone(),
             carrying,
-            leave,
+            streaming: self.streaming(purpose),
+            leave: leave(purpose),
             headway: Arc::clone(headway),
         }
     }
+}
+
+fn leave(purpose: Purpose) -> Leave {
+    if purpose == Purpose::Stop { Leave::Stopped } else { Leave::Running }
 }

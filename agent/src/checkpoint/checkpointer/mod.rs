@@ -268,6 +268,7 @@ impl Checkpointer {
 
 #[cfg(test)]
 mod tests {
+    use crik_store::generation::keys::GenerationKeys;
     use crik_store::image_dir::pod::Pod;
 
     use super::*;
@@ -283,7 +284,12 @@ mod tests {
         let hook = Hook { command, timeout: Duration::from_secs(5), on_failure: OnFailure::Ignore };
         let hooks = Hooks { pre_checkpoint: Some(hook), ..Hooks::default() };
         let config = Config { hooks, ..Config::default() };
-        let workload = Arc::new(Workload { config, key: None, command: Vec::new(), pod: Pod::default() });
+        let workload = Arc::new(Workload {
+            config,
+            keys: GenerationKeys::default(),
+            command: Vec::new(),
+            pod: Pod::default(),
+        });
         let (init, programs) = (PathBuf::new(), Programs::default());
         let (strays, resumed, stayed, hold, beside_another) = (Vec::new(), None, false, None, false);
         let (library, life) = (None, Life::after(Duration::ZERO));

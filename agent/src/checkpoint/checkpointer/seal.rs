@@ -47,11 +47,12 @@ impl Checkpointer {
         let step = spawn_blocking(move || -> Result<_> {
             let _inside = place.enter();
             let (generation, purpose) = (place.hold().dir().next()?, place.purpose());
+            let (streams, staged) = (staged.streams, Staged { streams: None, ..staged });
             let manifest = manifest_of(&this.workload, &this.running, generation, purpose, staged)?;
-            let key = this.workload.key.as_ref();
+            let key = this.workload.keys.signing.as_ref();
             Ok(match purpose {
-                Purpose::Trial => commit::make_durable(&place, manifest, key, &asked)?,
-                _ => commit::commit(&place, manifest, key, &asked)?,
+                Purpose::Trial => commit::make_durable(&place, (manifest, streams), key, &asked)?.0,
+                _ => commit::commit(&place, (manifest, streams), key, &asked)?,
             })
         });
         let committed = until(step, deadlines.until_durable(), headway).await?;

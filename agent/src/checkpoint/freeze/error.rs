@@ -5,6 +5,7 @@ use std::io;
 use crik_store::image_dir::ImageDirError;
 use thiserror::Error;
 
+use crate::base::private_directory::NoPlace;
 use crate::base::retry::{HasOutlook, Outlook};
 use crate::carry::files::CarryError;
 use crate::carry::open_files::UnreachableError;
@@ -70,6 +71,9 @@ pub enum FreezeError {
     /// It says that it did, without having paused for us.
     #[error("criu did not call back before the end of the dump; is it newer than this crik knows?")]
     NoPause,
+    /// There is no place for what CRIU writes besides memory.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     /// The application was told to stop meanwhile.
     #[error("the dump came too late to be begun")]
     TooLate,

@@ -16,22 +16,26 @@ use std::time::Instant;
 
 use crik_store::backend::durable::create_private;
 use crik_store::generation::manifest;
+use crik_store::generation::parts::NewParts;
+use crik_store::generation::streams::StreamsWriter;
 use crik_store::image_dir::staging::Staging;
 use crik_store::image_dir::{io_at, layout};
 
 pub use self::error::FreezeError;
 use self::pauses::{Frozen, hook, watched};
-pub use self::request::FreezeRequest;
+pub use self::request::{FreezeRequest, Streaming};
 pub use self::stage::Staged;
 pub use self::stopped::Stopped;
 use crate::base::fault_points::{Point, reach};
 use crate::base::limits;
 use crate::base::panics::locked;
+use crate::base::private_directory::PrivateDirectory;
 use crate::base::units::whole_ms;
 use crate::carry::{terminal, watched as carried_watches};
 use crate::checkpoint::removed_paths::RemovedPaths;
+use crate::checkpoint::stream_dump::StreamDump;
 use crate::config::{LoopbackConnections, UnixConnections};
-use crate::tree::criu::{self, Connections, Dump, Leave};
+use crate::tree::criu::{self, Connections, Dump, Leave, PagesSink};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::{loopback, outside, sessions, unfreezable};
@@ -43,8 +47,15 @@ use crate::tree::process::{loopback, outside, sessions, unfreezable};
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     let tree = freezable(request)?;
     let before = tree.stopped();
-    let staging = staging.make()?;
-    let images = make_directory(&staging.join(layout::IMAGES))?;
+    let path = staging.make()?;
+    let kept = make_directory(&path.join(layout::IMAGES))?;
+    let streams = streams(staging, request)?;
+    // What is not kept as it is need not be written to the volume before.
+    let scratch = streams.as_ref().map(|_| PrivateDirectory::make()).transpose()?;
+    let images = scratch.as_ref().map_or(kept.as_path(), PrivateDirectory::path);
+    let parts = NewParts::new(path, streams.clone());
+    let came = request.streaming.as_ref().map(|streaming| Arc::clone(&streaming.came));
+    let dump = streams.clone().zip(came).map(|(streams, came)| Arc::new(StreamDump::new(streams, came)));
     if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
@@ -53,20 +64,20 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         Leave::Running => RemovedPaths::default(),
     };
     let watched = watched(request)?;
-    watched.tell(&images)?;
+    watched.tell(images)?;
 
     let (began, frozen) = (Instant::now(), Arc::new(Mutex::new(Frozen::default())));
     let (terminal, connections) = (terminal::of(&tree), connections(request, &tree));
     let what = Dump {
         root: request.root,
-        images: &images,
+        images,
         leave: request.leave,
         external: &terminal.names,
         connections,
+        pages: dump.clone().map(|dump| dump as Arc<dyn PagesSink>),
         headway: &request.headway,
-        pages: None,
     };
-    let outcome = criu::dump(&what, hook(request, connections, (staging.to_owned(), watched), &frozen));
+    let outcome = criu::dump(&what, hook(request, connections, (parts, images.to_owned(), watched), &frozen));
     locked(&frozen).give_back(request.root);
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
@@ -76,11 +87,20 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     };
     outcome?;
     reach(Point::Frozen);
-    keep_log(&images)?;
+    carried_watches::forget_paths(images).map_err(io_at("clean up", images))?;
+    keep_log(&kept)?;
     let frozen = take(&mut *locked(&frozen));
     let durations_ms = durations(request.leave, began, frozen.since);
     let staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
-    Ok((stopped, Staged { terminal, durations_ms, ..staged }))
+    dump.map_or(Ok(()), |dump| dump.take_files(images)).map_err(io_at("store", images))?;
+    Ok((stopped, Staged { terminal, durations_ms, streams, ..staged }))
+}
+
+/// Where memory goes, if not into files.
+fn streams(staging: &Staging, request: &FreezeRequest) -> Result<Option<Arc<StreamsWriter>>, FreezeError> {
+    let Some(Streaming { keys, volume, .. }) = &request.streaming else { return Ok(None) };
+    let begun = StreamsWriter::begin(staging, keys, *volume, &request.headway);
+    Ok(Some(Arc::new(begun.map_err(io_at("begin streams in", staging.path()))?)))
 }
 
 /// The tree, if nothing is known that CRIU would refuse of it. What else runs beside one that is to stop is ended before.
@@ -96,9 +116,8 @@ fn freezable(request: &FreezeRequest) -> Result<Tree, FreezeError> {
     Ok(tree)
 }
 
-/// Of what CRIU was told nothing stays in an image, and what it has said does.
+/// What CRIU has said stays with the image.
 fn keep_log(images: &Path) -> Result<(), FreezeError> {
-    carried_watches::forget_paths(images).map_err(io_at("clean up", images))?;
     let log = images.join(limits::DUMP_LOG);
     criu::last_log().and_then(|said| create_private(&log, &said)).map_err(io_at("write", &log))?;
     Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crik_store::image_dir::layout;
+use crik_store::generation::parts::NewParts;
 
 use super::error::FreezeError;
 use super::request::FreezeRequest;
@@ -41,11 +41,11 @@ pub(super) struct Frozen {
 
 impl Frozen {
     /// CRIU is about to stop the tree.
-    fn begin(&mut self, request: &FreezeRequest, staging: &Path) {
+    fn begin(&mut self, request: &FreezeRequest, parts: &NewParts) {
         self.since = Some(Instant::now());
         self.names = LostNames::give(&Snapshot::take().tree(request.root));
         let (carrying, leave) = (Arc::clone(&request.carrying), self.names.paths());
-        self.files = Some(BesideDump::begin(carrying, staging.to_owned(), leave));
+        self.files = Some(BesideDump::begin(carrying, parts.clone(), leave));
     }
 
     /// The tree stands still, and CRIU has not looked at it.
@@ -62,16 +62,14 @@ impl Frozen {
     }
 
     /// CRIU has written all that it writes. Connected again is what was not to be seen, before anything of the tree runs, whatever comes of it.
-    fn finish(&mut self, request: &FreezeRequest, connections: Connections, staging: &Path) {
+    fn finish(&mut self, request: &FreezeRequest, connections: Connections, places: (&NewParts, &Path)) {
         let datagram_peers = take(&mut self.detached).facts();
         let (names, files) = (take(&mut self.names), self.files.take());
         let whole = match connections {
-            Connections::Keep => {
-                carried_connections::settle(&staging.join(layout::IMAGES), &self.quiet.inodes())
-            }
+            Connections::Keep => carried_connections::settle(places.1, &self.quiet.inodes()),
             Connections::Close => Ok(()),
         };
-        let stage = |()| stage(request, staging, &names, files);
+        let stage = |()| stage(request, places, &names, files);
         let staged = whole.map_err(FreezeError::from).and_then(stage);
         self.quiet = Quiet::default();
         self.staged = Some(staged.map(|staged| Staged { datagram_peers, ..staged }));
@@ -91,7 +89,7 @@ impl Frozen {
 pub(super) fn hook(
     request: &FreezeRequest,
     connections: Connections,
-    (staging, watched): (PathBuf, Watched),
+    (parts, images, watched): (NewParts, PathBuf, Watched),
     frozen: &Arc<Mutex<Frozen>>,
 ) -> Hook {
     let (request, frozen) = (request.clone(), Arc::clone(frozen));
@@ -100,13 +98,13 @@ pub(super) fn hook(
         match pause {
             Pause::BeforeFreeze => {
                 reach(Point::BeforeFreeze);
-                watch_again(&watched, &request, &staging.join(layout::IMAGES));
-                frozen.begin(&request, &staging);
+                watch_again(&watched, &request, &images);
+                frozen.begin(&request, &parts);
             }
             Pause::Frozen => frozen.hide(&request, connections),
             Pause::Dumped => {
                 reach(Point::Dumped);
-                frozen.finish(&request, connections, &staging);
+                frozen.finish(&request, connections, (&parts, &images));
             }
             Pause::BeforeFork | Pause::BeforeResume | Pause::Resumed => {}
         }

@@ -2,13 +2,26 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use crik_store::generation::clock_facts::Installed;
+use crik_store::generation::keys::GenerationKeys;
 
 use crate::base::headway::Headway;
 use crate::carry::files::Carrying;
 use crate::config::{LoopbackConnections, UnixConnections};
 use crate::tree::criu::Leave;
+
+/// What streams are stored with.
+#[derive(Debug, Clone, Default)]
+pub struct Streaming {
+    /// The keys to generations.
+    pub keys: GenerationKeys,
+    /// How many bytes a second the volume takes, if that is known.
+    pub volume: Option<f64>,
+    /// How many bytes came so far.
+    pub came: Arc<AtomicU64>,
+}
 
 /// What to freeze, and what goes with it.
 #[derive(Debug, Clone)]
@@ -29,6 +42,8 @@ pub struct FreezeRequest {
     pub inotify_incompatible_paths: Vec<PathBuf>,
     /// Files of the container that go with it.
     pub carrying: Arc<Carrying>,
+    /// How memory is kept, in streams or as CRIU writes it.
+    pub streaming: Option<Streaming>,
     /// What becomes of the tree afterwards.
     pub leave: Leave,
     /// Given up when the dump would come too late.

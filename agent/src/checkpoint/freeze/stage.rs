@@ -1,23 +1,26 @@
 //! What goes into the staging directory with CRIU's images, and what the manifest will say of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use crik_store::generation::clock_facts::ClockFacts;
 use crik_store::generation::file_numbers::FileNumbers;
 use crik_store::generation::open_files::{UnnamedFile, VolumeFile};
+use crik_store::generation::parts::NewParts;
+use crik_store::generation::streams::StreamsWriter;
 use crik_store::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
-use crik_store::image_dir::{io_at, layout};
+use crik_store::image_dir::io_at;
 
 use super::error::FreezeError;
 use super::request::FreezeRequest;
 use crate::carry::files::{BesideDump, Summary};
 use crate::carry::open_files::{self, LostNames};
 use crate::carry::{addresses, cgroup_files, clocks, file_numbers, kubelet_files, orphans, streams};
-use crate::tree::criu::IPC_IMAGE;
+use crate::tree::criu::{IPC_IMAGE, images as criu_images};
 use crate::tree::process::capabilities::permitted;
 use crate::tree::process::snapshot::{Snapshot, Tree};
 use crate::tree::process::{ipc_namespace, system_v};
@@ -46,23 +49,27 @@ pub struct Staged {
     pub volume_files: Vec<VolumeFile>,
     /// By which numbers the tree knows the files that it has open.
     pub file_numbers: Vec<FileNumbers>,
+    /// The ids that must be free to resume it.
+    pub ids: BTreeSet<i32>,
     /// Those of its open files that have lost their name.
     pub unnamed_files: Vec<UnnamedFile>,
     /// What each step took, in milliseconds.
     pub durations_ms: BTreeMap<String, u64>,
+    /// Its memory, of which not all may be durable yet.
+    pub streams: Option<Arc<StreamsWriter>>,
 }
 
 /// What goes with the image. The tree is frozen, so its files are those of the same moment.
 pub(super) fn stage(
     request: &FreezeRequest,
-    staging: &Path,
+    (parts, images): (&NewParts, &Path),
     names: &LostNames,
     files: Option<BesideDump>,
 ) -> Result<Staged, FreezeError> {
     let tree = Snapshot::take().tree(request.root);
-    refuse_new_system_v(request.root, &staging.join(layout::IMAGES))?;
+    refuse_new_system_v(request.root, images)?;
     let goes_along = |path: &Path| request.carrying.takes(path);
-    open_files::refuse_unreachable(&staging.join(layout::IMAGES), names, &goes_along)?;
+    open_files::refuse_unreachable(images, names, &goes_along)?;
     let open = open_files::note(&tree).map_err(io_at("read", Path::new("/proc/self/mountinfo")))?;
     Ok(Staged {
         tree: facts(&tree, request)?,
@@ -71,16 +78,18 @@ pub(super) fn stage(
         cgroups: cgroup_files::of(&tree),
         clocks: facts_of_clocks(&tree, request)?,
         addresses: addresses::own().unwrap_or_else(unknown("the pod's addresses are")),
-        kubelet_files: kubelet_files::of(&staging.join(layout::IMAGES), &tree)
+        kubelet_files: kubelet_files::of(images, &tree)
             .unwrap_or_else(unknown("what is open of ConfigMaps and Secrets is")),
         datagram_peers: Vec::new(),
         carried: files.ok_or(FreezeError::NoPause)?.finish(|| request.headway.is_given_up())?,
         file_numbers: file_numbers::known(open.named, request.library.as_ref())
             .unwrap_or_else(unknown("the inodes of files that are open are")),
         volume_files: open.on_volumes,
-        unnamed_files: open_files::keep(names, staging, &|path| request.carrying.holds(path))
-            .map_err(io_at("keep open files without a name in", staging))?,
+        unnamed_files: open_files::keep(names, parts, &|path| request.carrying.holds(path))
+            .map_err(io_at("keep open files without a name in", parts.staging()))?,
+        ids: criu_images::ids(images).unwrap_or_else(unknown("the ids of the tree are")),
         durations_ms: BTreeMap::new(),
+        streams: None,
     })
 }
 

@@ -8,7 +8,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crik_store::backend::no_links;
+use crik_store::generation::parts::Parts;
 use crik_store::image_dir::layout;
 
 use self::journal::Journal;
@@ -33,14 +33,15 @@ impl PutBack {
     }
 }
 
-/// Puts back what the generation in `path` has.
+/// Puts back what is among the parts of a generation.
 ///
 /// # Errors
 /// A file system of the container cannot be written, or the list is none; or it was given up. Nothing of it is left.
-pub fn put_back(path: &Path, config: &Config, headway: &Arc<Headway>) -> Result<PutBack, PutBackError> {
-    let open = |name: &str| no_links::file(path, Path::new(name)).map_err(putting(&path.join(name)));
+pub fn put_back(parts: &Parts, config: &Config, headway: &Arc<Headway>) -> Result<PutBack, PutBackError> {
+    let path = parts.path();
+    let open = |name: &str| parts.open(name).map_err(putting(&path.join(name)));
     let data = open(layout::CARRIED_DATA)?;
-    let stored = data.metadata().map_err(putting(path))?.len();
+    let stored = data.size().map_err(putting(path))?;
     let list =
         List::read(open(layout::CARRIED_LIST)?, stored).map_err(putting(&path.join(layout::CARRIED_LIST)))?;
     let mounts = Mounts::read().map_err(putting(Path::new("/proc/self/mountinfo")))?;

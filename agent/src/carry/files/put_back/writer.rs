@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crik_store::backend::no_links;
+use crik_store::generation::parts::Part;
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::mkfifo;
 
@@ -24,7 +25,7 @@ use crate::carry::files::spared::Spared;
 
 /// Writes into the container, and notes what it does.
 pub struct Writer<'a> {
-    data: File,
+    data: Part,
     spared: &'a Spared,
     headway: &'a Arc<Headway>,
     journal: Journal,
@@ -44,7 +45,7 @@ pub struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// With the contents in `data`, until it is given up.
-    pub fn new(data: File, spared: &'a Spared, headway: &'a Arc<Headway>) -> Self {
+    pub fn new(data: Part, spared: &'a Spared, headway: &'a Arc<Headway>) -> Self {
         let (directories, removed, of_another_image) = (Vec::new(), Vec::new(), Vec::new());
         let (journal, changed, files) = (Journal::of(headway), BTreeSet::new(), BTreeSet::new());
         Self {
@@ -262,13 +263,13 @@ impl<'a> Writer<'a> {
     }
 
     /// A piece at a time: whoever was given up writes no more.
-    fn copy_part(&self, length: u64, file: &mut File) -> io::Result<()> {
+    fn copy_part(&mut self, length: u64, file: &mut File) -> io::Result<()> {
         let mut piece =
             vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(limits::LARGEST_PIECE_BYTES)];
         let mut left = length;
         while left > 0 {
             let part = left.min(piece.len() as u64) as usize;
-            (&self.data).read_exact(&mut piece[..part])?;
+            self.data.read_exact(&mut piece[..part])?;
             self.headway.go_on(part as u64)?;
             file.write_all(&piece[..part])?;
             left -= part as u64;

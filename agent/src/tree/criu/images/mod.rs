@@ -72,6 +72,11 @@ impl HasOutlook for ImageError {
     }
 }
 
+/// Whether an image of this name is one of memory, which nearly all bytes are in.
+pub fn is_of_memory(name: &str) -> bool {
+    name.starts_with("pages-")
+}
+
 /// A process in an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

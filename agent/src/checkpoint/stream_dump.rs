@@ -1,0 +1,57 @@
+//! Stores what CRIU writes of memory as streams of the generation that is made: here CRIU's end and the store's meet.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crik_store::generation::streams::StreamsWriter;
+use crik_store::image_dir::layout;
+
+use crate::base::limits;
+use crate::tree::criu::PagesSink;
+
+/// The streams of a dump.
+pub struct StreamDump {
+    streams: Arc<StreamsWriter>,
+    /// How many bytes came, for who watches the dump.
+    came: Arc<AtomicU64>,
+}
+
+impl StreamDump {
+    /// Into these streams.
+    pub fn new(streams: Arc<StreamsWriter>, came: Arc<AtomicU64>) -> Self {
+        Self { streams, came }
+    }
+
+    /// Takes all that CRIU has written into files of a directory.
+    ///
+    /// # Errors
+    /// One cannot be read, or not be stored.
+    pub fn take_files(&self, images: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(images)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                self.take(&entry.file_name().to_string_lossy(), &mut File::open(entry.path())?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PagesSink for StreamDump {
+    fn take(&self, name: &str, pages: &mut dyn Read) -> io::Result<()> {
+        let mut stream = self.streams.stream(&format!("{}/{name}", layout::IMAGES))?;
+        let mut part = vec![0; limits::STREAM_PART_BYTES];
+        loop {
+            match pages.read(&mut part)? {
+                0 => return stream.finish(),
+                bytes => {
+                    stream.write_all(&part[..bytes])?;
+                    self.came.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The streams of a generation: what is too much to be written as it is, or must not be readable. They are written beside the dump and
+//! read beside the restore.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::backend::durable::create_private;
+use crate::backend::no_links;
+use crate::base::headway::Headway;
+use crate::base::limits;
+use crate::base::panics::locked;
+use crate::base::watchdog::moved;
+use crate::chunks::directory::PackDirectories;
+use crate::chunks::index::{Index, SecretId};
+use crate::chunks::name::NameKey;
+use crate::chunks::read::{ChunkReader, Ciphers};
+use crate::chunks::sweep::Known;
+use crate::chunks::write::{ChunkWriter, Seal, Storing, StreamWriter};
+use crate::encryption::cipher::ChunkCipher;
+use crate::encryption::keys::EncryptionKeys;
+use crate::generation::digest;
+use crate::generation::keys::GenerationKeys;
+use crate::generation::manifest::Manifest;
+use crate::generation::secrets::{self, Secrets};
+use crate::generation::stream_facts::{SecretFacts, StreamFacts};
+use crate::generation::verify::VerifyError;
+use crate::image_dir::packs::InUse;
+use crate::image_dir::staging::Staging;
+use crate::image_dir::{Generation, ImageDir, layout};
+
+/// Takes the streams of a generation that is made.
+pub struct StreamsWriter {
+    writer: ChunkWriter,
+    name_key: NameKey,
+    secrets: Secrets,
+    encryption: Option<Arc<EncryptionKeys>>,
+    staging: PathBuf,
+    in_use: Mutex<Option<InUse>>,
+}
+
+impl StreamsWriter {
+    /// For what is staged there, with what speed the volume is known to have, in bytes a second. What the generations have already of
+    /// those that the keys vouch for is not stored again.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub fn begin(
+        staging: &Staging,
+        keys: &GenerationKeys,
+        volume: Option<f64>,
+        headway: &Arc<Headway>,
+    ) -> io::Result<Self> {
+        let in_use = staging.hold().use_packs();
+        let (path, dir) = (staging.path(), staging.hold().dir());
+        let fresh = path.join(layout::PACKS);
+        DirBuilder::new().mode(0o700).create(&fresh)?;
+        let before = Before::of(dir, keys)?;
+        let place = Arc::new(PackDirectories { fresh, shared: dir.packs() });
+        let (names, headway) = (before.name_key.clone(), Arc::clone(headway));
+        let image_dir = secrets::place_of(dir.root());
+        let seal = before
+            .secrets
+            .own()
+            .map(|own| Seal { cipher: ChunkCipher::new(own, &image_dir), secret: SecretId(own.id()) });
+        let writer =
+            ChunkWriter::begin(Storing { place, names, known: before.known, seal, volume, headway })?;
+        let encryption = keys.encryption.clone();
+        let (staging, in_use) = (path.to_owned(), Mutex::new(Some(in_use)));
+        let (name_key, secrets) = (before.name_key, before.secrets);
+        Ok(Self { writer, name_key, secrets, encryption, staging, in_use })
+    }
+
+    /// Begins a stream of this name.
+    ///
+    /// # Errors
+    /// They are over.
+    pub fn stream(&self, name: &str) -> io::Result<StreamWriter> {
+        self.writer.stream(name)
+    }
+
+    /// Waits until all of it is durable, and stages the index for `generation` of the image directory that the manifest tells so. What may
+    /// be referred to stays as long as the last of what is returned lives.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn finish(&self, manifest: &Manifest) -> io::Result<(StreamFacts, Option<InUse>)> {
+        let stored = self.writer.finish()?;
+        let place = secrets::place(manifest);
+        let index = stored.index.encode().map_err(io::Error::other)?;
+        if index.len() as u64 > limits::INDEX_MAX_BYTES {
+            return Err(io::Error::other("it has too many chunks; use format: plain"));
+        }
+        let index = self.secrets.seal(index, (&place, manifest.generation));
+        create_private(&self.staging.join(layout::INDEX), &index)?;
+        let packs = stored.index.packs.iter().map(|pack| format!("{}\n", pack.name));
+        create_private(&self.staging.join(layout::PACK_LIST), packs.collect::<String>().as_bytes())?;
+        let index = &stored.index;
+        let sizes = index.streams.iter().map(|stream| (stream.name.clone(), index.size(stream).unwrap_or(0)));
+        let facts = StreamFacts {
+            name_key: self.encryption.is_none().then(|| self.name_key.clone()),
+            secrets: self.wrapped(index, (&place, manifest.generation))?,
+            sizes: sizes.collect(),
+            kept_bytes: index.chunks.iter().map(|chunk| u64::from(chunk.kept)).sum(),
+            new_bytes: stored.new_bytes,
+            codec: stored.codec,
+        };
+        Ok((facts, locked(&self.in_use).take()))
+    }
+
+    fn wrapped(&self, index: &Index, place: (&[u8], Generation)) -> io::Result<Vec<SecretFacts>> {
+        let Some(keys) = &self.encryption else { return Ok(Vec::new()) };
+        self.secrets.wrapped(index, keys, place).map_err(io::Error::other)
+    }
+}
+
+/// What there is already, and how it is named and sealed.
+struct Before {
+    name_key: NameKey,
+    secrets: Secrets,
+    known: Known,
+}
+
+impl Before {
+    /// As in the newest generation that can be read; what is named in another way, or cannot be read, is stored again.
+    fn of(dir: &ImageDir, keys: &GenerationKeys) -> io::Result<Self> {
+        let (mut newest, mut indexes, mut others) = (None, Vec::new(), Secrets::default());
+        for generation in dir.list().map_err(io::Error::other)? {
+            let path = dir.generation(generation);
+            let Some((name_key, secrets, index)) = earlier(&path, generation, keys) else { continue };
+            let is_alike = newest.as_ref().is_none_or(|(newest, _)| *newest == name_key);
+            if !is_alike || !is_whole(dir, &index) {
+                continue;
+            }
+            if newest.is_none() {
+                let own = keys.encryption.is_some().then(|| secrets.following()).transpose();
+                newest = Some((name_key, own.map_err(io::Error::other)?));
+            }
+            others.extend(secrets);
+            indexes.push(index);
+        }
+        let (name_key, secrets) = match newest {
+            Some((name_key, secrets)) => (name_key, secrets.unwrap_or_default()),
+            None => first(keys)?,
+        };
+        let mut all = secrets;
+        all.extend(others);
+        Ok(Self { name_key, secrets: all, known: Known::of(&indexes) })
+    }
+}
+
+/// How the first generation is named and sealed.
+fn first(keys: &GenerationKeys) -> io::Result<(NameKey, Secrets)> {
+    if keys.encryption.is_none() {
+        return Ok((NameKey::random()?, Secrets::default()));
+    }
+    let secrets = Secrets::default().following().map_err(io::Error::other)?;
+    let name_key = secrets.name_key().map_or_else(NameKey::random, Ok)?;
+    Ok((name_key, secrets))
+}
+
+/// An earlier generation, if it is kept as a new one would be: for the same place, and encrypted or not.
+fn earlier(path: &Path, generation: Generation, keys: &GenerationKeys) -> Option<(NameKey, Secrets, Index)> {
+    let manifest = Manifest::read(path, generation, keys.signing.as_ref()).ok()?;
+    let streams = manifest.streams.as_ref()?;
+    if streams.secrets.is_empty() != keys.encryption.is_none() {
+        return None;
+    }
+    let secrets = Secrets::of(&manifest, keys.encryption.as_deref()).ok()?;
+    let name_key = streams.name_key.clone().or_else(|| secrets.name_key())?;
+    let index = index(path, &manifest, &secrets).ok()?;
+    Some((name_key, secrets, index))
+}
+
+/// Whether each of its packs is there, with all of its bytes.
+fn is_whole(dir: &ImageDir, index: &Index) -> bool {
+    let shared = dir.packs();
+    index.packs.iter().all(|pack| {
+        moved();
+        let found = shared.join(pack.name.to_string()).symlink_metadata();
+        found.is_ok_and(|found| found.len() == pack.bytes)
+    })
+}
+
+/// The index of the generation in `path`, if it is the one that was committed.
+fn index(path: &Path, manifest: &Manifest, secrets: &Secrets) -> Result<Index, VerifyError> {
+    let name = || layout::INDEX.to_owned();
+    let read = |source| VerifyError::Read { name: name(), source };
+    let bytes =
+        no_links::read_at_most(path, Path::new(layout::INDEX), limits::INDEX_MAX_BYTES).map_err(read)?;
+    let found = digest::hash_reader(&*bytes).map_err(read)?;
+    if manifest.files.get(layout::INDEX) != Some(&found) {
+        return Err(VerifyError::Altered { name: name() });
+    }
+    let bytes = secrets.open(bytes, manifest).ok_or_else(|| VerifyError::Altered { name: name() })?;
+    Index::decode(&bytes).map_err(|error| VerifyError::Obstacle(error.to_string()))
+}
+
+/// Reads the streams of the generation in `path`, which has `manifest`, and whose packs are among the `shared` ones. None if all of it is
+/// files.
+///
+/// # Errors
+/// Its index is not what was committed, or cannot be read.
+pub fn reader(
+    path: &Path,
+    shared: &Path,
+    manifest: &Manifest,
+    (keys, headway): (Option<&EncryptionKeys>, &Arc<Headway>),
+) -> Result<Option<Arc<ChunkReader>>, VerifyError> {
+    let Some(streams) = &manifest.streams else { return Ok(None) };
+    let secrets = Secrets::of(manifest, keys)?;
+    let name_key = streams.name_key.clone().or_else(|| secrets.name_key());
+    let name_key = name_key.ok_or_else(|| VerifyError::Altered { name: layout::MANIFEST.to_owned() })?;
+    let index = index(path, manifest, &secrets)?;
+    let ciphers: Ciphers = secrets.ciphers(&secrets::place(manifest));
+    let place = PackDirectories { fresh: path.join(layout::PACKS), shared: shared.to_owned() };
+    let reader = ChunkReader::new(index, Arc::new(place), (name_key, ciphers), Arc::clone(headway));
+    Ok(Some(Arc::new(reader)))
+}
+
+#[cfg(test)]
+mod tests;

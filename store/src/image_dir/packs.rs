@@ -1,0 +1,210 @@
+//! The packs of an image directory, which its generations share. New ones are written below the hold and become shared with the commit;
+//! those that no generation needs are swept by the holder.
+//!
+//! **Nothing that is needed is swept.** Only the holder commits and only the holder sweeps, each by renaming below its hold, so what a
+//! former holder still tries fails. In one pod a sweep waits while a checkpoint is being written, which may refer to packs that only
+//! generations have which are given up meanwhile.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::backend::Name;
+use crate::base::limits;
+use crate::image_dir::error::ImageDirError;
+use crate::image_dir::hold::Hold;
+use crate::image_dir::names::PACKS;
+use crate::image_dir::{Generation, ImageDir, layout};
+
+/// As long as it lives nothing is swept.
+#[derive(Debug)]
+pub struct InUse(Arc<Hold>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.pack_use().end();
+    }
+}
+
+impl ImageDir {
+    /// The directory of the packs to which generations refer, on a volume. There is none before the first.
+    pub fn packs(&self) -> PathBuf {
+        self.path_of(&Name::from(PACKS))
+    }
+
+    /// The names of the packs that a generation needs.
+    fn packs_of(&self, generation: Generation) -> Result<BTreeSet<String>, ImageDirError> {
+        let list = generation.directory().join(layout::PACK_LIST);
+        match self.backend().read(&list, limits::MANIFEST_MAX_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            read => {
+                let list = read.map_err(self.at("read", &list))?;
+                Ok(String::from_utf8_lossy(&list).lines().map(str::to_owned).collect())
+            }
+        }
+    }
+
+    fn needed_packs(&self) -> Result<BTreeSet<String>, ImageDirError> {
+        let mut needed = BTreeSet::new();
+        for generation in self.list()? {
+            needed.append(&mut self.packs_of(generation)?);
+        }
+        Ok(needed)
+    }
+
+    /// How many bytes would be free if a generation went, of packs that no other needs.
+    pub(super) fn bytes_of_own_packs(&self, generation: Generation) -> Result<u64, ImageDirError> {
+        let mut own = self.packs_of(generation)?;
+        for other in self.list()?.into_iter().filter(|other| *other != generation) {
+            let needed = self.packs_of(other)?;
+            own.retain(|pack| !needed.contains(pack));
+        }
+        own.iter().map(|pack| self.stored(&Name::from(PACKS).join(pack))).sum()
+    }
+
+    /// The names in a directory; none if it is not there.
+    fn names_in(&self, directory: &Name) -> Result<Vec<String>, ImageDirError> {
+        match self.backend().list(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => {
+                let listed = listed.map_err(self.at("read", directory))?;
+                Ok(listed.into_iter().map(|entry| entry.name).collect())
+            }
+        }
+    }
+}
+
+impl Hold {
+    /// Says that a checkpoint is begun that may refer to any pack of the directory.
+    pub fn use_packs(self: &Arc<Self>) -> InUse {
+        self.pack_use().begin();
+        InUse(Arc::clone(self))
+    }
+
+    /// Lets generations refer to the packs in `fresh`, a directory below this hold, which is then removed.
+    ///
+    /// # Errors
+    /// The volume cannot be written, or another pod holds the image directory now.
+    pub(super) fn share_packs(&self, fresh: &Name) -> Result<(), ImageDirError> {
+        let (dir, shared) = (self.dir(), Name::from(PACKS));
+        dir.backend().make_all(&shared).map_err(dir.at("create", &shared))?;
+        for name in dir.names_in(fresh)? {
+            let from = fresh.join(&name);
+            let renamed = dir.backend().rename(&from, &shared.join(&name));
+            renamed.map_err(|error| self.explain("share", &dir.path_of(&from), error))?;
+        }
+        dir.sync(&shared)?;
+        dir.sync(&Name::root())?;
+        dir.remove_all(fresh)
+    }
+
+    /// Removes the packs that no generation needs, unless a checkpoint is being written.
+    ///
+    /// # Errors
+    /// The volume fails, also where it is not known what a generation needs, or another pod holds the image directory now.
+    pub fn sweep_packs(&self) -> Result<(), ImageDirError> {
+        self.pack_use().unless_used(|| {
+            // First what there is: what becomes shared meanwhile is not among it.
+            let there = self.dir().names_in(&Name::from(PACKS))?;
+            if there.is_empty() {
+                return Ok(());
+            }
+            let needed = self.dir().needed_packs()?;
+            there.iter().filter(|name| !needed.contains(*name)).try_for_each(|name| self.take_pack_away(name))
+        })
+    }
+
+    /// It is renamed away first, so that who holds the directory no more takes nothing away.
+    fn take_pack_away(&self, name: &str) -> Result<(), ImageDirError> {
+        let (pack, trash) =
+            (Name::from(PACKS).join(name), self.name().join(&format!("removing-pack-{name}")));
+        let renamed = self.dir().backend().rename(&pack, &trash);
+        renamed.map_err(|error| self.explain("remove", &self.dir().path_of(&pack), error))?;
+        self.dir().remove_all(&trash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::image_dir::fixture;
+
+    fn write(directory: &Path, name: &str) {
+        fs::create_dir_all(directory).unwrap();
+        fs::write(directory.join(name), name).unwrap();
+    }
+
+    /// Commits a generation that needs these packs.
+    fn commit(hold: &Arc<Hold>, packs: &[&str]) -> Generation {
+        let generation = fixture::commit(hold);
+        fs::write(hold.dir().generation(generation).join(layout::PACK_LIST), packs.join("\n")).unwrap();
+        generation
+    }
+
+    fn shared(hold: &Hold) -> Vec<String> {
+        let mut found = hold.dir().names_in(&Name::from(PACKS)).unwrap();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn packs_are_shared_and_go_with_the_last_generation_that_needs_them() {
+        let (_volume, hold) = fixture::held();
+        hold.sweep_packs().unwrap();
+        let fresh = hold.name().join("staging-1/packs");
+        ["a", "b", "c", "d"].iter().for_each(|name| write(&hold.dir().path_of(&fresh), name));
+        hold.share_packs(&fresh).unwrap();
+        let (first, second) = (commit(&hold, &["a", "b"]), commit(&hold, &["b", "c"]));
+        let dir = hold.dir();
+        let own = |generation| dir.bytes_of_own_packs(generation).unwrap();
+        let each = dir.stored(&Name::from(PACKS).join("a")).unwrap();
+        assert_eq!((own(first), own(second)), (each, each));
+        hold.sweep_packs().unwrap();
+        assert_eq!(shared(&hold), ["a", "b", "c"]);
+        hold.remove(first).unwrap();
+        assert_eq!(shared(&hold), ["b", "c"]);
+        hold.remove(second).unwrap();
+        assert!(shared(&hold).is_empty());
+    }
+
+    #[test]
+    fn as_long_as_it_is_not_known_what_is_needed_all_is() {
+        let (_volume, hold) = fixture::held();
+        write(&hold.dir().packs(), "a");
+        let generation = fixture::commit(&hold);
+        fs::create_dir(hold.dir().generation(generation).join(layout::PACK_LIST)).unwrap();
+        assert!(hold.sweep_packs().is_err());
+        assert_eq!(shared(&hold), ["a"]);
+    }
+
+    #[test]
+    fn nothing_is_swept_while_a_checkpoint_is_written() {
+        let (_volume, hold) = fixture::held();
+        write(&hold.dir().packs(), "a");
+        let (one, other) = (hold.use_packs(), hold.use_packs());
+        drop(one);
+        hold.sweep_packs().unwrap();
+        assert_eq!(shared(&hold), ["a"]);
+        drop(other);
+        hold.sweep_packs().unwrap();
+        assert!(shared(&hold).is_empty());
+    }
+
+    #[test]
+    fn who_holds_it_no_more_neither_shares_nor_sweeps() {
+        let (volume, hold) = fixture::held();
+        let fresh = hold.name().join("staging-1/packs");
+        write(&hold.dir().path_of(&fresh), "mine");
+        write(&hold.dir().packs(), "theirs");
+        hold.release();
+        let next = Hold::take(&ImageDir::open(volume.path()).unwrap(), &fixture::wish("job-1")).unwrap();
+        // What was to be shared is gone with the hold.
+        hold.share_packs(&fresh).unwrap();
+        assert!(matches!(hold.sweep_packs(), Err(ImageDirError::Lost(_))));
+        assert_eq!(shared(&next), ["theirs"]);
+    }
+}
