@@ -25,6 +25,21 @@ impl StreamDump {
         Self { streams, came }
     }
 
+    /// Stores an image, so much of it at once.
+    fn store(&self, name: &str, image: &mut dyn Read, at_once: usize) -> io::Result<()> {
+        let mut stream = self.streams.stream(&format!("{}/{name}", layout::IMAGES))?;
+        let mut part = vec![0; at_once];
+        loop {
+            match image.read(&mut part)? {
+                0 => return stream.finish(),
+                bytes => {
+                    stream.write_all(&part[..bytes])?;
+                    self.came.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
     /// Takes all that CRIU has written into files of a directory.
     ///
     /// # Errors
@@ -33,7 +48,12 @@ impl StreamDump {
         for entry in fs::read_dir(images)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                self.take(&entry.file_name().to_string_lossy(), &mut File::open(entry.path())?)?;
+                let name = entry.file_name();
+                self.store(
+                    &name.to_string_lossy(),
+                    &mut File::open(entry.path())?,
+                    limits::READ_PIECE_BYTES,
+                )?;
             }
         }
         Ok(())
@@ -42,16 +62,6 @@ impl StreamDump {
 
 impl PagesSink for StreamDump {
     fn take(&self, name: &str, pages: &mut dyn Read) -> io::Result<()> {
-        let mut stream = self.streams.stream(&format!("{}/{name}", layout::IMAGES))?;
-        let mut part = vec![0; limits::STREAM_PART_BYTES];
-        loop {
-            match pages.read(&mut part)? {
-                0 => return stream.finish(),
-                bytes => {
-                    stream.write_all(&part[..bytes])?;
-                    self.came.fetch_add(bytes as u64, Ordering::Relaxed);
-                }
-            }
-        }
+        self.store(name, pages, limits::STREAM_PART_BYTES)
     }
 }

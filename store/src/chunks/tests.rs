@@ -299,6 +299,18 @@ fn a_stream_that_was_cut_off_is_no_checkpoint() {
 }
 
 #[test]
+fn what_is_left_before_its_end_is_no_pack() {
+    let place = InMemory::default();
+    let writer = begin(&place, &[], &Arc::default());
+    let mut stream = writer.stream("pages").unwrap();
+    stream.write_all(&random(1 << 20)).unwrap();
+    let threads = std::mem::take(&mut *locked(&writer.threads));
+    drop((writer, stream));
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(place.bytes(), 0);
+}
+
+#[test]
 fn what_nobody_wants_any_more_ends() {
     let headway = Arc::<Headway>::default();
     let writer = begin(&InMemory::default(), &[], &headway);

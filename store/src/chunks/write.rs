@@ -69,7 +69,7 @@ pub struct ChunkWriter {
     shared: Arc<Shared>,
     /// None once all is written.
     batches: Mutex<Option<Sender<Batch>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -153,6 +153,15 @@ impl ChunkWriter {
         let results = locked(&self.shared.results).take().ok_or_else(over)?;
         let codec = locked(&self.shared.choice).best();
         Ok(Stored { index: results.finish()?, new_bytes: *locked(&self.shared.new_bytes), codec })
+    }
+}
+
+impl Drop for ChunkWriter {
+    /// What was left before its end is written no further.
+    fn drop(&mut self) {
+        if locked(&self.batches).is_some() {
+            self.shared.note(Err(io::Error::other("nobody wants it any more")));
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl ImageDir {
 
     /// Where these directories lead is nobody's to choose; `imageDir` itself may be a link of the administrator's.
     fn refuse_links(&self) -> Result<(), ImageDirError> {
-        for name in own().into_iter().chain([Name::from(names::CUT)]) {
+        for name in own().into_iter().chain([names::CUT, names::PACKS].map(Name::from)) {
             match self.backend.look(&name) {
                 Ok(found) if found.kind == Kind::Link => {
                     return Err(ImageDirError::Link(self.path_of(&name)));
@@ -334,6 +334,21 @@ mod tests {
             assert!(theirs.iter().all(|name| dir.is_directory(&Name::from(*name))));
             assert!(!dir.is_directory(&Generation(3).cut()) && dir.is_directory(&Generation(4).cut()));
         });
+    }
+
+    #[test]
+    fn a_directory_of_ours_that_leads_elsewhere_is_refused() {
+        for name in ["generations", "claims", "holders", "packs", "cut"] {
+            let (volume, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let root = volume.path().join("job-0");
+            ImageDir::open(&root).unwrap();
+            let ours = root.join(name);
+            let _ = fs::remove_dir(&ours);
+            std::os::unix::fs::symlink(elsewhere.path(), &ours).unwrap();
+            let error = ImageDir::open(&root).unwrap_err();
+            assert!(matches!(&error, ImageDirError::Link(path) if *path == ours), "{name}: {error}");
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+        }
     }
 
     #[test]
