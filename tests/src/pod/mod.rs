@@ -90,7 +90,7 @@ impl Pod {
         let account = account.map(|(name, text)| (name.to_owned(), text.to_owned()));
         Self {
             spec,
-            config: format!("imageDir: /checkpoints/${{POD_NAME}}\nformat: {}\n", format()),
+            config: format!("imageDir: /checkpoints/${{POD_NAME}}\n{}", format()),
             hosts: String::new(),
             volume: volume.path().into(),
             binary: None,
@@ -294,7 +294,8 @@ fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
 }
 
-/// How checkpoints are kept where a test does not say it: all that holds of one form holds of the other, and whole suites are run for either.
+/// How checkpoints are kept where a test does not say it, as a line: all that holds of one form holds of the other, and whole suites are
+/// run for either.
 fn format() -> String {
-    std::env::var("CRIK_TESTS_FORMAT").unwrap_or_else(|_| "plain".to_owned())
+    std::env::var("CRIK_TESTS_FORMAT").map(|format| format!("format: {format}\n")).unwrap_or_default()
 }
