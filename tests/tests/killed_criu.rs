@@ -2,6 +2,7 @@
 //! resumed; and a dump that the agent itself gives up harms nobody.
 
 use std::fs;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -97,11 +98,17 @@ fn kill_criu(running: &Running, after: Duration) -> Result<bool> {
     Ok(kill(Pid::from_raw(criu.host_pid), Signal::SIGKILL).is_ok())
 }
 
+/// True for what CRIU takes for the directory of its images: one of a generation, or one with a socket that gives them.
+fn is_of_images(open: &Path) -> bool {
+    let served = open.file_name().is_some_and(|name| name.to_string_lossy().starts_with("images-"));
+    open.starts_with("/checkpoints") || served
+}
+
 /// The CRIU that has images open; another was asked for its version before.
 fn at_work(running: &Running) -> Option<Process> {
     let has_images = |process: &Process| {
         let files = fs::read_dir(format!("/proc/{}/fd", process.host_pid)).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with("/checkpoints"))
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| is_of_images(&path))
     };
     let criu =
         running.processes().into_iter().filter(|process| process.name == "criu" && has_images(process));

@@ -62,13 +62,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one, and waits until its nodes are ready.
+    /// Starts one, and waits until its nodes are ready. Where they do not get ready in time, which was seen once, it is started anew, and
+    /// what they complained of is told.
     ///
     /// # Errors
-    /// There is another, or something does not start; the message has its last words.
+    /// There is another, or something does not start twice; the message has its last words.
     pub fn start() -> Result<Self> {
         let images = prepare()?;
-        Self::start_in(Directory::new()?, &images)
+        Self::start_in(Directory::new()?, &images).or_else(|error| {
+            eprintln!("a cluster is started anew, for it did not start: {error:#}");
+            Self::start_in(Directory::new()?, &images)
+        })
     }
 
     /// Starts one likewise, for whoever has the directory already.
@@ -138,7 +142,7 @@ impl Cluster {
     /// Waits until all nodes are ready.
     ///
     /// # Errors
-    /// One does not get ready in time; the message has its kubelet's log.
+    /// One does not get ready in time; the message has what its programs complain of.
     pub fn wait_until_ready(&self) -> Result<()> {
         for number in 1..=COUNT {
             let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
@@ -146,7 +150,7 @@ impl Cluster {
                 let status = self.kubectl(&["get", "node", &name(number), "--output", path]);
                 status.is_ok_and(|status| status == "True").then_some(())
             })
-            .with_context(|| self.nodes[usize::from(number) - 1].kubelet_log())?;
+            .with_context(|| self.nodes[usize::from(number) - 1].complaints())?;
         }
         Ok(())
     }

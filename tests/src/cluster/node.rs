@@ -161,6 +161,14 @@ impl Node {
         fs::read_to_string(self.identity.directory.join("kubelet.log")).unwrap_or_default()
     }
 
+    /// What its programs complain of, and what they have said last.
+    pub fn complaints(&self) -> String {
+        let machine = self.machine();
+        let Some(machine) = machine.as_ref() else { return format!("{} is down", self.name()) };
+        let programs = machine.others.iter().chain(&machine.kubelet);
+        programs.map(Program::complaints).collect::<Vec<_>>().join("\n")
+    }
+
     fn machine(&self) -> MutexGuard<'_, Option<Machine>> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }

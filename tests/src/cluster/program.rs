@@ -75,9 +75,20 @@ impl Program {
     /// The last lines of its log.
     pub fn last_words(&self) -> String {
         let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
+        last(&log.lines().collect::<Vec<_>>())
     }
+
+    /// Its name, the last errors in its log (as klog and logrus write them), and its last lines.
+    pub fn complaints(&self) -> String {
+        let log = self.log();
+        let is_error = |line: &&str| line.starts_with(['E', 'F']) || line.contains("level=error");
+        let errors: Vec<&str> = log.lines().filter(is_error).collect();
+        format!("{}:\n{}\n…\n{}", self.name, last(&errors), self.last_words())
+    }
+}
+
+fn last(lines: &[&str]) -> String {
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 impl Drop for Program {
