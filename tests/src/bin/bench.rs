@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::control_plane::Certificates;
 use crik_tests::controller::{Controller, TestNode};
+use crik_tests::measure::{CPU_SHARES, agent, first_step, load, median, milliseconds, number, status};
 use crik_tests::network::Network;
 use crik_tests::node::Boots;
 use crik_tests::pod::{Pod, Running};
@@ -18,9 +19,6 @@ use nix::sys::signal::Signal;
 /// Megabytes of memory, how often a program with them is started and stopped, and how often it is started besides: one start takes
 /// twice as long as another of the same kind, depending on where the machine has its memory.
 const SIZES: [(u32, usize, usize); 3] = [(10, 9, 12), (200, 7, 12), (2048, 5, 10)];
-
-/// The most that a container can weigh for processor time, so that what else runs on the machine takes little of what is measured.
-const CPU_SHARES: u64 = 262_144;
 
 /// How long it takes until an agent is idle: the checks at its start end a thread of theirs after ten seconds, and after fifteen it
 /// looks for the first time whether the volume has room.
@@ -70,12 +68,6 @@ fn sizes(named: &[String]) -> Result<Vec<(u32, usize, usize)>> {
         named.iter().map(String::as_str).filter(|name| !known.iter().any(|one| one == name)).collect();
     ensure!(unknown.is_empty(), "nothing is known of {}; there are {}", unknown.join(" "), known.join(" "));
     Ok(SIZES.into_iter().filter(|(size, ..)| named.is_empty() || named.contains(&size.to_string())).collect())
-}
-
-/// How many processes have wanted to run in the last minute, on average.
-fn load() -> Result<String> {
-    let load = fs::read_to_string("/proc/loadavg")?;
-    Ok(load.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 /// The commit of a program with many threads, each of which has a file in the image, on a volume that is far away.
@@ -204,12 +196,6 @@ fn start(pod: &Pod) -> Result<f64> {
     Ok(start)
 }
 
-/// From the runtime's call to the first step.
-fn first_step(running: &Running) -> Result<f64> {
-    let first = running.stdout.first_at().context("nothing was written")?;
-    Ok(milliseconds(first.duration_since(running.started)))
-}
-
 /// How many images there are on a volume, of either kind.
 fn images(volume: &Volume) -> usize {
     let plain = fs::read_dir(volume.path().join("plain")).into_iter().flatten().flatten();
@@ -272,23 +258,6 @@ fn switches(running: &Running) -> Result<u64> {
     status(running, "voluntary_ctxt_switches:")
 }
 
-/// A number of /proc/PID/status of the container's first process.
-fn status(running: &Running, field: &str) -> Result<u64> {
-    number(&fs::read_to_string(format!("/proc/{}/status", agent(running)?))?, field)
-}
-
-/// The id of the container's first process on this machine.
-fn agent(running: &Running) -> Result<i32> {
-    let agent = running.processes().into_iter().find(|process| process.pid == 1);
-    Ok(agent.with_context(|| format!("no agent\n{}", running.transcript()))?.host_pid)
-}
-
-/// The number behind a name at the beginning of a line.
-fn number(text: &str, field: &str) -> Result<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(field)).context("no such field")?;
-    Ok(line.split_whitespace().next().context("no number")?.parse()?)
-}
-
 fn starts() -> Result<()> {
     let volume = Volume::new()?;
     let crik = Pod::new(&volume, "node-a", &["true"]).only_config("");
@@ -307,13 +276,4 @@ fn starts() -> Result<()> {
         crik - plain
     );
     Ok(())
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }

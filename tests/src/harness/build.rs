@@ -107,7 +107,7 @@ pub fn workspace() -> &'static Path {
 }
 
 /// Where cargo builds.
-pub(crate) fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 

@@ -10,6 +10,7 @@ pub mod connect_proxy;
 pub mod http;
 pub mod imports;
 pub(crate) mod interrupt;
+pub mod measure;
 pub mod shared;
 pub mod table;
 pub mod tools;

@@ -14,6 +14,7 @@ mod running;
 mod sandbox;
 pub mod spec;
 pub mod story;
+pub mod throttled;
 pub mod ticks;
 pub mod volume;
 
