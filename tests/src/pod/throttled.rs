@@ -65,7 +65,11 @@ impl ThrottledVolume {
         let processes = running.processes();
         ensure!(!processes.is_empty(), "the container has ended\n{}", running.transcript());
         for process in processes {
-            fs::write(format!("{GROUP}/cgroup.procs"), process.host_pid.to_string())?;
+            match fs::write(format!("{GROUP}/cgroup.procs"), process.host_pid.to_string()) {
+                // It has ended meanwhile.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                written => written?,
+            }
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ impl Place {
     /// # Errors
     /// This machine cannot have it.
     pub fn slow(megabytes: u32) -> Result<Self> {
-        Ok(Self::Slow(ThrottledVolume::new(megabytes * 3 + 1024, BYTES_PER_SECOND)?))
+        Ok(Self::Slow(ThrottledVolume::new(megabytes * 9 / 4 + 512, BYTES_PER_SECOND)?))
     }
 
     /// The machine's own.
