@@ -43,7 +43,7 @@ fn of(format: &'static str, megabytes: u32) -> Result<Measured> {
     let running = cycle.begin()?;
     let checkpoint = || {
         nix::unistd::sync();
-        let (code, _, said) = running.exec(&["crik", "checkpoint"])?;
+        let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
         ensure!(code == Some(0), "no checkpoint: {said}\n{}", running.transcript());
         let manifest = Volume::manifest(&place.volume().newest("job-0")?)?;
         manifest["durationsMs"]["pause"].as_f64().context("no pause in the manifest")

@@ -108,7 +108,7 @@ fn theirs(program: &str, script: &str, images: &Images, megabytes: u32) -> Resul
 fn send(script: &str, from: &Path, to: &Path) -> Result<f64> {
     nix::unistd::sync();
     let began = Instant::now();
-    let sent = Command::new("sh").args(["-ec", script, "send"]).args([from, to]).output()?;
+    let sent = Command::new("nice").args(["-n", "-20", "sh", "-ec", script, "send"]).args([from, to]).output()?;
     ensure!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     Ok(milliseconds(began.elapsed()))
 }
