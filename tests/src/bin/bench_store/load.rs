@@ -49,10 +49,11 @@ impl Load {
             Self::Arrays => format!("python3 /programs/arrays.py {megabytes} arrays"),
             Self::Random => format!("python3 /programs/arrays.py {megabytes} random"),
             // It keeps a file mapped for jps and jstat, which CRIU alone does not bring along.
-            Self::Heap => format!(
-                "java -XX:-UsePerfData -XX:+UseG1GC -Xmx{}m -cp /heap Heap {megabytes}",
-                megabytes + megabytes / 4
-            ),
+            // With room for what is thrown away. It keeps a file mapped for jps and jstat, which CRIU alone does not bring along.
+            Self::Heap => {
+                let kept = megabytes / 4 * 3;
+                format!("java -XX:-UsePerfData -XX:+UseG1GC -Xmx{megabytes}m -cp /heap Heap {kept}")
+            }
         };
         words.split(' ').map(str::to_owned).collect()
     }
