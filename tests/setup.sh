@@ -25,6 +25,10 @@ done
 for pair in javac:default-jdk-headless mvn:maven npm:npm pip:python3-pip; do
     command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
 done
+# What the store is compared with.
+for program in zstd lz4 restic; do
+    command -v "$program" > /dev/null || missing="$missing $program"
+done
 # What the nodes of the cluster need: network plugins, services, a logind; and what runc is built with.
 for pair in /usr/lib/cni/bridge:containernetworking-plugins /usr/sbin/nft:nftables /usr/bin/dbus-daemon:dbus \
     /usr/lib/python3/dist-packages/dbusmock:python3-dbusmock /usr/include/seccomp.h:libseccomp-dev \
