@@ -5,7 +5,7 @@ use std::time::Duration;
 pub use crik_store::base::limits::*;
 
 /// So much of what CRIU writes of memory is taken at once: a pipe has as much at most (pipe(7)).
-pub const STREAM_PART_BYTES: usize = 1 << 20;
+pub const STREAM_PART_BYTES: u64 = 1 << 20;
 
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";

@@ -1,7 +1,7 @@
 //! Stores what CRIU writes of memory as streams of the generation that is made: here CRIU's end and the store's meet.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,17 +26,13 @@ impl StreamDump {
     }
 
     /// Stores an image, so much of it at once.
-    fn store(&self, name: &str, image: &mut dyn Read, at_once: usize) -> io::Result<()> {
+    fn store(&self, name: &str, image: &mut dyn Read, at_once: u64) -> io::Result<()> {
         let mut stream = self.streams.stream(&format!("{}/{name}", layout::IMAGES))?;
-        let mut part = vec![0; at_once];
         loop {
-            match image.read(&mut part)? {
+            match stream.read_from(&mut image.take(at_once))? {
                 0 => return stream.finish(),
-                bytes => {
-                    stream.write_all(&part[..bytes])?;
-                    self.came.fetch_add(bytes as u64, Ordering::Relaxed);
-                }
-            }
+                bytes => self.came.fetch_add(bytes as u64, Ordering::Relaxed),
+            };
         }
     }
 
@@ -52,7 +48,7 @@ impl StreamDump {
                 self.store(
                     &name.to_string_lossy(),
                     &mut File::open(entry.path())?,
-                    limits::READ_PIECE_BYTES,
+                    limits::READ_PIECE_BYTES as u64,
                 )?;
             }
         }

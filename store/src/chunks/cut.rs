@@ -13,56 +13,61 @@
 //!
 //! Pages alone would be better still where changes lie scattered (54 %, 21 % and 28 %), and cost a name for each 4 KiB.
 
+use std::mem;
+use std::ops::Range;
+
 use crate::base::limits::{
     CHUNK_MAX_PAGES, CHUNK_MEAN_PAGES, CHUNK_MIN_PAGES, PAGE_BYTES, ZERO_RUN_MIN_PAGES,
 };
 
 /// A part of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
-    /// These bytes.
-    Chunk(&'a [u8]),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// The bytes that are there.
+    Chunk(Range<usize>),
     /// So many bytes that are zero, of which nothing needs to be kept.
     Zeros(u64),
 }
 
-/// Cuts one stream, of which it holds a chunk at most.
+/// Cuts one stream where it lies: in a buffer that is filled, and that begins anew with what is in no piece yet.
 #[derive(Debug, Default)]
 pub struct Cutter {
-    /// What belongs to the chunk that is not complete.
-    chunk: Vec<u8>,
-    /// How many bytes at the end of the stream are whole pages of zeros. As long as they are few they are at the end of the chunk too.
+    /// Where the chunk begins that is not complete.
+    begin: usize,
+    /// Up to where the pages were looked at.
+    seen: usize,
+    /// How many bytes at the end of these are whole pages of zeros. As long as they are few they are at the end of the chunk too.
     zeros: usize,
 }
 
 impl Cutter {
-    /// Takes in the next bytes of the stream, and gives each piece that is complete.
-    pub fn feed(&mut self, mut bytes: &[u8], give: &mut impl FnMut(Piece<'_>)) {
-        while !bytes.is_empty() {
-            let missing = PAGE_BYTES - self.chunk.len() % PAGE_BYTES;
-            let (next, rest) = bytes.split_at(missing.min(bytes.len()));
-            self.chunk.extend_from_slice(next);
-            bytes = rest;
-            if next.len() == missing {
-                self.page(give);
-            }
+    /// The buffer has more of the stream: gives each piece that is complete.
+    pub fn cut(&mut self, buffer: &[u8], give: &mut impl FnMut(Piece)) {
+        while buffer.len() - self.seen >= PAGE_BYTES {
+            self.seen += PAGE_BYTES;
+            self.page(&buffer[..self.seen], give);
         }
     }
 
+    /// Where what is in no piece yet begins: what comes next is cut as if the buffer began there.
+    pub fn rest(&mut self) -> usize {
+        self.seen -= self.begin;
+        mem::take(&mut self.begin)
+    }
+
     /// The stream is over: gives what is left of it.
-    pub fn end(self, give: &mut impl FnMut(Piece<'_>)) {
+    pub fn end(self, buffer: &[u8], give: &mut impl FnMut(Piece)) {
         if self.is_in_zeros() {
             give(Piece::Zeros(self.zeros as u64));
         }
-        if !self.chunk.is_empty() {
-            give(Piece::Chunk(&self.chunk));
+        if self.begin < buffer.len() {
+            give(Piece::Chunk(self.begin..buffer.len()));
         }
     }
 
     /// The chunk has got another page.
-    fn page(&mut self, give: &mut impl FnMut(Piece<'_>)) {
-        let page = self.chunk.len() - PAGE_BYTES;
-        if is_zero(&self.chunk[page..]) {
+    fn page(&mut self, seen: &[u8], give: &mut impl FnMut(Piece)) {
+        if is_zero(&seen[seen.len() - PAGE_BYTES..]) {
             self.zero_page(give);
             return;
         }
@@ -70,24 +75,26 @@ impl Cutter {
             give(Piece::Zeros(self.zeros as u64));
         }
         self.zeros = 0;
-        if ends_a_chunk(&self.chunk) {
-            give(Piece::Chunk(&self.chunk));
-            self.chunk.clear();
+        if ends_a_chunk(&seen[self.begin..]) {
+            self.give_up_to(self.seen, give);
         }
     }
 
     /// A few of them stay where they are, since they are small when they are compressed; from a longer run on they are a piece of their own.
-    fn zero_page(&mut self, give: &mut impl FnMut(Piece<'_>)) {
+    fn zero_page(&mut self, give: &mut impl FnMut(Piece)) {
         self.zeros += PAGE_BYTES;
-        let before = self.chunk.len().saturating_sub(self.zeros);
-        let is_full = self.chunk.len() >= CHUNK_MAX_PAGES * PAGE_BYTES;
-        if before > 0 && (is_full || self.is_in_zeros()) {
-            give(Piece::Chunk(&self.chunk[..before]));
-            self.chunk.drain(..before);
+        let is_full = self.seen - self.begin >= CHUNK_MAX_PAGES * PAGE_BYTES;
+        let zeros_begin = self.seen.saturating_sub(self.zeros);
+        if zeros_begin > self.begin && (is_full || self.is_in_zeros()) {
+            self.give_up_to(zeros_begin, give);
         }
         if self.is_in_zeros() {
-            self.chunk.clear();
+            self.begin = self.seen;
         }
+    }
+
+    fn give_up_to(&mut self, end: usize, give: &mut impl FnMut(Piece)) {
+        give(Piece::Chunk(mem::replace(&mut self.begin, end)..end));
     }
 
     /// Whether what came last is a run of zeros that belongs to no chunk.
@@ -146,17 +153,22 @@ mod tests {
         Zeros(u64),
     }
 
-    /// The pieces of a stream that comes in parts of this size.
+    /// The pieces of a stream that comes in parts of this size, of which the buffer keeps what it must.
     fn cut(stream: &[u8], part: usize) -> Vec<Owned> {
-        let (mut cutter, mut pieces) = (Cutter::default(), Vec::new());
-        let mut give = |piece: Piece<'_>| {
+        let (mut cutter, mut buffer, mut pieces) = (Cutter::default(), Vec::new(), Vec::new());
+        let mut keep = |buffer: &[u8], piece| {
             pieces.push(match piece {
-                Piece::Chunk(bytes) => Owned::Chunk(bytes.to_owned()),
+                Piece::Chunk(range) => Owned::Chunk(buffer[range].to_owned()),
                 Piece::Zeros(count) => Owned::Zeros(count),
             });
         };
-        stream.chunks(part).for_each(|part| cutter.feed(part, &mut give));
-        cutter.end(&mut give);
+        for part in stream.chunks(part) {
+            buffer.extend_from_slice(part);
+            cutter.cut(&buffer, &mut |piece| keep(&buffer, piece));
+            buffer.drain(..cutter.rest());
+            assert!(buffer.len() <= CHUNK_MAX_PAGES * PAGE_BYTES, "{} bytes are in no piece", buffer.len());
+        }
+        cutter.end(&buffer, &mut |piece| keep(&buffer, piece));
         pieces
     }
 

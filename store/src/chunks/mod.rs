@@ -8,16 +8,21 @@
 //! What a checkpoint consists of is in its index: for each stream the pieces, for each piece the pack and the place. A pack is only
 //! bytes, one chunk after the other.
 
+mod buffers;
 pub mod choice;
 pub mod codec;
 pub mod cursor;
 pub mod cut;
 pub mod directory;
 pub mod index;
+mod keep;
 pub mod name;
 pub mod pack;
+mod pack_writer;
 pub mod read;
 mod results;
+pub mod shared;
+pub mod stream;
 pub mod sweep;
 #[cfg(test)]
 mod tests;

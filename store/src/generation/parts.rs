@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::backend::no_links;
 use crate::chunks::cursor::StreamCursor;
 use crate::chunks::read::ChunkReader;
-use crate::chunks::write::StreamWriter;
+use crate::chunks::stream::StreamWriter;
 use crate::generation::streams::StreamsWriter;
 
 /// Where the parts of a generation that is made go.
