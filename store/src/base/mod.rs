@@ -7,6 +7,7 @@ pub mod limits;
 pub mod nonce;
 pub mod panics;
 pub mod point_of_no_return;
+pub mod processor_time;
 pub mod retry;
 pub mod side_by_side;
 pub mod step_thread;
