@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use crik_tests::crik::{crik, json};
 use crik_tests::pod::Pod;
-use crik_tests::story::{checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
+use nix::sys::signal::Signal;
 
 /// Megabytes that the program of these tests has.
 const MEGABYTES: u64 = 48;
@@ -93,6 +95,29 @@ fn each_form_is_resumed_whatever_the_next_pod_writes() -> Result<()> {
     }
     let list = json(&volume, &["list"])?;
     ensure!(list["generations"].as_array().is_some_and(|all| all.len() == 4), "{list}");
+    Ok(())
+}
+
+/// The generation of a pod that is told nothing about it.
+fn kept_by_itself(volume: &Volume, told: &str) -> Result<serde_json::Value> {
+    let pod = Pod::new(volume, "node-a", &SINGLE).set_config("format: auto");
+    let mut running = started(&pod)?;
+    running.stderr.wait_for(told)?;
+    running.signal(Signal::SIGTERM)?;
+    ensure!(running.wait()? == CHECKPOINTED, "{}", running.transcript());
+    resumes(&started(&pod)?, 1)?;
+    Volume::manifest(&volume.newest("job-0")?)
+}
+
+#[test]
+fn a_slow_volume_gets_chunks_and_a_fast_one_what_criu_writes() -> Result<()> {
+    let slow = Volume::new()?.far_copy()?;
+    slow.faulty.faults.set_round_trip(Duration::from_millis(5));
+    let manifest = kept_by_itself(&slow.volume, "checkpoints are kept in chunks")?;
+    ensure!(manifest["streams"].is_object(), "{manifest}");
+    let fast = Volume::of_size(200)?;
+    let manifest = kept_by_itself(&fast, "checkpoints are kept as CRIU writes them")?;
+    ensure!(manifest["streams"].is_null(), "{manifest}");
     Ok(())
 }
 

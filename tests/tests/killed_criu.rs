@@ -100,7 +100,7 @@ fn kill_criu(running: &Running, after: Duration) -> Result<bool> {
 
 /// True for what CRIU takes for the directory of its images: one of a generation, or one with a socket that gives them.
 fn is_of_images(open: &Path) -> bool {
-    let served = open.file_name().is_some_and(|name| name.to_string_lossy().starts_with("images-"));
+    let served = open.file_name().is_some_and(|name| name.to_string_lossy().contains("images-"));
     open.starts_with("/checkpoints") || served
 }
 

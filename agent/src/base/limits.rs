@@ -423,6 +423,10 @@ pub const PROBE_LEAST_BYTES: u64 = PROBE_BYTES / 64;
 /// For how long a volume is measured again that would be too slow by what is known of it.
 pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 
+/// From so many bytes per second on a volume takes what CRIU writes sooner than chunks are made of it: about half of what two processors
+/// make of memory that is neither zero nor known (`make bench-store`).
+pub const FAST_VOLUME: f64 = 400e6;
+
 /// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was
 /// measured earlier and with less data, and a dump that proves too slow is given up on the way.
 pub const HOPELESS_FACTOR: f64 = 3.0;

@@ -10,8 +10,11 @@ use crik_store::generation::manifest::{self, Manifest};
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 
-/// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell.
+/// In bytes per second, as a checkpoint of this workload went; none if it was too small to tell, or did not write all that it keeps.
 pub fn of(manifest: &Manifest) -> Option<f64> {
+    if manifest.streams.is_some() {
+        return None;
+    }
     let took: u64 =
         [manifest::DUMP, manifest::DURABLE].iter().filter_map(|step| manifest.durations_ms.get(*step)).sum();
     let bytes = manifest.total_bytes();

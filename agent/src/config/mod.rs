@@ -217,7 +217,7 @@ impl Config {
 
     /// How a checkpoint is kept.
     pub fn format(&self) -> Format {
-        let usual = if self.encryption_key_file.is_some() { Format::Chunks } else { Format::Plain };
+        let usual = if self.encryption_key_file.is_some() { Format::Chunks } else { Format::Auto };
         self.format.unwrap_or(usual)
     }
 

@@ -87,6 +87,8 @@ pub enum OnClaimed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
+    /// In whatever way is sooner durable on the volume.
+    Auto,
     /// In chunks, each of which is kept once, made smaller where that is sooner done.
     Chunks,
     /// As CRIU writes it.

@@ -1,7 +1,6 @@
 //! Keeps house beside the application, which runs in any case and must not wait for it; and not at the stop, where every
 //! moment counts.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +19,7 @@ use crate::base::{limits, memory};
 use crate::carry::streams;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::volume_speed;
+use crate::config::Format;
 use crate::doctor::clocks::{self, GoOn};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::protection::Look;
@@ -142,12 +142,21 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     }
 }
 
-/// What is in the way, if that is what it shows.
+/// What is in the way, if that is what it shows. How the last checkpoint went tells more than a file does that is written for it, but nothing
+/// of the volume alone, by which it is chosen how checkpoints are kept.
 fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
-    match speed(checkpointer, hold) {
+    let last = last_speed(checkpointer, hold);
+    let is_enough = checkpointer.workload.config.format() == Format::Plain;
+    let measured = match last.filter(|_| is_enough) {
+        Some(last) => Ok(last),
+        None => volume_speed::measure(hold.path()).inspect(|volume| checkpointer.learn_volume(*volume)),
+    };
+    match measured {
         Ok(speed) => {
-            tracing::info!(step = "check", "the volume takes about {}/s", units::bytes(speed as u64));
-            checkpointer.learn_speed(Some(speed));
+            checkpointer.learn_speed(last.or(Some(speed)));
+            let kept = if checkpointer.keeps_chunks() { "in chunks" } else { "as CRIU writes them" };
+            let speed = units::bytes(speed as u64);
+            tracing::info!(step = "check", "the volume takes about {speed}/s; checkpoints are kept {kept}");
             None
         }
         Err(error) => Some(Finding::no_checkpoint(format!(
@@ -157,10 +166,7 @@ fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
     }
 }
 
-/// As the last checkpoint went, or as a file goes that is written for it.
-fn speed(checkpointer: &Checkpointer, hold: &Hold) -> io::Result<f64> {
-    let manifest = |generation| Manifest::read(&hold.dir().generation(generation), generation, None).ok();
-    let last =
-        checkpointer.running.resumed.and_then(manifest).and_then(|manifest| volume_speed::of(&manifest));
-    last.map_or_else(|| volume_speed::measure(hold.path()), Ok)
+fn last_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
+    let last = checkpointer.running.resumed?;
+    volume_speed::of(&Manifest::read(&hold.dir().generation(last), last, None).ok()?)
 }

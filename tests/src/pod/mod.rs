@@ -91,7 +91,7 @@ impl Pod {
         let account = account.map(|(name, text)| (name.to_owned(), text.to_owned()));
         Self {
             spec,
-            config: format!("imageDir: /checkpoints/${{POD_NAME}}\n{}", format()),
+            config: "imageDir: /checkpoints/${POD_NAME}\n".to_owned(),
             hosts: String::new(),
             volume: volume.path().into(),
             binary: None,
@@ -201,6 +201,17 @@ impl Pod {
         Self { config: yaml.to_owned(), ..self.replacement() }
     }
 
+    /// How checkpoints are kept is what the volume is fast enough for, unless somebody says it. All that holds of one form holds of the other,
+    /// and whole suites are run for either.
+    fn whole_config(&self) -> String {
+        let says = |key: &str| self.config.lines().any(|line| line.starts_with(key));
+        if !says("imageDir:") || says("format:") || says("encryptionKeyFile:") {
+            return self.config.clone();
+        }
+        let format = std::env::var("CRIK_TESTS_FORMAT");
+        format!("{}format: {}\n", self.config, format.as_deref().unwrap_or("plain"))
+    }
+
     /// Changes the container.
     #[must_use]
     pub fn with(self, change: impl FnOnce(&mut Spec)) -> Self {
@@ -275,7 +286,7 @@ impl Pod {
         if let Some(pod) = current.as_ref().filter(|pod| !pod.is_deleted()) {
             return Ok(Arc::clone(pod));
         }
-        let config = PodVolume::ConfigMap(owned(&[("config.yaml", &self.config)]));
+        let config = PodVolume::ConfigMap(owned(&[("config.yaml", &self.whole_config())]));
         let volumes = [&[("/etc/crik".to_owned(), config)][..], &self.volumes].concat();
         let pod = Sandbox::new(
             &self.spec.name,
@@ -293,10 +304,4 @@ const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
-}
-
-/// How checkpoints are kept where a test does not say it, as a line: all that holds of one form holds of the other, and whole suites are
-/// run for either.
-fn format() -> String {
-    std::env::var("CRIK_TESTS_FORMAT").map(|format| format!("format: {format}\n")).unwrap_or_default()
 }

@@ -18,7 +18,6 @@ use crate::checkpoint::deadlines::{Deadlines, until};
 use crate::checkpoint::dump_progress::{Until, watch};
 use crate::checkpoint::freeze::{self, Staged, Stopped, Streaming};
 use crate::checkpoint::log_lines::{tell_frozen, tell_helpless};
-use crate::config::Format;
 use crate::tree::criu::Leave;
 
 impl Checkpointer {
@@ -58,10 +57,11 @@ impl Checkpointer {
 
     /// Until when a dump may go on.
     fn limit(&self, leave: Leave, deadlines: &Deadlines) -> Until {
+        let whole = if self.keeps_chunks() { None } else { self.speed() };
         let pause = Instant::now() + self.workload.config.max_pause;
         match leave {
             // The commit has to be done by then too.
-            Leave::Stopped => Until { at: deadlines.frozen, key: "gracePeriod", whole: *locked(&self.speed) },
+            Leave::Stopped => Until { at: deadlines.frozen, key: "gracePeriod", whole },
             Leave::Running if pause < deadlines.frozen => Until { at: pause, key: "maxPause", whole: None },
             Leave::Running => Until { at: deadlines.frozen, key: "gracePeriod", whole: None },
         }
@@ -78,8 +78,8 @@ impl Checkpointer {
 
     /// None if memory is to be kept as CRIU writes it. A trial is resumed where there is nothing else of the image directory.
     fn streaming(&self, purpose: Purpose) -> Option<Streaming> {
-        let is_wanted = self.workload.config.format() == Format::Chunks && purpose != Purpose::Trial;
-        let (keys, volume) = (self.workload.keys.clone(), self.speed());
+        let is_wanted = purpose != Purpose::Trial && self.keeps_chunks();
+        let (keys, volume) = (self.workload.keys.clone(), *locked(&self.volume));
         is_wanted.then(|| Streaming { keys, volume, came: Arc::default() })
     }
 

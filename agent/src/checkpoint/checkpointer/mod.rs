@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::under_way::UnderWay;
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
+use crate::base::limits;
 use crate::base::panics::{contained, contained_now, locked};
 use crate::base::retry::Retries;
 use crate::carry::files::{CarryError, Carrying};
@@ -34,6 +35,7 @@ use crate::checkpoint::freeze::Stopped;
 use crate::checkpoint::kept_trial::KeptTrial;
 use crate::checkpoint::quiet::{Quiet, Turn};
 use crate::checkpoint::volume_speed;
+use crate::config::Format;
 use crate::tree::criu;
 use crate::tree::process::sessions;
 use crate::tree::process::snapshot::Snapshot;
@@ -51,8 +53,10 @@ pub struct Checkpointer {
     first: OnceLock<Generation>,
     /// Where the last checkpoint was begun.
     staging: Mutex<Option<Staging>>,
-    /// Bytes per second that the volume takes, once that is known.
+    /// Bytes per second that a checkpoint takes which is kept as CRIU writes it, once that is known.
     speed: Mutex<Option<f64>>,
+    /// Bytes per second that the volume takes by itself, once that is known.
+    volume: Mutex<Option<f64>>,
     /// How fast the tree was dumped.
     pauses: Mutex<Pauses>,
     /// The checkpoint that is being made durable.
@@ -76,6 +80,7 @@ impl Checkpointer {
             first: OnceLock::new(),
             staging: Mutex::default(),
             speed: Mutex::default(),
+            volume: Mutex::default(),
             pauses: Mutex::default(),
             under_way: Mutex::default(),
             hooks: Turn::default(),
@@ -104,15 +109,29 @@ impl Checkpointer {
         patience(&self.workload.config, grace)
     }
 
-    /// Notes how fast the volume is, in bytes per second.
+    /// Notes how fast a checkpoint is that is kept as CRIU writes it, in bytes per second.
     pub fn learn_speed(&self, speed: Option<f64>) {
         let mut known = locked(&self.speed);
         *known = speed.or(*known);
     }
 
-    /// How fast the volume is, as far as that is known.
+    /// How fast such a checkpoint is, as far as that is known.
     pub fn speed(&self) -> Option<f64> {
         *locked(&self.speed)
+    }
+
+    /// Notes how fast the volume is by itself, in bytes per second.
+    pub fn learn_volume(&self, speed: f64) {
+        *locked(&self.volume) = Some(speed);
+    }
+
+    /// Whether checkpoints are kept in chunks.
+    pub fn keeps_chunks(&self) -> bool {
+        match self.workload.config.format() {
+            Format::Plain => false,
+            Format::Chunks => true,
+            Format::Auto => !locked(&self.volume).is_some_and(|speed| speed >= limits::FAST_VOLUME),
+        }
     }
 
     /// Freezes the tree, makes its image durable, and kills it.

@@ -77,9 +77,9 @@ impl Checkpointer {
     }
 
     /// What is known of the volume's speed may be old, and of a moment when many pods started: if it is too slow by that, it is
-    /// measured again.
+    /// measured again. How much of the memory a checkpoint in chunks has to write is not known before.
     fn has_a_chance(&self, hold: &Hold, bytes: u64, deadline: Instant) -> Result<()> {
-        let known = *locked(&self.speed);
+        let known = self.speed().filter(|_| !self.keeps_chunks());
         let Some(speed) = known.filter(|speed| is_hopeless(bytes, *speed, deadline).is_some()) else {
             return Ok(());
         };
