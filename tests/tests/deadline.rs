@@ -16,6 +16,21 @@ fn holding(volume: &Volume, megabytes: u32) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/memory.py", &megabytes.to_string()])
 }
 
+/// One of which the next checkpoint has nothing that the last one had.
+fn renewing(volume: &Volume, megabytes: u32) -> Pod {
+    Pod::new(volume, "node-a", &["python3", "/programs/memory.py", &megabytes.to_string(), "anew"])
+}
+
+/// Takes a checkpoint when none of the memory is any more what the program had when it went on.
+fn renewed(pod: &Pod) -> Result<String> {
+    let mut running = started(pod)?;
+    let lines = running.stdout.text().lines().count();
+    // A step takes two milliseconds, and so these take more than a second.
+    running.wait_for_lines(lines + 800)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    Ok(running.stdout.text())
+}
+
 #[test]
 fn a_second_sigterm_and_a_sigint_do_not_break_a_checkpoint() -> Result<()> {
     let volume = Volume::new()?;
@@ -36,8 +51,8 @@ fn a_second_sigterm_and_a_sigint_do_not_break_a_checkpoint() -> Result<()> {
 #[test]
 fn older_generations_make_room_for_a_newer_one() -> Result<()> {
     let volume = Volume::of_size(120)?;
-    let pod = holding(&volume, 35).config("keepGenerations: 9");
-    let outputs = [checkpointed(&pod)?, checkpointed(&pod)?, checkpointed(&pod)?];
+    let pod = renewing(&volume, 35).config("keepGenerations: 9");
+    let outputs = [renewed(&pod)?, renewed(&pod)?, renewed(&pod)?];
     let last = started(&pod)?;
     resumes(&last, 3)?;
     ensure!(!volume.generations("job-0")[0].ends_with("00000001"), "nothing was given up");
@@ -124,9 +139,10 @@ fn memory_that_is_shared_counts_once() -> Result<()> {
 fn a_quota_costs_the_oldest_generation_and_not_the_newest_checkpoint() -> Result<()> {
     let volume = Volume::new()?.faulty_copy()?;
     volume.faulty.faults.limit_bytes(120 << 20);
-    let pod = holding(&volume.volume, 35).config("keepGenerations: 9");
-    let outputs = [checkpointed(&pod)?, checkpointed(&pod)?];
+    let pod = renewing(&volume.volume, 35).config("keepGenerations: 9");
+    let outputs = [renewed(&pod)?, renewed(&pod)?];
     let mut third = started(&pod)?;
+    third.wait_for_lines(800)?;
     third.signal(Signal::SIGTERM)?;
     ensure!(third.wait()? == CHECKPOINTED, "{}", third.transcript());
     third.stderr.wait_for("generation 00000001 is given up, since the volume is nearly full")?;
@@ -169,7 +185,9 @@ fn a_volume_that_was_slow_once_is_measured_again() -> Result<()> {
 fn a_volume_that_is_still_too_slow_is_not_tried() -> Result<()> {
     let volume = Volume::new()?.faulty_copy()?;
     volume.faulty.faults.limit_bandwidth(400_000);
-    let mut running = started(&holding(&volume.volume, 35).config("gracePeriod: 10s\nreserve: 5s"))?;
+    // How much there is to write in chunks is not known before.
+    let pod = holding(&volume.volume, 35).set_config("format: plain");
+    let mut running = started(&pod.config("gracePeriod: 10s\nreserve: 5s"))?;
     running.stderr.wait_for("the volume takes about")?;
     running.signal(Signal::SIGTERM)?;
     ensure!(running.wait()? == 128 + 15, "{}", running.transcript());

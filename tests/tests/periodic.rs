@@ -189,7 +189,9 @@ fn an_application_does_not_stand_still_for_longer_than_max_pause() -> Result<()>
 fn a_checkpoint_that_is_nearly_durable_is_finished_when_there_is_no_time_for_another_one() -> Result<()> {
     let volume = Volume::new()?.faulty_copy()?;
     let faults = &volume.faulty.faults;
+    // Of chunks nothing is read again.
     let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+        .set_config("format: plain")
         .config("gracePeriod: 14s\nreserve: 5s\ndecisionTimeout: 1s");
     let mut running = started(&pod)?;
     running.stderr.wait_for("the volume takes about")?;

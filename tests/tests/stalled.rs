@@ -34,6 +34,11 @@ fn a_restore_may_take_long_as_long_as_it_moves() -> Result<()> {
     chain::verify(&[before, next.stdout.text()]).map(drop)
 }
 
+/// One whose checkpoints have files of which single operations can be held up.
+fn plain(pod: Pod) -> Pod {
+    pod.set_config("format: plain")
+}
+
 /// Writes a file of the program's that goes along.
 fn write(running: &Running, contents: char) -> Result<()> {
     let script = format!("head -c 3000000 /dev/zero | tr '\\0' {contents} > /data/state");
@@ -46,7 +51,7 @@ fn write(running: &Running, contents: char) -> Result<()> {
 fn what_was_given_up_puts_nothing_back_and_runs_no_hook_below_the_next_one() -> Result<()> {
     let volume = Volume::new()?;
     let hook = "hooks: {postRestore: {command: [/bin/sh, -c, 'echo $CRIK_GENERATION >> /checkpoints/hook']}}";
-    let pod = Pod::new(&volume, "node-a", &SINGLE).empty_dir("/data").config(hook);
+    let pod = plain(Pod::new(&volume, "node-a", &SINGLE)).empty_dir("/data").config(hook);
     for contents in ['1', '2'] {
         let mut running = started(&pod)?;
         write(&running, contents)?;
@@ -72,7 +77,7 @@ fn what_was_given_up_puts_nothing_back_and_runs_no_hook_below_the_next_one() -> 
 fn a_checkpoint_that_comes_too_late_leaves_the_volume_to_the_application() -> Result<()> {
     let volume = Volume::new()?.faulty_copy()?;
     let faults = &volume.faulty.faults;
-    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"])
+    let pod = plain(Pod::new(&volume.volume, "node-a", &["python3", "/programs/memory.py", "60"]))
         .config("gracePeriod: 8s\nreserve: 4s\ndecisionTimeout: 1s");
     let mut running = started(&pod)?;
     running.stderr.wait_for("the volume takes about")?;
@@ -122,7 +127,7 @@ fn criu(running: &Running) -> BTreeSet<i32> {
 #[test]
 fn a_checkpoint_that_waits_for_another_ones_criu_until_its_deadline_is_never_begun() -> Result<()> {
     let volume = Volume::new()?.far_copy()?;
-    let pod = Pod::new(&volume.volume, "node-a", &["python3", "/programs/stubborn.py"])
+    let pod = plain(Pod::new(&volume.volume, "node-a", &["python3", "/programs/stubborn.py"]))
         .config("gracePeriod: 6s\nreserve: 3s\ndecisionTimeout: 1s");
     let mut running = started(&pod)?;
     running.stderr.wait_for("the volume takes about")?;

@@ -71,6 +71,11 @@ pub struct Unserved {
 }
 
 impl Unserved {
+    /// An error of the program's own as one of input and output, with what it lets one expect.
+    pub fn told_by(error: &(impl Display + HasOutlook)) -> io::Error {
+        io::Error::other(Self { told: error.to_string(), outlook: error.outlook() })
+    }
+
     fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }

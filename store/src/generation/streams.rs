@@ -12,6 +12,7 @@ use crate::backend::no_links;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
+use crate::base::retry::Unserved;
 use crate::base::watchdog::moved;
 use crate::chunks::directory::PackDirectories;
 use crate::chunks::index::{Index, SecretId};
@@ -129,7 +130,7 @@ impl Before {
     /// As in the newest generation that can be read; what is named in another way, or cannot be read, is stored again.
     fn of(dir: &ImageDir, keys: &GenerationKeys) -> io::Result<Self> {
         let (mut newest, mut indexes, mut others) = (None, Vec::new(), Secrets::default());
-        for generation in dir.list().map_err(io::Error::other)? {
+        for generation in dir.list().map_err(|error| Unserved::told_by(&error))? {
             let path = dir.generation(generation);
             let Some((name_key, secrets, index)) = earlier(&path, generation, keys) else { continue };
             let is_alike = newest.as_ref().is_none_or(|(newest, _)| *newest == name_key);

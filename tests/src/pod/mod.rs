@@ -209,7 +209,7 @@ impl Pod {
             return self.config.clone();
         }
         let format = std::env::var("CRIK_TESTS_FORMAT");
-        format!("{}format: {}\n", self.config, format.as_deref().unwrap_or("plain"))
+        format!("{}\nformat: {}\n", self.config, format.as_deref().unwrap_or("plain"))
     }
 
     /// Changes the container.

@@ -34,6 +34,7 @@ impl Checkpointer {
         let (place, request) = (staging.clone(), self.request(staging.purpose(), carrying, headway));
         let streamed =
             request.streaming.as_ref().map(|streaming| Arc::clone(&streaming.came)).unwrap_or_default();
+        let standing = Arc::clone(&request.standing);
         let step = spawn_blocking(move || {
             let _inside = place.enter();
             Ok(freeze::freeze(&place, &request)?)
@@ -46,6 +47,9 @@ impl Checkpointer {
             }
         };
         let frozen = until(step, hopeless, headway).await;
+        if let (Err(_), Some(stopped)) = (&frozen, locked(&standing).take()) {
+            stopped.let_go(self.running.root);
+        }
         if leave == Leave::Running {
             self.note_pause(expected, clock.elapsed(), frozen.is_ok(), headway);
         }
@@ -101,6 +105,7 @@ impl Checkpointer {
             streaming: self.streaming(purpose),
             leave: leave(purpose),
             headway: Arc::clone(headway),
+            standing: Arc::default(),
         }
     }
 }

@@ -43,10 +43,11 @@ use crate::tree::process::{loopback, outside, sessions, unfreezable};
 /// Dumps the tree into the staging directory. Blocks; [`crate::tree::criu::give_up`] ends it early.
 ///
 /// # Errors
-/// The tree cannot be dumped whole. It then runs on.
+/// The tree cannot be dumped whole. It then runs on, once nobody has it as one that stands still.
 pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, Staged), FreezeError> {
     let tree = freezable(request)?;
     let before = tree.stopped();
+    *locked(&request.standing) = Some(Stopped::except(&before));
     let path = staging.make()?;
     let kept = make_directory(&path.join(layout::IMAGES))?;
     let streams = streams(staging, request)?;
@@ -85,7 +86,11 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
         (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
+    *locked(&request.standing) = Some(stopped);
     outcome?;
+    if request.headway.is_given_up() {
+        return Err(FreezeError::TooLate);
+    }
     reach(Point::Frozen);
     carried_watches::forget_paths(images).map_err(io_at("clean up", images))?;
     keep_log(&kept)?;
@@ -93,7 +98,8 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     let durations_ms = durations(request.leave, began, frozen.since);
     let staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     dump.map_or(Ok(()), |dump| dump.take_files(images)).map_err(io_at("store", images))?;
-    Ok((stopped, Staged { terminal, durations_ms, streams, ..staged }))
+    let stopped = locked(&request.standing).take().filter(|_| !request.headway.is_given_up());
+    Ok((stopped.ok_or(FreezeError::TooLate)?, Staged { terminal, durations_ms, streams, ..staged }))
 }
 
 /// Where memory goes, if not into files.

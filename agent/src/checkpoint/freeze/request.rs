@@ -1,12 +1,13 @@
 //! What is to be frozen.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use crik_store::generation::clock_facts::Installed;
 use crik_store::generation::keys::GenerationKeys;
 
+use super::stopped::Stopped;
 use crate::base::headway::Headway;
 use crate::carry::files::Carrying;
 use crate::config::{LoopbackConnections, UnixConnections};
@@ -48,4 +49,7 @@ pub struct FreezeRequest {
     pub leave: Leave,
     /// Given up when the dump would come too late.
     pub headway: Arc<Headway>,
+    /// The tree from the beginning of the dump on, to be let go by whoever gives it up: what writes to the volume beside CRIU may hang,
+    /// and CRIU, when it is killed or done, leaves the tree stopped.
+    pub standing: Arc<Mutex<Option<Stopped>>>,
 }

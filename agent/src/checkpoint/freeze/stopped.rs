@@ -6,10 +6,11 @@ use std::mem::take;
 use nix::sys::signal::Signal;
 
 use crate::checkpoint::removed_paths::RemovedPaths;
-use crate::tree::process::snapshot::Tree;
+use crate::tree::process::snapshot::{Snapshot, Tree};
 
 /// The members of a stopped tree. Dropped without [`Stopped::kill`], they go on as before: a failed checkpoint costs
 /// nothing.
+#[derive(Debug)]
 pub struct Stopped {
     pub(super) tree: Tree,
     /// Those that were stopped before the dump, and stay so.
@@ -19,6 +20,16 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// Nobody yet, and none of those that were stopped before.
+    pub(super) fn except(before: &BTreeSet<i32>) -> Self {
+        Self { tree: Tree::default(), before: before.clone(), removed: RemovedPaths::default() }
+    }
+
+    /// Lets all go on that are in the tree by now.
+    pub fn let_go(mut self, root: i32) {
+        self.tree = Snapshot::take().tree(root);
+    }
+
     /// Ends the tree: its image is durable, and from now on only the image may go on.
     pub fn kill(mut self) {
         take(&mut self.tree).signal(Signal::SIGKILL);
@@ -43,7 +54,6 @@ mod tests {
     use nix::unistd::Pid;
 
     use super::*;
-    use crate::tree::process::snapshot::Snapshot;
 
     fn wait_for_state(root: i32, wanted: impl Fn(char) -> bool) {
         let until = Instant::now() + Duration::from_secs(10);
