@@ -13,8 +13,8 @@ use crate::place::Place;
 pub enum Contender {
     /// CRIU alone.
     Criu,
-    /// crik, which keeps memory in this format, or in the one that it takes by itself.
-    Crik(Option<&'static str>),
+    /// crik, which keeps memory in this format.
+    Crik(&'static str),
 }
 
 impl Contender {
@@ -28,14 +28,9 @@ impl Contender {
         let pod = match self {
             Self::Criu => Pod::new(place.volume(), "node-a", &[])
                 .with(|spec| spec.command(&["/programs/plain.sh"], &command)),
-            Self::Crik(format) => {
-                let pod = Pod::new(place.volume(), "node-a", &command)
-                    .config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m");
-                match format {
-                    Some(format) => pod.set_config(&format!("format: {format}")),
-                    None => pod,
-                }
-            }
+            Self::Crik(format) => Pod::new(place.volume(), "node-a", &command)
+                .config("keepGenerations: 1\nmaxRestores: 1000\ngracePeriod: 5m")
+                .set_config(&format!("format: {format}")),
         };
         // On a node that was booted later, a program that CRIU alone brings back stands still.
         let pod = pod.boots(Boots::EverOlder).with(|spec| spec.cpu_shares = Some(CPU_SHARES));

@@ -17,7 +17,7 @@ const ROUNDS: usize = 3;
 /// # Errors
 /// There is no room.
 pub fn measure(megabytes: u32, table: &mut Table) -> Result<()> {
-    let what = "arrays, the machine's own disk: stop, the format that is usual";
+    let what = "arrays, the machine's own disk: stop, format: auto";
     match stops(megabytes) {
         Ok([criu, crik]) => table.row(megabytes, what, Some(criu), crik, Aim::Times(1.05)),
         Err(error) => table.fail(megabytes, what, &error),
@@ -27,7 +27,7 @@ pub fn measure(megabytes: u32, table: &mut Table) -> Result<()> {
 
 /// Both take turns, so that a slow moment of the machine meets both.
 fn stops(megabytes: u32) -> Result<[f64; 2]> {
-    let contenders = [Contender::Criu, Contender::Crik(None)];
+    let contenders = [Contender::Criu, Contender::Crik("auto")];
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         for (times, contender) in times.iter_mut().zip(contenders) {

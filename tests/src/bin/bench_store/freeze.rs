@@ -39,7 +39,7 @@ pub fn measure(megabytes: u32, table: &mut Table) -> Result<()> {
 
 fn of(format: &'static str, megabytes: u32) -> Result<Measured> {
     let place = Place::slow(megabytes)?;
-    let cycle = Cycle::new(Contender::Crik(Some(format)), &place, Load::Arrays, megabytes)?;
+    let cycle = Cycle::new(Contender::Crik(format), &place, Load::Arrays, megabytes)?;
     let running = cycle.begin()?;
     let checkpoint = || {
         nix::unistd::sync();

@@ -55,7 +55,7 @@ fn tell(megabytes: u32, what: &str, theirs: [f64; 2], ours: [f64; 2], table: &Ta
 /// Two stops of a program that changes a tenth in between.
 fn ours(megabytes: u32) -> Result<[f64; 2]> {
     let place = Place::slow(megabytes)?;
-    let cycle = Cycle::new(Contender::Crik(Some("chunks")), &place, Load::Arrays, megabytes)?;
+    let cycle = Cycle::new(Contender::Crik("chunks"), &place, Load::Arrays, megabytes)?;
     let first = cycle.stop(cycle.begin()?)?.ms;
     let (running, _) = cycle.resume(false)?;
     cycle.change(&running)?;

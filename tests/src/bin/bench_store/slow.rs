@@ -23,13 +23,13 @@ struct Measured {
 pub fn measure(load: Load, megabytes: u32, table: &mut Table) -> Result<()> {
     let what = |step: &str| format!("{}, at 150 MB/s: {step}", load.name());
     let one = |contender| cycle(contender, load, megabytes);
-    let both = one(Contender::Criu).and_then(|criu| Ok((criu, one(Contender::Crik(Some("chunks")))?)));
+    let both = one(Contender::Criu).and_then(|criu| Ok((criu, one(Contender::Crik("chunks"))?)));
     match both {
         Ok((criu, crik)) => tell(load, megabytes, &what, &criu, &crik, table),
         Err(error) => table.fail(megabytes, &what("chunks against CRIU"), &error),
     }
     if load == Load::Arrays {
-        match one(Contender::Crik(Some("plain"))) {
+        match one(Contender::Crik("plain")) {
             Ok(plain) => table.row(megabytes, &what("stop, format: plain"), None, plain.first.ms, Aim::None),
             Err(error) => table.fail(megabytes, &what("format: plain"), &error),
         }
