@@ -10,8 +10,11 @@ unexport MAKEFLAGS
 # The fuzz targets have a lock file of their own, which a new dependency of the agent's would leave behind.
 FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
+# What tests take for granted of checkpoints as CRIU writes them, of those in chunks too; any suite can be run so.
+IN_CHUNKS = CRIK_TESTS_FORMAT=chunks cargo test --locked --no-fail-fast --package crik-tests --test continuity --test killed_criu --test carry
+
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests
+test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests && $(IN_CHUNKS)
 # What waits for the network beside what uses processors, and then two suites at a time. Cargo is run without a shell, so that who ends make
 # ends the suites.
 test-together: setup
