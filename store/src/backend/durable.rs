@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -38,6 +39,24 @@ pub fn create_nameless(path: &Path, contents: &[u8]) -> io::Result<()> {
 pub fn create_durably(path: &Path, contents: &[u8]) -> io::Result<()> {
     create_nameless(path, contents)?;
     sync_names(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// sync_file_range(2) of a part of a file, by which its end does not take long. The fsync that follows is what counts, so a file system that
+/// cannot do this need not. But a write that has failed is told once only, here or there.
+///
+/// # Errors
+/// Something that was written before could not be.
+pub fn sync_range(file: &File, offset: u64, bytes: u64, how: libc::c_uint) -> io::Result<()> {
+    let (offset, bytes) = (offset.cast_signed(), bytes.cast_signed());
+    // SAFETY: it takes a descriptor, which is open, and numbers.
+    if unsafe { libc::sync_file_range(file.as_raw_fd(), offset, bytes, how) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EINVAL | libc::ENOSYS | libc::ESPIPE | libc::EOPNOTSUPP) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Makes a directory's entries durable (fsync(2): to sync a file does not sync its name). A file system that knows no fsync of

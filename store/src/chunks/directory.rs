@@ -3,10 +3,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
+use crate::backend::durable::sync_range;
 use crate::base::limits::PACK_SYNC_BYTES;
 use crate::base::watchdog::moved;
 use crate::chunks::pack::{PackName, PackPlace, PackSink, PackSource};
@@ -57,9 +57,9 @@ impl PackSink for Written {
         self.bytes += bytes.len() as u64;
         if self.bytes - self.begun >= PACK_SYNC_BYTES {
             let (begun, fresh) = (self.begun, self.bytes - self.begun);
-            self.begin(begun, fresh, libc::SYNC_FILE_RANGE_WRITE);
+            self.sync(begun, fresh, libc::SYNC_FILE_RANGE_WRITE)?;
             let before = begun.saturating_sub(PACK_SYNC_BYTES);
-            self.begin(before, begun - before, libc::SYNC_FILE_RANGE_WAIT_BEFORE);
+            self.sync(before, begun - before, libc::SYNC_FILE_RANGE_WAIT_BEFORE)?;
             self.begun = self.bytes;
         }
         Ok(())
@@ -72,14 +72,8 @@ impl PackSink for Written {
 }
 
 impl Written {
-    /// sync_file_range(2). Where the file system knows none, all is done at the end.
-    fn begin(&self, offset: u64, bytes: u64, how: libc::c_uint) {
-        if bytes > 0 {
-            // SAFETY: it takes numbers alone, and the descriptor is open.
-            unsafe {
-                libc::sync_file_range(self.file.as_raw_fd(), offset.cast_signed(), bytes.cast_signed(), how)
-            };
-        }
+    fn sync(&self, offset: u64, bytes: u64, how: libc::c_uint) -> io::Result<()> {
+        if bytes == 0 { Ok(()) } else { sync_range(&self.file, offset, bytes, how) }
     }
 }
 

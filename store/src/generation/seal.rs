@@ -7,14 +7,13 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::backend::durable::sync_names;
+use crate::backend::durable::{sync_names, sync_range};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -141,18 +140,8 @@ impl WriteBack<'_> {
         }
     }
 
-    /// sync_file_range(2). The fsync that follows is what counts, so a file system that cannot do this need not.
     fn sync(&self, at: u64, bytes: u64, how: u32) -> io::Result<()> {
-        let (at, bytes) = (at.cast_signed(), bytes.cast_signed());
-        // SAFETY: it takes a descriptor, which is open, and numbers.
-        if unsafe { libc::sync_file_range(self.file.as_raw_fd(), at, bytes, how) } == 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            Some(libc::EINVAL | libc::ENOSYS | libc::ESPIPE | libc::EOPNOTSUPP) => Ok(()),
-            _ => Err(error),
-        }
+        sync_range(self.file, at, bytes, how)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The secrets of a generation that is encrypted: its own, and those of earlier ones whose chunks it has.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::chunks::index::{Index, SecretId};
 use crate::chunks::name::NameKey;
@@ -52,9 +52,13 @@ impl Secrets {
         self.0.first()
     }
 
-    /// Takes those of others along.
+    /// Takes those of others along, each once: generations have most of them from each other.
     pub fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
+        for other in others.0 {
+            if self.0.iter().all(|one| one.id() != other.id()) {
+                self.0.push(other);
+            }
+        }
     }
 
     /// What names chunks.
@@ -114,7 +118,8 @@ pub fn place(manifest: &Manifest) -> Vec<u8> {
 
 /// The same of a directory.
 pub fn place_of(image_dir: &Path) -> Vec<u8> {
-    image_dir.as_os_str().as_encoded_bytes().to_vec()
+    // As paths are compared: without what changes nothing, such as a slash at the end.
+    image_dir.components().collect::<PathBuf>().as_os_str().as_encoded_bytes().to_vec()
 }
 
 fn context(image_dir: &[u8], generation: Generation) -> Context<'_> {

@@ -46,13 +46,13 @@ pub struct StreamsWriter {
 
 impl StreamsWriter {
     /// For what is staged there, with what speed the volume is known to have, in bytes a second. What the generations have already of
-    /// those that the keys vouch for is not stored again.
+    /// those that are proven and that the keys vouch for is not stored again.
     ///
     /// # Errors
     /// The volume cannot be written.
     pub fn begin(
         staging: &Staging,
-        keys: &GenerationKeys,
+        (keys, proven): (&GenerationKeys, Proven),
         volume: Option<f64>,
         headway: &Arc<Headway>,
     ) -> io::Result<Self> {
@@ -60,7 +60,7 @@ impl StreamsWriter {
         let (path, dir) = (staging.path(), staging.hold().dir());
         let fresh = path.join(layout::PACKS);
         DirBuilder::new().mode(0o700).create(&fresh)?;
-        let before = Before::of(dir, keys)?;
+        let before = Before::of(dir, keys, proven)?;
         let place = Arc::new(PackDirectories { fresh, shared: dir.packs() });
         let (names, headway) = (before.name_key.clone(), Arc::clone(headway));
         let image_dir = secrets::place_of(dir.root());
@@ -119,6 +119,22 @@ impl StreamsWriter {
     }
 }
 
+/// Of which generations each chunk is known to be what its name says. What is damaged in another one would be damaged in all that refer to
+/// it, which is found only when one of them is to be resumed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Proven {
+    /// The one from which the program was resumed: each chunk of it was compared then.
+    pub resumed: Option<Generation>,
+    /// The first that this pod has made since.
+    pub own: Option<Generation>,
+}
+
+impl Proven {
+    fn has(&self, generation: Generation) -> bool {
+        self.resumed == Some(generation) || self.own.is_some_and(|first| first <= generation)
+    }
+}
+
 /// What there is already, and how it is named and sealed.
 struct Before {
     name_key: NameKey,
@@ -127,12 +143,12 @@ struct Before {
 }
 
 impl Before {
-    /// As in the newest generation that can be read; what is named in another way, or cannot be read, is stored again.
-    fn of(dir: &ImageDir, keys: &GenerationKeys) -> io::Result<Self> {
+    /// As in the newest of those that are proven; what is named in another way, or cannot be read, is stored again.
+    fn of(dir: &ImageDir, keys: &GenerationKeys, proven: Proven) -> io::Result<Self> {
         let (mut newest, mut indexes, mut others) = (None, Vec::new(), Secrets::default());
-        for generation in dir.list().map_err(|error| Unserved::told_by(&error))? {
-            let path = dir.generation(generation);
-            let Some((name_key, secrets, index)) = earlier(&path, generation, keys) else { continue };
+        let generations = dir.list().map_err(|error| Unserved::told_by(&error))?;
+        for generation in generations.into_iter().filter(|generation| proven.has(*generation)) {
+            let Some((name_key, secrets, index)) = earlier(dir, generation, keys) else { continue };
             let is_alike = newest.as_ref().is_none_or(|(newest, _)| *newest == name_key);
             if !is_alike || !is_whole(dir, &index) {
                 continue;
@@ -165,15 +181,21 @@ fn first(keys: &GenerationKeys) -> io::Result<(NameKey, Secrets)> {
 }
 
 /// An earlier generation, if it is kept as a new one would be: for the same place, and encrypted or not.
-fn earlier(path: &Path, generation: Generation, keys: &GenerationKeys) -> Option<(NameKey, Secrets, Index)> {
-    let manifest = Manifest::read(path, generation, keys.signing.as_ref()).ok()?;
+fn earlier(
+    dir: &ImageDir,
+    generation: Generation,
+    keys: &GenerationKeys,
+) -> Option<(NameKey, Secrets, Index)> {
+    let path = dir.generation(generation);
+    let manifest = Manifest::read(&path, generation, keys.signing.as_ref()).ok()?;
     let streams = manifest.streams.as_ref()?;
-    if streams.secrets.is_empty() != keys.encryption.is_none() {
+    let is_here = keys.encryption.is_none() || secrets::place(&manifest) == secrets::place_of(dir.root());
+    if streams.secrets.is_empty() != keys.encryption.is_none() || !is_here {
         return None;
     }
     let secrets = Secrets::of(&manifest, keys.encryption.as_deref()).ok()?;
     let name_key = streams.name_key.clone().or_else(|| secrets.name_key())?;
-    let index = index(path, &manifest, &secrets).ok()?;
+    let index = index(&path, &manifest, &secrets).ok()?;
     Some((name_key, secrets, index))
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_store::generation::streams::Proven;
 use crik_store::image_dir::staging::Purpose;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -84,7 +85,8 @@ impl Checkpointer {
     fn streaming(&self, purpose: Purpose) -> Option<Streaming> {
         let is_wanted = purpose != Purpose::Trial && self.keeps_chunks();
         let (keys, volume) = (self.workload.keys.clone(), *locked(&self.volume));
-        is_wanted.then(|| Streaming { keys, volume, came: Arc::default() })
+        let proven = Proven { resumed: self.running.resumed, own: self.first.get().copied() };
+        is_wanted.then(|| Streaming { keys, proven, volume, came: Arc::default() })
     }
 
     fn request(

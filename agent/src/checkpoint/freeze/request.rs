@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crik_store::generation::clock_facts::Installed;
 use crik_store::generation::keys::GenerationKeys;
+use crik_store::generation::streams::Proven;
 
 use super::stopped::Stopped;
 use crate::base::headway::Headway;
@@ -18,6 +19,8 @@ use crate::tree::criu::Leave;
 pub struct Streaming {
     /// The keys to generations.
     pub keys: GenerationKeys,
+    /// Of which generations chunks are not stored again.
+    pub proven: Proven,
     /// How many bytes a second the volume takes, if that is known.
     pub volume: Option<f64>,
     /// How many bytes came so far.

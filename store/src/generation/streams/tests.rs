@@ -42,12 +42,20 @@ fn pages(numbers: std::ops::Range<u32>) -> Vec<u8> {
     numbers.flat_map(page).collect()
 }
 
-/// Commits a generation with these two parts.
+/// Commits a generation with these two parts, when all that there is is known to be well.
 fn take(hold: &Arc<Hold>, keys: &GenerationKeys, pages: &[u8]) -> (Generation, StreamFacts) {
+    take_after(hold, (keys, Proven { resumed: None, own: Some(Generation(0)) }), pages)
+}
+
+fn take_after(
+    hold: &Arc<Hold>,
+    (keys, proven): (&GenerationKeys, Proven),
+    pages: &[u8],
+) -> (Generation, StreamFacts) {
     let generation = hold.dir().next().unwrap();
     let staging = Staging::new(hold, Purpose::Stop);
     let path = staging.make().unwrap();
-    let streams = Arc::new(StreamsWriter::begin(&staging, keys, None, &Arc::default()).unwrap());
+    let streams = Arc::new(StreamsWriter::begin(&staging, (keys, proven), None, &Arc::default()).unwrap());
     let parts = NewParts::new(path, Some(Arc::clone(&streams)));
     for (name, bytes) in [("criu/pages-1.img", pages), ("carried.json", SECRET)] {
         let mut part = parts.create(name).unwrap();
@@ -197,4 +205,26 @@ fn a_pack_that_is_gone_or_short_is_not_relied_upon() {
     let (generation, facts) = take(&hold, &keys, &pages(0..60));
     assert!(facts.new_bytes >= 60 * 4096, "{facts:?}");
     assert_eq!(read(&hold, &keys, generation), pages(0..60));
+}
+
+#[test]
+fn what_nobody_has_compared_is_stored_again() {
+    let (_volume, hold) = fixture::held();
+    let keys = GenerationKeys::default();
+    let (first, _) = take(&hold, &keys, &pages(0..40));
+    let all = take_after(&hold, (&keys, Proven::default()), &pages(0..40)).1.new_bytes;
+    assert!(all > 40 * 4096, "{all}");
+    let resumed = Proven { resumed: Some(first), own: None };
+    let new = take_after(&hold, (&keys, resumed), &pages(0..40)).1.new_bytes;
+    assert_eq!(new, 0);
+}
+
+#[test]
+fn secrets_that_generations_share_are_kept_once() {
+    let (_volume, hold) = fixture::held();
+    let keys = encrypted(&["k"]);
+    for generation in 0..12_u32 {
+        let (_, facts) = take(&hold, &keys, &pages(generation..generation + 30));
+        assert!(facts.secrets.len() <= 1 + generation as usize, "{generation}: {}", facts.secrets.len());
+    }
 }
