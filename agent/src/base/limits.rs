@@ -423,8 +423,8 @@ pub const PROBE_LEAST_BYTES: u64 = PROBE_BYTES / 64;
 /// For how long a volume is measured again that would be too slow by what is known of it.
 pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 
-/// From so many bytes per second on a volume takes what CRIU writes sooner than chunks are made of it: about half of what two processors
-/// make of memory that is neither zero nor known (`make bench-store`).
+/// From so many bytes per second on CRIU's own images are written, though a slower volume gains by chunks: those take 1.7 processor seconds a
+/// GB (`make bench-store`), so that two processors make 1.2 GB a second of them, of which a pod often has a third.
 pub const FAST_VOLUME: f64 = 400e6;
 
 /// A checkpoint is refused before it begins only when it would take this many times the time that is left: the speed was

@@ -126,7 +126,7 @@ impl Config {
         if self.image_dir.as_ref().is_some_and(|dir| path.starts_with(dir)) {
             return wrong("must not lie in imageDir: who can read a checkpoint there could read its key");
         }
-        if self.encryption_key_file.is_some() && self.format == Some(Format::Plain) {
+        if self.format == Some(Format::Plain) {
             return Err(Problem::Value(
                 "format",
                 "must not be plain with encryptionKeyFile: what CRIU writes by itself is not encrypted"

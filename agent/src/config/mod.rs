@@ -55,7 +55,7 @@ pub struct Config {
     pub stop_signals: StopSignals,
     /// Files and directories outside the container's image that the tree has open and the next pod will lack.
     pub additional_paths: Vec<PathBuf>,
-    /// How a checkpoint is kept. Without a word on it as CRIU writes it, unless it is encrypted.
+    /// How a checkpoint is kept, as somebody wishes it; see [`Self::format`].
     pub format: Option<Format>,
     /// What of the container's files goes along by itself.
     pub carry: Carry,
@@ -215,10 +215,9 @@ impl Config {
         self.encryption_key_file.as_deref().map(EncryptionKeys::read).transpose()
     }
 
-    /// How a checkpoint is kept.
+    /// How a checkpoint is kept: in chunks wherever it is encrypted, since what CRIU writes by itself is not.
     pub fn format(&self) -> Format {
-        let usual = if self.encryption_key_file.is_some() { Format::Chunks } else { Format::Auto };
-        self.format.unwrap_or(usual)
+        if self.encryption_key_file.is_some() { Format::Chunks } else { self.format.unwrap_or(Format::Auto) }
     }
 
     /// How to reach the controller, if there is one.
@@ -271,6 +270,15 @@ mod tests {
     fn parse(text: &str) -> Result<Config, String> {
         let pod = |name: &str| (name == "POD_NAME").then(|| "job-0".to_owned());
         Config::parse(text, pod).map_err(|problem| problem.at(Path::new("c.yaml")).to_string())
+    }
+
+    #[test]
+    fn what_is_encrypted_is_in_chunks_whatever_the_volume_is_fast_enough_for() {
+        let format = |yaml: &str| parse(yaml).unwrap().format();
+        assert_eq!(format("encryptionKeyFile: /e"), Format::Chunks);
+        assert_eq!(format("{encryptionKeyFile: /e, format: auto}"), Format::Chunks);
+        assert_eq!(format("{}"), Format::Auto);
+        assert_eq!(format("format: plain"), Format::Plain);
     }
 
     #[test]
