@@ -38,8 +38,8 @@ pub struct Until {
     pub whole: Option<f64>,
 }
 
-/// Returns once there is a reason to give up the dump into `staging`, besides which so many bytes were `streamed`, of about `expected` bytes: its time is over, or its pace says
-/// that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
+/// Returns once there is a reason to give up the dump into `staging`, of about `expected` bytes, of which so many went into streams
+/// (`streamed`): its time is over, or its pace says that it would not make it. Meanwhile tells in the log and in `progress` how far it is.
 pub async fn watch(
     (staging, streamed): (&Path, Arc<AtomicU64>),
     expected: u64,
