@@ -228,3 +228,23 @@ fn secrets_that_generations_share_are_kept_once() {
         assert!(facts.secrets.len() <= 1 + generation as usize, "{generation}: {}", facts.secrets.len());
     }
 }
+
+#[test]
+fn what_was_sealed_for_another_image_directory_is_stored_again() {
+    let volume = tempfile::tempdir().unwrap();
+    let (before, after, keys) =
+        (volume.path().join("before"), volume.path().join("after"), encrypted(&["k"]));
+    let held = |at: &Path, pod: &str| Hold::take(&ImageDir::open(at).unwrap(), &fixture::wish(pod)).unwrap();
+    take(&held(&before, "job-0"), &keys, &pages(0..40));
+    fs::rename(&before, &after).unwrap();
+    // The same pod goes on, so that it has the hold.
+    let hold = held(&after, "job-0");
+    let (generation, _) = take(&hold, &keys, &pages(0..40));
+    assert_eq!(read(&hold, &keys, generation), pages(0..40));
+}
+
+#[test]
+fn what_a_path_has_too_much_makes_no_other_place_of_it() {
+    assert_eq!(secrets::place_of(Path::new("/c//job/")), secrets::place_of(Path::new("/c/job")));
+    assert_ne!(secrets::place_of(Path::new("/c/job")), secrets::place_of(Path::new("/d/job")));
+}
