@@ -31,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How often a run of CRIU may have been measured too long: what else the machine does counts in it.
 const MEASURED_TOO_LONG: u32 = 3;
 
+/// How often a moment that lasts a few milliseconds may be missed.
+const TRIES: u32 = 5;
+
 fn heavy(volume: &Volume) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/heavy.py", SIZE[0], SIZE[1]])
         // A pod that was killed at the end of its grace period has not given the image directory back.
@@ -208,6 +211,52 @@ fn killed_tracer(traced: usize) -> Result<bool> {
     second.wait_for_lines(crik_tests::story::STEPS)?;
     chain::verify(&[first, second.stdout.text()]).with_context(|| second.transcript())?;
     Ok(hit && second.stderr.text().contains("trying again"))
+}
+
+#[test]
+fn what_criu_has_let_go_runs_on_when_it_is_killed_before_it_has_said_so() -> Result<()> {
+    let mut table = Table::new("kill -9 of CRIU when the tree runs and the agent knows nothing of it");
+    for format in ["plain", "chunks"] {
+        table.case(format, || {
+            let came_in_time = (0..TRIES).map(|_| killed_untold(format)).find(|hit| !matches!(hit, Ok(false)));
+            ensure!(came_in_time.context("all came too late")??, "none came in time");
+            Ok("runs on".to_owned())
+        });
+    }
+    table.finish()
+}
+
+/// The agent stands still from when CRIU lets the tree go, and hears of that and of CRIU's end at once. False if CRIU was done before.
+fn killed_untold(format: &str) -> Result<bool> {
+    let volume = Volume::new()?;
+    let pod = heavy(&volume).config(&format!("format: {format}"));
+    let first = checkpointed(&pod)?;
+    let second = pod.start()?;
+    let criu = wait_for("CRIU to be at work", || at_work(&second))?;
+    let agent = second.processes().into_iter().find(|process| process.pid == 1).context("no agent")?;
+    let agent = Pid::from_raw(agent.host_pid);
+    while tracees(&second, &criu) < 2 && fs::exists(format!("/proc/{}", criu.host_pid))? {}
+    kill(agent, Signal::SIGSTOP)?;
+    wait_for("the tree to run", || {
+        let runs = tracees(&second, &criu) == 0;
+        runs.then_some(()).or_else(|| answer_once(agent).err().map(drop))
+    })?;
+    second.wait_for_lines(1)?;
+    let has_ended = |process: Process| process.host_pid == criu.host_pid && process.state == 'Z';
+    let hit = !second.processes().into_iter().any(has_ended);
+    kill(Pid::from_raw(criu.host_pid), Signal::SIGKILL)?;
+    kill(agent, Signal::SIGCONT)?;
+    second.wait_for_lines(crik_tests::story::STEPS)?;
+    second.stderr.wait_for("the application goes on").with_context(|| second.transcript())?;
+    chain::verify(&[first, second.stdout.text()]).with_context(|| second.transcript())?;
+    Ok(hit)
+}
+
+/// Lets the agent go on for so long that it answers CRIU, and not twice.
+fn answer_once(agent: Pid) -> nix::Result<()> {
+    kill(agent, Signal::SIGCONT)?;
+    sleep(Duration::from_micros(300));
+    kill(agent, Signal::SIGSTOP)
 }
 
 /// How many processes of the container it traces.

@@ -20,7 +20,7 @@ use rust_criu::{CgMode, Criu};
 use super::become_criu::by_way_of_us;
 use super::error::{CriuError, refused};
 use super::in_namespace::{NAMESPACE_FD, Namespaces};
-use super::preload::{CUT_OFF_FD, LIBRARY_FD};
+use super::preload::{LIBRARY_FD, NOTES_FD};
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
@@ -113,7 +113,7 @@ pub fn log_file() -> Option<File> {
 pub unsafe fn prepare_environment() {
     // SAFETY: the caller's promise.
     unsafe { std::env::set_var(limits::CRIU_CONFIG_VARIABLE, format!("/proc/self/fd/{CONFIG_FD}")) };
-    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD, CUT_OFF_FD].into_iter().for_each(reserve);
+    [CONFIG_FD, LOG_FD, NAMESPACE_FD, LIBRARY_FD, NOTES_FD].into_iter().for_each(reserve);
 }
 
 /// Keeps a descriptor for what CRIU is handed, so that no file of ours ever gets its number: it would be closed by the next call.
@@ -126,7 +126,7 @@ fn reserve(fd: RawFd) {
 /// One call of CRIU: its configuration file and its log exist as long as this does.
 pub struct Call {
     _handed_down: [HandedDown; 3],
-    /// What CRIU is preloaded with, and what that reads.
+    /// What CRIU is preloaded with, and what that reads or notes.
     library: Option<[HandedDown; 2]>,
     /// rust-criu waits for the CRIU that it starts.
     _waits: Elsewhere,
@@ -161,8 +161,8 @@ impl Call {
     pub fn preloaded(mut self, library: &[u8]) -> Result<Self, CriuError> {
         let prepare = |source| CriuError::Prepare { what: "make memory files", source };
         let library = HandedDown::new(c"criu.so", LIBRARY_FD, library).map_err(prepare)?;
-        let cut_off = HandedDown::new(c"cut-off", CUT_OFF_FD, b"").map_err(prepare)?;
-        self.library = Some([library, cut_off]);
+        let notes = HandedDown::new(c"criu.notes", NOTES_FD, b"").map_err(prepare)?;
+        self.library = Some([library, notes]);
         Ok(self)
     }
 

@@ -15,6 +15,7 @@ pub mod features;
 mod image_streamer;
 pub mod images;
 mod in_namespace;
+mod let_go;
 mod page_fifos;
 mod pages;
 mod pause;

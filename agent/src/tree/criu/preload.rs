@@ -6,6 +6,7 @@
 //! restores is never near it. For a restore there is a library of its own: what CRIU restores dies with it, should it be killed, and
 //! connections that it puts together are not reset meanwhile.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{BorrowedFd, RawFd};
 use std::path::Path;
@@ -16,8 +17,9 @@ pub(super) const VARIABLE: &str = "LD_PRELOAD";
 /// Where the library is while CRIU runs, beside its configuration.
 pub(super) const LIBRARY_FD: RawFd = 196;
 
-/// Where the library reads which connections lead out of the tree (`preload/cut_off.rs`).
-pub(super) const CUT_OFF_FD: RawFd = 195;
+/// Where the library reads which connections lead out of the tree (`preload/cut_off.rs`), or notes what CRIU has let go
+/// (`preload/dies_with_criu.rs`).
+pub(super) const NOTES_FD: RawFd = 195;
 
 /// That for a dump, built from `preload/criu.rs`.
 pub(super) const DUMP_LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/criu.so"));
@@ -37,7 +39,14 @@ pub(super) fn handed_down() -> Option<String> {
 /// None is called, or there is no memory.
 pub fn cut_off(inodes: impl Iterator<Item = u32>) -> io::Result<()> {
     let list: Vec<u8> = inodes.flat_map(u32::to_ne_bytes).collect();
+    notes()?.write_all(&list)
+}
+
+/// What the library reads, or writes, as long as a call lasts.
+///
+/// # Errors
+/// There are no descriptors left.
+pub(super) fn notes() -> io::Result<File> {
     // SAFETY: the descriptor is reserved for this from the start of the program to its end.
-    let file = unsafe { BorrowedFd::borrow_raw(CUT_OFF_FD) }.try_clone_to_owned()?;
-    std::fs::File::from(file).write_all(&list)
+    Ok(unsafe { BorrowedFd::borrow_raw(NOTES_FD) }.try_clone_to_owned()?.into())
 }

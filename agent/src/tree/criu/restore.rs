@@ -5,11 +5,13 @@ use std::os::fd::AsRawFd;
 
 use super::call::{COMPARE_CPU, Call, inheritable_directory, present_mounts};
 use super::error::CriuError;
+use super::let_go::LetGo;
 use super::pause::{Hook, hooked, notified};
 use super::restore_request::Restore;
 use super::{preload, streamed_restore};
 
-/// Restores a tree whose root becomes a child of this process. Blocks.
+/// Restores a tree whose root becomes a child of this process. Blocks. Whatever becomes of a CRIU that has let all of it go: the tree
+/// runs.
 ///
 /// # Errors
 /// CRIU refused, or the hook did, or the pages were not there.
@@ -20,9 +22,15 @@ pub fn restore(what: &Restore<'_>, hook: Hook) -> Result<(), CriuError> {
     let options: Vec<&str> =
         (!old).then_some(COMPARE_CPU).into_iter().chain([what.connections.option()]).collect();
     let call = Call::begin(what.namespaces, &options, what.headway)?.preloaded(preload::RESTORE_LIBRARY)?;
-    if let Some(source) = &what.pages {
-        return streamed_restore::restore(what, source, &call, hook);
-    }
+    let let_go = LetGo::new(hook);
+    let outcome = match &what.pages {
+        Some(source) => streamed_restore::restore(what, source, &call, let_go.hook()),
+        None => from_directory(what, &call, let_go.hook()),
+    };
+    outcome.or_else(|error| let_go.instead_of(error))
+}
+
+fn from_directory(what: &Restore<'_>, call: &Call, hook: Hook) -> Result<(), CriuError> {
     let (directory, work) = (inheritable_directory(what.images)?, inheritable_directory(what.work)?);
     let mut criu = call.request(&directory)?;
     criu.set_work_dir_fd(work.as_raw_fd());
