@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
@@ -98,22 +99,32 @@ fn begin() -> io::Result<Idle> {
     Ok(Idle { jobs: own, runtime })
 }
 
-/// Gives this thread a table of descriptors of its own, so that no process that is started inherits what it opens from now on. What is
-/// open by now stays open in both, so it is for a thread that ends soon. An error means that the kernel lacks memory.
+/// Gives this thread a table of descriptors of its own, so that no process that is started inherits what it opens from now on. Files that
+/// are open by now stay open in both, so it is for a thread that ends soon; of pipes and connections somebody may wait for the end. An
+/// error means that the kernel lacks memory.
 pub fn own_descriptors() {
-    let _ = unshare(CloneFlags::CLONE_FILES);
+    leave(|entry| {
+        fs::metadata(entry).is_ok_and(|open| open.file_type().is_fifo() || open.file_type().is_socket())
+    });
 }
 
 /// What is open in the process by now is not held open by a thread that stays: a connection that is closed later would not end. An
 /// error means that the kernel lacks memory; then the thread works as it is.
 fn leave_descriptors() {
+    leave(|entry| !fs::read_link(entry).is_ok_and(|open| wakes_the_runtime(&open)));
+}
+
+/// Gives this thread a table of its own, without what is to be `left` (proc(5), `/proc/thread-self/fd`).
+fn leave(left: impl Fn(&Path) -> bool) {
     if unshare(CloneFlags::CLONE_FILES).is_err() {
         return;
     }
     let open = fs::read_dir("/proc/thread-self/fd").into_iter().flatten().flatten();
-    let left = open.filter(|entry| !fs::read_link(entry.path()).is_ok_and(|open| wakes_the_runtime(&open)));
     // First all of them, since the directory is one of them until it is read.
-    let left: Vec<i32> = left.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    let left: Vec<i32> = open
+        .filter(|entry| left(&entry.path()))
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
     for fd in left.into_iter().filter(|fd| *fd > libc::STDERR_FILENO) {
         // SAFETY: the table is this thread's alone, and nothing in it belongs to this thread by now.
         unsafe { libc::close(fd) };
@@ -128,6 +139,8 @@ fn wakes_the_runtime(open: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Receiver;
+
     use super::*;
 
     /// The id of the thread that does a step.
@@ -162,21 +175,39 @@ mod tests {
         assert!(id_of_a_step().await > 0);
     }
 
-    #[tokio::test]
-    async fn nothing_that_was_open_is_held_open() {
+    /// Reads the end of a pipe that was there when a thread began, and waits for its `end`.
+    async fn ends_beside(begin: impl FnOnce(Sender<()>, Receiver<()>)) {
         let (reader, writer) = io::pipe().unwrap();
-        id_of_a_step().await;
         let (begun, is_begun) = channel();
         let (end, until) = channel::<()>();
-        let step = run(move || {
-            let _ = begun.send(());
-            until.recv()
-        });
+        begin(begun, until);
         is_begun.recv().unwrap();
         drop(writer);
         // It ends only when nobody has the other end.
         assert_eq!(io::Read::read(&mut { reader }, &mut [0]).unwrap(), 0);
         drop(end);
-        let _ = step.await;
+    }
+
+    #[tokio::test]
+    async fn nothing_that_was_open_is_held_open() {
+        id_of_a_step().await;
+        ends_beside(|begun, until| drop(run(move || begun.send(()).is_ok() && until.recv().is_err()))).await;
+    }
+
+    #[tokio::test]
+    async fn a_thread_with_descriptors_of_its_own_has_files_and_holds_no_pipe_open() {
+        let mut file = tempfile::tempfile().unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+        ends_beside(move |begun, until| {
+            thread::spawn(move || {
+                own_descriptors();
+                fs::write(format!("/proc/thread-self/fd/{fd}"), "still there").unwrap();
+                begun.send(()).is_ok() && until.recv().is_err()
+            });
+        })
+        .await;
+        let mut told = String::new();
+        io::Read::read_to_string(&mut file, &mut told).unwrap();
+        assert_eq!(told, "still there");
     }
 }
