@@ -31,8 +31,8 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How often a run of CRIU may have been measured too long: what else the machine does counts in it.
 const MEASURED_TOO_LONG: u32 = 3;
 
-/// How often a moment that lasts a few milliseconds may be missed.
-const TRIES: u32 = 5;
+/// How often a moment that lasts a few milliseconds may be missed: on a machine with much to do nearly every second time.
+const TRIES: u32 = 25;
 
 fn heavy(volume: &Volume) -> Pod {
     Pod::new(volume, "node-a", &["python3", "/programs/heavy.py", SIZE[0], SIZE[1]])
@@ -246,8 +246,8 @@ fn killed_untold(format: &str) -> Result<bool> {
     })?;
     second.wait_for_lines(1)?;
     let has_ended = |process: Process| process.host_pid == criu.host_pid && process.state == 'Z';
-    let hit = !second.processes().into_iter().any(has_ended);
-    kill(Pid::from_raw(criu.host_pid), Signal::SIGKILL)?;
+    let has_ended = second.processes().into_iter().any(has_ended);
+    let hit = kill(Pid::from_raw(criu.host_pid), Signal::SIGKILL).is_ok() && !has_ended;
     kill(agent, Signal::SIGCONT)?;
     second.wait_for_lines(crik_tests::story::STEPS)?;
     second.stderr.wait_for("the application goes on").with_context(|| second.transcript())?;
