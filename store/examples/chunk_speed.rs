@@ -10,12 +10,15 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crik_store::backend::Name;
+use crik_store::backend::directory::Directory;
+use crik_store::backend::large::{Sink, Source};
 use crik_store::base::headway::Headway;
 use crik_store::chunks::codec::{Codec, Coder};
-use crik_store::chunks::directory::PackDirectories;
 use crik_store::chunks::index::Index;
 use crik_store::chunks::name::NameKey;
-use crik_store::chunks::pack::{PackName, PackPlace, PackSink, PackSource};
+use crik_store::chunks::pack::{PackName, PackPlace};
+use crik_store::chunks::place::PackFiles;
 use crik_store::chunks::read::{ChunkReader, Ciphers};
 use crik_store::chunks::sweep::Known;
 use crik_store::chunks::write::{ChunkWriter, Stored, Storing};
@@ -175,20 +178,21 @@ fn changed(bytes: &[u8]) -> Vec<u8> {
 
 /// Files in memory that take so many bytes a second.
 struct Volume {
-    packs: PackDirectories,
+    packs: PackFiles,
     speed: Option<u64>,
 }
 
 impl Volume {
     fn new(directory: &Path, speed: Option<u64>) -> Self {
-        let packs = PackDirectories { fresh: directory.to_owned(), shared: directory.to_owned() };
+        let backend = Arc::new(Directory::new(directory));
+        let packs = PackFiles { backend, fresh: Some(Name::root()), shared: Name::root() };
         Self { packs, speed }
     }
 }
 
 impl PackPlace for Volume {
-    fn create(&self, name: PackName) -> io::Result<Box<dyn PackSink>> {
-        Ok(Box::new(Sink {
+    fn create(&self, name: PackName) -> io::Result<Box<dyn Sink>> {
+        Ok(Box::new(Measured {
             sink: self.packs.create(name)?,
             speed: self.speed,
             began: Instant::now(),
@@ -196,19 +200,19 @@ impl PackPlace for Volume {
         }))
     }
 
-    fn open(&self, name: PackName) -> io::Result<Box<dyn PackSource>> {
+    fn open(&self, name: PackName) -> io::Result<Box<dyn Source>> {
         self.packs.open(name)
     }
 }
 
-struct Sink {
-    sink: Box<dyn PackSink>,
+struct Measured {
+    sink: Box<dyn Sink>,
     speed: Option<u64>,
     began: Instant,
     bytes: u64,
 }
 
-impl PackSink for Sink {
+impl Sink for Measured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.sink.write(bytes)?;
         self.bytes += bytes.len() as u64;

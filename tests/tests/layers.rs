@@ -134,7 +134,14 @@ fn what_stands_beside_the_store_or_below_it_knows_no_more_of_it_than_it_needs() 
     for (room, known) in [
         ("cluster", &[][..]),
         ("tree", &[]),
-        ("config", &["crik_store::encryption::key", "crik_store::generation::signature"]),
+        (
+            "config",
+            &[
+                "crik_store::encryption::key",
+                "crik_store::generation::signature",
+                "crik_store::image_dir::buckets",
+            ],
+        ),
         ("base", &["crik_store::base"]),
     ] {
         let mut of_room = files.iter().filter(|(file, _)| file.starts_with(&format!("{room}/"))).peekable();

@@ -43,6 +43,16 @@ impl PrivateDirectory {
         Err(NoPlace(tried.join(", ")))
     }
 
+    /// The first directory in which one could be made, or in which another program makes its own.
+    pub fn place() -> &'static Path {
+        let usable = |place: &&Path| {
+            fs::create_dir_all(place).is_ok()
+                && nix::unistd::access(*place, nix::unistd::AccessFlags::W_OK).is_ok()
+        };
+        let mut places = limits::INIT_DIRECTORIES.iter().map(Path::new);
+        places.find(usable).unwrap_or(Path::new("/tmp"))
+    }
+
     fn at(place: &Path) -> io::Result<Self> {
         fs::create_dir_all(place)?;
         let path = place.join(name());

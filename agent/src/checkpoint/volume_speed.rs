@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crik_store::generation::manifest::{self, Manifest};
+use crik_store::image_dir::hold::Hold;
 
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
@@ -21,15 +22,34 @@ pub fn of(manifest: &Manifest) -> Option<f64> {
     (bytes >= limits::PROBE_BYTES && took > 0).then(|| bytes as f64 * 1000.0 / took as f64)
 }
 
-/// Measures it by writing a file below `directory`, in bytes per second; a smaller one where there is no room for the usual one, since
-/// the checkpoint of a small program is small too.
+/// Measures it by writing a file below a hold, in bytes per second; a smaller one where there is no room for the usual one, since the
+/// checkpoint of a small program is small too.
 ///
 /// # Errors
 /// The volume cannot be written.
-pub fn measure(directory: &Path) -> io::Result<f64> {
+pub fn measure(hold: &Hold) -> io::Result<f64> {
+    measure_by(&|bytes| write(hold, bytes))
+}
+
+/// The same with no more than what takes a moment if it is as slow as is `known`.
+///
+/// # Errors
+/// The volume cannot be written.
+pub fn measure_again(hold: &Hold, known: f64) -> io::Result<f64> {
+    measure_again_by(&|bytes| write(hold, bytes), known)
+}
+
+fn write(hold: &Hold, bytes: u64) -> io::Result<Duration> {
+    if hold.dir().is_in_a_bucket() { hold.write_for_a_moment(bytes) } else { write_in(hold.path(), bytes) }
+}
+
+/// Writes so many bytes durably, says how long that took, and leaves nothing of it.
+type Trial<'a> = &'a dyn Fn(u64) -> io::Result<Duration>;
+
+fn measure_by(write: Trial<'_>) -> io::Result<f64> {
     let mut bytes = limits::PROBE_BYTES;
     loop {
-        match measure_by(directory, bytes) {
+        match measure_once(write, bytes) {
             Err(error) if error.outlook() == Outlook::NoRoom && bytes > limits::PROBE_LEAST_BYTES => {
                 bytes /= 4
             }
@@ -38,23 +58,22 @@ pub fn measure(directory: &Path) -> io::Result<f64> {
     }
 }
 
-/// The same with no more than what takes a moment if it is as slow as is `known`.
-///
-/// # Errors
-/// The volume cannot be written.
-pub fn measure_again(directory: &Path, known: f64) -> io::Result<f64> {
+fn measure_again_by(write: Trial<'_>, known: f64) -> io::Result<f64> {
     let bytes = (known * limits::SPEED_AGAIN.as_secs_f64()) as u64;
-    measure_by(directory, bytes.clamp(limits::SMALLEST_PIECE_BYTES as u64, limits::PROBE_BYTES))
+    measure_once(write, bytes.clamp(limits::SMALLEST_PIECE_BYTES as u64, limits::PROBE_BYTES))
 }
 
-fn measure_by(directory: &Path, bytes: u64) -> io::Result<f64> {
+fn measure_once(write: Trial<'_>, bytes: u64) -> io::Result<f64> {
+    let (overhead, took) = (write(1)?, write(bytes)?);
+    Ok(bytes as f64 / without(overhead, took).as_secs_f64())
+}
+
+fn write_in(directory: &Path, bytes: u64) -> io::Result<Duration> {
     let path = directory.join("speed");
-    let took = write_durably(&path, 1).and_then(|overhead| Ok((overhead, write_durably(&path, bytes)?)));
+    let took = write_durably(&path, bytes);
     // A file that could not be made cannot be removed either, which is not the reason.
     let removed = fs::remove_file(&path);
-    let (overhead, took) = took?;
-    removed?;
-    Ok(bytes as f64 / without(overhead, took).as_secs_f64())
+    took.and_then(|took| removed.map(|()| took))
 }
 
 /// What a file costs however small it is says nothing about speed. It varies, and where it is most of the time it is half of it at
@@ -100,13 +119,17 @@ mod tests {
         // Nobody may make a file there, and what is not there cannot be removed.
         let directory = Path::new("/dev/pts");
         assert_eq!(fs::remove_file(directory.join("speed")).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(measure(directory).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(
+            measure_by(&|bytes| write_in(directory, bytes)).unwrap_err().kind(),
+            io::ErrorKind::PermissionDenied
+        );
     }
 
     #[test]
     fn a_measurement_leaves_nothing_behind() {
         let volume = tempfile::tempdir().unwrap();
-        assert!(measure(volume.path()).unwrap() > 0.0 && measure_again(volume.path(), 1e6).unwrap() > 0.0);
+        let write: Trial<'_> = &|bytes| write_in(volume.path(), bytes);
+        assert!(measure_by(write).unwrap() > 0.0 && measure_again_by(write, 1e6).unwrap() > 0.0);
         assert_eq!(fs::read_dir(volume.path()).unwrap().count(), 0);
     }
 }

@@ -84,10 +84,9 @@ impl Keep {
         if Attempts::read(dir, generation)?.counted() >= self.max_restores {
             return Ok(false);
         }
-        let path = dir.generation(generation);
-        let manifest = Manifest::read(&path, generation, self.keys.as_ref());
-        Ok(manifest
-            .is_ok_and(|manifest| whole(&path, dir, (&manifest, self.encryption.as_ref()), &|_| {}).is_ok()))
+        let found = Manifest::brought(dir, generation, self.keys.as_ref());
+        let keys = self.encryption.as_ref();
+        Ok(found.is_ok_and(|(path, manifest)| whole(&path, dir, (&manifest, keys), &|_| {}).is_ok()))
     }
 }
 
@@ -100,8 +99,8 @@ fn remove(hold: &Hold, keep: &Keep) -> Result<Vec<Row>> {
 
 fn superfluous(dir: &ImageDir, keep: &Keep) -> Result<Vec<Row>> {
     let row = |(generation, why)| {
-        let manifest = Manifest::read(&dir.generation(generation), generation, None);
-        let bytes = manifest.ok().map(|manifest| manifest.total_bytes());
+        let manifest = Manifest::brought(dir, generation, None);
+        let bytes = manifest.ok().map(|(_, manifest)| manifest.total_bytes());
         let why = match why {
             Superfluous::Ended => "the work has ended since",
             Superfluous::GivenUp => "another line of descent was chosen",

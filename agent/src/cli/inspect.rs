@@ -35,10 +35,9 @@ pub fn inspect(args: &Inspect) -> Result<()> {
     let (dir, config) = args.place.look()?;
     let keys = config.encryption_keys()?;
     let generation = args.generation.find(&dir)?;
-    let path = dir.generation(generation);
-    let manifest =
-        Manifest::read(&path, generation, None).with_context(|| format!("checkpoint {}", generation.0))?;
-    let opened = GenerationImages::open(&path, &dir.packs(), &manifest, (keys.as_ref(), &Arc::default()))?;
+    let (path, manifest) =
+        Manifest::brought(&dir, generation, None).with_context(|| format!("checkpoint {}", generation.0))?;
+    let opened = GenerationImages::open(&path, &dir, &manifest, (keys.as_ref(), &Arc::default()))?;
     let inspection = Inspection {
         created_at: units::rfc3339(manifest.created_at),
         bytes: manifest.total_bytes(),

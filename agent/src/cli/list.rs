@@ -111,7 +111,7 @@ fn rows(dir: &ImageDir, config: &Config, ended: Option<&EndMark>, lines: &Lines)
     for generation in dir.list()? {
         let account = Attempts::read(dir, generation)?;
         let attempts = account.counted();
-        let manifest = Manifest::read(&dir.generation(generation), generation, None);
+        let manifest = Manifest::brought(dir, generation, None).map(|(_, manifest)| manifest);
         let state = match &manifest {
             _ if lines.of(generation).is_some() => "stands apart, see below".to_owned(),
             _ if lines.given_up.contains(&generation) => "given up for another line of descent".to_owned(),

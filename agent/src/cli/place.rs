@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
-use crik_store::image_dir::{Generation, ImageDir};
+use crik_store::image_dir::{Generation, ImageDir, buckets};
 
 use super::output::Output;
 use crate::base::limits;
@@ -62,7 +62,9 @@ impl Place {
     /// There is none.
     pub fn look(&self) -> Result<(ImageDir, Config)> {
         let config = self.config()?;
-        Ok((ImageDir::look(&self.path(&config)?)?, config))
+        let path = self.path(&config)?;
+        buckets::connect(&path, &std::env::temp_dir())?;
+        Ok((ImageDir::look(&path)?, config))
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use crik_store::generation::keys::GenerationKeys;
+use crik_store::image_dir::buckets;
 use crik_store::image_dir::pod::Pod;
 use tokio::runtime::Builder;
 
 use super::args::Run;
+use crate::base::private_directory::PrivateDirectory;
 use crate::base::signals::block_signals;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, limits, logging, memory, termination_message};
@@ -77,6 +79,12 @@ fn supervise(args: &Run, config: Config, keys: GenerationKeys) -> Result<i32> {
     let node = env::var(limits::NODE_NAME_VARIABLE).ok();
     let workload =
         Arc::new(Workload { config, keys, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
+    // Its threads cannot begin in a step.
+    workload
+        .config
+        .image_dir
+        .iter()
+        .try_for_each(|path| buckets::connect(path, PrivateDirectory::place()))?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)

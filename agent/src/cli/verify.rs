@@ -48,7 +48,7 @@ pub fn verify(args: &Verify) -> Result<i32> {
 }
 
 fn read(dir: &ImageDir, generation: Generation, key: Option<&Keys>) -> Result<Manifest> {
-    Ok(Manifest::read(&dir.generation(generation), generation, key)?)
+    Ok(Manifest::brought(dir, generation, key)?.1)
 }
 
 fn judge(

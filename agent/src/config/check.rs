@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crik_api::NodeState;
+use crik_store::image_dir::buckets;
 
 use super::parse_url;
 use super::problem::Problem;
@@ -13,8 +14,15 @@ use crate::base::limits;
 impl Config {
     pub(super) fn check(&self) -> Result<(), Problem> {
         let wrong = |key, problem: &str| Err(Problem::Value(key, problem.to_owned()));
-        if self.image_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
-            return wrong("imageDir", "must be an absolute path, such as /checkpoints/${POD_NAME}");
+        if self.image_dir.as_ref().is_some_and(|dir| !dir.is_absolute() && !buckets::is_address(dir)) {
+            return wrong(
+                "imageDir",
+                "must be an absolute path or an address in a bucket, such as /checkpoints/${POD_NAME} or \
+                 s3://bucket/checkpoints/${POD_NAME}",
+            );
+        }
+        if self.format == Some(Format::Plain) && self.volume().is_none() && self.image_dir.is_some() {
+            return wrong("format", "must not be plain where imageDir is in a bucket, which keeps chunks");
         }
         if self.image_dir.as_ref().is_some_and(|dir| !is_plain(dir)) {
             return wrong("imageDir", "must not be / nor have .. in it");

@@ -26,6 +26,7 @@ pub use checkpoint_on::CheckpointOn;
 use crik_store::encryption::key_file::KeyFileError;
 use crik_store::encryption::keys::EncryptionKeys;
 use crik_store::generation::signature::{KeyError, Keys};
+use crik_store::image_dir::buckets;
 pub use problem::ConfigError;
 use problem::Problem;
 pub use stop_signals::StopSignals;
@@ -215,9 +216,20 @@ impl Config {
         self.encryption_key_file.as_deref().map(EncryptionKeys::read).transpose()
     }
 
-    /// How a checkpoint is kept: in chunks wherever it is encrypted, since what CRIU writes by itself is not.
+    /// The image directory, if it is on a volume and not in a bucket.
+    pub fn volume(&self) -> Option<&Path> {
+        self.image_dir.as_deref().filter(|dir| !buckets::is_address(dir))
+    }
+
+    /// How a checkpoint is kept: in chunks wherever it is encrypted, since what CRIU writes by itself is not, and in a bucket, which has no
+    /// other way.
     pub fn format(&self) -> Format {
-        if self.encryption_key_file.is_some() { Format::Chunks } else { self.format.unwrap_or(Format::Auto) }
+        let is_in_a_bucket = self.image_dir.is_some() && self.volume().is_none();
+        if self.encryption_key_file.is_some() || is_in_a_bucket {
+            Format::Chunks
+        } else {
+            self.format.unwrap_or(Format::Auto)
+        }
     }
 
     /// How to reach the controller, if there is one.

@@ -31,6 +31,10 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
         Ok(dir) => dir,
         Err(error) => return Tried { findings: vec![unusable(&error, image_dir)], ..tried },
     };
+    // It was tried when it was opened: whether it can be written, and on conditions.
+    if dir.is_in_a_bucket() {
+        return tried;
+    }
     if dir.is_on_root_file_system() {
         let told = format!(
             "imageDir {} is on the container's own file system and ends with it; mount a volume there",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crik_store::generation::identity::Identity;
-use crik_store::generation::manifest::Manifest;
+use crik_store::generation::manifest::{Manifest, ManifestError};
 use crik_store::generation::verify::{self, Trust, VerifyError};
 use crik_store::image_dir::Generation;
 use crik_store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
@@ -106,7 +106,8 @@ async fn check(
             let here = Identity::here(&workload.command, workload.pod.node.as_deref())
                 .with_own(own_values::of(&workload.pod));
             let trust = Trust { key: workload.keys.signing.as_ref(), image_dir: hold.dir().root() };
-            let manifest = verify::facts(&hold.dir().generation(generation), generation, &here, &trust)?;
+            let path = hold.dir().bring(generation).map_err(ManifestError::Read)?;
+            let manifest = verify::facts(&path, generation, &here, &trust)?;
             let programs = &manifest.identity.programs;
             pod_facts::compare(programs, &workload.config, &workload.command, &here.own)?;
             own_values::tell_kept(&manifest.identity, &here);

@@ -37,7 +37,7 @@ pub fn restore(
     let nowhere = || -> Result<PathBuf, ImageDirError> { Ok(PathBuf::from(limits::TRIAL_DIRECTORIES[0])) };
     let wishes = Wishes::of_a_trial(&Config::default());
     let connections = if loopback::are_kept(manifest) { Connections::Keep } else { Connections::Close };
-    let images = GenerationImages::open(path, path, manifest, (None, &headway))?;
+    let images = GenerationImages::of_files(path);
     let private = PrivateImages::prepare(&images, manifest, (wishes, connections), nowhere, &headway)?;
     let put_back = its_own.map(|config| files::put_back(images.parts(), config, &headway)).transpose();
     let mut put_back = put_back.map_err(RestoreError::from)?;

@@ -127,9 +127,8 @@ fn ids(hold: &Hold) -> BTreeSet<i32> {
 }
 
 fn ids_of(hold: &Hold, generation: Generation) -> BTreeSet<i32> {
-    let path = hold.dir().generation(generation);
-    match Manifest::read(&path, generation, None) {
-        Ok(manifest) if !manifest.ids.is_empty() => manifest.ids,
-        _ => images::ids(&path.join(layout::IMAGES)).unwrap_or_default(),
+    match Manifest::brought(hold.dir(), generation, None) {
+        Ok((_, manifest)) if !manifest.ids.is_empty() => manifest.ids,
+        _ => images::ids(&hold.dir().generation(generation).join(layout::IMAGES)).unwrap_or_default(),
     }
 }

@@ -13,7 +13,7 @@ use crik_store::generation::manifest::Manifest;
 use crik_store::generation::parts::Parts;
 use crik_store::generation::streams;
 use crik_store::generation::verify::VerifyError;
-use crik_store::image_dir::layout;
+use crik_store::image_dir::{ImageDir, layout};
 use thiserror::Error;
 
 use crate::base::headway::Headway;
@@ -65,27 +65,30 @@ pub struct GenerationImages {
 }
 
 impl GenerationImages {
-    /// Those of the generation in `path`, whose packs are among the `shared` ones.
+    /// Those of the generation in `path`, whose packs are in `dir`.
     ///
     /// # Errors
     /// They are not what was committed, cannot be read, or there is no place for a copy.
     pub fn open(
         path: &Path,
-        shared: &Path,
+        dir: &ImageDir,
         manifest: &Manifest,
         (keys, headway): (Option<&EncryptionKeys>, &Arc<Headway>),
     ) -> Result<Self, GenerationImagesError> {
-        let reader = streams::reader(path, shared, manifest, (keys, headway))?;
-        let parts = Parts::new(path, reader.clone());
-        let Some(reader) = reader else {
-            return Ok(Self { path: path.join(layout::IMAGES), parts, streams: None, _copy: None });
-        };
+        let reader = streams::reader(path, dir, manifest, (keys, headway))?;
+        let Some(reader) = reader else { return Ok(Self::of_files(path)) };
+        let parts = Parts::new(path, Some(Arc::clone(&reader)));
         let copy = PrivateDirectory::make()?;
         let streams = StreamImages::new(reader);
         for name in streams.names().filter(|name| !images::is_of_memory(name)) {
             unpack(&streams, name, &copy.path().join(name))?;
         }
         Ok(Self { path: copy.path().to_owned(), parts, streams: Some(streams), _copy: Some(copy) })
+    }
+
+    /// Those of a generation that consists of files.
+    pub fn of_files(path: &Path) -> Self {
+        Self { path: path.join(layout::IMAGES), parts: Parts::new(path, None), streams: None, _copy: None }
     }
 
     /// The parts of the generation.

@@ -122,7 +122,7 @@ pub fn bring_back(
     let staging = Staging::new(hold, Purpose::Restore);
     let verification = Arc::new(verify(&path, manifest, workload, headway)?);
     let keys = (workload.keys.encryption.as_deref(), headway);
-    let images = GenerationImages::open(&path, &hold.dir().packs(), manifest, keys)?;
+    let images = GenerationImages::open(&path, hold.dir(), manifest, keys)?;
     let streams = images.streams();
     let given_up = || headway.is_given_up();
     let runs = Arc::new(Mutex::new(runs));

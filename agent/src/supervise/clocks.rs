@@ -7,11 +7,10 @@ use crik_store::generation::clock_facts::Installed;
 /// The library that keeps the clocks of a program going that is about to be started, if the kernel does not, and the numbers of its
 /// files; none where there will be no checkpoint.
 pub fn library(config: &Config) -> Option<Installed> {
-    let image_dir = config.image_dir.as_deref()?;
-    if !config.clock_library {
+    if config.image_dir.is_none() || !config.clock_library {
         return None;
     }
-    let installed = install::fresh(Some(image_dir))
+    let installed = install::fresh(config.volume())
         .inspect_err(|error| tracing::warn!(step = "start", "{error}"))
         .ok()?;
     if config.io_uring

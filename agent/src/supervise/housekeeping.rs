@@ -149,7 +149,7 @@ fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
     let is_enough = checkpointer.workload.config.format() == Format::Plain;
     let measured = match last.filter(|_| is_enough) {
         Some(last) => Ok(last),
-        None => volume_speed::measure(hold.path()).inspect(|volume| checkpointer.learn_volume(*volume)),
+        None => volume_speed::measure(hold).inspect(|volume| checkpointer.learn_volume(*volume)),
     };
     match measured {
         Ok(speed) => {
@@ -168,5 +168,5 @@ fn learn_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<Finding> {
 
 fn last_speed(checkpointer: &Checkpointer, hold: &Hold) -> Option<f64> {
     let last = checkpointer.running.resumed?;
-    volume_speed::of(&Manifest::read(&hold.dir().generation(last), last, None).ok()?)
+    volume_speed::of(&Manifest::brought(hold.dir(), last, None).ok()?.1)
 }

@@ -178,7 +178,7 @@ fn fresh(
     let began = Instant::now();
     signals.forget_early();
     restored_json::forget();
-    let init = install_init::install(workload.config.image_dir.as_deref())?;
+    let init = install_init::install(workload.config.volume())?;
     let noted = program_files::note(&workload.command);
     let own = own_values::of(&workload.pod);
     // Before it runs: what it reads at its start is what counts.

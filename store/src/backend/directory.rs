@@ -1,5 +1,7 @@
 //! An image directory on a volume. Only rename, exclusive create and fsync are relied on, so that it works on NFS.
 
+mod large;
+
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -8,8 +10,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use crate::backend::durable::{create_nameless, ignore_missing, remove_tree, sync_names};
+use crate::backend::large::{Sink, Source};
 use crate::backend::{Backend, Kind, Listed, Look, Name, no_links};
 use crate::base::watchdog::moved;
+use large::{Opened, Written};
 
 /// A directory of the file system.
 #[derive(Debug, Clone)]
@@ -53,6 +57,15 @@ impl Backend for Directory {
     fn write(&self, file: &Name, contents: &[u8]) -> io::Result<()> {
         moved();
         fs::write(self.path(file), contents)
+    }
+
+    fn begin(&self, file: &Name) -> io::Result<Box<dyn Sink>> {
+        moved();
+        Ok(Box::new(Written::begin(&self.path(file))?))
+    }
+
+    fn open(&self, file: &Name) -> io::Result<Box<dyn Source>> {
+        Ok(Box::new(Opened::open(&self.path(file))?))
     }
 
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {

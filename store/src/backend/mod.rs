@@ -7,6 +7,7 @@
 pub mod bucket;
 pub mod directory;
 pub mod durable;
+pub mod large;
 mod name;
 pub mod no_links;
 
@@ -14,6 +15,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
+use large::{Sink, Source};
 pub use name::Name;
 
 /// The operations. Each is done whole or not at all; an error may only mean that the answer was lost.
@@ -50,6 +52,18 @@ pub trait Backend: Debug + Send + Sync {
     /// # Errors
     /// It cannot be written.
     fn write(&self, file: &Name, contents: &[u8]) -> io::Result<()>;
+
+    /// Begins a large file, of which there is none yet.
+    ///
+    /// # Errors
+    /// There is something of that name, or it cannot be written.
+    fn begin(&self, file: &Name) -> io::Result<Box<dyn Sink>>;
+
+    /// Opens a large file. No link is followed.
+    ///
+    /// # Errors
+    /// It is not there, is no file, or cannot be read.
+    fn open(&self, file: &Name) -> io::Result<Box<dyn Source>>;
 
     /// Gives something another name, as rename(2) does: in place of a file, or of a directory with nothing in it.
     ///

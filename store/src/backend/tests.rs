@@ -97,7 +97,7 @@ proptest! {
     fn names_are_the_same_wherever_they_are(steps in proptest::collection::vec(steps(), 1..60)) {
         let volume = tempfile::tempdir().unwrap();
         let (directory, store) = (Directory::new(volume.path()), Arc::new(InMemory::new()));
-        let pods = [(); 2].map(|()| Bucket::look(faulty::place(store.clone())).unwrap());
+        let pods = [(); 2].map(|()| Bucket::look(faulty::place(store.clone()).connect().unwrap()));
         pods[0].make_all(&Name::root()).unwrap();
         for (number, step) in steps.iter().enumerate() {
             // Each time the other one, whose memory of the names is old.

@@ -193,3 +193,27 @@ pub const GROUPS_OF_HELPERS: usize = 4;
 
 /// How many threads read ahead in all, for one checkpoint: each takes one of the agent's `IDS_OF_AN_ATTEMPT`.
 pub const READERS_MAX: usize = 24;
+
+/// So much of a large file in a bucket is one object: enough that a request costs little beside its bytes, and little enough that several
+/// can be held in memory. A part of an upload in parts would have 5 MiB at least; these are objects of their own.
+pub const PART_BYTES: usize = 4 << 20;
+
+/// How many of these are on their way to a bucket at once, since one connection alone is slower than most links: 16 MiB, with one that
+/// is being filled.
+pub const PARTS_UNDER_WAY: usize = 3;
+
+/// So much of a large file in a bucket is asked for at once.
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// How many of these are asked for before they are read, where one is read after the other: together they hide the time that an answer
+/// takes.
+pub const BLOCKS_AHEAD: usize = 8;
+
+/// How many are held in memory at most, of all files that are read at once.
+pub const BLOCKS_KEPT: usize = 24;
+
+/// How many connections to a bucket are kept for the next requests: as many as are made at once.
+pub const CONNECTIONS_KEPT: usize = 12;
+
+/// How long one is kept that nobody needs. The servers end them after some 20 s, some after 5.
+pub const KEPT_CONNECTION_LIFE: Duration = Duration::from_secs(4);

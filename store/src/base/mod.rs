@@ -11,5 +11,6 @@ pub mod processor_time;
 pub mod retry;
 pub mod side_by_side;
 pub mod step_thread;
+pub mod trust;
 pub mod units;
 pub mod watchdog;

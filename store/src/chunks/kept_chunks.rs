@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
+use crate::backend::large::Source;
 use crate::chunks::index::{Chunk, Index, SecretId};
 use crate::chunks::name::NameKey;
-use crate::chunks::pack::{PackPlace, PackSource};
+use crate::chunks::pack::PackPlace;
 use crate::encryption::cipher::ChunkCipher;
 
 /// What opens chunks, by what they were sealed with.
@@ -17,7 +18,7 @@ pub(super) struct KeptChunks {
     pub names: NameKey,
     pub ciphers: Ciphers,
     place: Arc<dyn PackPlace>,
-    packs: Vec<OnceLock<Box<dyn PackSource>>>,
+    packs: Vec<OnceLock<Box<dyn Source>>>,
 }
 
 impl KeptChunks {
@@ -30,7 +31,7 @@ impl KeptChunks {
     ///
     /// # Errors
     /// It is not there.
-    pub fn source(&self, chunk: &Chunk) -> io::Result<&dyn PackSource> {
+    pub fn source(&self, chunk: &Chunk) -> io::Result<&dyn Source> {
         let place = &self.packs[chunk.pack as usize];
         if let Some(source) = place.get() {
             return Ok(&**source);

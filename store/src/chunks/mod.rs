@@ -1,4 +1,4 @@
-//! What streams are kept as: chunks, each of which is kept once in an image directory, many of them in a pack. It imports `encryption` and `base`.
+//! What streams are kept as: chunks, each of which is kept once in an image directory, many of them in a pack. It imports `backend`, `encryption` and `base`.
 //!
 //! ```text
 //! stream ── cut ──> pieces ── name ──> known? ── codec ──> pack      (write)
@@ -13,7 +13,6 @@ pub mod choice;
 pub mod codec;
 pub mod cursor;
 pub mod cut;
-pub mod directory;
 mod group_reader;
 pub mod index;
 mod keep;
@@ -21,6 +20,7 @@ mod kept_chunks;
 pub mod name;
 pub mod pack;
 mod pack_writer;
+pub mod place;
 pub mod read;
 mod read_ahead;
 mod read_error;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::backend::large::{Sink, Source};
 use crate::base::limits::RANDOM_UUID;
 
 /// The name of a pack, which no other has, on whatever node it is made.
@@ -67,37 +68,13 @@ pub trait PackPlace: Send + Sync {
     ///
     /// # Errors
     /// It cannot be written.
-    fn create(&self, name: PackName) -> io::Result<Box<dyn PackSink>>;
+    fn create(&self, name: PackName) -> io::Result<Box<dyn Sink>>;
 
     /// Opens one to be read.
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    fn open(&self, name: PackName) -> io::Result<Box<dyn PackSource>>;
-}
-
-/// A pack that is written.
-pub trait PackSink: Send {
-    /// Writes more of it.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// Makes it durable. One that is dropped before that is none.
-    ///
-    /// # Errors
-    /// It is not.
-    fn finish(self: Box<Self>) -> io::Result<()>;
-}
-
-/// A pack that is read.
-pub trait PackSource: Send + Sync {
-    /// Fills `bytes` with what is at `offset`.
-    ///
-    /// # Errors
-    /// There is less, or it cannot be read.
-    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+    fn open(&self, name: PackName) -> io::Result<Box<dyn Source>>;
 }
 
 #[cfg(test)]

@@ -6,19 +6,20 @@ use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
+use crate::backend::large::Sink;
 use crate::base::limits::PACK_BYTES;
 use crate::base::panics::locked;
 use crate::chunks::codec::Codec;
 use crate::chunks::index::Pack;
 use crate::chunks::keep::Kept;
-use crate::chunks::pack::{PackName, PackPlace, PackSink};
+use crate::chunks::pack::{PackName, PackPlace};
 use crate::chunks::shared::Shared;
 
 /// The pack that is being written.
 pub(super) struct Packs<'a> {
     shared: &'a Shared,
     place: &'a dyn PackPlace,
-    open: Option<(PackName, Box<dyn PackSink>, u64)>,
+    open: Option<(PackName, Box<dyn Sink>, u64)>,
 }
 
 impl<'a> Packs<'a> {

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::backend::large::{Sink, Source};
 use crate::base::headway::Headway;
 use crate::base::limits::{BATCH_BYTES, BATCHES_WAITING, PAGE_BYTES};
 use crate::base::panics::locked;
 use crate::chunks::index::Index;
 use crate::chunks::name::NameKey;
-use crate::chunks::pack::{PackName, PackPlace, PackSink, PackSource};
+use crate::chunks::pack::{PackName, PackPlace};
 use crate::chunks::read::{ChunkReader, Ciphers, ReadError};
 use crate::chunks::sweep::{Known, needless};
 use crate::chunks::write::{ChunkWriter, Stored, Storing};
@@ -43,24 +44,24 @@ impl InMemory {
 }
 
 impl PackPlace for InMemory {
-    fn create(&self, name: PackName) -> io::Result<Box<dyn PackSink>> {
+    fn create(&self, name: PackName) -> io::Result<Box<dyn Sink>> {
         self.step()?;
-        Ok(Box::new(Sink { place: self.clone(), name, bytes: Vec::new() }))
+        Ok(Box::new(Written { place: self.clone(), name, bytes: Vec::new() }))
     }
 
-    fn open(&self, name: PackName) -> io::Result<Box<dyn PackSource>> {
+    fn open(&self, name: PackName) -> io::Result<Box<dyn Source>> {
         let found = locked(&self.packs).get(&name).cloned();
-        Ok(Box::new(Source(found.ok_or(io::ErrorKind::NotFound)?)))
+        Ok(Box::new(Opened(found.ok_or(io::ErrorKind::NotFound)?)))
     }
 }
 
-struct Sink {
+struct Written {
     place: InMemory,
     name: PackName,
     bytes: Vec<u8>,
 }
 
-impl PackSink for Sink {
+impl Sink for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.place.step()?;
         self.bytes.extend_from_slice(bytes);
@@ -74,9 +75,13 @@ impl PackSink for Sink {
     }
 }
 
-struct Source(Vec<u8>);
+struct Opened(Vec<u8>);
 
-impl PackSource for Source {
+impl Source for Opened {
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
     fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let found = self.0.get(offset as usize..).and_then(|rest| rest.get(..bytes.len()));
         bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -111,6 +111,8 @@ pub fn make_durable(
     write(path, &manifest, key).map_err(durable)?;
     reach(Point::ManifestWritten);
     headway.go_on(0).map_err(durable)?;
+    staging.send().map_err(durable)?;
+    headway.go_on(0).map_err(durable)?;
     Ok((manifest, in_use))
 }
 

@@ -21,7 +21,7 @@ use crate::generation::stream_facts::StreamFacts;
 use crate::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
-use crate::image_dir::{Generation, layout};
+use crate::image_dir::{Generation, ImageDir, layout};
 
 /// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
 /// names below `files/`; since the second they are among what went along, which an earlier release would not put back. In the third some of
@@ -194,6 +194,20 @@ impl Manifest {
             return Err(ManifestError::Misplaced(manifest.generation));
         }
         Ok(manifest)
+    }
+
+    /// Reads the manifest of a generation of `dir`, once its files are on this machine; says where they are.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn brought(
+        dir: &ImageDir,
+        generation: Generation,
+        key: Option<&Keys>,
+    ) -> Result<(PathBuf, Self), ManifestError> {
+        let path = dir.bring(generation).map_err(ManifestError::Read)?;
+        let manifest = Self::read(&path, generation, key)?;
+        Ok((path, manifest))
     }
 
     /// Reads the contents of a manifest's file.

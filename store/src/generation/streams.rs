@@ -1,22 +1,21 @@
 //! The streams of a generation: what is too much to be written as it is, or must not be readable. They are written beside the dump and
 //! read beside the restore.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::backend::Name;
 use crate::backend::durable::create_private;
 use crate::backend::no_links;
 use crate::base::headway::Headway;
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::retry::Unserved;
-use crate::base::watchdog::moved;
-use crate::chunks::directory::PackDirectories;
 use crate::chunks::index::{Index, SecretId};
 use crate::chunks::name::NameKey;
+use crate::chunks::pack::PackPlace as _;
+use crate::chunks::place::PackFiles;
 use crate::chunks::read::{ChunkReader, Ciphers};
 use crate::chunks::shared::Seal;
 use crate::chunks::stream::StreamWriter;
@@ -58,10 +57,9 @@ impl StreamsWriter {
     ) -> io::Result<Self> {
         let in_use = staging.hold().use_packs();
         let (path, dir) = (staging.path(), staging.hold().dir());
-        let fresh = path.join(layout::PACKS);
-        DirBuilder::new().mode(0o700).create(&fresh)?;
+        let fresh = Some(staging.make_packs()?);
         let before = Before::of(dir, keys, proven)?;
-        let place = Arc::new(PackDirectories { fresh, shared: dir.packs() });
+        let place = Arc::new(packs(dir, fresh));
         let (names, headway) = (before.name_key.clone(), Arc::clone(headway));
         let image_dir = secrets::place_of(dir.root());
         let seal = before
@@ -186,7 +184,7 @@ fn earlier(
     generation: Generation,
     keys: &GenerationKeys,
 ) -> Option<(NameKey, Secrets, Index)> {
-    let path = dir.generation(generation);
+    let path = dir.bring(generation).ok()?;
     let manifest = Manifest::read(&path, generation, keys.signing.as_ref()).ok()?;
     let streams = manifest.streams.as_ref()?;
     let is_here = keys.encryption.is_none() || secrets::place(&manifest) == secrets::place_of(dir.root());
@@ -201,12 +199,14 @@ fn earlier(
 
 /// Whether each of its packs is there, with all of its bytes.
 fn is_whole(dir: &ImageDir, index: &Index) -> bool {
-    let shared = dir.packs();
-    index.packs.iter().all(|pack| {
-        moved();
-        let found = shared.join(pack.name.to_string()).symlink_metadata();
-        found.is_ok_and(|found| found.len() == pack.bytes)
-    })
+    let place = packs(dir, None);
+    let bytes = |name| place.open(name).and_then(|pack| pack.bytes());
+    index.packs.iter().all(|pack| bytes(pack.name).is_ok_and(|found| found == pack.bytes))
+}
+
+/// The packs of an image directory.
+fn packs(dir: &ImageDir, fresh: Option<Name>) -> PackFiles {
+    PackFiles { backend: dir.shared_backend(), fresh, shared: ImageDir::packs() }
 }
 
 /// The index of the generation in `path`, if it is the one that was committed.
@@ -223,14 +223,13 @@ fn index(path: &Path, manifest: &Manifest, secrets: &Secrets) -> Result<Index, V
     Index::decode(&bytes).map_err(|error| VerifyError::Obstacle(error.to_string()))
 }
 
-/// Reads the streams of the generation in `path`, which has `manifest`, and whose packs are among the `shared` ones. None if all of it is
-/// files.
+/// Reads the streams of the generation in `path`, which has `manifest`, and whose packs are in `dir`. None if all of it is files.
 ///
 /// # Errors
 /// Its index is not what was committed, or cannot be read.
 pub fn reader(
     path: &Path,
-    shared: &Path,
+    dir: &ImageDir,
     manifest: &Manifest,
     (keys, headway): (Option<&EncryptionKeys>, &Arc<Headway>),
 ) -> Result<Option<Arc<ChunkReader>>, VerifyError> {
@@ -240,8 +239,8 @@ pub fn reader(
     let name_key = name_key.ok_or_else(|| VerifyError::Altered { name: layout::MANIFEST.to_owned() })?;
     let index = index(path, manifest, &secrets)?;
     let ciphers: Ciphers = secrets.ciphers(&secrets::place(manifest));
-    let place = PackDirectories { fresh: path.join(layout::PACKS), shared: shared.to_owned() };
-    let reader = ChunkReader::new(index, Arc::new(place), (name_key, ciphers), Arc::clone(headway));
+    let reader =
+        ChunkReader::new(index, Arc::new(packs(dir, None)), (name_key, ciphers), Arc::clone(headway));
     Ok(Some(Arc::new(reader)))
 }
 

@@ -21,7 +21,7 @@ pub fn whole(
     done: &(dyn Fn(u64) + Sync),
 ) -> Result<(), VerifyError> {
     verify::files(path, manifest, done)?;
-    let Some(reader) = streams::reader(path, &dir.packs(), manifest, (keys, &Arc::default()))? else {
+    let Some(reader) = streams::reader(path, dir, manifest, (keys, &Arc::default()))? else {
         return Ok(());
     };
     let streams = &reader.index().streams;

@@ -9,6 +9,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 
 use crate::backend::bucket;
+use crate::image_dir::buckets::Connected;
 use crate::image_dir::hold::{Hold, Wish};
 use crate::image_dir::pod::Pod;
 use crate::image_dir::staging::{Purpose, Staging};
@@ -39,7 +40,7 @@ impl Place {
     pub fn open(&self) -> ImageDir {
         match self {
             Self::Volume(volume) => ImageDir::open(volume.path()).unwrap(),
-            Self::Bucket(bucket) => ImageDir::open_in(bucket.clone()).unwrap(),
+            Self::Bucket(bucket) => ImageDir::open_in(connected(bucket.clone())).unwrap(),
         }
     }
 
@@ -47,6 +48,11 @@ impl Place {
     pub fn held(&self) -> Arc<Hold> {
         Hold::take(&self.open(), &wish("job-0")).unwrap()
     }
+}
+
+/// A connection to it, with a place for files.
+pub fn connected(place: bucket::Place) -> Connected {
+    Connected { connection: place.connect().unwrap(), local: std::env::temp_dir() }
 }
 
 /// A bucket in this store.

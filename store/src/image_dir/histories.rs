@@ -11,6 +11,7 @@ use crate::backend::bucket::faulty::{self, Fault, Faulty, Plan};
 use crate::base::limits;
 use crate::base::retry::{HasOutlook as _, Outlook};
 use crate::image_dir::attempts::{AttemptOutcome, Attempts, OpenAttempt};
+use crate::image_dir::fixture::connected;
 use crate::image_dir::fixture::{Place, wish};
 use crate::image_dir::hold::{self, Hold, Wish};
 use crate::image_dir::last_stop::NoCheckpoint;
@@ -183,7 +184,7 @@ fn everywhere_the_same(told: &str, root: &str) -> String {
 
 /// Somebody takes over, whoever is there, and sweeps: then nothing is left of contents but what files need.
 fn assert_that_nothing_is_left(store: &Arc<InMemory>) {
-    let mut last = Replica::new("job-9", ImageDir::open_in(faulty::place(store.clone())).unwrap());
+    let mut last = Replica::new("job-9", ImageDir::open_in(connected(faulty::place(store.clone()))).unwrap());
     last.take(Step::PassOver).unwrap();
     last.take(Step::RemoveLeftOvers).unwrap();
     let (there, needed) = faulty::blobs(store);
@@ -244,12 +245,12 @@ fn plan(fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> (Plan, Arc<At
 }
 
 fn open(store: &Arc<InMemory>, plan: &Plan) -> Result<ImageDir, ImageDirError> {
-    ImageDir::open_in(faulty::place(Faulty::new(store, Arc::clone(plan))))
+    ImageDir::open_in(connected(faulty::place(Faulty::new(store, Arc::clone(plan)))))
 }
 
 /// What another pod finds, to which nothing goes wrong.
 fn found_in(store: &Arc<InMemory>) -> String {
-    found(&ImageDir::look_in(faulty::place(store.clone())).unwrap())
+    found(&ImageDir::look_in(connected(faulty::place(store.clone()))).unwrap())
 }
 
 /// How many requests a [`live`] takes, and what is found afterwards.
@@ -294,7 +295,8 @@ fn a_pod_may_die_at_any_request_and_the_next_one_goes_on() {
         });
         let died = open(&store, &plan.0).map_err(|error| error.to_string()).and_then(live);
         assert!(died.is_err() || nth + 8 > requests, "{last:?} {nth}");
-        let mut next = Replica::new("job-1", ImageDir::open_in(faulty::place(store.clone())).unwrap());
+        let mut next =
+            Replica::new("job-1", ImageDir::open_in(connected(faulty::place(store.clone()))).unwrap());
         for step in [Step::PassOver, Step::RemoveLeftOvers, Step::Stage, Step::Commit] {
             next.take(step).unwrap_or_else(|error| panic!("{last:?} {nth}: {error}"));
         }

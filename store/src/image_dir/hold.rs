@@ -18,7 +18,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -127,10 +127,11 @@ impl Hold {
     fn begin(dir: &ImageDir, number: u64, wish: &Wish) -> Result<Self, HoldError> {
         let name = names::hold(number);
         let heartbeat = Heartbeat::start(&dir.backend, &name, wish.expiry / limits::RENEWALS_PER_EXPIRY);
-        let (path, descent) = (dir.path_of(&name), Mutex::new(Descent::Main));
+        let (path, descent) = (dir.local_path(&name), Mutex::new(Descent::Main));
         let packs = PackUse::default();
         let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat, packs };
-        if let Err(error) = hold.remove_others().and_then(|()| dir.refresh()) {
+        let made = dir.make_local(&hold.name).map_err(io_at("create", &hold.path));
+        if let Err(error) = made.and_then(|()| hold.remove_others()).and_then(|()| dir.refresh()) {
             hold.release();
             return Err(error.into());
         }
@@ -215,9 +216,30 @@ impl Hold {
         &self.name
     }
 
-    /// A directory of this hold's own, on a volume.
+    /// A directory of this hold's own.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes so many bytes and removes them again; says how long they took to be durable.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write_for_a_moment(&self, bytes: u64) -> io::Result<Duration> {
+        let (began, backend, file) = (Instant::now(), self.dir.backend(), self.name.join("speed"));
+        let mut sink = backend.begin(&file)?;
+        let piece = vec![0x5a; limits::BLOCK_BYTES];
+        let mut left = bytes;
+        while left > 0 {
+            let now = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            sink.write(&piece[..now])?;
+            left -= now as u64;
+        }
+        sink.finish()?;
+        let took = began.elapsed();
+        backend.remove(&file)?;
+        backend.sweep(&self.name)?;
+        Ok(took)
     }
 
     /// Replaces `target` in the image directory by `contents`, whole or not at all, also over a loss of power.

@@ -15,6 +15,7 @@
 //! Here is what anybody may do; what changes the directory is done by its holder ([`crate::image_dir::hold`]).
 
 pub mod attempts;
+pub mod buckets;
 pub mod end_mark;
 mod error;
 #[cfg(any(test, feature = "fixtures"))]
@@ -28,6 +29,7 @@ mod json;
 pub mod last_stop;
 pub mod layout;
 pub mod lines;
+mod local_files;
 mod names;
 mod pack_use;
 pub mod packs;
@@ -47,12 +49,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::backend::bucket::{self, Bucket, BucketError};
+use crate::backend::bucket::{Bucket, BucketError};
 use crate::backend::directory::{Directory, is_directory};
+use crate::backend::durable::ignore_missing;
 use crate::backend::{Backend, Kind, Name};
 use crate::base::limits;
+use buckets::Connected;
 pub use error::{ImageDirError, io_at};
 pub use json::to_json;
+use local_files::LocalFiles;
 pub use names::Generation;
 use names::{accounts, generations, holders, parse_number};
 
@@ -60,6 +65,8 @@ use names::{accounts, generations, holders, parse_number};
 #[derive(Debug, Clone)]
 pub struct ImageDir {
     backend: Arc<dyn Backend>,
+    /// None on a volume.
+    local: Option<Arc<LocalFiles>>,
 }
 
 impl ImageDir {
@@ -69,37 +76,41 @@ impl ImageDir {
     /// # Errors
     /// The volume is not there, or cannot be written.
     pub fn open(root: &Path) -> Result<Self, ImageDirError> {
+        if let Some(connection) = buckets::connected(root)? {
+            return Self::open_in(connection);
+        }
         let parent = root.parent().unwrap_or(root);
         if !is_directory(parent).map_err(io_at("look at", parent))? {
             return Err(ImageDirError::NoParent { path: root.into(), parent: parent.into() });
         }
-        Self::make(Arc::new(Directory::new(root)))
+        Self::make(Arc::new(Directory::new(root)), None)
     }
 
     /// Opens one in a bucket, and makes what is missing of it.
     ///
     /// # Errors
     /// It is used for something else, cannot do what is needed, or cannot be written.
-    pub fn open_in(place: bucket::Place) -> Result<Self, ImageDirError> {
-        let path = place.told.clone();
-        let bucket = Bucket::open(place).map_err(|error| match error {
+    pub fn open_in(Connected { connection, local }: Connected) -> Result<Self, ImageDirError> {
+        let path = connection.told().to_owned();
+        let local = LocalFiles::make(&local).map_err(io_at("make a directory in", &local))?;
+        let bucket = Bucket::open(connection).map_err(|error| match error {
             BucketError::Occupied(name) => ImageDirError::Occupied { path, name },
             BucketError::Io(source) => io_at("use", &path)(source),
         })?;
-        Self::make(Arc::new(bucket))
+        Self::make(Arc::new(bucket), Some(Arc::new(local)))
     }
 
     /// Looks at one in a bucket without changing anything, for which the right to read is enough.
     ///
     /// # Errors
     /// It is no image directory.
-    pub fn look_in(place: bucket::Place) -> Result<Self, ImageDirError> {
-        let path = place.told.clone();
-        Self::find(Arc::new(Bucket::look(place).map_err(io_at("use", &path))?))
+    pub fn look_in(Connected { connection, local }: Connected) -> Result<Self, ImageDirError> {
+        let local = LocalFiles::make(&local).map_err(io_at("make a directory in", &local))?;
+        Self::find(Arc::new(Bucket::look(connection)), Some(Arc::new(local)))
     }
 
-    fn make(backend: Arc<dyn Backend>) -> Result<Self, ImageDirError> {
-        let dir = Self { backend };
+    fn make(backend: Arc<dyn Backend>, local: Option<Arc<LocalFiles>>) -> Result<Self, ImageDirError> {
+        let dir = Self { backend, local };
         dir.refuse_strangers()?;
         dir.make_root()?;
         for name in own() {
@@ -125,11 +136,14 @@ impl ImageDir {
     /// # Errors
     /// It is no image directory.
     pub fn look(root: &Path) -> Result<Self, ImageDirError> {
-        Self::find(Arc::new(Directory::new(root)))
+        match buckets::connected(root)? {
+            Some(connection) => Self::look_in(connection),
+            None => Self::find(Arc::new(Directory::new(root)), None),
+        }
     }
 
-    fn find(backend: Arc<dyn Backend>) -> Result<Self, ImageDirError> {
-        let dir = Self { backend };
+    fn find(backend: Arc<dyn Backend>, local: Option<Arc<LocalFiles>>) -> Result<Self, ImageDirError> {
+        let dir = Self { backend, local };
         dir.backend.list(&Name::root()).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => ImageDirError::Absent(dir.root().into()),
             _ => dir.at("read", &Name::root())(error),
@@ -196,6 +210,9 @@ impl ImageDir {
 
     /// True when it is on the same file system as `/`, and so most likely not on a volume at all.
     pub fn is_on_root_file_system(&self) -> bool {
+        if self.local.is_some() {
+            return false;
+        }
         let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
         device(self.root()) == device(Path::new("/"))
     }
@@ -208,14 +225,74 @@ impl ImageDir {
         Ok(self.numbers(&holders())?.into_iter().max())
     }
 
-    /// The directory of a committed generation on a volume.
-    pub fn generation(&self, generation: Generation) -> PathBuf {
-        self.path_of(&generation.directory())
+    /// Where it is, to be shared.
+    pub(crate) fn shared_backend(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
     }
 
-    /// The directory of what was cut from files of the application when `generation` was resumed, on a volume.
+    /// Whether it is in a bucket, and its files here are copies of a moment.
+    pub fn is_in_a_bucket(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Where on this machine the files of what has this name are, once they are brought.
+    pub(crate) fn local_path(&self, name: &Name) -> PathBuf {
+        self.local.as_ref().map_or_else(|| self.path_of(name), |local| local.path(name))
+    }
+
+    /// The directory of a committed generation, once it is here ([`Self::bring`]).
+    pub fn generation(&self, generation: Generation) -> PathBuf {
+        self.local_path(&generation.directory())
+    }
+
+    /// Sees to it that the files of a generation, but for its packs, are on this machine; says where.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn bring(&self, generation: Generation) -> io::Result<PathBuf> {
+        let name = generation.directory();
+        self.local.as_ref().map_or(Ok(()), |local| local.bring(self.backend(), &name))?;
+        Ok(self.local_path(&name))
+    }
+
+    /// Sends what was staged here to where it is committed.
+    pub(super) fn send(&self, staged: &Name) -> io::Result<()> {
+        self.local.as_ref().map_or(Ok(()), |local| local.send(self.backend(), staged))
+    }
+
+    /// What was staged here is where it was committed.
+    pub(super) fn forget(&self, staged: &Name) {
+        self.local.iter().for_each(|local| local.remove(staged));
+    }
+
+    /// Makes a directory on this machine that is in a bucket already.
+    pub(super) fn make_local(&self, name: &Name) -> io::Result<()> {
+        self.local.as_ref().map_or(Ok(()), |local| local.make_directory(name))
+    }
+
+    /// The directory of what was cut from files of the application when `generation` was resumed.
     pub fn cut(&self, generation: Generation) -> PathBuf {
-        self.path_of(&generation.cut())
+        self.local_path(&generation.cut())
+    }
+
+    /// Sees to it that what was cut before is on this machine.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bring_cut(&self, generation: Generation) -> io::Result<()> {
+        let Some(local) = &self.local else { return Ok(()) };
+        local.make_directory(&Name::root())?;
+        ignore_missing(local.bring(self.backend(), &generation.cut()))
+    }
+
+    /// What was cut from a file is kept under this name, in the directory of `generation`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep_cut(&self, generation: Generation, name: &str) -> io::Result<()> {
+        let Some(local) = &self.local else { return Ok(()) };
+        self.backend.make_all(&generation.cut())?;
+        local.send_file(self.backend(), &generation.cut().join(name))
     }
 
     /// All committed generations, newest first.
@@ -241,6 +318,9 @@ impl ImageDir {
     }
 
     fn remove_all(&self, name: &Name) -> Result<(), ImageDirError> {
+        if let Some(local) = &self.local {
+            local.remove(name);
+        }
         self.backend.remove(name).map_err(self.at("remove", name))
     }
 

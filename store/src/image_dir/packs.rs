@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::Name;
@@ -28,9 +27,9 @@ impl Drop for InUse {
 }
 
 impl ImageDir {
-    /// The directory of the packs to which generations refer, on a volume. There is none before the first.
-    pub fn packs(&self) -> PathBuf {
-        self.path_of(&Name::from(PACKS))
+    /// What the directory of the packs is called to which generations refer. There is none before the first.
+    pub(crate) fn packs() -> Name {
+        Name::from(PACKS)
     }
 
     /// The names of the packs that a generation needs.
@@ -138,6 +137,10 @@ mod tests {
         fs::write(directory.join(name), name).unwrap();
     }
 
+    fn packs_of(hold: &Hold) -> std::path::PathBuf {
+        hold.dir().path_of(&Name::from(PACKS))
+    }
+
     /// Commits a generation that needs these packs.
     fn commit(hold: &Arc<Hold>, packs: &[&str]) -> Generation {
         let generation = fixture::commit(hold);
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn as_long_as_it_is_not_known_what_is_needed_all_is() {
         let (_volume, hold) = fixture::held();
-        write(&hold.dir().packs(), "a");
+        write(&packs_of(&hold), "a");
         let generation = fixture::commit(&hold);
         fs::create_dir(hold.dir().generation(generation).join(layout::PACK_LIST)).unwrap();
         assert!(hold.sweep_packs().is_err());
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn nothing_is_swept_while_a_checkpoint_is_written() {
         let (_volume, hold) = fixture::held();
-        write(&hold.dir().packs(), "a");
+        write(&packs_of(&hold), "a");
         let (one, other) = (hold.use_packs(), hold.use_packs());
         drop(one);
         hold.sweep_packs().unwrap();
@@ -199,7 +202,7 @@ mod tests {
         let (volume, hold) = fixture::held();
         let fresh = hold.name().join("staging-1/packs");
         write(&hold.dir().path_of(&fresh), "mine");
-        write(&hold.dir().packs(), "theirs");
+        write(&packs_of(&hold), "theirs");
         hold.release();
         let next = Hold::take(&ImageDir::open(volume.path()).unwrap(), &fixture::wish("job-1")).unwrap();
         // What was to be shared is gone with the hold.

@@ -54,7 +54,7 @@ impl Staging {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = hold.name().join(&format!("{}-{number}", purpose.name()));
-        let path = hold.dir().path_of(&name);
+        let path = hold.dir().local_path(&name);
         Self { hold: Arc::clone(hold), purpose, name, path, busy: Arc::default() }
     }
 
@@ -63,7 +63,7 @@ impl Staging {
         self.purpose
     }
 
-    /// The directory, on a volume.
+    /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -84,7 +84,8 @@ impl Staging {
     /// The volume cannot be written, or another pod holds the image directory now.
     pub fn make(&self) -> Result<&Path, ImageDirError> {
         let made = self.hold.dir().backend().make(&self.name);
-        made.map_err(|error| self.hold.explain("create", &self.path, error))?;
+        made.and_then(|()| self.hold.dir().make_local(&self.name))
+            .map_err(|error| self.hold.explain("create", &self.path, error))?;
         if self.purpose != Purpose::Restore {
             reach(Point::StagingMade);
         }
@@ -97,6 +98,24 @@ impl Staging {
     /// The volume cannot be written.
     pub fn sweep(&self) -> Result<(), ImageDirError> {
         self.hold.dir().remove_all(&self.name)
+    }
+
+    /// Sends all of it to where it is committed.
+    ///
+    /// # Errors
+    /// It cannot be read here, or not be written there.
+    pub fn send(&self) -> io::Result<()> {
+        self.hold.dir().send(&self.name)
+    }
+
+    /// What the directory of its packs is called, which is made.
+    ///
+    /// # Errors
+    /// The volume cannot be written.
+    pub(crate) fn make_packs(&self) -> io::Result<Name> {
+        let packs = self.name.join(layout::PACKS);
+        self.hold.dir().backend().make(&packs)?;
+        Ok(packs)
     }
 
     /// Lets generations refer to the packs that are in it.
@@ -124,6 +143,7 @@ impl Staging {
             _ => {}
         }
         reach(Point::Renamed);
+        self.hold.dir().forget(&self.name);
         let durable = dir.sync_generations();
         if durable.is_err() {
             // It is seen but may not last, and the application is about to go on.

@@ -1,6 +1,7 @@
 //! What every test leans on, whatever it is about: the programs under test are built, conditions waited for, cases put in a
 //! table, requests sent, connections cut, proxies put between.
 
+pub mod bucket;
 pub mod build;
 pub(crate) mod cache;
 pub(crate) mod claim;

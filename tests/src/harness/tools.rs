@@ -50,6 +50,15 @@ pub fn schemathesis() -> Result<PathBuf> {
     Ok(programs.join("schemathesis"))
 }
 
+/// The Python that has an S3 server.
+///
+/// # Errors
+/// It is not there and cannot be installed.
+pub fn moto() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    Ok(found_by("tests/tools/moto/install.sh", &FOUND).context("no moto")?.join("python3"))
+}
+
 /// Where all of them are.
 ///
 /// # Errors

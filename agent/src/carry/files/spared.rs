@@ -23,7 +23,7 @@ impl Spared {
         // The pattern was looked at when the configuration was read.
         let excluded = config.carry.excluded().unwrap_or_else(|_| GlobSet::empty());
         let agent = std::env::current_exe().ok();
-        let own = [Some(limits::OWN_DIRECTORY.into()), config.image_dir.clone(), agent];
+        let own = [Some(limits::OWN_DIRECTORY.into()), config.volume().map(Path::to_owned), agent];
         Self { mounts, excluded, own: own.into_iter().flatten().collect() }
     }
 

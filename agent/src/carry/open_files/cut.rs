@@ -88,6 +88,8 @@ fn behind(file: &VolumeFile, rules: Rules) -> Result<Option<u64>, OpenFileError>
 
 fn make_room(grown: &[(&VolumeFile, u64)], place: &Place) -> Result<(), OpenFileError> {
     let directory = place.directory();
+    let brought = place.hold.dir().bring_cut(place.generation);
+    brought.map_err(io_at("read", &directory))?;
     for path in [directory.parent().unwrap_or(&directory), &directory] {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -202,13 +204,20 @@ fn keep(mut open: &File, file: &VolumeFile, place: &Place) -> Result<PathBuf, Op
     let mut target = made.map_err(|error| place.hold.explain("create", &partial, error))?;
     let copied = io::copy(&mut open, &mut target).and_then(|_| target.sync_all());
     copied.inspect_err(|_| drop(fs::remove_file(&partial))).map_err(&io)?;
-    fs::rename(&partial, &kept).map_err(|error| place.hold.explain("write", &kept, error))?;
+    let renamed = fs::rename(&partial, &kept);
+    renamed.and_then(|()| place.send(&kept)).map_err(|error| place.hold.explain("write", &kept, error))?;
     Ok(kept)
 }
 
 impl Place {
     fn directory(&self) -> PathBuf {
         self.hold.dir().cut(self.generation)
+    }
+
+    /// In a bucket it is kept only when it is there.
+    fn send(&self, kept: &Path) -> io::Result<()> {
+        let name = kept.file_name().unwrap_or_default().to_string_lossy();
+        self.hold.dir().keep_cut(self.generation, &name)
     }
 
     /// A name for what is cut from `file`. Only the holder makes any, so it stays unused.

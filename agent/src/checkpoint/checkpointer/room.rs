@@ -84,7 +84,7 @@ impl Checkpointer {
             return Ok(());
         };
         // A volume that cannot be measured may take it all the same.
-        let Ok(speed) = volume_speed::measure_again(hold.path(), speed) else { return Ok(()) };
+        let Ok(speed) = volume_speed::measure_again(hold, speed) else { return Ok(()) };
         self.learn_speed(Some(speed));
         match is_hopeless(bytes, speed, deadline) {
             None => Ok(()),

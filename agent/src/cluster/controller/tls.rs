@@ -1,16 +1,16 @@
 //! Connections on which the controller proves who it is.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::base::trust::{TrustError, client_config};
 use crate::cluster::controller::unknown::Unknown;
 
 /// Lets the server on the other side of `stream` prove that it is `host`. The authorities are read anew each time, since
@@ -30,40 +30,11 @@ pub async fn secure(
 }
 
 fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Unknown> {
-    let roots = match ca_file {
-        Some(path) => from_file(path)?,
-        None => of_the_container()?,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Unknown::Tls(error.to_string()))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn from_file(path: &Path) -> Result<RootCertStore, Unknown> {
-    let wrong = |problem: String| Unknown::Authorities { path: path.into(), problem };
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added = certificate.map_err(|error| error.to_string());
-        added.and_then(|one| roots.add(one).map_err(|error| error.to_string())).map_err(wrong)?;
-    }
-    if roots.is_empty() {
-        return Err(wrong("it has no certificate in PEM form (-----BEGIN CERTIFICATE-----)".to_owned()));
-    }
-    Ok(roots)
-}
-
-/// Few of an image's own authorities are enough; one that cannot be read is no reason to trust none.
-fn of_the_container() -> Result<RootCertStore, Unknown> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        let problem = "the container's image has no certificate authorities; set nodeStateServerCAFile";
-        return Err(Unknown::Tls(problem.to_owned()));
-    }
-    Ok(roots)
+    client_config(ca_file).map_err(|error| match error {
+        TrustError::File { path, problem } => Unknown::Authorities { path, problem },
+        TrustError::Nobody => Unknown::Tls(format!("{error}; set nodeStateServerCAFile")),
+        TrustError::Tls(error) => Unknown::Tls(error.to_string()),
+    })
 }
 
 fn explain(error: &io::Error, host: &str, ca_file: Option<&Path>) -> Unknown {

@@ -1,14 +1,16 @@
 //! The contents of files that are too large for the names object: one object each, which is written once.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectStoreExt as _, PutPayload};
+use object_store::{GetOptions, GetRange, ObjectStoreExt as _, PutPayload, PutResult};
 
 use crate::backend::bucket::failure::Failure;
 use crate::backend::bucket::names::Blob;
-use crate::backend::bucket::requests::Requests;
+use crate::backend::bucket::requests::{Pending, Requests};
 use crate::base::panics::locked;
 
 /// Where they are, below the image directory's prefix.
@@ -22,13 +24,13 @@ pub struct Blobs {
 
 /// An object to which a name is about to refer; until this is dropped nobody takes it for superfluous.
 #[derive(Debug)]
-pub struct Awaited<'a> {
-    blobs: &'a Blobs,
+pub struct Awaited {
+    blobs: Arc<Blobs>,
     /// The object.
     pub blob: Blob,
 }
 
-impl Drop for Awaited<'_> {
+impl Drop for Awaited {
     fn drop(&mut self) {
         locked(&self.blobs.awaited).remove(&self.blob.id);
     }
@@ -39,33 +41,58 @@ impl Blobs {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn put(&self, requests: &Requests, id: String, contents: &[u8]) -> Result<Awaited<'_>, Failure> {
-        let size = contents.len() as u64;
-        locked(&self.awaited).insert(id.clone());
-        let awaited = Awaited { blobs: self, blob: Blob { id, size } };
-        let (path, payload) = (path(requests, &awaited.blob.id), PutPayload::from(contents.to_vec()));
-        requests.ask(size, move |store| {
-            let (path, payload) = (path.clone(), payload.clone());
-            async move { store.put(&path, payload).await }
-        })?;
-        Ok(awaited)
+    pub fn put(
+        self: &Arc<Self>,
+        requests: &Requests,
+        id: String,
+        contents: Vec<u8>,
+    ) -> Result<Awaited, Failure> {
+        let (awaited, put) = self.start(requests, id, contents);
+        put.wait().map(|_| awaited)
     }
 
-    /// The first `most` bytes of an object.
+    /// The same, and does not wait until it is there.
+    pub fn start(
+        self: &Arc<Self>,
+        requests: &Requests,
+        id: String,
+        contents: Vec<u8>,
+    ) -> (Awaited, Pending<PutResult>) {
+        let size = contents.len() as u64;
+        locked(&self.awaited).insert(id.clone());
+        let awaited = Awaited { blobs: Arc::clone(self), blob: Blob { id, size } };
+        let (path, payload) = (path(requests, &awaited.blob.id), PutPayload::from(contents));
+        let put = requests.start(size, move |store| {
+            let (path, payload) = (path.clone(), payload.clone());
+            async move { store.put(&path, payload).await }
+        });
+        (awaited, put)
+    }
+
+    /// The first `most` bytes of all these objects.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn get(requests: &Requests, blob: &Blob, most: u64) -> Result<Vec<u8>, Failure> {
-        let wanted = blob.size.min(most);
-        // There is no range with nothing in it.
-        if wanted == 0 {
-            return Ok(Vec::new());
+    /// One of them cannot be read.
+    pub fn get(requests: &Requests, blobs: &[Blob], most: u64) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        for blob in blobs {
+            let wanted = blob.size.min(most.saturating_sub(bytes.len() as u64));
+            // There is no range with nothing in it.
+            if wanted > 0 {
+                bytes.extend_from_slice(&Self::begin_get(requests, blob, 0..wanted).wait()?);
+            }
         }
+        Ok(bytes)
+    }
+
+    /// Asks for what is in this range of an object, and does not wait for it.
+    pub fn begin_get(requests: &Requests, blob: &Blob, range: Range<u64>) -> Pending<Bytes> {
         let path = path(requests, &blob.id);
-        requests.ask(wanted, move |store| {
+        requests.start(range.end - range.start, move |store| {
             let path = path.clone();
-            let options = GetOptions { range: Some(GetRange::Bounded(0..wanted)), ..GetOptions::default() };
-            async move { Ok(store.get_opts(&path, options).await?.bytes().await?.to_vec()) }
+            let options =
+                GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+            async move { store.get_opts(&path, options).await?.bytes().await }
         })
     }
 

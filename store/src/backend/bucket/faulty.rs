@@ -176,7 +176,7 @@ pub fn place(store: Arc<dyn ObjectStore>) -> super::Place {
 
 /// How many objects there are for contents, and how many of them files have.
 pub fn blobs(store: &Arc<InMemory>) -> (usize, usize) {
-    let bucket = super::Bucket::look(place(store.clone())).unwrap();
+    let bucket = super::Bucket::look(place(store.clone()).connect().unwrap());
     let named = bucket.names().unwrap().blobs().len();
     (super::Blobs::list(&bucket.requests).unwrap().len(), named)
 }

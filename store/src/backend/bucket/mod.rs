@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! names           all names, and the contents of small files
-//! blobs/9f…       the contents of one other file
+//! blobs/9f…       the contents of another file, or a part of them
 //! trials/…        what was written to see whether the bucket can do what is needed; removed at once
 //! ```
 //!
@@ -25,10 +25,14 @@
 //! Whoever reads a file when its generation is removed may find its contents gone, as may happen on NFS.
 
 mod blobs;
+mod blocks;
 mod failure;
 #[cfg(test)]
 pub(crate) mod faulty;
+mod http;
+mod large;
 mod names;
+pub mod provider;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -36,18 +40,21 @@ mod trial;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use object_store::{ObjectStore, PutMode, UpdateVersion};
 use thiserror::Error;
 
+use crate::backend::large::{Sink, Source};
 use crate::backend::{Backend, Kind, Listed, Look, Name};
 use crate::base::limits;
 use crate::base::nonce::{nonce, number};
 use crate::base::panics::locked;
 use blobs::Blobs;
+use blocks::Blocks;
 use failure::Failure;
+use large::{Opened, Written};
 use names::{Entry, Names, What};
 use requests::{Requests, Tries};
 
@@ -55,12 +62,14 @@ use requests::{Requests, Tries};
 const NAMES: &str = "names";
 
 /// An image directory in a bucket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bucket {
     told: PathBuf,
-    requests: Requests,
-    blobs: Blobs,
-    known: Mutex<Option<Version>>,
+    requests: Arc<Requests>,
+    blobs: Arc<Blobs>,
+    known: Arc<Mutex<Option<Version>>>,
+    /// As long as something is read.
+    blocks: Arc<Mutex<Weak<Blocks>>>,
 }
 
 /// Where a bucket is, and how long to wait for it.
@@ -74,6 +83,32 @@ pub struct Place {
     pub told: PathBuf,
     /// How long a request may take, besides its bytes; see [`limits::REQUEST_LIMIT`].
     pub limit: Duration,
+}
+
+/// Asks a bucket, from threads of its own.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    told: PathBuf,
+    requests: Arc<Requests>,
+}
+
+impl Connection {
+    /// How people are told where it is.
+    #[must_use]
+    pub fn told(&self) -> &Path {
+        &self.told
+    }
+}
+
+impl Place {
+    /// Begins the threads that ask it.
+    ///
+    /// # Errors
+    /// There are none, or this is called in a step.
+    pub fn connect(self) -> io::Result<Connection> {
+        let Self { store, prefix, told, limit } = self;
+        Ok(Connection { told, requests: Arc::new(Requests::begin(store, prefix, limit)?) })
+    }
 }
 
 /// Why a bucket cannot be used.
@@ -100,8 +135,8 @@ impl Bucket {
     ///
     /// # Errors
     /// It is used for something else, lacks writes on conditions, or cannot be asked.
-    pub fn open(place: Place) -> Result<Self, BucketError> {
-        let bucket = Self::look(place)?;
+    pub fn open(connection: Connection) -> Result<Self, BucketError> {
+        let bucket = Self::look(connection);
         if bucket.current()?.is_none() {
             bucket.refuse_strangers()?;
         }
@@ -110,13 +145,9 @@ impl Bucket {
     }
 
     /// One that is only read.
-    ///
-    /// # Errors
-    /// There is no thread to wait for it.
-    pub fn look(place: Place) -> io::Result<Self> {
-        let Place { store, prefix, told, limit } = place;
-        let requests = Requests::begin(store, prefix, limit)?;
-        Ok(Self { told, requests, blobs: Blobs::default(), known: Mutex::default() })
+    #[must_use]
+    pub fn look(Connection { told, requests }: Connection) -> Self {
+        Self { told, requests, blobs: Arc::default(), known: Arc::default(), blocks: Arc::default() }
     }
 
     /// What is there without names was not made by crik.
@@ -204,6 +235,15 @@ impl Bucket {
         Ok(names)
     }
 
+    fn blocks(&self) -> Arc<Blocks> {
+        let mut known = locked(&self.blocks);
+        known.upgrade().unwrap_or_else(|| {
+            let blocks = Arc::default();
+            *known = Arc::downgrade(&blocks);
+            blocks
+        })
+    }
+
     fn put(&self, file: &Name, what: What) -> io::Result<()> {
         let entry = Entry { identity: number()?, what };
         self.change(&|names| names.put(file, entry.clone()).map(|()| Changed::Yes)).map(drop)
@@ -243,7 +283,7 @@ impl Backend for Bucket {
         match &names.find(file)?.what {
             What::Directory(_) => Err(io::Error::from(io::ErrorKind::InvalidData)),
             What::Text(text) => Ok(text.bytes().take(usize::try_from(most).unwrap_or(usize::MAX)).collect()),
-            What::Blob(blob) => Ok(Blobs::get(&self.requests, blob, most)?),
+            What::Blobs(blobs) => Ok(Blobs::get(&self.requests, blobs, most)?),
         }
     }
 
@@ -252,14 +292,28 @@ impl Backend for Bucket {
         match std::str::from_utf8(contents) {
             Ok(text) if text.len() <= limits::INLINE_MAX_BYTES => self.put(file, What::Text(text.to_owned())),
             _ => {
-                let awaited = self.blobs.put(&self.requests, nonce()?, contents)?;
-                self.put(file, What::Blob(awaited.blob.clone()))
+                let awaited = self.blobs.put(&self.requests, nonce()?, contents.to_vec())?;
+                self.put(file, What::Blobs(vec![awaited.blob.clone()]))
             }
         }
     }
 
     fn write(&self, file: &Name, contents: &[u8]) -> io::Result<()> {
         self.create(file, contents)
+    }
+
+    fn begin(&self, file: &Name) -> io::Result<Box<dyn Sink>> {
+        let (bucket, file) = (self.clone(), file.clone());
+        let name = Box::new(move |blobs| bucket.put(&file, What::Blobs(blobs)));
+        Ok(Box::new(Written::begin(&self.requests, &self.blobs, name)))
+    }
+
+    fn open(&self, file: &Name) -> io::Result<Box<dyn Source>> {
+        match &self.names()?.find(file)?.what {
+            What::Blobs(blobs) => Ok(Box::new(Opened::new(&self.requests, self.blocks(), blobs))),
+            // None that was begun so is any other.
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
     }
 
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {

@@ -37,17 +37,24 @@ pub enum What {
     Directory(Entries),
     /// A small file.
     Text(String),
-    /// A file whose contents are in an object of their own.
-    Blob(Blob),
+    /// A file whose contents are in objects of their own, one after the other.
+    Blobs(Vec<Blob>),
 }
 
-/// An object with the contents of a file.
+/// An object with contents of a file, or with a part of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
     /// Its name, which is made up and never used again.
     pub id: String,
     /// How many bytes it has.
     pub size: u64,
+}
+
+impl Blob {
+    /// Whether its name leads nowhere else.
+    fn is_plain(&self) -> bool {
+        !self.id.is_empty() && self.id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 /// The version that this release writes.
@@ -105,8 +112,8 @@ impl Names {
     pub fn blobs(&self) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
         visit(&self.root, &mut |entry| {
-            if let What::Blob(blob) = &entry.what {
-                found.insert(blob.id.as_str());
+            if let What::Blobs(blobs) = &entry.what {
+                found.extend(blobs.iter().map(|blob| blob.id.as_str()));
             }
         });
         found
@@ -247,19 +254,23 @@ impl Names {
         }
     }
 
-    /// How many bytes all has that is below a directory.
+    /// How many bytes a file has, or all that is below a directory.
     ///
     /// # Errors
-    /// It is not there, or none.
-    pub fn stored(&self, directory: &Name) -> io::Result<u64> {
+    /// It is not there.
+    pub fn stored(&self, name: &Name) -> io::Result<u64> {
         let mut bytes = 0;
-        visit(self.entries(directory)?, &mut |entry| {
+        let mut add = |entry: &Entry| {
             bytes += match &entry.what {
                 What::Directory(_) => 0,
                 What::Text(text) => text.len() as u64,
-                What::Blob(blob) => blob.size,
+                What::Blobs(blobs) => blobs.iter().map(|blob| blob.size).sum(),
             };
-        });
+        };
+        match self.entries(name) {
+            Ok(entries) => visit(entries, &mut add),
+            Err(_) => add(self.find(name)?),
+        }
         Ok(bytes)
     }
 }
@@ -283,11 +294,7 @@ fn stray(entries: &Entries) -> Option<String> {
         let is_part = !["", ".", ".."].contains(&name.as_str()) && !name.contains('/');
         match &entry.what {
             _ if !is_part => Some(name.clone()),
-            What::Blob(blob)
-                if blob.id.is_empty() || !blob.id.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
-            {
-                Some(blob.id.clone())
-            }
+            What::Blobs(blobs) => blobs.iter().find(|blob| !blob.is_plain()).map(|blob| blob.id.clone()),
             What::Directory(entries) => stray(entries),
             _ => None,
         }

@@ -12,12 +12,28 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::backend::bucket::failure::Failure;
 use crate::base::limits;
 use crate::base::step_thread;
 use crate::base::watchdog::moved;
+
+/// A request that was made, whose answer may have come.
+#[derive(Debug)]
+pub struct Pending<T>(Receiver<Result<T, Failure>>);
+
+impl<T> Pending<T> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// It was not done, or it is not known whether it was.
+    pub fn wait(self) -> Result<T, Failure> {
+        let answer = self.0.recv().map_err(|_| Failure::lasting("the thread for the bucket has ended"))?;
+        moved();
+        answer
+    }
+}
 
 /// A request that tells its answer itself.
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -65,33 +81,61 @@ impl Requests {
         T: Send + 'static,
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
-        let limit = self.limit + Duration::from_secs(bytes / limits::SLOWEST_BYTES_PER_SECOND);
+        self.begin_job(timeout_at(self.limit(bytes), request(Arc::clone(&self.store)))).wait()
+    }
+
+    fn limit(&self, bytes: u64) -> Duration {
+        self.limit + Duration::from_secs(bytes / limits::SLOWEST_BYTES_PER_SECOND)
+    }
+
+    fn begin_job<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Pending<T> {
         let (tell, told) = channel();
-        let request = timeout_at(limit, request(Arc::clone(&self.store)));
         moved();
         // If nobody takes it, nobody tells.
-        let _ = self.jobs.send(Box::pin(async move { drop(tell.send(request.await)) }));
-        let answer = told.recv().map_err(|_| Failure::lasting("the thread for the bucket has ended"))?;
-        moved();
-        answer
+        let _ = self.jobs.send(Box::pin(async move { drop(tell.send(job.await)) }));
+        Pending(told)
     }
 
     /// Makes a request that may be made again, as long as its failure may pass.
     ///
     /// # Errors
     /// It fails for good.
-    pub fn ask<T, F>(&self, bytes: u64, request: impl Fn(Arc<dyn ObjectStore>) -> F) -> Result<T, Failure>
+    pub fn ask<T, F>(
+        &self,
+        bytes: u64,
+        request: impl Fn(Arc<dyn ObjectStore>) -> F + Send + 'static,
+    ) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
-        let mut tries = Tries::default();
-        loop {
-            match self.once(bytes, &request) {
-                Err(failure) if tries.again(&failure) => {}
-                answer => return answer,
+        self.start(bytes, request).wait()
+    }
+
+    /// The same, and does not wait for the answer.
+    pub fn start<T, F>(
+        &self,
+        bytes: u64,
+        request: impl Fn(Arc<dyn ObjectStore>) -> F + Send + 'static,
+    ) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        let (store, limit) = (Arc::clone(&self.store), self.limit(bytes));
+        self.begin_job(async move {
+            let mut tries = Tries::default();
+            loop {
+                let answer = timeout_at(limit, request(Arc::clone(&store))).await;
+                match answer.as_ref().err().and_then(|failure| tries.next(failure)) {
+                    Some(pause) => sleep(pause).await,
+                    None => return answer,
+                }
             }
-        }
+        })
     }
 
     /// The contents of an object, or the first `most` bytes of them, unless it still is the one that is known as `seen`; and as what it is
@@ -220,11 +264,13 @@ impl Default for Tries {
 impl Tries {
     /// Whether to try once more after this failure; waits before.
     pub fn again(&mut self, failure: &Failure) -> bool {
-        if self.left == 0 || !failure.may_pass() {
-            return false;
-        }
-        thread::sleep(self.pause);
-        (self.left, self.pause) = (self.left - 1, self.pause * 2);
-        true
+        self.next(failure).map(thread::sleep).is_some()
+    }
+
+    /// How long to wait before it is tried once more after this failure; none if it is not.
+    fn next(&mut self, failure: &Failure) -> Option<Duration> {
+        let pause = self.pause;
+        (self.left, self.pause) = (self.left.checked_sub(u32::from(failure.may_pass()))?, pause * 2);
+        failure.may_pass().then_some(pause)
     }
 }

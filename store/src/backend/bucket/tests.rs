@@ -11,11 +11,11 @@ use crate::base::retry::{HasOutlook as _, Outlook};
 use crate::base::step_thread;
 
 fn sound(inner: &Arc<InMemory>) -> Bucket {
-    Bucket::look(place(Arc::clone(inner) as Arc<dyn ObjectStore>)).unwrap()
+    Bucket::look(place(Arc::clone(inner) as Arc<dyn ObjectStore>).connect().unwrap())
 }
 
 fn failing(inner: &Arc<InMemory>, plan: Plan) -> Bucket {
-    Bucket::look(place(Faulty::new(inner, plan))).unwrap()
+    Bucket::look(place(Faulty::new(inner, plan)).connect().unwrap())
 }
 
 /// One request of these goes wrong, all others do not.
@@ -130,10 +130,10 @@ fn what_fails_for_good_says_so_and_leaves_what_was_there() {
 
 #[test]
 fn a_bucket_that_takes_no_notice_of_conditions_is_refused_and_one_that_does_is_clean_afterwards() {
-    let error = Bucket::open(place(Faulty::careless())).unwrap_err().to_string();
+    let error = Bucket::open(place(Faulty::careless()).connect().unwrap()).unwrap_err().to_string();
     assert!(error.contains("does not write on conditions"), "{error}");
     let inner = Arc::<InMemory>::default();
-    let bucket = Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>)).unwrap();
+    let bucket = Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>).connect().unwrap()).unwrap();
     assert!(bucket.requests.list("").unwrap().is_empty());
 }
 
@@ -142,11 +142,13 @@ fn what_somebody_else_keeps_there_stays_theirs() {
     let inner = Arc::<InMemory>::default();
     let theirs = object_store::path::Path::from("checkpoints/job-0/photos/1.jpg");
     sound(&inner).requests.put(theirs, b"x".to_vec(), PutMode::Create).unwrap();
-    let error = Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>)).unwrap_err().to_string();
+    let error = Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>).connect().unwrap())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("something in it that is not crik's (photos)"), "{error}");
     // What is crik's stays crik's.
     sound(&inner).make_all(&Name::root()).unwrap();
-    Bucket::open(place(inner)).unwrap();
+    Bucket::open(place(inner).connect().unwrap()).unwrap();
 }
 
 /// Waits before the first request of this kind, and says so, until it may go on.
@@ -173,7 +175,7 @@ fn held_up<T: Send>(
 ) -> T {
     let (plan, reached, open) = gate(at, which);
     let place = Place { limit: Duration::from_secs(60), ..place(Faulty::new(inner, plan)) };
-    let bucket = Bucket::look(place).unwrap();
+    let bucket = Bucket::look(place.connect().unwrap());
     std::thread::scope(|scope| {
         let late = scope.spawn(|| late(&bucket));
         reached.recv_timeout(Duration::from_secs(30)).unwrap();
@@ -276,7 +278,7 @@ fn a_sweep_removes_what_is_left_of_trials_of_long_ago_and_of_no_others() {
 
 #[test]
 fn no_thread_of_a_bucket_has_the_descriptors_of_a_step() {
-    let begun = step_thread::run(|| Bucket::look(place(Arc::<InMemory>::default())).map(drop));
+    let begun = step_thread::run(|| place(Arc::<InMemory>::default()).connect().map(drop));
     let error = begun.blocking_recv().unwrap().unwrap_err().to_string();
     assert_eq!(error, "the thread for a bucket cannot be begun in a step");
 }

@@ -68,10 +68,10 @@ fn take_after(
 }
 
 fn open(hold: &Hold, keys: &GenerationKeys, generation: Generation) -> Result<Parts, VerifyError> {
-    let (dir, path) = (hold.dir(), hold.dir().generation(generation));
+    let (dir, path) = (hold.dir(), hold.dir().bring(generation).unwrap());
     let manifest = Manifest::read(&path, generation, None)?;
     let keys = (keys.encryption.as_deref(), &Arc::default());
-    Ok(Parts::new(&path, reader(&path, &dir.packs(), &manifest, keys)?))
+    Ok(Parts::new(&path, reader(&path, dir, &manifest, keys)?))
 }
 
 fn read(hold: &Hold, keys: &GenerationKeys, generation: Generation) -> Vec<u8> {
@@ -101,11 +101,11 @@ fn a_later_generation_has_what_it_shares_also_when_the_earlier_one_is_gone() {
         assert!(facts.new_bytes < 50 * 4096 && facts.kept_bytes > 100 * 4096, "{facts:?}");
         hold.remove(first).unwrap();
         assert_eq!(read(&hold, &keys, second), pages(0..110));
-        let (dir, path) = (hold.dir(), hold.dir().generation(second));
+        let (dir, path) = (hold.dir(), hold.dir().bring(second).unwrap());
         let manifest = Manifest::read(&path, second, None).unwrap();
         whole(&path, dir, (&manifest, keys.encryption.as_deref()), &|_| {}).unwrap();
         hold.remove(second).unwrap();
-        assert_eq!(fs::read_dir(dir.packs()).unwrap().count(), 0);
+        assert!(dir.backend().list(&ImageDir::packs()).unwrap().is_empty());
     }
 }
 
@@ -183,8 +183,10 @@ fn an_index_or_a_pack_of_somebody_else_is_refused() {
     fs::copy(index(first), index(second)).unwrap();
     assert!(matches!(open(&hold, &keys, second), Err(VerifyError::Altered { .. })));
     fs::write(index(second), own).unwrap();
-    let packs: Vec<PathBuf> =
-        fs::read_dir(hold.dir().packs()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let packs: Vec<PathBuf> = fs::read_dir(hold.dir().path_of(&ImageDir::packs()))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     let [one, other] = &packs[..] else { panic!("{packs:?}") };
     let bytes = [one, other].map(|path| fs::read(path).unwrap());
     fs::write(one, &bytes[1]).unwrap();
@@ -199,7 +201,7 @@ fn a_pack_that_is_gone_or_short_is_not_relied_upon() {
     let (_volume, hold) = fixture::held();
     let keys = GenerationKeys::default();
     take(&hold, &keys, &pages(0..60));
-    let pack = fs::read_dir(hold.dir().packs()).unwrap().next().unwrap().unwrap().path();
+    let pack = fs::read_dir(hold.dir().path_of(&ImageDir::packs())).unwrap().next().unwrap().unwrap().path();
     let bytes = fs::read(&pack).unwrap();
     fs::write(&pack, &bytes[1..]).unwrap();
     let (generation, facts) = take(&hold, &keys, &pages(0..60));

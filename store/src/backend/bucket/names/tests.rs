@@ -7,7 +7,7 @@ fn some() -> Names {
     names.make_all(&Name::from("holders/00000001"), &[1, 2]).unwrap();
     let blob = Blob { id: "9f".to_owned(), size: 5000 };
     for (file, identity, what) in
-        [("pages", 3, What::Blob(blob)), ("renewed", 4, What::Text("7\n".to_owned()))]
+        [("pages", 3, What::Blobs(vec![blob])), ("renewed", 4, What::Text("7\n".to_owned()))]
     {
         names.put(&Name::from("holders/00000001").join(file), Entry { identity, what }).unwrap();
     }

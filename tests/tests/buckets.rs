@@ -1,0 +1,155 @@
+//! Checkpoints in a bucket, of a real S3 server: a pod needs no volume, and what holds on a volume holds there.
+
+use std::thread::scope;
+
+use anyhow::{Context as _, Result, ensure};
+use crik_tests::bucket::Bucket;
+use crik_tests::chain;
+use crik_tests::pod::{Pod, Running};
+use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::volume::Volume;
+use crik_tests::wait::wait_for;
+
+/// Megabytes that a larger program has, which are several parts of a pack.
+const MEGABYTES: &str = "24";
+
+fn pod(bucket: &Bucket, volume: &Volume) -> Pod {
+    bucket.pod(Pod::new(volume, "node-a", &SINGLE)).config("claimExpiry: 5s")
+}
+
+fn larger(bucket: &Bucket, volume: &Volume) -> Pod {
+    let command = ["python3", "/programs/memory.py", MEGABYTES];
+    bucket.pod(Pod::new(volume, "node-a", &command)).config("claimExpiry: 5s")
+}
+
+/// The objects that have contents of files.
+fn blobs(bucket: &Bucket) -> Result<Vec<String>> {
+    bucket.objects("checkpoints/job-0/blobs/")
+}
+
+#[test]
+fn a_program_goes_on_in_the_next_pod_without_any_volume() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume);
+    let mut said = vec![checkpointed(&pod)?];
+    for moves in 1..3 {
+        let mut running = started(&pod)?;
+        resumes(&running, moves)?;
+        let code = running.stop()?;
+        ensure!(code == 143, "{}", running.transcript());
+        said.push(running.stdout.text());
+    }
+    chain::verify(&said)?;
+    ensure!(volume.generations("job-0").is_empty(), "something is on the volume");
+    let listed = bucket.crik(&["list"])?;
+    ensure!(listed.code == Some(0) && listed.out.contains("next"), "{}{}", listed.out, listed.err);
+    Ok(())
+}
+
+#[test]
+fn memory_is_written_in_parts_and_what_is_there_already_is_not_written_again() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = larger(&bucket, &volume);
+    checkpointed(&pod)?;
+    let first = blobs(&bucket)?.len();
+    ensure!(first >= 4, "{first} objects");
+    resumes(&started(&pod)?, 1)?;
+    checkpointed(&pod)?;
+    let json = bucket.crik(&["list", "--output", "json"])?.out;
+    let list: serde_json::Value = serde_json::from_str(&json)?;
+    let [bytes, new] = ["bytes", "newBytes"].map(|name| list["generations"][0][name].as_u64().unwrap_or(0));
+    ensure!(bytes > 24 << 20 && new < bytes / 3, "{new} of {bytes} are new");
+    ensure!(bucket.asked()?.iter().all(|line| !line.contains("uploads")), "there are uploads in parts");
+    Ok(())
+}
+
+#[test]
+fn a_person_lists_inspects_verifies_and_collects() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume).config("keepGenerations: 9");
+    for moves in 0..3 {
+        let mut running = started(&pod)?;
+        if moves > 0 {
+            resumes(&running, moves)?;
+        }
+        running.stop()?;
+    }
+    let verified = bucket.crik(&["verify"])?;
+    ensure!(verified.code == Some(0) && verified.out.contains("whole"), "{}{}", verified.out, verified.err);
+    let inspected = bucket.crik(&["inspect"])?;
+    ensure!(inspected.out.contains("python3"), "{}{}", inspected.out, inspected.err);
+    let before = blobs(&bucket)?.len();
+    let collected = bucket.crik(&["gc", "--keep", "1"])?;
+    ensure!(collected.out.contains("are freed"), "{}{}", collected.out, collected.err);
+    ensure!(blobs(&bucket)?.len() < before, "{:?}", blobs(&bucket)?);
+    resumes(&started(&pod)?, 3)
+}
+
+#[test]
+fn a_store_that_does_not_write_on_conditions_is_refused_with_the_remedy() -> Result<()> {
+    let (bucket, volume) = (Bucket::careless()?, Volume::new()?);
+    let running = pod(&bucket, &volume).start()?;
+    running.stderr.wait_for("it does not write on conditions").with_context(|| running.transcript())?;
+    running.stderr.wait_for("use a store that does: Amazon S3")
+}
+
+#[test]
+fn an_altered_object_is_found_and_the_checkpoint_is_not_resumed() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = larger(&bucket, &volume);
+    checkpointed(&pod)?;
+    blobs(&bucket)?.iter().try_for_each(|blob| bucket.alter(blob))?;
+    let running = started(&pod)?;
+    starts_fresh(&running)?;
+    running.stderr.wait_for("was altered after the commit")
+}
+
+#[test]
+fn of_five_pods_at_once_one_goes_on() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume).config("onClaimed: fail");
+    checkpointed(&pod)?;
+    let mut running: Vec<Running> = scope(|threads| {
+        let starts: Vec<_> = (0..5).map(|_| threads.spawn(|| pod.replacement().start())).collect();
+        starts.into_iter().map(|start| start.join().expect("a start panicked")).collect::<Result<_>>()
+    })?;
+    let resumed = |one: &Running| one.stderr.text().contains("restored generation 00000001");
+    for one in &mut running {
+        wait_for("a pod to resume or to exit", || (resumed(one) || one.poll().is_some()).then_some(()))
+            .with_context(|| one.state())?;
+        ensure!(!one.stderr.text().contains("starts fresh"), "{}", one.transcript());
+    }
+    let winners = running.iter().filter(|one| resumed(one)).count();
+    ensure!(winners == 1, "{winners} pods resumed");
+    Ok(())
+}
+
+#[test]
+fn requests_that_fail_once_are_made_again() -> Result<()> {
+    for (what, method) in
+        [("500", "PUT"), ("503", "PUT"), ("reset", "PUT"), ("lost", "PUT"), ("torn", "GET"), ("reset", "GET")]
+    {
+        let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+        let pod = larger(&bucket, &volume);
+        let mut running = started(&pod)?;
+        bucket.fail(what, method, (3, 2))?;
+        let code = running.stop()?;
+        ensure!(code == 143, "{what} of {method}\n{}", running.transcript());
+        bucket.fail(what, method, (3, 2))?;
+        resumes(&started(&pod)?, 1).with_context(|| format!("{what} of {method}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_program_whose_credentials_have_expired_goes_on_until_it_is_stopped_and_says_why() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume);
+    let mut running = started(&pod)?;
+    bucket.fail("403", "PUT", (0, usize::from(u16::MAX)))?;
+    running.stop()?;
+    let told = running.stderr.text();
+    ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
+    ensure!(told.contains("403") || told.contains("ermission"), "{}", running.transcript());
+    Ok(())
+}
