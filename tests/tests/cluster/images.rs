@@ -9,8 +9,8 @@ use crik_tests::cluster::images::dockerfile::{self, Step};
 use crik_tests::cluster::images::{RECIPES, Recipe, build, build_all, scanned};
 use crik_tests::command::run;
 
-/// The agent's image: crik, CRIU, and the libraries of both. Its limit leaves room for their next releases.
-const AGENT_LIMIT: u64 = 25_000_000;
+/// The agent's image: crik, CRIU, and the libraries of both.
+const AGENT_LIMIT: u64 = 20_000_000;
 
 #[test]
 fn the_agents_image_has_the_agent_criu_and_their_libraries() -> Result<()> {
