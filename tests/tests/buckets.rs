@@ -1,14 +1,16 @@
 //! Checkpoints in a bucket, of a real S3 server: a pod needs no volume, and what holds on a volume holds there.
 
 use std::thread::scope;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::bucket::Bucket;
+use crik_tests::bucket::{AZURE_IMAGE_DIR, Bucket};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{SINGLE, checkpointed, resumes, started, starts_fresh};
+use crik_tests::story::{SINGLE, checkpointed, ends_with, resumes, started, starts_fresh};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
+use nix::sys::signal::Signal;
 
 /// Megabytes that a larger program has, which are several parts of a pack.
 const MEGABYTES: &str = "24";
@@ -29,9 +31,51 @@ fn blobs(bucket: &Bucket) -> Result<Vec<String>> {
 
 #[test]
 fn a_program_goes_on_in_the_next_pod_without_any_volume() -> Result<()> {
-    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let bucket = Bucket::new()?;
+    goes_on_in(&bucket)?;
+    let listed = bucket.crik(&["list"])?;
+    ensure!(listed.code == Some(0) && listed.out.contains("next"), "{}{}", listed.out, listed.err);
+    Ok(())
+}
+
+#[test]
+fn so_it_does_in_azure() -> Result<()> {
+    let bucket = Bucket::azure()?;
+    goes_on_in(&bucket)?;
+    let listed = bucket.told(&["list", "--image-dir", AZURE_IMAGE_DIR])?;
+    ensure!(listed.code == Some(0) && listed.out.contains("next"), "{}{}", listed.out, listed.err);
+    let collected = bucket.told(&["gc", "--keep", "1", "--image-dir", AZURE_IMAGE_DIR])?;
+    ensure!(collected.out.contains("are freed"), "{}{}", collected.out, collected.err);
+    Ok(())
+}
+
+#[test]
+fn over_tls_an_authority_is_believed_that_the_pod_names_and_no_other() -> Result<()> {
+    let (bucket, volume) = (Bucket::over_tls()?, Volume::new()?);
     let pod = pod(&bucket, &volume);
-    let mut said = vec![checkpointed(&pod)?];
+    checkpointed(&pod)?;
+    resumes(&started(&pod)?, 1)?;
+    let doubting = pod.with(|spec| spec.env("AWS_CA_BUNDLE", "")).start()?;
+    doubting.stderr.wait_for("certificate").with_context(|| doubting.transcript())?;
+    ensure!(doubting.stdout.text().is_empty(), "{}", doubting.transcript());
+    Ok(())
+}
+
+#[test]
+fn credentials_may_be_in_a_file() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = bucket.pod_with_file(Pod::new(&volume, "node-a", &SINGLE)).config("claimExpiry: 5s");
+    checkpointed(&pod)?;
+    resumes(&started(&pod)?, 1)
+}
+
+fn goes_on_in(bucket: &Bucket) -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = pod(bucket, &volume);
+    let mut first = started(&pod)?;
+    first.stderr.wait_for("two small processes were dumped and restored for a trial")?;
+    ends_with(&mut first, 143)?;
+    let mut said = vec![first.stdout.text()];
     for moves in 1..3 {
         let mut running = started(&pod)?;
         resumes(&running, moves)?;
@@ -41,8 +85,6 @@ fn a_program_goes_on_in_the_next_pod_without_any_volume() -> Result<()> {
     }
     chain::verify(&said)?;
     ensure!(volume.generations("job-0").is_empty(), "something is on the volume");
-    let listed = bucket.crik(&["list"])?;
-    ensure!(listed.code == Some(0) && listed.out.contains("next"), "{}{}", listed.out, listed.err);
     Ok(())
 }
 
@@ -78,6 +120,11 @@ fn a_person_lists_inspects_verifies_and_collects() -> Result<()> {
     ensure!(verified.code == Some(0) && verified.out.contains("whole"), "{}{}", verified.out, verified.err);
     let inspected = bucket.crik(&["inspect"])?;
     ensure!(inspected.out.contains("python3"), "{}{}", inspected.out, inspected.err);
+    let read = bucket.crik(&["cat", "generations/00000001/manifest.json"])?;
+    let manifest: serde_json::Value = serde_json::from_str(&read.out).with_context(|| read.err)?;
+    ensure!(manifest["generation"] == 1, "{manifest}");
+    let nothing = bucket.crik(&["cat", "generations/../names"])?;
+    ensure!(nothing.code == Some(1) && nothing.err.contains("cannot read"), "{}", nothing.err);
     let before = blobs(&bucket)?.len();
     let collected = bucket.crik(&["gc", "--keep", "1"])?;
     ensure!(collected.out.contains("are freed"), "{}{}", collected.out, collected.err);
@@ -98,7 +145,7 @@ fn an_altered_object_is_found_and_the_checkpoint_is_not_resumed() -> Result<()> 
     let (bucket, volume) = (Bucket::new()?, Volume::new()?);
     let pod = larger(&bucket, &volume);
     checkpointed(&pod)?;
-    blobs(&bucket)?.iter().try_for_each(|blob| bucket.alter(blob))?;
+    bucket.alter(blobs(&bucket)?.last().context("no objects")?)?;
     let running = started(&pod)?;
     starts_fresh(&running)?;
     running.stderr.wait_for("was altered after the commit")
@@ -151,5 +198,28 @@ fn a_program_whose_credentials_have_expired_goes_on_until_it_is_stopped_and_says
     let told = running.stderr.text();
     ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
     ensure!(told.contains("403") || told.contains("ermission"), "{}", running.transcript());
+    Ok(())
+}
+
+#[test]
+fn a_start_waits_for_a_bucket_that_does_not_answer() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume);
+    checkpointed(&pod)?;
+    bucket.fail("503", "GET", (0, 40))?;
+    let running = pod.start()?;
+    running.stderr.wait_for("waiting for the volume").with_context(|| running.transcript())?;
+    resumes(&running, 1)
+}
+
+#[test]
+fn requests_that_are_never_answered_take_no_more_than_the_grace_period() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let running = started(&pod(&bucket, &volume).config("gracePeriod: 8s\nreserve: 3s"))?;
+    bucket.fail("hang", "PUT", (0, usize::from(u16::MAX)))?;
+    let told = Instant::now();
+    running.signal(Signal::SIGTERM)?;
+    running.stdout.wait_for("goodbye")?;
+    ensure!(told.elapsed() < Duration::from_secs(8), "{:?}\n{}", told.elapsed(), running.transcript());
     Ok(())
 }

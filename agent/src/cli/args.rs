@@ -10,6 +10,7 @@ use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
+use crate::config::Format;
 use crate::doctor::in_second_pod::StoodIn;
 use crate::doctor::trial::SUBCOMMAND;
 use crate::doctor::{copy, second_pod};
@@ -43,6 +44,10 @@ pub enum Command {
     Choose(Choose),
     /// Remove checkpoints that no start would resume, and what is left of interrupted ones.
     Gc(Gc),
+    /// Print a file of an image directory, such as a log of CRIU's that is kept there.
+    Cat(Cat),
+    /// Copy the checkpoints that a start would resume into another image directory, on a volume or in a bucket.
+    Copy(Copy),
     /// Resumes the checkpoint of a trial in a pod of its own; for `crik doctor --trial --manifest`.
     #[command(name = second_pod::SUBCOMMAND, hide = true)]
     TrialPod(TrialPod),
@@ -149,6 +154,40 @@ pub struct Gc {
     /// Where they are.
     #[command(flatten)]
     pub place: Place,
+}
+
+/// Arguments of `crik cat`.
+#[derive(Debug, clap::Args)]
+pub struct Cat {
+    /// Its name in the image directory, as logs tell it.
+    #[arg(value_name = "FILE")]
+    pub file: String,
+    /// Where it is.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `crik copy`.
+#[derive(Debug, clap::Args)]
+pub struct Copy {
+    /// The image directory in which they are.
+    #[arg(value_name = "SRC")]
+    pub from: PathBuf,
+    /// The image directory to which they are copied, by the path or address at which pods will have it.
+    #[arg(value_name = "DST")]
+    pub to: PathBuf,
+    /// Only this one: its number, or `newest`.
+    #[arg(long, value_name = "GEN")]
+    pub generation: Option<Wanted>,
+    /// How they are kept there; by default as the configuration says, or else as they are.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// Configuration file, which names the keys; if there is none at this path, the defaults hold.
+    #[arg(long, value_name = "FILE", default_value = limits::CONFIG_PATH)]
+    pub config_path: PathBuf,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
 }
 
 /// Arguments of `crik checkpoint`.

@@ -1,5 +1,6 @@
 //! `crik gc`: removes what no start would resume.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -64,7 +65,15 @@ pub fn gc(args: &Gc) -> Result<()> {
 /// # Errors
 /// A pod holds it that may be alive, or the volume fails.
 pub fn take(dir: &ImageDir, config: &Config) -> Result<Arc<Hold>> {
-    let dir = ImageDir::open(dir.root())?;
+    take_in(dir.root(), config)
+}
+
+/// The same of the one in this place, which is made if it is not there.
+///
+/// # Errors
+/// As of [`take`].
+pub fn take_in(root: &Path, config: &Config) -> Result<Arc<Hold>> {
+    let dir = ImageDir::open(root)?;
     let wish =
         Wish { pod: Pod { container: None, ..Pod::here(None) }, expiry: config.claim_expiry, expired: None };
     Ok(Hold::take(&dir, &wish)?)

@@ -1,8 +1,10 @@
 //! The commands: from the command line to the exit code, one file each. It imports every other room, and none imports it.
 
 mod args;
+mod cat;
 mod checkpoint;
 mod choose;
+mod copy;
 mod doctor;
 mod gc;
 mod inspect;
@@ -18,7 +20,7 @@ mod verify;
 
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
-use crate::doctor::{copy, trial as small_trial};
+use crate::doctor::{copy as trial_copy, trial as small_trial};
 use crate::tree::criu;
 use crate::tree::process::rights;
 use args::Command;
@@ -40,8 +42,10 @@ pub fn main() -> i32 {
         Command::Doctor(args) => doctor::doctor(args),
         Command::Trial { directory, init } => Ok(small_trial::main(directory, init)),
         Command::TrialPod(args) => trial_pod::resume(args),
-        Command::TrialCopy { arguments } => Ok(copy::main(arguments)),
+        Command::TrialCopy { arguments } => Ok(trial_copy::main(arguments)),
         Command::Choose(args) => choose::choose(args).map(|()| 0),
+        Command::Cat(args) => cat::cat(args).map(|()| 0),
+        Command::Copy(args) => copy::copy(args),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {

@@ -21,6 +21,11 @@ impl Config {
                  s3://bucket/checkpoints/${POD_NAME}",
             );
         }
+        if let Some(address) = self.image_dir.as_deref().filter(|dir| buckets::is_address(dir))
+            && let Err(error) = buckets::check(address)
+        {
+            return wrong("imageDir", &error.to_string());
+        }
         if self.format == Some(Format::Plain) && self.volume().is_none() && self.image_dir.is_some() {
             return wrong("format", "must not be plain where imageDir is in a bucket, which keeps chunks");
         }

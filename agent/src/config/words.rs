@@ -84,7 +84,7 @@ pub enum OnClaimed {
 }
 
 /// How a checkpoint is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// In whatever way is sooner durable on the volume.

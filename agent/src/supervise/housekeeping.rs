@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crik_store::generation::manifest::Manifest;
 use crik_store::image_dir::hold::Hold;
+use crik_store::image_dir::probe::Probe;
 use crik_store::image_dir::retention;
 use crik_store::image_dir::verdict::Verdict;
 use crik_store::image_dir::{Generation, attempts};
@@ -14,6 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::base::fault_points::hurried;
+use crate::base::private_directory::PrivateDirectory;
 use crate::base::units::{self, whole_ms};
 use crate::base::{limits, memory};
 use crate::carry::streams;
@@ -72,10 +74,24 @@ fn container(checkpointer: &Checkpointer, image_dir: &Path) -> Vec<Finding> {
         ));
     }
     let is_well = found.iter().all(|one| one.severity < Severity::NotProtected);
-    if let Some(probe) = tried.probe.filter(|_| is_well && is_untried(checkpointer)) {
-        found.extend(tried_by_two_processes(checkpointer, probe.path()).map(Finding::no_checkpoint));
+    if is_well && is_untried(checkpointer) {
+        found.extend(tried_somewhere(checkpointer, tried.probe).map(Finding::no_checkpoint));
     }
     found
+}
+
+/// A bucket is no place for CRIU's files; what it needs of the container is the same in a directory of the container's own.
+fn tried_somewhere(checkpointer: &Checkpointer, probe: Option<Probe>) -> Option<String> {
+    if let Some(probe) = probe {
+        return tried_by_two_processes(checkpointer, probe.path());
+    }
+    if checkpointer.workload.config.volume().is_some() {
+        return None;
+    }
+    match PrivateDirectory::make() {
+        Ok(place) => tried_by_two_processes(checkpointer, place.path()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// The trial, whose cost is the volume's and CRIU's: the program runs meanwhile.

@@ -71,6 +71,15 @@ pub trait Backend: Debug + Send + Sync {
     /// It is not there, or has a name already that it may not take; or it cannot be written.
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()>;
 
+    /// Gives all that is in a directory a place in another one, under the same names.
+    ///
+    /// # Errors
+    /// As of [`Self::rename`]; some may have their new place then.
+    fn rename_all(&self, from: &Name, to: &Name) -> io::Result<()> {
+        let found = self.list(from)?;
+        found.iter().try_for_each(|entry| self.rename(&from.join(&entry.name), &to.join(&entry.name)))
+    }
+
     /// Removes what has this name, with all below it; if nothing has it that is no error.
     ///
     /// # Errors

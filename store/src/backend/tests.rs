@@ -21,7 +21,6 @@ enum Step {
     Read(Name, u64),
     List(Name),
     Look(Name),
-    Sync(Name),
 }
 
 /// Few names, so that they meet.
@@ -49,7 +48,6 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (names(), 0_u64..9000).prop_map(|(name, most)| Step::Read(name, most)),
         1 => names().prop_map(Step::List),
         1 => names().prop_map(Step::Look),
-        1 => names().prop_map(Step::Sync),
     ]
 }
 
@@ -69,7 +67,6 @@ impl Step {
                 format!("{listed:?}")
             }),
             Self::Look(name) => backend.look(name).map(|found| format!("{:?}", found.kind)),
-            Self::Sync(name) => backend.sync(name).map(|()| String::new()),
         };
         done.map_err(|error| error.kind())
     }

@@ -145,11 +145,14 @@ pub const NAMES_MAX_BYTES: u64 = 16 << 20;
 /// How often a change of a bucket's names is tried while others change them: each time one of them goes on.
 pub const CHANGE_ROUNDS: u32 = 100;
 
-/// How often a request to a bucket is made that fails in a way that may pass. Who waits for longer begins anew, above.
-pub const REQUEST_TRIES: u32 = 4;
+/// How often a request to a bucket is made that fails in a way that may pass, for as long as one may take: a bucket to which many pods
+/// write at once says «slow down» for some seconds, and they are many when a node pool is taken away. Who waits for longer begins
+/// anew, above.
+pub const REQUEST_TRIES: u32 = 8;
 
-/// The pause before a request is made again for the first time; it doubles.
-pub const REQUEST_PAUSE: Duration = Duration::from_millis(50);
+/// So many pauses before a request is made again for the first time would fill the time that one may take: it is 50 ms. It doubles, and
+/// is up to half longer or shorter, so that those who met once do not meet again.
+pub const PAUSES_IN_A_REQUEST: u32 = 200;
 
 /// How long a request to a bucket may take, besides the time for its bytes. Answers come in some 10 ms; after this long the connection
 /// is dead.
@@ -211,6 +214,12 @@ pub const BLOCKS_AHEAD: usize = 8;
 
 /// How many are held in memory at most, of all files that are read at once.
 pub const BLOCKS_KEPT: usize = 24;
+
+/// How long it may take until a server is connected. Where nobody answers, as where a cloud would tell credentials, it is not there.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// How much of what a bucket says for a refusal is told.
+pub const SAID_BY_A_BUCKET: usize = 400;
 
 /// How many connections to a bucket are kept for the next requests: as many as are made at once.
 pub const CONNECTIONS_KEPT: usize = 12;

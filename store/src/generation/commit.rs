@@ -97,9 +97,7 @@ pub fn make_durable(
     let clock = Instant::now();
     let finished = streams.map(|streams| streams.finish(&manifest)).transpose().map_err(durable)?;
     let (facts, in_use) = finished.map_or((None, None), |(facts, in_use)| (Some(facts), in_use));
-    if facts.is_none() {
-        manifest.version = manifest::WITHOUT_STREAMS;
-    }
+    manifest.version = if facts.is_some() { manifest::VERSION } else { manifest::WITHOUT_STREAMS };
     manifest.streams = facts;
     reach(Point::Packed);
     manifest.files = seal::seal(path, headway).map_err(durable)?;

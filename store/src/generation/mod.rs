@@ -3,8 +3,11 @@
 pub mod clock_facts;
 pub mod commit;
 pub mod contents;
+pub mod copy;
 pub mod digest;
 pub mod file_numbers;
+#[cfg(test)]
+mod fixture;
 pub mod identity;
 pub mod keys;
 pub mod manifest;

@@ -114,17 +114,30 @@ pub fn facts(
     trust: &Trust<'_>,
 ) -> Result<Manifest, VerifyError> {
     let manifest = Manifest::read(path, generation, trust.key)?;
-    let is_bound = trust.key.is_some() || manifest.is_encrypted();
-    if let Some(theirs) = manifest.image_dir.as_ref().filter(|theirs| is_bound && *theirs != trust.image_dir)
-    {
-        let how = if manifest.is_encrypted() { "encrypted" } else { "signed" };
-        return Err(VerifyError::OfAnother { how, theirs: theirs.clone(), ours: trust.image_dir.into() });
-    }
+    is_for(&manifest, trust)?;
     if let Some(obstacle) = manifest.identity.obstacle(here) {
         return Err(VerifyError::Obstacle(obstacle));
     }
     names_and_sizes(path, &manifest)?;
     Ok(manifest)
+}
+
+/// Compares where the generation in `path` is, and the names and sizes of its files, with what was committed, whatever machine it is for.
+///
+/// # Errors
+/// It is not what was committed.
+pub fn belongs(path: &Path, manifest: &Manifest, trust: &Trust<'_>) -> Result<(), VerifyError> {
+    is_for(manifest, trust)?;
+    names_and_sizes(path, manifest)
+}
+
+fn is_for(manifest: &Manifest, trust: &Trust<'_>) -> Result<(), VerifyError> {
+    let is_bound = trust.key.is_some() || manifest.is_encrypted();
+    let theirs = manifest.image_dir.as_ref().filter(|theirs| is_bound && *theirs != trust.image_dir);
+    theirs.map_or(Ok(()), |theirs| {
+        let how = if manifest.is_encrypted() { "encrypted" } else { "signed" };
+        Err(VerifyError::OfAnother { how, theirs: theirs.clone(), ours: trust.image_dir.into() })
+    })
 }
 
 fn names_and_sizes(path: &Path, manifest: &Manifest) -> Result<(), VerifyError> {

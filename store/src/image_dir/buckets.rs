@@ -25,7 +25,15 @@ static CONNECTED: Mutex<BTreeMap<PathBuf, Connected>> = Mutex::new(BTreeMap::new
 
 /// Whether an image directory is told by the address of a bucket.
 pub fn is_address(root: &Path) -> bool {
-    provider::scheme(root).is_some()
+    provider::is_address(root)
+}
+
+/// Whether an image directory can be at this address; nothing is asked.
+///
+/// # Errors
+/// It cannot, with an example of one at which it can.
+pub fn check(root: &Path) -> io::Result<()> {
+    provider::check(root)
 }
 
 /// Begins to ask the bucket of this address, of which nothing is asked yet; on a volume there is nothing to begin. Files of it will be

@@ -15,6 +15,7 @@
 //! these renames fails, also in a pod that was cut off for an hour and still believes that it holds the directory. There
 //! is no moment between a check and a write, since nothing is checked.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -309,6 +310,17 @@ impl Hold {
         ignore_missing(self.dir.backend().rename(&attempts, &trash))
             .map_err(|error| self.explain("remove", &self.dir.path_of(&attempts), error))?;
         self.dir.remove_all(&trash)
+    }
+
+    /// What was cut from a file, and is in `partial` below this hold's own directory, is kept under this name in the directory of
+    /// `generation`; in a bucket too.
+    ///
+    /// # Errors
+    /// It cannot be written, or another pod holds the image directory now.
+    pub fn keep_cut(&self, partial: &str, generation: Generation, name: &str) -> io::Result<()> {
+        let (from, to) = (self.name.join(partial), generation.cut().join(name));
+        self.dir.keep_by_way_of(&from, &to)?;
+        fs::rename(self.dir.local_path(&from), self.dir.local_path(&to))
     }
 
     /// What is not there any more was taken away by who took over, which is the news.

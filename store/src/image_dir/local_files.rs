@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,6 +14,10 @@ use crate::base::limits;
 use crate::base::nonce::nonce;
 use crate::base::panics::locked;
 use crate::image_dir::layout;
+
+/// How such directories begin: as all that crik has for itself for a while, which does not go along with a checkpoint and which a restore
+/// leaves alone.
+const PREFIX: &str = ".crik-images-bucket-";
 
 /// A directory of this container's own, which is removed when this is dropped.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ impl LocalFiles {
     /// It cannot be written.
     pub fn make(place: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(place)?;
-        let root = place.join(format!("bucket-{}", nonce()?));
+        let root = place.join(format!("{PREFIX}{}", nonce()?));
         DirBuilder::new().mode(0o700).create(&root)?;
         Ok(Self { root, here: Mutex::default() })
     }
@@ -92,22 +96,7 @@ impl LocalFiles {
 
     fn copy_file(&self, backend: &dyn Backend, name: &Name) -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(name))?;
-        let source = match backend.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return file.write_all(&backend.read(name, limits::INLINE_MAX_BYTES as u64)?);
-            }
-            source => source?,
-        };
-        let (mut at, bytes) = (0, source.bytes()?);
-        let mut piece = vec![0; limits::BLOCK_BYTES];
-        while at < bytes {
-            let piece =
-                &mut piece[..usize::try_from(bytes - at).unwrap_or(usize::MAX).min(limits::BLOCK_BYTES)];
-            source.read_exact_at(piece, at)?;
-            file.write_all(piece)?;
-            at += piece.len() as u64;
-        }
-        Ok(())
+        copy_out(backend, name, &mut file)
     }
 
     /// Sends what is in a directory, which is in the bucket already with its packs.
@@ -149,4 +138,26 @@ impl LocalFiles {
             }
         }
     }
+}
+
+/// Writes a file of an image directory to `to`.
+///
+/// # Errors
+/// It is not there or cannot be read; or `to` does not take it.
+pub fn copy_out(backend: &dyn Backend, name: &Name, to: &mut dyn io::Write) -> io::Result<()> {
+    let source = match backend.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return to.write_all(&backend.read(name, limits::INLINE_MAX_BYTES as u64)?);
+        }
+        source => source?,
+    };
+    let (mut at, bytes) = (0, source.bytes()?);
+    let mut piece = vec![0; limits::BLOCK_BYTES];
+    while at < bytes {
+        let piece = &mut piece[..usize::try_from(bytes - at).unwrap_or(usize::MAX).min(limits::BLOCK_BYTES)];
+        source.read_exact_at(piece, at)?;
+        to.write_all(piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }

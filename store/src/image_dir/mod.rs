@@ -208,6 +208,34 @@ impl ImageDir {
         self.backend.root()
     }
 
+    /// How people are told a file in it, and in a bucket how they read it.
+    #[must_use]
+    pub fn told(&self, file: &Name) -> String {
+        let place = self.path_of(file);
+        match self.is_in_a_bucket() {
+            true => format!("{} (crik cat {file} --image-dir {})", place.display(), self.root().display()),
+            false => place.display().to_string(),
+        }
+    }
+
+    /// Writes a file in it to `to`.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read; or `to` does not take it.
+    pub fn copy_out(&self, file: &str, to: &mut dyn io::Write) -> io::Result<()> {
+        let is_plain = |part: &str| !["", ".", ".."].contains(&part);
+        if !file.split('/').all(is_plain) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        local_files::copy_out(self.backend(), &Name::from(file), to)
+    }
+
+    /// How what was cut from a file is told, which is kept under this name.
+    #[must_use]
+    pub fn told_cut(&self, generation: Generation, name: &str) -> String {
+        self.told(&generation.cut().join(name))
+    }
+
     /// True when it is on the same file system as `/`, and so most likely not on a volume at all.
     pub fn is_on_root_file_system(&self) -> bool {
         if self.local.is_some() {
@@ -285,14 +313,14 @@ impl ImageDir {
         ignore_missing(local.bring(self.backend(), &generation.cut()))
     }
 
-    /// What was cut from a file is kept under this name, in the directory of `generation`.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn keep_cut(&self, generation: Generation, name: &str) -> io::Result<()> {
+    /// A file that is here is kept under the name `to`, by way of one below a hold: who has lost that keeps nothing.
+    pub(super) fn keep_by_way_of(&self, below_hold: &Name, to: &Name) -> io::Result<()> {
         let Some(local) = &self.local else { return Ok(()) };
-        self.backend.make_all(&generation.cut())?;
-        local.send_file(self.backend(), &generation.cut().join(name))
+        self.backend.make_all(&to.parent())?;
+        // Of an attempt before.
+        self.backend.remove(below_hold)?;
+        local.send_file(self.backend(), below_hold)?;
+        self.backend.rename(below_hold, to)
     }
 
     /// All committed generations, newest first.

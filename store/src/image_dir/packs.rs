@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::backend::Name;
+use crate::backend::durable::ignore_missing;
 use crate::base::limits;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
@@ -88,11 +89,8 @@ impl Hold {
     pub(super) fn share_packs(&self, fresh: &Name) -> Result<(), ImageDirError> {
         let (dir, shared) = (self.dir(), Name::from(PACKS));
         dir.backend().make_all(&shared).map_err(dir.at("create", &shared))?;
-        for name in dir.names_in(fresh)? {
-            let from = fresh.join(&name);
-            let renamed = dir.backend().rename(&from, &shared.join(&name));
-            renamed.map_err(|error| self.explain("share", &dir.path_of(&from), error))?;
-        }
+        let renamed = ignore_missing(dir.backend().rename_all(fresh, &shared));
+        renamed.map_err(|error| self.explain("share", &dir.path_of(fresh), error))?;
         dir.sync(&shared)?;
         dir.sync(&Name::root())?;
         dir.remove_all(fresh)

@@ -156,7 +156,7 @@ impl Staging {
     pub fn keep_log(&self, name: &str, log: &[u8]) {
         let kept = Name::root().join(&format!("failed-{name}"));
         match self.hold.put(&kept, log) {
-            Ok(()) => tracing::warn!("CRIU's log is kept in {}", self.hold.dir().path_of(&kept).display()),
+            Ok(()) => tracing::warn!("CRIU's log is kept in {}", self.hold.dir().told(&kept)),
             Err(error) => tracing::warn!("CRIU's log cannot be kept: {error}"),
         }
     }

@@ -59,6 +59,15 @@ pub fn moto() -> Result<PathBuf> {
     Ok(found_by("tests/tools/moto/install.sh", &FOUND).context("no moto")?.join("python3"))
 }
 
+/// Where Azure's emulator of its Blob Storage is.
+///
+/// # Errors
+/// It is not there and cannot be installed.
+pub fn azurite() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/azurite/install.sh", &FOUND).context("no Azurite")
+}
+
 /// Where all of them are.
 ///
 /// # Errors

@@ -205,7 +205,9 @@ impl Pod {
     /// and whole suites are run for either.
     fn whole_config(&self) -> String {
         let says = |key: &str| self.config.lines().any(|line| line.starts_with(key));
-        if !says("imageDir:") || says("format:") || says("encryptionKeyFile:") {
+        let is_in_a_bucket =
+            self.config.lines().any(|line| line.starts_with("imageDir:") && line.contains("://"));
+        if !says("imageDir:") || is_in_a_bucket || says("format:") || says("encryptionKeyFile:") {
             return self.config.clone();
         }
         let format = std::env::var("CRIK_TESTS_FORMAT");

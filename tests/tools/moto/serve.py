@@ -1,8 +1,8 @@
 """An S3 server on one address of this machine: moto's, with the faults that tests ask for.
 
-    serve.py ADDRESS [careless]
+    serve.py ADDRESS [careless] [tls CERTIFICATE KEY]
 
-It prints its port. A PUT on a condition is done alone, as the real ones do it. `careless` takes no notice of conditions.
+It prints its port, and with `tls` a second one, at which it speaks that alone. A PUT on a condition is done alone, as the real ones do it. `careless` takes no notice of conditions.
 
     PUT /_crik/faults   a list of {"what", "method", "after", "times"}: what happens to requests of this method, the first `after`
                         of which go well. It is one of "500", "503", "403", "reset", "hang", "torn" (an answer that is cut off), and
@@ -118,10 +118,17 @@ class Quiet(WSGIRequestHandler):
 
 
 def main():
-    served = Served("careless" in sys.argv[2:])
-    server = make_server(sys.argv[1], 0, served, threaded=True, request_handler=Quiet)
-    print(server.server_port, flush=True)
-    server.serve_forever()
+    how = sys.argv[2:]
+    served = Served("careless" in how)
+    begin = lambda **more: make_server(sys.argv[1], 0, served, threaded=True, request_handler=Quiet, **more)
+    servers = [begin()]
+    if "tls" in how:
+        certificate, key = how[how.index("tls") + 1 :]
+        servers.append(begin(ssl_context=(certificate, key)))
+    print(*(server.server_port for server in servers), flush=True)
+    for server in servers[1:]:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    servers[0].serve_forever()
 
 
 main()

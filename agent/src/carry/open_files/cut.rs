@@ -145,7 +145,7 @@ impl Cuts {
              kept in {} as long as the checkpoint",
             path.display(),
             file.size,
-            cut.kept.display()
+            place.hold.dir().told_cut(place.generation, &name_of(&cut.kept))
         );
         Ok(())
     }
@@ -195,29 +195,30 @@ fn open(path: &Path, volumes: &Volumes) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
+/// How it is called, below the hold, until all of it is kept.
+const PARTIAL: &str = "cut.partial";
+
 /// Copies what is behind the length that `file` had to a file of its own, whose name tells from where it is.
 fn keep(mut open: &File, file: &VolumeFile, place: &Place) -> Result<PathBuf, OpenFileError> {
     let io = io_at("keep what is behind the end of", &file.path);
-    let (partial, kept) = (place.hold.path().join("cut.partial"), place.unused(file));
+    let (partial, kept) = (place.hold.path().join(PARTIAL), place.unused(file));
     open.seek(SeekFrom::Start(file.size)).map_err(&io)?;
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
     let mut target = made.map_err(|error| place.hold.explain("create", &partial, error))?;
     let copied = io::copy(&mut open, &mut target).and_then(|_| target.sync_all());
     copied.inspect_err(|_| drop(fs::remove_file(&partial))).map_err(&io)?;
-    let renamed = fs::rename(&partial, &kept);
-    renamed.and_then(|()| place.send(&kept)).map_err(|error| place.hold.explain("write", &kept, error))?;
+    let renamed = place.hold.keep_cut(PARTIAL, place.generation, &name_of(&kept));
+    renamed.map_err(|error| place.hold.explain("write", &kept, error))?;
     Ok(kept)
+}
+
+fn name_of(kept: &Path) -> String {
+    kept.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Place {
     fn directory(&self) -> PathBuf {
         self.hold.dir().cut(self.generation)
-    }
-
-    /// In a bucket it is kept only when it is there.
-    fn send(&self, kept: &Path) -> io::Result<()> {
-        let name = kept.file_name().unwrap_or_default().to_string_lossy();
-        self.hold.dir().keep_cut(self.generation, &name)
     }
 
     /// A name for what is cut from `file`. Only the holder makes any, so it stays unused.
@@ -230,7 +231,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use crik_store::image_dir::fixture::{held, wish};
+    use crik_store::image_dir::fixture::{everywhere, held, wish};
     use crik_store::image_dir::hold::{Wish, newest};
 
     use super::*;
@@ -283,8 +284,14 @@ mod tests {
     }
 
     /// A file that had 4 bytes and has 10, and where what is cut from it is kept.
-    fn grown() -> (tempfile::TempDir, VolumeFile, Place) {
-        let (volume, hold) = held();
+    fn grown() -> ([tempfile::TempDir; 2], VolumeFile, Place) {
+        let (image_dir, hold) = held();
+        let (volume, file, place) = grown_beside(hold);
+        ([image_dir, volume], file, place)
+    }
+
+    fn grown_beside(hold: Arc<Hold>) -> (tempfile::TempDir, VolumeFile, Place) {
+        let volume = tempfile::tempdir().unwrap();
         let path = volume.path().join("out");
         fs::write(&path, "0123456789").unwrap();
         let file = VolumeFile { path, size: 4, modified: 1, access: Access::Write };
@@ -324,11 +331,20 @@ mod tests {
 
     #[test]
     fn who_has_lost_the_image_directory_cuts_nothing() {
-        let (_volume, file, place) = grown();
+        everywhere(|image_dir| {
+            let (_volume, file, place) = grown_beside(image_dir.held());
+            lost(&file, &place);
+        });
+    }
+
+    fn lost(file: &VolumeFile, place: &Place) {
         let dir = place.hold.dir();
         let taker = Wish { expired: newest(dir).unwrap().map(|seen| seen.number), ..wish("job-0-again") };
         let _taken = Hold::take(dir, &taker).unwrap();
-        let error = keep(&File::open(&file.path).unwrap(), &file, &place).unwrap_err().to_string();
+        let error = keep(&File::open(&file.path).unwrap(), file, place).unwrap_err().to_string();
         assert!(error.contains("is held by job-0-again"), "{error}");
+        // Nor is anything kept where the next one would find it.
+        dir.bring_cut(place.generation).unwrap();
+        assert_eq!(fs::read_dir(place.directory()).into_iter().flatten().count(), 0);
     }
 }

@@ -32,6 +32,15 @@ impl Block {
     }
 }
 
+/// One that was asked for, and what is known of it.
+#[derive(Debug)]
+struct Kept {
+    block: Block,
+    asked: Arc<Mutex<Asked>>,
+    /// Nobody has needed it yet.
+    is_ahead: bool,
+}
+
 /// What is known of one that was asked for.
 #[derive(Debug)]
 enum Asked {
@@ -43,10 +52,10 @@ enum Asked {
 
 /// Those that were asked for last, the oldest first.
 #[derive(Debug, Default)]
-pub struct Blocks(Mutex<VecDeque<(Block, Arc<Mutex<Asked>>)>>);
+pub struct Blocks(Mutex<VecDeque<Kept>>);
 
 impl Blocks {
-    /// The contents of a block; meanwhile those that follow are asked for, if it was itself, or is the first of an object.
+    /// The contents of a block; meanwhile those that follow are asked for, if it was so itself, or is the first of an object.
     ///
     /// # Errors
     /// It cannot be read.
@@ -56,9 +65,9 @@ impl Blocks {
         block: &Block,
         following: impl Iterator<Item = &'a Block>,
     ) -> Result<Bytes, Failure> {
-        let (asked, is_read_on) = self.find_or_ask(requests, block);
-        if is_read_on || block.start == 0 {
-            following.take(BLOCKS_AHEAD).for_each(|next| drop(self.find_or_ask(requests, next)));
+        let (asked, is_read_on) = self.find_or_ask(requests, block, false);
+        if is_read_on {
+            following.take(BLOCKS_AHEAD).for_each(|next| drop(self.find_or_ask(requests, next, true)));
         }
         let mut asked = locked(&asked);
         let pending = match std::mem::replace(&mut *asked, Asked::Failed) {
@@ -74,16 +83,19 @@ impl Blocks {
         Ok(bytes)
     }
 
-    /// A block, and whether it was asked for before.
-    fn find_or_ask(&self, requests: &Requests, block: &Block) -> (Arc<Mutex<Asked>>, bool) {
+    /// A block, and whether what follows it will be read next: it was asked for `ahead`, and is needed now for the first time, or it is the
+    /// first of an object.
+    fn find_or_ask(&self, requests: &Requests, block: &Block, ahead: bool) -> (Arc<Mutex<Asked>>, bool) {
         let mut blocks = locked(&self.0);
-        if let Some((_, asked)) = blocks.iter().find(|(other, _)| other == block) {
-            return (Arc::clone(asked), true);
+        if let Some(kept) = blocks.iter_mut().find(|kept| kept.block == *block) {
+            let is_read_on = kept.is_ahead && !ahead;
+            kept.is_ahead &= ahead;
+            return (Arc::clone(&kept.asked), is_read_on);
         }
         let asked = Arc::new(Mutex::new(Asked::UnderWay(block.ask(requests))));
-        blocks.push_back((block.clone(), Arc::clone(&asked)));
+        blocks.push_back(Kept { block: block.clone(), asked: Arc::clone(&asked), is_ahead: ahead });
         let superfluous = blocks.len().saturating_sub(BLOCKS_KEPT);
         blocks.drain(..superfluous);
-        (asked, false)
+        (asked, block.start == 0 && !ahead)
     }
 }

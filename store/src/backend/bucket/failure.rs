@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use object_store::Error;
 
+use crate::base::limits;
 use crate::base::retry::{Outlook, Unserved};
 
 /// Why a request was not done, or its answer not had.
@@ -53,18 +54,97 @@ impl From<Error> for Failure {
             | Error::InvalidPath { .. } => Outlook::Lasting,
             _ => Outlook::MayPass,
         };
-        Self::Unserved(Unserved { told: error.to_string(), outlook })
+        let said = error.to_string();
+        match status(&said) {
+            // There is less of it than was written.
+            Some(416) => Self::Missing,
+            Some(301 | 307 | 400 | 401 | 403) if !said.contains("<Code>RequestTimeout<") => {
+                Self::Unserved(Unserved { told: without_details(&said), outlook: Outlook::Lasting })
+            }
+            // Whom nobody vouches for now, nobody vouches for in a second: said at once, it can be mended.
+            None if said.contains("invalid peer certificate") => {
+                Self::Unserved(Unserved { told: said, outlook: Outlook::Lasting })
+            }
+            _ => Self::Unserved(Unserved { told: without_details(&said), outlook }),
+        }
     }
+}
+
+/// The status of the answer, by the words of the client.
+fn status(said: &str) -> Option<u16> {
+    said.split_once("status code: ")?.1.get(..3)?.parse().ok()
+}
+
+/// Without what the answer has besides its code and its message: what was signed, tokens among it, and many names.
+fn without_details(said: &str) -> String {
+    let (told, answer) = said.split_once('<').unwrap_or((said, ""));
+    let part = |name: &str| {
+        let (_, rest) = said.split_once(&format!("<{name}>"))?;
+        rest.split_once('<').map(|(part, _)| part.trim().to_owned())
+    };
+    let mut told = told.trim_end().trim_end_matches(':').to_owned();
+    if !answer.is_empty() {
+        let parts: Vec<String> = ["Code", "Message"].into_iter().filter_map(part).collect();
+        told += &format!(": {}", parts.join(", "));
+    }
+    let end = told.char_indices().nth(limits::SAID_BY_A_BUCKET).map_or(told.len(), |(end, _)| end);
+    told.truncate(end);
+    told
 }
 
 impl From<Failure> for io::Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Missing => {
-                Self::new(io::ErrorKind::InvalidData, "an object of the image directory is missing")
-            }
+            Failure::Missing => Self::new(
+                io::ErrorKind::InvalidData,
+                "an object of the image directory is missing, or cut short",
+            ),
             Failure::Conflict | Failure::Unchanged => Self::other("the bucket contradicts itself"),
             Failure::Unserved(unserved) => Self::other(unserved),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(status: &str, body: &str) -> Failure {
+        let text = format!(
+            "Error performing PUT http://s3/b/names in 3ms - Server returned non-2xx status code: {status}: {body}"
+        );
+        Error::Generic { store: "S3", source: text.into() }.into()
+    }
+
+    #[test]
+    fn what_was_signed_is_not_told() {
+        let body = "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>The request signature</Message>\
+                    <StringToSign>x-amz-security-token:SECRET</StringToSign></Error>";
+        let Failure::Unserved(unserved) = failed("403 Forbidden", body) else { panic!("no reason") };
+        assert!(
+            unserved.told.ends_with("403 Forbidden: SignatureDoesNotMatch, The request signature"),
+            "{}",
+            unserved.told
+        );
+        let Failure::Unserved(unserved) = failed("500 Error", &"x".repeat(9999)) else { panic!("no reason") };
+        assert_eq!(unserved.told.len(), limits::SAID_BY_A_BUCKET);
+    }
+
+    #[test]
+    fn only_what_may_pass_is_waited_for() {
+        for (status, code, may_pass) in [
+            ("503 Slow Down", "SlowDown", true),
+            ("400 Bad Request", "RequestTimeout", true),
+            ("400 Bad Request", "ExpiredToken", false),
+            ("301 Moved Permanently", "PermanentRedirect", false),
+            ("403 Forbidden", "AccessDenied", false),
+            ("416 Range Not Satisfiable", "InvalidRange", false),
+        ] {
+            assert_eq!(failed(status, &format!("<Code>{code}</Code>")).may_pass(), may_pass, "{code}");
+        }
+        assert!(matches!(failed("416 Range Not Satisfiable", ""), Failure::Missing));
+        let unknown = "error sending request: invalid peer certificate: UnknownIssuer";
+        let unknown: Failure = Error::Generic { store: "S3", source: unknown.into() }.into();
+        assert!(!unknown.may_pass());
     }
 }

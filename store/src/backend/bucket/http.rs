@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use http_body_util::BodyExt as _;
-use hyper::Uri;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{HOST, HeaderValue};
+use hyper::{StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -20,9 +20,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::base::limits::{CONNECTIONS_KEPT, KEPT_CONNECTION_LIFE};
+use crate::base::limits::{CONNECT_LIMIT, CONNECTIONS_KEPT, KEPT_CONNECTION_LIFE};
 use crate::base::panics::locked;
 use crate::base::trust;
 
@@ -80,10 +81,14 @@ impl HttpService for Client {
             None => self.connect(&server).await?,
         };
         let answer = connection.send_request(HttpRequest::from_parts(head, body)).await.map_err(told)?;
-        let (head, body) = answer.into_parts();
+        let (mut head, body) = answer.into_parts();
         // All of it is taken before the connection is given to somebody else: what is asked for is bounded.
         let body = body.collect().await.map_err(told)?.to_bytes();
         self.keep(server, connection);
+        if head.status == StatusCode::NOT_FOUND && !is_of_the_store(&body) {
+            // What stands before the store, while it cannot be reached, knows nothing of objects.
+            head.status = StatusCode::BAD_GATEWAY;
+        }
         Ok(HttpResponse::from_parts(head, HttpResponseBody::from(body)))
     }
 }
@@ -115,7 +120,8 @@ impl Client {
         let authority: hyper::http::uri::Authority = authority.parse().map_err(io::Error::other)?;
         let host = authority.host().trim_matches(['[', ']']);
         let port = authority.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        let tcp = TcpStream::connect((host, port)).await?;
+        let connected = timeout(CONNECT_LIMIT, TcpStream::connect((host, port))).await;
+        let tcp = connected.map_err(|_| io::Error::other(format!("{host}:{port} does not answer")))??;
         tcp.set_nodelay(true)?;
         if scheme != "https" {
             return Ok(Box::new(tcp));
@@ -124,6 +130,12 @@ impl Client {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         Ok(Box::new(TlsConnector::from(config).connect(name, tcp).await?))
     }
+}
+
+/// Whether a store says that an object is not there (S3 and Azure call it so); else nothing is known of it.
+fn is_of_the_store(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    ["<Code>NoSuchKey<", "<Code>BlobNotFound<"].iter().any(|code| text.contains(code))
 }
 
 fn server(uri: &Uri) -> Result<Server, HttpError> {

@@ -24,6 +24,7 @@
 //!
 //! Whoever reads a file when its generation is removed may find its contents gone, as may happen on NFS.
 
+mod aws_file;
 mod blobs;
 mod blocks;
 mod failure;
@@ -56,7 +57,11 @@ use blocks::Blocks;
 use failure::Failure;
 use large::{Opened, Written};
 use names::{Entry, Names, What};
-use requests::{Requests, Tries};
+use requests::Requests;
+
+/// What is wrong with a prefix where nothing says what the objects are.
+const NAMELESS: &str = "there are checkpoints, but its object `names`, which says what is what, is missing; bring that back \
+                        (a bucket with versions has it), or give crik another prefix";
 
 /// The names object.
 const NAMES: &str = "names";
@@ -139,8 +144,9 @@ impl Bucket {
         let bucket = Self::look(connection);
         if bucket.current()?.is_none() {
             bucket.refuse_strangers()?;
+            bucket.refuse_the_nameless()?;
         }
-        trial::try_conditions(&bucket.requests, &nonce()?).map_err(io::Error::from)?;
+        bucket.requests.once_tried(trial::try_conditions).map_err(io::Error::from)?;
         Ok(bucket)
     }
 
@@ -155,6 +161,12 @@ impl Bucket {
         let own = [NAMES, blobs::BLOBS, trial::TRIALS];
         let first = self.requests.first_but(&own).map_err(io::Error::from)?;
         first.map_or(Ok(()), |name| Err(BucketError::Occupied(name)))
+    }
+
+    /// Contents without names have lost them: if there were new ones, all contents would be superfluous.
+    fn refuse_the_nameless(&self) -> Result<(), BucketError> {
+        let found = Blobs::list(&self.requests).map_err(io::Error::from)?;
+        if found.is_empty() { Ok(()) } else { Err(io::Error::other(NAMELESS).into()) }
     }
 
     /// The names as they are now; none if they were never made.
@@ -195,7 +207,7 @@ impl Bucket {
         none: Option<&Names>,
         change: &dyn Fn(&mut Names) -> io::Result<Changed>,
     ) -> io::Result<Arc<Names>> {
-        let (mark, mut rounds, mut tries) = (nonce()?, 0..limits::CHANGE_ROUNDS, Tries::default());
+        let (mark, mut rounds, mut tries) = (nonce()?, 0..limits::CHANGE_ROUNDS, self.requests.tries());
         let mut guess = locked(&self.known).clone();
         while rounds.next().is_some() {
             let is_guess = guess.is_some();
@@ -230,7 +242,14 @@ impl Bucket {
     /// Puts the names where the `old` ones still are.
     fn replace(&self, old: Option<Version>, names: Arc<Names>) -> Result<Arc<Names>, Failure> {
         let mode = old.map_or(PutMode::Create, |version| PutMode::Update(version.known_as));
-        let known_as = self.requests.put(self.requests.path(NAMES), names.to_json(), mode)?;
+        let json = names.to_json();
+        // What cannot be read must not be written.
+        if json.len() as u64 >= limits::NAMES_MAX_BYTES {
+            return Err(Failure::lasting(
+                "it has more names than fit; remove checkpoints that nobody needs (crik gc)",
+            ));
+        }
+        let known_as = self.requests.put(self.requests.path(NAMES), json, mode)?;
         self.keep(&Version { names: Arc::clone(&names), known_as });
         Ok(names)
     }
@@ -320,6 +339,16 @@ impl Backend for Bucket {
         self.change(&|names| names.rename(from, to).map(|()| Changed::Yes)).map(drop)
     }
 
+    /// In one change, whatever their number.
+    fn rename_all(&self, from: &Name, to: &Name) -> io::Result<()> {
+        let all = |names: &mut Names| {
+            let found: Vec<String> = names.entries(from)?.keys().cloned().collect();
+            found.iter().try_for_each(|name| names.rename(&from.join(name), &to.join(name)))?;
+            Ok(if found.is_empty() { Changed::No } else { Changed::Yes })
+        };
+        self.change(&all).map(drop)
+    }
+
     fn remove(&self, name: &Name) -> io::Result<()> {
         let removed = self.change(&|names| {
             let removed = names.remove(name)?;
@@ -347,9 +376,9 @@ impl Backend for Bucket {
         Ok(Look { kind, identity: found.identity })
     }
 
-    /// Each change is durable as soon as it is done.
-    fn sync(&self, directory: &Name) -> io::Result<()> {
-        self.look(directory).map(drop)
+    /// Each change is durable as soon as it is done; if nobody can be asked any more, it is none the less.
+    fn sync(&self, _: &Name) -> io::Result<()> {
+        Ok(())
     }
 
     /// Each look asks the bucket anyway.

@@ -6,21 +6,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
 use crate::backend::bucket::Place;
+use crate::backend::bucket::aws_file::AwsFile;
 use crate::backend::bucket::http::Connector;
 use crate::base::limits;
 
-/// How addresses begin.
-const SCHEMES: [&str; 1] = ["s3"];
+/// Makes a client for a bucket of this name.
+type Provider = fn(&str) -> io::Result<Arc<dyn ObjectStore>>;
 
-/// The scheme of an address; none if it is a path.
-pub fn scheme(address: &Path) -> Option<&'static str> {
+/// How addresses begin, and who is asked then.
+const PROVIDERS: [(&str, Provider); 2] = [("s3", s3), ("az", az)];
+
+/// Whether this is the address of a bucket, and no path.
+pub fn is_address(address: &Path) -> bool {
+    provider(address).is_some()
+}
+
+fn provider(address: &Path) -> Option<Provider> {
     let address = address.to_str()?;
-    SCHEMES
-        .into_iter()
-        .find(|scheme| address.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")))
+    let is_of = |scheme: &str| address.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
+    PROVIDERS.into_iter().find(|(scheme, _)| is_of(scheme)).map(|(_, provider)| provider)
+}
+
+/// Whether this is an address below which an image directory can be; nothing is asked.
+///
+/// # Errors
+/// It is not.
+pub fn check(address: &Path) -> io::Result<()> {
+    let (_, prefix) = parts(address)?;
+    object_store::path::Path::parse(prefix).map(drop).map_err(io::Error::other)
 }
 
 /// Where the bucket of this address is, with all that the environment tells of it.
@@ -29,7 +46,8 @@ pub fn scheme(address: &Path) -> Option<&'static str> {
 /// It is no address, or what is told is not enough.
 pub fn place(address: &Path) -> io::Result<Place> {
     let (bucket, prefix) = parts(address)?;
-    let store = s3(&bucket)?;
+    let provider = provider(address).ok_or_else(|| io::Error::other("it is no address of a bucket"))?;
+    let store = provider(&bucket)?;
     let prefix = object_store::path::Path::parse(&prefix).map_err(io::Error::other)?;
     Ok(Place { store, prefix, told: address.to_owned(), limit: limits::REQUEST_LIMIT })
 }
@@ -47,18 +65,39 @@ fn parts(address: &Path) -> io::Result<(String, String)> {
     }
 }
 
-/// Requests are made again by who knows what came of them (`Requests`), and not below.
+/// Amazon S3, and what is like it.
 fn s3(bucket: &str) -> io::Result<Arc<dyn ObjectStore>> {
-    let authorities = std::env::var_os("AWS_CA_BUNDLE");
-    let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-    let store = AmazonS3Builder::from_env()
+    let authorities = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+    let mut store = AmazonS3Builder::from_env();
+    if let Some(file) = AwsFile::find() {
+        store = store.with_credentials(Arc::new(file));
+    }
+    let store = store
         .with_bucket_name(bucket)
-        .with_retry(retry)
-        .with_client_options(ClientOptions::new().with_allow_http(true))
-        .with_http_connector(Connector::new(authorities.as_deref().map(Path::new))?)
-        .build()
-        .map_err(io::Error::other)?;
-    Ok(Arc::new(store))
+        .with_retry(once())
+        .with_client_options(options())
+        .with_http_connector(Connector::new(authorities.as_deref().map(Path::new))?);
+    Ok(Arc::new(store.build().map_err(io::Error::other)?))
+}
+
+/// Azure Blob Storage, whose buckets are called containers.
+fn az(container: &str) -> io::Result<Arc<dyn ObjectStore>> {
+    let store = MicrosoftAzureBuilder::from_env()
+        .with_container_name(container)
+        .with_retry(once())
+        .with_client_options(options())
+        .with_http_connector(Connector::new(None)?);
+    Ok(Arc::new(store.build().map_err(io::Error::other)?))
+}
+
+/// Requests are made again by who knows what came of them (`Requests`), and not below.
+fn once() -> RetryConfig {
+    RetryConfig { max_retries: 0, ..RetryConfig::default() }
+}
+
+/// An endpoint of one's own may have no TLS.
+fn options() -> ClientOptions {
+    ClientOptions::new().with_allow_http(true)
 }
 
 #[cfg(test)]
@@ -72,6 +111,7 @@ mod tests {
         for wrong in ["s3://bucket", "s3://bucket/", "s3:///a", "s3:a"] {
             assert!(told(wrong).unwrap_err().contains("s3://bucket/checkpoints/"), "{wrong}");
         }
-        assert_eq!((scheme(Path::new("s3://b/a")), scheme(Path::new("/s3://b"))), (Some("s3"), None));
+        let told = ["s3://b/a", "az://b/a", "/s3://b/a", "az:/b/a", "gs://b/a"];
+        assert_eq!(told.map(|path| is_address(Path::new(path))), [true, true, false, false, false]);
     }
 }

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use tokio::runtime::{Builder, Runtime};
@@ -16,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::backend::bucket::failure::Failure;
 use crate::base::limits;
+use crate::base::nonce::number;
 use crate::base::step_thread;
 use crate::base::watchdog::moved;
 
@@ -46,6 +48,8 @@ pub struct Requests {
     /// How long a request may take, besides its bytes.
     limit: Duration,
     jobs: Sender<Job>,
+    /// Whether it was tried, and found to do what is needed.
+    is_tried: AtomicBool,
 }
 
 impl Requests {
@@ -60,7 +64,25 @@ impl Requests {
         let runtime = runtime()?;
         let (jobs, to_do) = channel();
         thread::Builder::new().name("crik-bucket".to_owned()).spawn(move || serve(runtime, &to_do))?;
-        Ok(Self { store, prefix, limit, jobs })
+        Ok(Self { store, prefix, limit, jobs, is_tried: AtomicBool::new(false) })
+    }
+
+    /// Makes a trial, unless it went well before: who waits for another pod opens an image directory again and again.
+    ///
+    /// # Errors
+    /// As of the trial.
+    pub fn once_tried(&self, trial: impl FnOnce(&Self) -> Result<(), Failure>) -> Result<(), Failure> {
+        if !self.is_tried.load(Ordering::Acquire) {
+            trial(self)?;
+            self.is_tried.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// For something that is tried for as long as one request may take.
+    pub fn tries(&self) -> Tries {
+        let pause = self.limit / limits::PAUSES_IN_A_REQUEST;
+        Tries { began: Instant::now(), made: 1, pause, patience: self.limit }
     }
 
     /// The object of this name.
@@ -125,9 +147,21 @@ impl Requests {
         T: Send + 'static,
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
-        let (store, limit) = (Arc::clone(&self.store), self.limit(bytes));
+        self.start_within(self.limit(bytes), request)
+    }
+
+    fn start_within<T, F>(
+        &self,
+        limit: Duration,
+        request: impl Fn(Arc<dyn ObjectStore>) -> F + Send + 'static,
+    ) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = object_store::Result<T>> + Send + 'static,
+    {
+        let (store, patience) = (Arc::clone(&self.store), self.tries());
         self.begin_job(async move {
-            let mut tries = Tries::default();
+            let mut tries = patience;
             loop {
                 let answer = timeout_at(limit, request(Arc::clone(&store))).await;
                 match answer.as_ref().err().and_then(|failure| tries.next(failure)) {
@@ -194,11 +228,12 @@ impl Requests {
     /// # Errors
     /// They cannot be listed.
     pub fn list(&self, prefix: &str) -> Result<Vec<ObjectMeta>, Failure> {
-        let prefix = self.path(prefix);
-        self.ask(0, move |store| {
+        let (prefix, limit) = (self.path(prefix), self.limit);
+        self.start_within(Duration::MAX, move |store| {
             let prefix = prefix.clone();
-            async move { store.list(Some(&prefix)).try_collect().await }
+            async move { in_turn(limit, store.list(Some(&prefix))).try_collect().await }
         })
+        .wait()
     }
 
     /// Removes objects. That they are not there any more is no error.
@@ -209,12 +244,27 @@ impl Requests {
         if paths.is_empty() {
             return Ok(());
         }
-        self.ask(0, move |store| remove(store, paths.clone()))
+        let limit = self.limit;
+        self.start_within(Duration::MAX, move |store| remove(store, paths.clone(), limit)).wait()
     }
 }
 
-async fn remove(store: Arc<dyn ObjectStore>, paths: Vec<Path>) -> object_store::Result<()> {
-    let mut removed = store.delete_stream(stream::iter(paths.into_iter().map(Ok)).boxed());
+/// What is told in many answers, each of which may take so long.
+fn in_turn<'a, T: Send + 'a>(
+    limit: Duration,
+    answers: BoxStream<'a, object_store::Result<T>>,
+) -> BoxStream<'a, object_store::Result<T>> {
+    let next = move |mut answers: BoxStream<'a, object_store::Result<T>>| async move {
+        let silent = |_| Err(Error::Generic { store: "bucket", source: "it gave no answer".into() });
+        let answer = timeout(limit, answers.next()).await.unwrap_or_else(|over| Some(silent(over)));
+        answer.map(|answer| (answer, answers))
+    };
+    stream::unfold(answers, next).boxed()
+}
+
+async fn remove(store: Arc<dyn ObjectStore>, paths: Vec<Path>, limit: Duration) -> object_store::Result<()> {
+    let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+    let mut removed = in_turn(limit, store.delete_stream(paths));
     while let Some(removed) = removed.next().await {
         match removed {
             Err(Error::NotFound { .. }) | Ok(_) => {}
@@ -251,14 +301,10 @@ fn runtime() -> io::Result<Runtime> {
 /// How often the same is tried.
 #[derive(Debug)]
 pub struct Tries {
-    left: u32,
+    began: Instant,
+    made: u32,
     pause: Duration,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        Self { left: limits::REQUEST_TRIES - 1, pause: limits::REQUEST_PAUSE }
-    }
+    patience: Duration,
 }
 
 impl Tries {
@@ -269,8 +315,13 @@ impl Tries {
 
     /// How long to wait before it is tried once more after this failure; none if it is not.
     fn next(&mut self, failure: &Failure) -> Option<Duration> {
+        // A connection that was dead may have used up all the time: the next one is another.
+        let is_over = self.made > 1 && self.began.elapsed() >= self.patience;
+        if !failure.may_pass() || is_over || self.made >= limits::REQUEST_TRIES {
+            return None;
+        }
         let pause = self.pause;
-        (self.left, self.pause) = (self.left.checked_sub(u32::from(failure.may_pass()))?, pause * 2);
-        failure.may_pass().then_some(pause)
+        (self.made, self.pause) = (self.made + 1, pause * 2);
+        Some(pause / 2 + pause.mul_f64(f64::from(number().unwrap_or(0) as u32) / f64::from(u32::MAX)))
     }
 }

@@ -57,6 +57,37 @@ fn assert_lived(inner: &Arc<InMemory>) {
     assert_eq!(faulty::blobs(inner).0, 1);
 }
 
+#[test]
+fn all_of_a_directory_has_its_new_place_at_one_moment() {
+    let inner = Arc::new(InMemory::new());
+    let bucket = sound(&inner);
+    bucket.make_all(&name("packs")).unwrap();
+    bucket.make_all(&name("holders/1/packs")).unwrap();
+    (0..20).for_each(|number| bucket.create(&name(&format!("holders/1/packs/{number}")), b"pack").unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let plan: Plan = Arc::new(move |_, _| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Fault::None
+    });
+    failing(&inner, plan).rename_all(&name("holders/1/packs"), &name("packs")).unwrap();
+    assert_eq!(bucket.list(&name("packs")).unwrap().len(), 20);
+    assert!(bucket.list(&name("holders/1/packs")).unwrap().is_empty());
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "it reads the names and writes them");
+}
+
+#[test]
+fn contents_that_have_lost_their_names_are_not_taken_for_superfluous() {
+    let inner = Arc::new(InMemory::new());
+    let open = || Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>).connect().unwrap());
+    let bucket = open().unwrap();
+    bucket.make_all(&name("holders/1")).unwrap();
+    bucket.create(&name("holders/1/pages"), &large(7)).unwrap();
+    bucket.requests.remove(vec![bucket.requests.path(NAMES)]).unwrap();
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("its object `names`, which says what is what, is missing"), "{error}");
+}
+
 /// How many requests a [`life`] takes.
 fn requests_of_a_life() -> usize {
     let (inner, asked) = (Arc::<InMemory>::default(), Arc::new(AtomicUsize::new(0)));

@@ -7,6 +7,7 @@ use object_store::{PutMode, UpdateVersion};
 
 use crate::backend::bucket::failure::Failure;
 use crate::backend::bucket::requests::Requests;
+use crate::base::nonce::nonce;
 use crate::base::units;
 
 /// Where objects are made to try it, below the image directory's prefix.
@@ -16,11 +17,22 @@ pub const TRIALS: &str = "trials";
 const LACKING: &str = "it does not write on conditions (If-None-Match and If-Match), so that two pods could go on from one \
                        checkpoint; use a store that does: Amazon S3, Google Cloud Storage, Azure Blob Storage, or MinIO";
 
-/// Writes an object that `unique` names on conditions that are met, and on some that are not.
+/// Writes an object on conditions that are met, and on some that are not; and another one if it fails in a way that may pass.
 ///
 /// # Errors
 /// It cannot be written, or also when it must not be.
-pub fn try_conditions(requests: &Requests, unique: &str) -> Result<(), Failure> {
+pub fn try_conditions(requests: &Requests) -> Result<(), Failure> {
+    let mut tries = requests.tries();
+    loop {
+        let unique = nonce().map_err(|error| Failure::lasting(&error.to_string()))?;
+        match try_with(requests, &unique) {
+            Err(failure) if tries.again(&failure) => {}
+            tried => return tried,
+        }
+    }
+}
+
+fn try_with(requests: &Requests, unique: &str) -> Result<(), Failure> {
     let path = requests.path(&format!("{TRIALS}/{unique}"));
     let tried = conditions(requests, &path);
     // What is left is removed by a later sweep.

@@ -1,10 +1,9 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
-use serde_json::json;
-
 use super::*;
 use crate::generation::commit::commit;
+use crate::generation::fixture::manifest;
 use crate::generation::parts::{NewParts, Parts};
 use crate::generation::verify_whole::whole;
 use crate::image_dir::fixture;
@@ -13,16 +12,6 @@ use crate::image_dir::staging::Purpose;
 
 /// What no file of a volume may have in it when it is encrypted.
 const SECRET: &[u8] = b"the program's own secret";
-
-fn manifest(generation: Generation, image_dir: &Path) -> Manifest {
-    let json = json!({
-        "version": 3, "generation": generation, "createdAt": 0, "crikVersion": "0", "extraPaths": [], "monotonicSeconds": 0,
-        "durationsMs": {}, "files": {}, "stdio": ["", "", ""], "cgroups": {"own": "", "openFiles": []}, "imageDir": image_dir,
-        "identity": {"argv": [], "arch": "", "cpuFeatures": [], "kernel": "", "criu": 0, "node": null, "host": "", "programs": {}},
-        "tree": {"root": 1, "init": "/i", "processes": 1, "residentBytes": 0, "orphans": false}, "hasDigest": true,
-    });
-    Manifest::parse(&serde_json::to_vec(&json).unwrap()).unwrap()
-}
 
 fn encrypted(secrets: &[&str]) -> GenerationKeys {
     let lines: Vec<String> = secrets.iter().map(|secret| secret.repeat(40)).collect();
