@@ -71,12 +71,15 @@ pub trait Backend: Debug + Send + Sync {
     /// It is not there, or has a name already that it may not take; or it cannot be written.
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()>;
 
-    /// Gives all that is in a directory a place in another one, under the same names.
+    /// Gives all that is in a directory a place in another one, under the same names; if it is not there, nothing is in it.
     ///
     /// # Errors
     /// As of [`Self::rename`]; some may have their new place then.
     fn rename_all(&self, from: &Name, to: &Name) -> io::Result<()> {
-        let found = self.list(from)?;
+        let found = match self.list(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
         found.iter().try_for_each(|entry| self.rename(&from.join(&entry.name), &to.join(&entry.name)))
     }
 

@@ -21,6 +21,7 @@ enum Step {
     Read(Name, u64),
     List(Name),
     Look(Name),
+    Sync(Name),
 }
 
 /// Few names, so that they meet.
@@ -48,6 +49,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (names(), 0_u64..9000).prop_map(|(name, most)| Step::Read(name, most)),
         1 => names().prop_map(Step::List),
         1 => names().prop_map(Step::Look),
+        1 => names().prop_map(Step::Sync),
     ]
 }
 
@@ -67,6 +69,8 @@ impl Step {
                 format!("{listed:?}")
             }),
             Self::Look(name) => backend.look(name).map(|found| format!("{:?}", found.kind)),
+            // It need not say that there is nothing.
+            Self::Sync(name) => backend.look(name).and_then(|_| backend.sync(name)).map(|()| String::new()),
         };
         done.map_err(|error| error.kind())
     }
@@ -84,6 +88,22 @@ fn all(backend: &dyn Backend, directory: &Name, found: &mut Vec<(String, Option<
         } else {
             found.push((name.to_string(), Some(backend.read(&name, u64::MAX).unwrap())));
         }
+    }
+}
+
+#[test]
+fn what_cannot_have_its_new_place_is_told_and_what_is_not_there_is_nothing() {
+    let volume = tempfile::tempdir().unwrap();
+    let bucket = Bucket::look(faulty::place(Arc::new(InMemory::new())).connect().unwrap());
+    for backend in [&Directory::new(volume.path()) as &dyn Backend, &bucket] {
+        backend.make_all(&Name::from("fresh")).unwrap();
+        backend.create(&Name::from("fresh/pack"), b"pack").unwrap();
+        backend.rename_all(&Name::from("none"), &Name::from("fresh")).unwrap();
+        let error = backend.rename_all(&Name::from("fresh"), &Name::from("nowhere")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        backend.make(&Name::from("packs")).unwrap();
+        backend.rename_all(&Name::from("fresh"), &Name::from("packs")).unwrap();
+        assert_eq!(backend.read(&Name::from("packs/pack"), 9).unwrap(), b"pack");
     }
 }
 

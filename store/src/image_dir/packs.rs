@@ -10,7 +10,6 @@ use std::io;
 use std::sync::Arc;
 
 use crate::backend::Name;
-use crate::backend::durable::ignore_missing;
 use crate::base::limits;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
@@ -89,7 +88,7 @@ impl Hold {
     pub(super) fn share_packs(&self, fresh: &Name) -> Result<(), ImageDirError> {
         let (dir, shared) = (self.dir(), Name::from(PACKS));
         dir.backend().make_all(&shared).map_err(dir.at("create", &shared))?;
-        let renamed = ignore_missing(dir.backend().rename_all(fresh, &shared));
+        let renamed = dir.backend().rename_all(fresh, &shared);
         renamed.map_err(|error| self.explain("share", &dir.path_of(fresh), error))?;
         dir.sync(&shared)?;
         dir.sync(&Name::root())?;

@@ -327,8 +327,14 @@ impl Backend for Bucket {
         Ok(Box::new(Written::begin(&self.requests, &self.blobs, name)))
     }
 
+    /// Many are opened one after the other, and each was written once: the bucket is asked only for one that was not known yet.
     fn open(&self, file: &Name) -> io::Result<Box<dyn Source>> {
-        match &self.names()?.find(file)?.what {
+        let known = locked(&self.known).as_ref().map(|version| Arc::clone(&version.names));
+        let names = match known.filter(|names| names.find(file).is_ok()) {
+            Some(names) => names,
+            None => self.names()?,
+        };
+        match &names.find(file)?.what {
             What::Blobs(blobs) => Ok(Box::new(Opened::new(&self.requests, self.blocks(), blobs))),
             // None that was begun so is any other.
             _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
@@ -342,7 +348,10 @@ impl Backend for Bucket {
     /// In one change, whatever their number.
     fn rename_all(&self, from: &Name, to: &Name) -> io::Result<()> {
         let all = |names: &mut Names| {
-            let found: Vec<String> = names.entries(from)?.keys().cloned().collect();
+            let found: Vec<String> = match names.entries(from) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Changed::No),
+                found => found?.keys().cloned().collect(),
+            };
             found.iter().try_for_each(|name| names.rename(&from.join(name), &to.join(name)))?;
             Ok(if found.is_empty() { Changed::No } else { Changed::Yes })
         };
