@@ -7,7 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::bucket::{AZURE_IMAGE_DIR, Bucket};
 use crik_tests::chain;
 use crik_tests::pod::{Pod, Running};
-use crik_tests::story::{SINGLE, checkpointed, ends_with, resumes, started, starts_fresh};
+use crik_tests::story::{
+    CHECKPOINTED, SINGLE, checkpointed, ends_with, moved, resumes, started, starts_fresh,
+};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
@@ -74,14 +76,10 @@ fn goes_on_in(bucket: &Bucket) -> Result<()> {
     let pod = pod(bucket, &volume);
     let mut first = started(&pod)?;
     first.stderr.wait_for("two small processes were dumped and restored for a trial")?;
-    ends_with(&mut first, 143)?;
+    ends_with(&mut first, CHECKPOINTED)?;
     let mut said = vec![first.stdout.text()];
     for moves in 1..3 {
-        let mut running = started(&pod)?;
-        resumes(&running, moves)?;
-        let code = running.stop()?;
-        ensure!(code == 143, "{}", running.transcript());
-        said.push(running.stdout.text());
+        said.push(moved(&pod, moves)?);
     }
     chain::verify(&said)?;
     ensure!(volume.generations("job-0").is_empty(), "something is on the volume");

@@ -7,7 +7,7 @@ use crik_tests::bucket::{Bucket, IMAGE_DIR};
 use crik_tests::chain;
 use crik_tests::crik::Told;
 use crik_tests::pod::Pod;
-use crik_tests::story::{CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started};
+use crik_tests::story::{SINGLE, checkpointed, moved, started};
 use crik_tests::volume::Volume;
 
 fn pod(volume: &Volume) -> Pod {
@@ -26,14 +26,6 @@ fn copied(bucket: &Bucket, words: &[&str]) -> Result<Told> {
     let told = copy(bucket, words)?;
     ensure!(told.code == Some(0) && told.out.contains("copied"), "{}{}", told.out, told.err);
     Ok(told)
-}
-
-/// Resumes the generation of this number, and lets the program make steps until its next checkpoint.
-fn moved(pod: &Pod, generation: u64) -> Result<String> {
-    let mut running = started(pod)?;
-    resumes(&running, generation)?;
-    ends_with(&mut running, CHECKPOINTED)?;
-    Ok(running.stdout.text())
 }
 
 #[test]

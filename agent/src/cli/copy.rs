@@ -1,7 +1,6 @@
 //! `crik copy`: copies checkpoints into another image directory.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -15,6 +14,7 @@ use serde::Serialize;
 use super::args::Copy;
 use super::gc;
 use super::output::print;
+use super::place;
 use super::progress_bar::ProgressBar;
 use super::table::table;
 use crate::base::retry::{HasOutlook, Outlook};
@@ -42,7 +42,7 @@ struct Row {
 pub fn copy(args: &Copy) -> Result<i32> {
     let config = Config::load(&args.config_path)?;
     ensure!(args.from != args.to, "it is copied to where it is; name another image directory");
-    let from = look(&args.from)?;
+    let from = place::look(&args.from)?;
     let wanted = wanted(args, &from)?;
     warn_of_a_holder(args, &from)?;
     buckets::connect(&args.to, &std::env::temp_dir())?;
@@ -52,11 +52,6 @@ pub fn copy(args: &Copy) -> Result<i32> {
     let rows = rows?;
     print(args.output, &rows, |rows| told(rows))?;
     Ok(if rows.iter().all(|row| row.reason.is_none()) { 0 } else { exit_codes::FAILURE })
-}
-
-fn look(root: &Path) -> Result<ImageDir> {
-    buckets::connect(root, &std::env::temp_dir())?;
-    Ok(ImageDir::look(root)?)
 }
 
 /// The oldest first.
@@ -137,27 +132,25 @@ impl<'a> Copier<'a> {
         (first, progress): (Option<Generation>, &ProgressBar),
     ) -> Result<(Row, Outlook)> {
         let bytes = facts.map(Manifest::total_bytes);
-        let row = |new_bytes, copied, reason| {
-            let outlook = Outlook::Lasting;
-            Ok((Row { generation: generation.0, bytes, new_bytes, copied, reason }, outlook))
-        };
+        let row =
+            |new_bytes, copied, reason| Row { generation: generation.0, bytes, new_bytes, copied, reason };
         if self.there.contains_key(&generation) {
-            return row(0, false, None);
+            return Ok((row(0, false, None), Outlook::Lasting));
         }
         // Also one that ended its work, or was removed, would be in its way.
         if generation < self.hold.dir().next()? {
             let reason = format!("{} has had newer ones; copy to an empty one", self.args.to.display());
-            return row(0, false, Some(reason));
+            return Ok((row(0, false, Some(reason)), Outlook::Lasting));
         }
         let target = Target { hold: self.hold, keys: &self.keys, first };
         let in_chunks = in_chunks(self.args, self.config, facts);
-        match copy::copy((self.from, generation), &target, in_chunks, &|bytes| progress.add(bytes)) {
-            Ok(manifest) => row(manifest.new_bytes(), true, None),
+        Ok(match copy::copy((self.from, generation), &target, in_chunks, &|bytes| progress.add(bytes)) {
+            Ok(manifest) => (row(manifest.new_bytes(), true, None), Outlook::Lasting),
             Err(error) => {
                 let outlook = error.outlook();
-                row(0, false, Some(whole_story(&error.into()))).map(|(row, _)| (row, outlook))
+                (row(0, false, Some(whole_story(&error.into()))), outlook)
             }
-        }
+        })
     }
 }
 

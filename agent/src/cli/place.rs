@@ -1,6 +1,6 @@
 //! Which image directory, and which checkpoint in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use crik_store::image_dir::{Generation, ImageDir, buckets};
@@ -63,9 +63,17 @@ impl Place {
     pub fn look(&self) -> Result<(ImageDir, Config)> {
         let config = self.config()?;
         let path = self.path(&config)?;
-        buckets::connect(&path, &std::env::temp_dir())?;
-        Ok((ImageDir::look(&path)?, config))
+        Ok((look(&path)?, config))
     }
+}
+
+/// The image directory in this place, on a volume or in a bucket.
+///
+/// # Errors
+/// There is none.
+pub fn look(root: &Path) -> Result<ImageDir> {
+    buckets::connect(root, &std::env::temp_dir())?;
+    Ok(ImageDir::look(root)?)
 }
 
 impl Wanted {

@@ -184,8 +184,7 @@ fn earlier(
     generation: Generation,
     keys: &GenerationKeys,
 ) -> Option<(NameKey, Secrets, Index)> {
-    let path = dir.bring(generation).ok()?;
-    let manifest = Manifest::read(&path, generation, keys.signing.as_ref()).ok()?;
+    let (path, manifest) = Manifest::brought(dir, generation, keys.signing.as_ref()).ok()?;
     let streams = manifest.streams.as_ref()?;
     let is_here = keys.encryption.is_none() || secrets::place(&manifest) == secrets::place_of(dir.root());
     if streams.secrets.is_empty() != keys.encryption.is_none() || !is_here {

@@ -86,6 +86,17 @@ pub fn resumes(running: &Running, generation: u64) -> Result<()> {
         .with_context(|| running.transcript())
 }
 
+/// Resumes the generation of this number, lets the program make steps, and checkpoints it; returns what it wrote.
+///
+/// # Errors
+/// It is not resumed, or there is no checkpoint.
+pub fn moved(pod: &Pod, generation: u64) -> Result<String> {
+    let mut running = started(pod)?;
+    resumes(&running, generation)?;
+    ends_with(&mut running, CHECKPOINTED)?;
+    Ok(running.stdout.text())
+}
+
 /// Moves a program once, which has something that stays behind: that is `said` of it here, where `look` is taken, and no more of what is
 /// resumed.
 ///
