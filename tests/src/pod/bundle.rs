@@ -2,8 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -17,16 +15,14 @@ pub(super) struct Bundle {
     pub(super) dir: tempfile::TempDir,
 }
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
 impl Bundle {
     /// The root file system is a fresh layer over the common one and the `layers` above that, as a container runtime makes it.
     pub(super) fn new(root: &Root, layers: &[PathBuf]) -> Result<Self> {
         let lower: Vec<PathBuf> = layers.iter().rev().cloned().chain([root.path()?]).collect();
-        let bundle = Self {
-            id: format!("crik-{}-{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
-            dir: tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?,
-        };
+        let dir = tempfile::Builder::new().prefix("crik-pod-").tempdir_in("/var/tmp")?;
+        // A number of a process is used again, and one that was killed has left its containers.
+        let id = dir.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        let bundle = Self { id: id.context("a directory without a name")?, dir };
         for name in ["root", "upper", "work"] {
             fs::create_dir(bundle.path(name))?;
         }

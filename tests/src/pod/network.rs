@@ -1,7 +1,6 @@
 //! A network by which pods reach something on this machine.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,10 +42,42 @@ fn part() -> Result<u16> {
     if let Some(part) = &*part {
         return Ok(part.number());
     }
-    // Not always the same first: one that was killed has left addresses.
-    let first = (process::id() % u32::from(PARTS)) as u16;
-    let numbers = (0..PARTS).map(|further| (first + further) % PARTS);
-    Ok(part.insert(Claim::first("networks", numbers, |_| true)?).number())
+    let claim = Claim::first("networks", 0..PARTS, |_| true)?;
+    remove_what_was_left(claim.number())?;
+    Ok(part.insert(claim).number())
+}
+
+/// Removes the networks of a program that had this part before and was killed, so that its addresses are in nobody's way.
+fn remove_what_was_left(part: u16) -> Result<()> {
+    for link in names(&run("ip", &["-brief", "link"])?, &link_of(part, "")) {
+        let _ = run("ip", &["link", "delete", &link]);
+    }
+    for namespace in names(&run("ip", &["netns"])?, &link_of(part, "")) {
+        run("ip", &["netns", "delete", &namespace])?;
+    }
+    let addresses = run("ip", &["-brief", "address", "show", "dev", LOOPBACK])?;
+    for address in addresses.split_whitespace().filter(|address| is_of(part, address)) {
+        run("ip", &["address", "delete", address, "dev", LOOPBACK])?;
+    }
+    Ok(())
+}
+
+/// The first words of the lines that begin so; a link's is followed by that of its other end.
+fn names(lines: &str, prefix: &str) -> Vec<String> {
+    let firsts = lines.lines().filter_map(|line| line.split([' ', '@']).next());
+    firsts.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
+}
+
+/// The name of a link, which has at most 15 characters, and of its network namespace.
+fn link_of(part: u16, number: &str) -> String {
+    format!("crik{part}-{number}")
+}
+
+/// Whether this is one of the addresses that this machine has for the networks of this part.
+fn is_of(part: u16, address: &str) -> bool {
+    let near = format!("10.{}.", 128 + part);
+    let far = format!("100.{}.", 64 + part);
+    [near, far, subnet6_of(part)].iter().any(|prefix| address.starts_with(prefix.as_str()))
 }
 
 /// The first three numbers of a subnet of four addresses that nobody else has, and the fourth of its first one.
@@ -55,9 +86,14 @@ fn subnet() -> Result<(String, u32, u32)> {
     Ok((format!("10.{}.{}", 128 + part()?, number / 64 % 256), number % 64 * 4, number))
 }
 
-/// A subnet of unique local addresses (RFC 4193) for each number and process, without its last group.
-fn subnet6(number: u32) -> String {
-    format!("fdc6:{:x}:{:x}:{number:x}:", process::id() >> 16, process::id() & 0xffff)
+/// A subnet of unique local addresses (RFC 4193) for each number, without its last group.
+fn subnet6(part: u16, number: u32) -> String {
+    format!("{}{number:x}:", subnet6_of(part))
+}
+
+/// What the subnets of a part begin with. What the kernel prints has no group that is zero.
+fn subnet6_of(part: u16) -> String {
+    format!("fdc6:{:x}:1:", part + 1)
 }
 
 impl Network {
@@ -68,10 +104,11 @@ impl Network {
     pub fn new() -> Result<Self> {
         let (subnet, base, number) = subnet()?;
         let host = format!("{subnet}.{}", base + 1);
-        let host6 = subnet6(number) + ":1";
+        let part = part()?;
+        let host6 = subnet6(part, number) + ":1";
         run("ip", &["address", "add", &format!("{host}/32"), "dev", LOOPBACK])?;
         run("ip", &["address", "add", &format!("{host6}/128"), "dev", LOOPBACK, "nodad"])?;
-        let (part, lost, far) = (part()?, Mutex::default(), Mutex::default());
+        let (lost, far) = (Mutex::default(), Mutex::default());
         Ok(Self(Arc::new(Shared { host, host6, part, number, lost, far })))
     }
 
@@ -115,12 +152,12 @@ impl Network {
     /// iproute2 refuses.
     pub(super) fn link(&self) -> Result<Link> {
         let (subnet, base, number) = subnet()?;
-        // Link names have at most 15 characters, and other runs of the suite may have namespaces of their own.
-        let name = format!("crik{:x}-{number:x}", process::id());
-        let (address, address6) = (format!("{subnet}.{}", base + 2), subnet6(number) + ":2");
+        let part = self.0.part;
+        let name = link_of(part, &format!("{number:x}"));
+        let (address, address6) = (format!("{subnet}.{}", base + 2), subnet6(part, number) + ":2");
         let link = Link { name, address, address6, network: self.clone() };
         link.make(&format!("{subnet}.{}", base + 1))?;
-        link.make6(&(subnet6(number) + ":1"))?;
+        link.make6(&(subnet6(part, number) + ":1"))?;
         Ok(link)
     }
 }
@@ -205,5 +242,26 @@ impl Drop for Link {
     fn drop(&mut self) {
         let _ = run("ip", &["link", "delete", &self.name]);
         let _ = run("ip", &["netns", "delete", &self.name]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_networks_of_a_program_that_was_killed_are_in_nobodys_way() {
+        let claim = Claim::first("networks", 0..PARTS, |_| true).unwrap();
+        let (part, link) = (claim.number(), link_of(claim.number(), "7"));
+        let ours = [format!("10.{}.0.5/32", 128 + part), subnet6(part, 1) + ":1/128"];
+        for address in &ours {
+            run("ip", &["address", "add", address, "dev", LOOPBACK]).unwrap();
+        }
+        run("ip", &["netns", "add", &link]).unwrap();
+        run("ip", &["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &link]).unwrap();
+        remove_what_was_left(part).unwrap();
+        let there = ["link", "netns", "address"].map(|what| run("ip", &[what]).unwrap()).concat();
+        let left = ours.iter().chain([&link]).find(|name| there.contains(name.as_str()));
+        assert_eq!(left, None);
     }
 }
