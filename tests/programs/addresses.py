@@ -133,15 +133,22 @@ class Stream:
         pass
 
 
-class Queued:
-    """A connection that nobody has accepted yet."""
+class Queueing:
+    """Accepts no client."""
 
     def __init__(self, port):
         self.listener = socket.create_server(("0.0.0.0", port))
-        self.client = socket.create_connection(("127.0.0.1", port))
 
     def use(self):
         pass
+
+
+class Queued(Queueing):
+    """A connection that nobody has accepted yet."""
+
+    def __init__(self, port):
+        super().__init__(port)
+        self.client = socket.create_connection(("127.0.0.1", port))
 
 
 KINDS = {
@@ -157,6 +164,7 @@ KINDS = {
     "agent": lambda: Agent(os.environ.get("AGENT", "/checkpoints/agent.sock")),
     "stream": lambda: Stream("/checkpoints/stream.sock"),
     "queued": lambda: Queued(7004),
+    "queueing": lambda: Queueing(7006),
 }
 
 

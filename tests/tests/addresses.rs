@@ -1,6 +1,6 @@
 //! Sockets that carry the address of their pod go on with that of the next: on another node, in another subnet.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -124,6 +124,23 @@ fn connections_that_were_reset_stay_so() -> Result<()> {
 fn a_connection_that_nobody_has_accepted_does_not_stand_in_the_way() -> Result<()> {
     let (volume, peer) = (Volume::new()?, Peer::new()?);
     goes_on(&peer.pod(&volume, &["queued"])?).map(drop)
+}
+
+/// A client of a Service, or a probe.
+#[test]
+fn nor_does_one_that_comes_from_outside() -> Result<()> {
+    let (volume, peer) = (Volume::new()?, Peer::new()?);
+    let pod = peer.pod(&volume, &["queueing"])?;
+    let mut first = started(&pod)?;
+    let [v4, _] = addresses(&first)?;
+    let mut client = TcpStream::connect((v4, 7006))?;
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n")?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let second = started(&pod)?;
+    resumes(&second, 1)?;
+    chain::verify(&[first.stdout.text(), second.stdout.text()])?;
+    let [v4, _] = addresses(&second)?;
+    TcpStream::connect((v4, 7006)).context("it listens no more").map(drop)
 }
 
 #[test]

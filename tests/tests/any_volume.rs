@@ -9,7 +9,7 @@ use crik_tests::faulty::Manners;
 use crik_tests::pod::{Pod, Running};
 use crik_tests::spec::bind;
 use crik_tests::story::{
-    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
+    CHECKPOINTED, SINGLE, STEPS, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
 };
 use crik_tests::table::Table;
 use crik_tests::volume::{FaultyVolume, Volume};
@@ -107,6 +107,31 @@ fn a_volume_that_cannot_rename_directories_keeps_nothing_from_starting() -> Resu
         .stderr
         .wait_for("buckets that are mounted as directories (GCS FUSE, Mountpoint for Amazon S3) cannot")?;
     stops_in_order(&mut running, 0)
+}
+
+#[test]
+fn a_volume_on_which_two_pods_could_go_on_from_one_checkpoint_is_told() -> Result<()> {
+    let volume = like(Manners::Careless)?;
+    let mut running = started(&Pod::new(&volume.volume, "node-a", &SINGLE))?;
+    let told = "the volume makes a file that is there already (O_EXCL), so that two pods could go on from one checkpoint; use another";
+    running.stderr.wait_for(&format!("{NO_CHECKPOINT}: {told}")).with_context(|| running.transcript())?;
+    running.stop().map(drop)
+}
+
+/// It has been one at the start, or the agent would not have gone so far.
+#[test]
+fn a_volume_that_makes_nothing_durable_is_told_and_gets_no_checkpoint() -> Result<()> {
+    let volume = Volume::new()?.faulty_copy()?;
+    let running = settled(&Pod::new(&volume.volume, "node-a", &SINGLE))?;
+    volume.faulty.faults.behave(Manners::Volatile);
+    let (code, told, said) = running.exec(&["crik", "doctor"])?;
+    let lack =
+        "the volume cannot make a file durable (fsync: Input/output error (os error 5)); use another kind";
+    ensure!(code != Some(0) && told.contains(lack), "{told}{said}");
+    let (code, _, said) = running.exec(&["crik", "checkpoint", "--leave-running"])?;
+    ensure!(code != Some(0) && said.contains("Input/output error"), "{code:?} {said}");
+    ensure!(volume.backing.generations("job-0").is_empty(), "{}", running.transcript());
+    running.wait_for_lines(running.stdout.text().lines().count() + STEPS)
 }
 
 const NO_CHECKPOINT: &str = "no checkpoint can be taken here";

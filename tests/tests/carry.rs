@@ -254,6 +254,33 @@ fn a_part_of_a_file_system_in_memory_stays_behind_is_told_and_goes_along_where_i
     chain::verify(&[first.stdout.text(), second.stdout.text(), third.stdout.text()]).map(drop)
 }
 
+#[test]
+fn a_changed_file_that_the_next_image_does_not_have_is_put_back_and_told() -> Result<()> {
+    let volume = Volume::new()?;
+    let make = "head -c 3M /dev/urandom > /srv/three; echo changed >> /etc/skel/.profile; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let pod = Pod::new(&volume, "node-a", &command);
+    let mut first = started(&pod)?;
+    ends_with(&mut first, CHECKPOINTED)?;
+    let (log, told) = (first.stderr.text(), "files, 3.1 MB, of the container's layer");
+    ensure!(log.lines().any(|line| line.contains(told) && line.contains(" go along")), "{log}");
+    let other = ["sh", "-c", "rm /etc/skel/.profile; exec \"$@\"", "sh", "crik", "run", "--"];
+    let mut next = started(&pod.clone().with(|spec| spec.command(&other, &command)))?;
+    resumes(&next, 1)?;
+    next.stderr.wait_for(
+        "this container's image lacks what the program had changed, and is another one; 1 are put back all the same",
+    )?;
+    let change = "cat /etc/skel/.profile; echo more | tee -a /etc/skel/.profile >> /srv/three";
+    let (_, found, said) = next.exec(&["sh", "-c", change])?;
+    ensure!(found.ends_with("changed\n"), "{found}{said}");
+    ends_with(&mut next, CHECKPOINTED)?;
+    // By now both are the program's.
+    let last = started(&pod.with(|spec| spec.command(&other, &command)))?;
+    resumes(&last, 2)?;
+    ensure!(!last.stderr.text().contains("image lacks"), "{}", last.stderr.text());
+    chain::verify(&[first.stdout.text(), next.stdout.text(), last.stdout.text()]).map(drop)
+}
+
 /// An agent that is killed while it works ends with its container; what outlasts that is the pod's.
 #[test]
 fn what_an_agent_that_was_killed_has_left_in_its_pod_is_removed_by_the_next_one() -> Result<()> {

@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use crik_tests::chain;
 use crik_tests::crik::json;
 use crik_tests::pod::Pod;
-use crik_tests::story::{CHECKPOINTED, checkpointed, ends_with, resumes, started, starts_fresh};
+use crik_tests::story::{
+    CHECKPOINTED, SINGLE, checkpointed, ends_with, resumes, started, starts_fresh, stops_in_order,
+};
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
@@ -97,6 +99,20 @@ fn what_the_volume_has_no_room_for_is_refused_with_the_two_numbers() -> Result<(
     ensure!(!log.contains("the application is frozen"), "it was found out only by trying\n{log}");
     let next = started(&small)?;
     resumes(&next, 1)
+}
+
+#[test]
+fn files_that_go_along_need_room_as_memory_does() -> Result<()> {
+    let volume = Volume::of_size(60)?;
+    let make = "head -c 100M /dev/urandom > /srv/big; exec \"$@\"";
+    let command = [&["sh", "-c", make, "sh"][..], &SINGLE].concat();
+    let mut running = started(&Pod::new(&volume, "node-a", &command))?;
+    stops_in_order(&mut running, 0)?;
+    let log = running.stderr.text();
+    ensure!(log.contains(" MB free and the checkpoint needs about 1"), "{log}");
+    ensure!(!log.contains("the application is frozen"), "it was found out only by trying\n{log}");
+    ensure!(volume.generations("job-0").is_empty(), "{log}");
+    Ok(())
 }
 
 #[test]

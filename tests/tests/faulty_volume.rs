@@ -7,6 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use crik_store::base::fault_points::HURRY_VARIABLE;
+use crik_tests::build::cargo_bin;
 use crik_tests::chain;
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::crik::{crik, json};
@@ -337,14 +339,22 @@ fn a_volume_that_hangs_when_a_dump_begins() -> Result<()> {
 
 #[test]
 fn a_start_that_must_not_wait_says_so_and_exits() -> Result<()> {
-    let volume = before()?.volume.faulty_copy()?;
-    let pod = pod(&volume.volume).config("onVolumeUnavailable: fail");
-    volume.faulty.faults.arm(4, Fault::ChangesFromThenOn(libc::EROFS));
-    let mut running = pod.start()?;
-    let code = running.wait()?;
-    ensure!(code == 75 && running.stdout.text().is_empty(), "exit code {code}\n{}", running.transcript());
-    let told = running.termination_message()?;
-    ensure!(told.contains("it is not known what there is to resume") && told.contains("Read-only"), "{told}");
+    let binary = cargo_bin("crik-agent", "crik", &["fault-points"])?;
+    // Half an hour in six seconds.
+    for (config, hurried) in [("onVolumeUnavailable: fail", "1"), ("onVolumeUnavailable: wait", "300")] {
+        let volume = before()?.volume.faulty_copy()?;
+        let pod = pod(&volume.volume).config(config).binary(&binary);
+        let pod = pod.with(|spec| spec.env(HURRY_VARIABLE, hurried));
+        volume.faulty.faults.arm(4, Fault::ChangesFromThenOn(libc::EROFS));
+        let mut running = pod.start()?;
+        let code = running.wait()?;
+        ensure!(code == 75 && running.stdout.text().is_empty(), "{code}\n{}", running.transcript());
+        let told = running.termination_message()?;
+        ensure!(
+            told.contains("it is not known what there is to resume") && told.contains("Read-only"),
+            "{told}"
+        );
+    }
     Ok(())
 }
 

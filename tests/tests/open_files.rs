@@ -255,15 +255,18 @@ fn what_the_next_container_would_not_have_is_refused_before_the_program_is_kille
     let memory = serde_json::json!({
         "type": "tmpfs", "source": "tmpfs", "destination": "/of-the-node", "options": ["mode=755", "size=1m"]
     });
-    let command = ["python3", "/programs/elsewhere.py", "/of-the-node/held"];
-    let pod = Pod::new(&volume, "node-a", &command).with(|spec| spec.mounts.push(memory));
-    let mut running = started(&pod)?;
-    stops_in_order(&mut running, 0)?;
-    let told = "the program has /of-the-node/held open, and the next container would not have it";
-    ensure!(running.stderr.text().contains(told), "{}", running.transcript());
-    ensure!(volume.generations("job-0").is_empty());
+    for way in ["open", "mapped", "working", "listening"] {
+        let command = ["python3", "/programs/elsewhere.py", "/of-the-node/held", way];
+        let pod = Pod::new(&volume, "node-a", &command).with(|spec| spec.mounts.push(memory.clone()));
+        let mut running = started(&pod)?;
+        stops_in_order(&mut running, 0).context(way)?;
+        let told = "the program has /of-the-node/held open, and the next container would not have it";
+        ensure!(running.stderr.text().contains(told), "{way}\n{}", running.transcript());
+        ensure!(volume.generations("job-0").is_empty(), "{way}");
+    }
     // On a volume it goes on.
-    let pod = Pod::new(&volume, "node-a", &["python3", "/programs/elsewhere.py", "/checkpoints/held"]);
+    let pod =
+        Pod::new(&volume, "node-a", &["python3", "/programs/elsewhere.py", "/checkpoints/held", "open"]);
     ends_with(&mut started(&pod)?, CHECKPOINTED)
 }
 

@@ -18,6 +18,7 @@ use std::{env, fs, io};
 
 use serde::Deserialize;
 
+use crate::base::fault_points::hurried;
 use crate::base::limits;
 
 pub use access::{Access, parse_url};
@@ -194,7 +195,7 @@ impl Config {
     /// How long a start waits for its volume.
     pub fn volume_patience(&self) -> Duration {
         match self.on_volume_unavailable {
-            OnVolumeUnavailable::Wait => limits::VOLUME_PATIENCE.max(self.volume_timeout),
+            OnVolumeUnavailable::Wait => hurried(limits::VOLUME_PATIENCE).max(self.volume_timeout),
             OnVolumeUnavailable::Fail | OnVolumeUnavailable::Fresh => self.volume_timeout,
         }
     }

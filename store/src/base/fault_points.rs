@@ -11,8 +11,8 @@ pub const VARIABLE: &str = "CRIK_FAULT";
 /// The same for a panic, in place of a defect that nobody knows yet.
 pub const PANIC_VARIABLE: &str = "CRIK_PANIC";
 
-/// Names a number, by which the pauses between two looks at another pod's hold are divided, and the time after which a resumed program has
-/// shown that its checkpoint works, so that minutes pass in seconds.
+/// Names a number, by which the pauses between two looks at another pod's hold are divided, the time after which a resumed program has
+/// shown that its checkpoint works, and that for which a start waits for its volume, so that minutes pass in seconds.
 pub const HURRY_VARIABLE: &str = "CRIK_HURRY";
 
 macro_rules! points {

@@ -78,6 +78,11 @@ pub enum Manners {
     /// A file that was removed is gone for who has it open too: a server that knows nothing of open files, when somebody else than
     /// the client removes it.
     Forgetful,
+    /// A file that was just made is not found, and is made once more by who asks for a new one: two clients of a server that keeps
+    /// to itself what it has.
+    Careless,
+    /// What was written may be lost: `fsync` of a file fails.
+    Volatile,
 }
 
 /// Longer than anything that waits in a test, so that a test that waits in vain fails and does not hang itself.

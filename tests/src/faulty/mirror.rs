@@ -1,7 +1,7 @@
 //! The file system: every operation is done in the backing directory, if it is not to fail.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -36,6 +36,8 @@ pub struct Mirror {
     /// What the kernel knows.
     inodes: Mutex<HashMap<u64, Known>>,
     files: Mutex<HashMap<u64, Arc<File>>>,
+    /// Files that were made for who wanted a new one, by directory and name, where they are not found before they are made once more.
+    unseen: Mutex<HashSet<(u64, OsString)>>,
     next: AtomicU64,
 }
 
@@ -63,7 +65,13 @@ impl Mirror {
     pub fn new(backing: &Path, faults: Arc<Faults>) -> io::Result<Self> {
         let root = open_path(backing)?;
         let inodes = Mutex::new(HashMap::from([(INodeNo::ROOT.0, Known { file: root, lookups: 1 })]));
-        Ok(Self { faults, inodes, files: Mutex::default(), next: AtomicU64::new(1) })
+        Ok(Self {
+            faults,
+            inodes,
+            files: Mutex::default(),
+            unseen: Mutex::default(),
+            next: AtomicU64::new(1),
+        })
     }
 
     fn path(&self, ino: INodeNo) -> io::Result<PathBuf> {
@@ -92,6 +100,24 @@ impl Mirror {
     fn refuse(&self, manners: Manners) -> io::Result<()> {
         let refused = self.faults.manners() == Some(manners);
         if refused { Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) } else { Ok(()) }
+    }
+
+    /// Fails for a name that nobody finds yet.
+    fn find(&self, parent: INodeNo, name: &OsStr) -> io::Result<()> {
+        let is_unseen = lock(&self.unseen).contains(&(parent.0, name.to_owned()));
+        if is_unseen { Err(io::Error::from_raw_os_error(libc::ENOENT)) } else { Ok(()) }
+    }
+
+    /// Whether who wants a new file is to get none that is there.
+    fn is_exclusive(&self, parent: INodeNo, name: &OsStr, flags: i32) -> bool {
+        let exclusive = flags & libc::O_EXCL != 0;
+        // The kernel looks for a name before it has it made, so that one that is found is never made again.
+        let is_seen = !exclusive || self.faults.manners() != Some(Manners::Careless) || {
+            let mut unseen = lock(&self.unseen);
+            let name = (parent.0, name.to_owned());
+            !unseen.remove(&name) && unseen.insert(name)
+        };
+        exclusive && is_seen
     }
 
     /// Refuses what would be more than all files may have.
@@ -134,7 +160,7 @@ impl Mirror {
         if gives_away && manners == Some(Manners::OneOwner) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        if gives_away && matches!(manners, None | Some(Manners::Forgetful)) {
+        if gives_away && !matches!(manners, Some(Manners::OneOwner | Manners::Smb | Manners::Bucket)) {
             std::os::unix::fs::chown(&path, wanted.uid, wanted.gid)?;
         }
         if let Some(size) = wanted.size {
@@ -181,7 +207,7 @@ impl Mirror {
         self.serve(op, reply, work, |reply, ()| reply.ok(), ReplyEmpty::error);
     }
 
-    fn list(&self, ino: INodeNo) -> io::Result<Vec<(u64, FileType, std::ffi::OsString)>> {
+    fn list(&self, ino: INodeNo) -> io::Result<Vec<(u64, FileType, OsString)>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(self.path(ino)?)? {
             let entry = entry?;
@@ -272,7 +298,10 @@ impl Filesystem for Mirror {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.entry((Op::Lookup, parent), reply, || self.known(&self.child(parent, name)?));
+        self.entry((Op::Lookup, parent), reply, || {
+            self.find(parent, name)?;
+            self.known(&self.child(parent, name)?)
+        });
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, lookups: u64) {
@@ -412,8 +441,7 @@ impl Filesystem for Mirror {
             let path = self.child(parent, name)?;
             let mut options = OpenOptions::new();
             options.read(true).write(true).truncate(flags & libc::O_TRUNC != 0).mode(mode & !umask);
-            let exclusive = flags & libc::O_EXCL != 0;
-            let file = if exclusive {
+            let file = if self.is_exclusive(parent, name, flags) {
                 options.create_new(true).open(&path)
             } else {
                 options.create(true).open(&path)
@@ -498,7 +526,10 @@ impl Filesystem for Mirror {
 
     fn fsync(&self, _: &Request, ino: INodeNo, fh: FileHandle, _: bool, reply: ReplyEmpty) {
         // What is durable on the backing directory is not the question here, and a real fsync is slow.
-        self.empty((Op::FSync, ino), reply, || self.file(fh).map(drop));
+        self.empty((Op::FSync, ino), reply, || match self.faults.manners() {
+            Some(Manners::Volatile) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => self.file(fh).map(drop),
+        });
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -508,7 +539,7 @@ impl Filesystem for Mirror {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
-        let ok = |mut reply: ReplyDirectory, entries: Vec<(u64, FileType, std::ffi::OsString)>| {
+        let ok = |mut reply: ReplyDirectory, entries: Vec<(u64, FileType, OsString)>| {
             for (number, (ino, kind, name)) in (1..).zip(entries).skip(offset as usize) {
                 if reply.add(INodeNo(ino), number, kind, name) {
                     break;

@@ -6,7 +6,7 @@ use std::os::unix::fs::chown;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::build::workspace;
 use crik_tests::chain;
-use crik_tests::cluster::{Space, Workload};
+use crik_tests::cluster::{FaultyVolume, Space, Workload};
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
@@ -85,6 +85,31 @@ fn a_user_namespace_of_its_own() -> Result<()> {
     let map = space.kubectl(&["exec", "job-0", "--", "cat", "/proc/self/uid_map"])?;
     let ids: Vec<u64> = map.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     ensure!(ids.first() == Some(&0) && ids.get(1).is_some_and(|outside| *outside != 0), "{map}");
+    space.held()
+}
+
+/// As NFS is one; FUSE is told so by its server.
+#[test]
+fn on_a_volume_that_cannot_be_mounted_with_other_ids_a_pod_says_so_and_goes_on_without_the_user_namespace()
+-> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("unmapped")?;
+    let workload = Workload::new("job", &COMMAND);
+    space.apply(&workload.stateful_set(0))?;
+    let directory = wait_for("the claim to have a volume", || space.volume("job").ok())?;
+    let _volume = FaultyVolume::over(&turn.cluster, directory)?;
+    space.apply(&workload.clone().with(|pod| pod["hostUsers"] = json!(false)).stateful_set(1))?;
+    let waits = wait_for("the pod to say why it does not start", || {
+        let pod = space.get("pod", "job-0").ok()?;
+        let waits = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+        (waits["reason"] != "ContainerCreating" && waits["message"].is_string()).then(|| waits.clone())
+    })?;
+    let said = waits["message"].as_str().unwrap_or_default();
+    ensure!(waits["reason"] == "CreateContainerError" && said.contains("mount_setattr"), "{waits}");
+    ensure!(said.contains("nvalid argument"), "{said}");
+    // A pod that never was ready is not replaced by a StatefulSet's new template.
+    space.kubectl(&["delete", "statefulset,pod", "--all"])?;
+    survives(&space, &workload)?;
     space.held()
 }
 

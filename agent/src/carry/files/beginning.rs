@@ -59,6 +59,11 @@ pub fn changed_at(meta: &Metadata) -> ChangeTime {
     nanoseconds(TimeSpec::new(meta.ctime(), meta.ctime_nsec()))
 }
 
+/// When its contents have changed, or its names if it is a directory, as far as no program has said another time.
+pub fn modified_at(meta: &Metadata) -> ChangeTime {
+    nanoseconds(TimeSpec::new(meta.mtime(), meta.mtime_nsec()))
+}
+
 /// What a new file in `directory` shows, if that is on the root file system.
 fn shown_by(directory: &Path) -> io::Result<ChangeTime> {
     fs::create_dir_all(directory)?;

@@ -13,6 +13,7 @@ use crik_store::generation::parts::NewParts;
 use super::amount::{stored, within};
 use super::error::{CarryError, taking};
 use super::first_look::{self, FirstLook};
+use super::image_own;
 use super::mounts::Mounts;
 use super::open_for_writing::everybody;
 use super::places::{Place, PlaceKind, places};
@@ -127,6 +128,7 @@ impl Carrying {
 
     fn take(&self, output: Output, leave: &BTreeSet<PathBuf>, steps: &Steps) -> Result<Summary, CarryError> {
         let mut found = self.find()?;
+        image_own::mark(&mut found, |place| Some(place) == self.layer());
         found.retain(|found| !leave.contains(&found.path));
         within(&found, &self.places, self.max_bytes)?;
         let mut taken = Taken::new(self.places.clone(), output);

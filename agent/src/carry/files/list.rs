@@ -44,6 +44,9 @@ pub struct Entry {
     pub what: What,
     /// What it has besides.
     pub attributes: Attributes,
+    /// Whether the image had it too, as far as that is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_image: bool,
 }
 
 /// What an entry is.
@@ -273,7 +276,7 @@ mod tests {
     }
 
     fn entry(path: &str, what: What) -> Entry {
-        Entry { place: 0, path: path.into(), what, attributes: Attributes::default() }
+        Entry { place: 0, path: path.into(), what, attributes: Attributes::default(), of_image: false }
     }
 
     #[test]

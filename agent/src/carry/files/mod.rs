@@ -7,6 +7,7 @@ pub mod earlier;
 mod error;
 mod first_look;
 mod holes;
+mod image_own;
 mod largest;
 mod list;
 pub mod mounts;

@@ -116,7 +116,8 @@ impl Taken {
     fn add(&mut self, found: &Found, what: Option<What>) {
         let Some(what) = what else { return };
         let attributes = Attributes::of(&found.path, &found.meta);
-        self.entries.push(Entry { place: found.place, path: found.path.clone(), what, attributes });
+        let (path, of_image) = (found.path.clone(), found.of_image);
+        self.entries.push(Entry { place: found.place, path, what, attributes, of_image });
     }
 
     /// None for what is not taken: CRIU makes sockets anew.

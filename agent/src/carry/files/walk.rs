@@ -36,6 +36,8 @@ pub struct Found {
     pub names: Option<Vec<OsString>>,
     /// Whether it is a directory of somebody else's, in which we cannot look.
     pub hidden: bool,
+    /// Whether it is a file that the image has, as far as that is known.
+    pub of_image: bool,
 }
 
 /// All that goes along of these places, or of those among them that are `wanted`; what holds other things comes before them.
@@ -333,7 +335,7 @@ impl<'a> Walk<'a> {
     }
 
     fn found(&self, path: PathBuf, meta: Metadata, names: Option<Vec<OsString>>) -> Found {
-        Found { place: self.place, path, meta, names, hidden: false }
+        Found { place: self.place, path, meta, names, hidden: false, of_image: false }
     }
 
     /// With the directories that lead there, for a container whose image does not have them.

@@ -1,6 +1,7 @@
 //! What was done to the container's files, so that it can be undone: a generation that cannot be resumed after all must leave
 //! nothing of itself to the next one, nor to a fresh start.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -156,9 +157,17 @@ impl Journal {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Lets what was done stay.
-    pub fn keep(mut self) {
-        self.done.clear();
+    /// Lets what was done stay, and tells of each thing that was made whether something had been there.
+    pub fn keep(mut self) -> impl Iterator<Item = (PathBuf, bool)> {
+        let (mut had, mut made) = (HashSet::new(), Vec::new());
+        for done in self.done.drain(..) {
+            match done {
+                Done::Moved { from, .. } | Done::Copied { from, .. } => drop(had.insert(from)),
+                Done::Made(path) => made.push(path),
+                Done::Removed { .. } | Done::Changed { .. } => {}
+            }
+        }
+        made.into_iter().map(move |path| (path.clone(), had.contains(&path)))
     }
 
     fn undo(&mut self) {

@@ -14,6 +14,7 @@ use crik_store::image_dir::layout;
 use self::journal::Journal;
 use self::writer::Writer;
 use super::error::{PutBackError, putting};
+use super::image_own;
 use super::list::{Entry, List};
 use super::mounts::Mounts;
 use super::places::{Place, PlaceKind, kind};
@@ -29,7 +30,7 @@ pub struct PutBack(Journal);
 impl PutBack {
     /// The tree is about to run: what was there before is gone for good.
     pub fn keep(self) {
-        self.0.keep();
+        image_own::note(self.0.keep());
     }
 }
 

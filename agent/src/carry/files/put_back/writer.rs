@@ -102,7 +102,7 @@ impl<'a> Writer<'a> {
             return self.directory(here, &spot, names.as_deref(), kind, &entry.attributes);
         }
         self.put += 1;
-        self.note_another_image(here, &spot, kind);
+        self.note_another_image(here, &spot, entry, kind);
         if self.spared.mounts().at(here).is_some() {
             return self.in_place(here, &spot, entry);
         }
@@ -151,10 +151,10 @@ impl<'a> Writer<'a> {
     }
 
     /// In a directory that has not changed, the image has all names.
-    fn note_another_image(&mut self, here: &Path, spot: &Spot, kind: PlaceKind) {
+    fn note_another_image(&mut self, here: &Path, spot: &Spot, entry: &Entry, kind: PlaceKind) {
         let parent = here.parent().unwrap_or(here);
-        let unchanged = kind == PlaceKind::Layer && !self.changed.contains(parent);
-        if unchanged && spot.path().symlink_metadata().is_err() {
+        let of_image = entry.of_image || !self.changed.contains(parent);
+        if kind == PlaceKind::Layer && of_image && spot.path().symlink_metadata().is_err() {
             self.of_another_image.push(here.to_owned());
         }
     }
