@@ -6,6 +6,7 @@
 mod addresses;
 mod boot;
 mod bridge;
+mod bucket;
 pub mod cgroups;
 mod directory;
 mod faulty_volume;
@@ -184,10 +185,11 @@ fn import(nodes: &[Node], images: &[Image]) -> Result<()> {
     })
 }
 
-/// What makes a control plane of an API server, and the cluster's DNS.
+/// What makes a control plane of an API server, the cluster's DNS, and a bucket.
 fn programs(plane: &ControlPlane) -> Result<Vec<Program>> {
     plane.kubectl(&["apply", "--filename", &write_dns_role(plane)?.to_string_lossy()])?;
-    [controller_manager(plane)?, scheduler(plane)?, dns(plane)?]
+    bucket::announce(plane)?;
+    [controller_manager(plane)?, scheduler(plane)?, dns(plane)?, bucket::server()?]
         .into_iter()
         .map(|command| Program::start(Place::Host, command, Path::new(DIRECTORY)))
         .collect()

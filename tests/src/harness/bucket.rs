@@ -79,7 +79,7 @@ impl Bucket {
     /// # Errors
     /// As of [`Self::new`].
     pub fn careless() -> Result<Self> {
-        Self::start(&["careless"])
+        Self::start(&["--careless"])
     }
 
     /// Of one that speaks TLS, with a certificate of an authority that nobody knows.
@@ -90,7 +90,7 @@ impl Bucket {
         let (network, authorities) = (Network::new()?, tempfile::tempdir()?);
         let pair = Certificates::new(authorities.path())?.server("bucket", &[network.host().to_string()])?;
         let files = [&pair.certificate, &pair.key].map(|path| path.display().to_string());
-        let (mut bucket, ports) = Self::of_moto(network, &["tls", &files[0], &files[1]])?;
+        let (mut bucket, ports) = Self::of_moto(network, &["--tls", &files[0], &files[1]])?;
         let port = ports.split(' ').nth(1).context("no second port")?;
         let endpoint = format!("https://{}:{port}", bucket.network.host());
         bucket.tls = Some(Tls { endpoint, authorities });
@@ -115,10 +115,8 @@ impl Bucket {
     /// And all of its ports.
     fn of_moto(network: Network, how: &[&str]) -> Result<(Self, String)> {
         let mut server = Command::new(moto()?);
-        server.arg(workspace().join("tests/tools/moto/serve.py")).arg(network.host()).args(how);
-        let (bucket, ports) = Self::serve(Provider::S3, server, network)?;
-        bucket.put("bucket", "")?;
-        Ok((bucket, ports))
+        server.arg(workspace().join("tests/tools/moto/serve.py")).args([network.host(), "bucket"]).args(how);
+        Self::serve(Provider::S3, server, network)
     }
 
     /// Of a server that prints its ports.
@@ -133,6 +131,11 @@ impl Bucket {
             ports.split(' ').next().filter(|port| !port.is_empty()).context("the server does not start")?;
         bucket.endpoint = format!("http://{}:{port}", bucket.network.host());
         Ok((bucket, ports))
+    }
+
+    /// Where this machine reaches the server.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// A pod whose image directory is in it.
@@ -209,7 +212,8 @@ impl Bucket {
     /// The server is gone.
     pub fn fail(&self, what: &str, method: &str, (after, times): (usize, usize)) -> Result<()> {
         let fault = json!([{"what": what, "method": method, "after": after, "times": times}]);
-        self.put("_crik/faults", &fault.to_string())
+        ureq::put(format!("{}/_crik/faults", self.endpoint)).send(&fault.to_string())?;
+        Ok(())
     }
 
     /// The requests so far: method, path, and length of the body.
@@ -276,11 +280,6 @@ impl Bucket {
     fn write(&self, object: &str, bytes: &[u8]) -> Result<()> {
         let url = format!("{}/bucket/{object}", self.endpoint);
         ureq::put(url).header("Authorization", OWNER).send(bytes)?;
-        Ok(())
-    }
-
-    fn put(&self, path: &str, body: &str) -> Result<()> {
-        ureq::put(format!("{}/{path}", self.endpoint)).send(body)?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crik_tests::cluster::Space;
 use crik_tests::wait::wait_for;
 use serde_json::Value;
 
-use crate::{node_of, preempt, turn};
+use crate::{node_of, numbers, preempt, turn};
 
 fn apply(space: &Space, path: &str) -> Result<()> {
     space.apply(&fs::read_to_string(workspace().join("deploy/examples").join(path))?)
@@ -74,6 +74,24 @@ fn segments() -> impl Iterator<Item = u64> {
 
 fn log_of(space: &Space, pod: &Value) -> String {
     space.kubectl(&["logs", pod["metadata"]["name"].as_str().unwrap_or_default()]).unwrap_or_default()
+}
+
+#[test]
+fn a_pod_without_any_volume_goes_on_from_a_bucket() -> Result<()> {
+    let turn = turn()?;
+    let space = turn.space("bucket")?;
+    apply(&space, "bucket/bucket.yaml")?;
+    let pod = space.running("counter-0", None)?;
+    let before = space.follow("counter-0")?;
+    wait_for("it to count", || numbers(&before.output.text()).nth(2))
+        .with_context(|| before.output.text())?;
+    preempt(&space, &pod)?;
+    let last = numbers(&before.whole()?).max().context("it did not count")?;
+    let after = space.running("counter-0", Some(&pod))?;
+    let first = wait_for("it to count on", || numbers(&log_of(&space, &after)).next())?;
+    ensure!(first == last + 1, "{last} is followed by {first}\n{}", log_of(&space, &after));
+    ensure!(log_of(&space, &after).contains("restored generation 00000001"), "{}", log_of(&space, &after));
+    space.held()
 }
 
 #[test]

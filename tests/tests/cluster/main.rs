@@ -113,6 +113,11 @@ fn whole_lines(text: &str) -> String {
     text[..text.rfind('\n').map_or(0, |end| end + 1)].to_owned()
 }
 
+/// The lines of a log that are numbers, as the counter's own are.
+fn numbers(log: &str) -> impl Iterator<Item = u64> {
+    log.lines().filter_map(|line| line.parse().ok())
+}
+
 /// Runs a line of a document in the shell, with the cluster's tools and configuration.
 fn shell(cluster: &Cluster, line: &str) -> Result<String> {
     let tools = crik_tests::tools::tool("kubectl")?;

@@ -10,7 +10,7 @@ use crik_tests::cluster::{FaultyVolume, Space, Workload};
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
-use crate::{logs, preempt, turn, whole_lines};
+use crate::{logs, numbers, preempt, turn, whole_lines};
 
 const COMMAND: [&str; 2] = ["python3", "/programs/single.py"];
 
@@ -67,11 +67,9 @@ fn a_pod_that_does_not_run_as_root() -> Result<()> {
     before.output.wait_for_lines(5)?;
     preempt(&space, &pod)?;
     let said = logs(&space, "ordinary-user-0", "restored generation 00000001")?;
-    let counted = |log: &str| log.lines().filter_map(|line| line.parse::<u64>().ok()).collect::<Vec<_>>();
-    let last = counted(&before.whole()?).into_iter().max().context("it did not count")?;
-    let first = wait_for("it to count on", || {
-        counted(&space.kubectl(&["logs", "ordinary-user-0"]).ok()?).first().copied()
-    })?;
+    let last = numbers(&before.whole()?).max().context("it did not count")?;
+    let first =
+        wait_for("it to count on", || numbers(&space.kubectl(&["logs", "ordinary-user-0"]).ok()?).next())?;
     ensure!(first == last + 1, "{last} is followed by {first}\n{said}");
     space.held()
 }

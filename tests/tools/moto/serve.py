@@ -1,8 +1,9 @@
 """An S3 server on one address of this machine: moto's, with the faults that tests ask for.
 
-    serve.py ADDRESS [careless] [tls CERTIFICATE KEY]
+    serve.py ADDRESS BUCKET [--port PORT] [--careless] [--tls CERTIFICATE KEY]
 
-It prints its port, and with `tls` a second one, at which it speaks that alone. A PUT on a condition is done alone, as the real ones do it. `careless` takes no notice of conditions.
+It prints its port, and with `--tls` a second one, at which it speaks that alone. A PUT on a condition is done alone, as the real ones do it.
+`--careless` takes no notice of conditions.
 
     PUT /_crik/faults   a list of {"what", "method", "after", "times"}: what happens to requests of this method, the first `after`
                         of which go well. It is one of "500", "503", "403", "reset", "hang", "torn" (an answer that is cut off), and
@@ -10,15 +11,20 @@ It prints its port, and with `tls` a second one, at which it speaks that alone. 
     GET /_crik/asked    the requests so far, a line each: method, path, and the length of the body
 """
 
+import argparse
 import json
+import os
 import socket
 import struct
-import sys
 import threading
 import time
 
+# It is asked by any name of its own, the first part of which is no bucket's.
+os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
+
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.test import Client
 
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 REFUSALS = {
@@ -118,13 +124,19 @@ class Quiet(WSGIRequestHandler):
 
 
 def main():
-    how = sys.argv[2:]
-    served = Served("careless" in how)
-    begin = lambda **more: make_server(sys.argv[1], 0, served, threaded=True, request_handler=Quiet, **more)
-    servers = [begin()]
-    if "tls" in how:
-        certificate, key = how[how.index("tls") + 1 :]
-        servers.append(begin(ssl_context=(certificate, key)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("bucket")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--careless", action="store_true")
+    parser.add_argument("--tls", nargs=2)
+    how = parser.parse_args()
+    served = Served(how.careless)
+    Client(served.app).put(f"/{how.bucket}")
+    begin = lambda port, **more: make_server(how.address, port, served, threaded=True, request_handler=Quiet, **more)
+    servers = [begin(how.port)]
+    if how.tls:
+        servers.append(begin(0, ssl_context=tuple(how.tls)))
     print(*(server.server_port for server in servers), flush=True)
     for server in servers[1:]:
         threading.Thread(target=server.serve_forever, daemon=True).start()

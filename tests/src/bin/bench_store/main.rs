@@ -1,6 +1,7 @@
 //! `make bench-store`: what it costs to make a checkpoint durable and to bring it back, by the store and without it: against CRIU alone, against
 //! CRIU and what people put behind it, on a volume as slow as a network disk and on the machine's own.
 
+mod bucket;
 mod contender;
 mod cycle;
 mod disk;
@@ -22,7 +23,7 @@ use self::table::Table;
 const SIZES: [u32; 2] = [200, 2048];
 
 /// What is measured, in this order; `make bench-store ROWS="arrays disk"` measures some of it only.
-const ROWS: [&str; 6] = ["arrays", "random", "heap", "others", "freeze", "disk"];
+const ROWS: [&str; 7] = ["arrays", "random", "heap", "others", "freeze", "disk", "bucket"];
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -48,6 +49,7 @@ fn measure(row: &str, megabytes: u32, table: &mut Table) -> Result<()> {
     match row {
         "others" => others::measure(megabytes, table),
         "freeze" => freeze::measure(megabytes, table),
+        "bucket" => bucket::measure(megabytes, table),
         "disk" => disk::measure(megabytes, table),
         _ => slow::measure(Load::named(row)?, megabytes, table),
     }
