@@ -13,6 +13,7 @@ use crik_tests::story::{
 use crik_tests::volume::Volume;
 use crik_tests::wait::wait_for;
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 /// Megabytes that a larger program has, which are several parts of a pack.
 const MEGABYTES: &str = "24";
@@ -61,6 +62,31 @@ fn over_tls_an_authority_is_believed_that_the_pod_names_and_no_other() -> Result
     doubting.stderr.wait_for("certificate").with_context(|| doubting.transcript())?;
     ensure!(doubting.stdout.text().is_empty(), "{}", doubting.transcript());
     Ok(())
+}
+
+#[test]
+fn what_the_environment_lacks_is_told_and_costs_no_more_than_a_volume_that_is_away() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let pod = pod(&bucket, &volume).config("onVolumeUnavailable: fresh\nvolumeTimeout: 1s");
+    let pod = pod.with(|spec| spec.env("AWS_CA_BUNDLE", "/nowhere/ca.crt"));
+    let running = started(&pod)?;
+    running.stderr.wait_for("/nowhere/ca.crt").with_context(|| running.transcript())
+}
+
+/// Memory that fills the node's disk would cost the pod.
+#[test]
+fn a_trial_for_which_there_is_no_room_beside_the_program_is_refused() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    let small = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/run/crik", "options": ["mode=1777", "size=16m"]});
+    let pod = larger(&bucket, &volume).with(|spec| spec.mounts.push(small));
+    let running = started(&pod)?;
+    let (code, told, said) = running.exec(&["crik", "doctor", "--trial"])?;
+    ensure!(
+        code != Some(0) && (told + &said).contains("mount an emptyDir there"),
+        "{}",
+        running.transcript()
+    );
+    running.wait_for_lines(running.stdout.text().lines().count() + 20)
 }
 
 #[test]

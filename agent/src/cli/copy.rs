@@ -45,7 +45,7 @@ pub fn copy(args: &Copy) -> Result<i32> {
     let from = place::look(&args.from)?;
     let wanted = wanted(args, &from)?;
     warn_of_a_holder(args, &from)?;
-    buckets::connect(&args.to, &std::env::temp_dir())?;
+    buckets::connect(&args.to, &std::env::temp_dir());
     let hold = gc::take_in(&args.to, &config)?;
     let rows = Copier::new(args, &config, &from, &hold).and_then(|copier| copier.copy(&wanted));
     hold.release();

@@ -80,11 +80,7 @@ fn supervise(args: &Run, config: Config, keys: GenerationKeys) -> Result<i32> {
     let workload =
         Arc::new(Workload { config, keys, command: args.command.clone(), pod: Pod::here(node.as_deref()) });
     // Its threads cannot begin in a step.
-    workload
-        .config
-        .image_dir
-        .iter()
-        .try_for_each(|path| buckets::connect(path, PrivateDirectory::place()))?;
+    workload.config.image_dir.iter().for_each(|path| buckets::connect(path, PrivateDirectory::place()));
     let runtime = Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(limits::BLOCKING_THREAD_LIFE)

@@ -21,7 +21,8 @@ pub struct Connected {
     pub local: PathBuf,
 }
 
-static CONNECTED: Mutex<BTreeMap<PathBuf, Connected>> = Mutex::new(BTreeMap::new());
+/// Or what is wrong with the environment, for whoever wants to ask: a start has more to say to that than its first step.
+static CONNECTED: Mutex<BTreeMap<PathBuf, Result<Connected, String>>> = Mutex::new(BTreeMap::new());
 
 /// Whether an image directory is told by the address of a bucket.
 pub fn is_address(root: &Path) -> bool {
@@ -37,17 +38,13 @@ pub fn check(root: &Path) -> io::Result<()> {
 }
 
 /// Begins to ask the bucket of this address, of which nothing is asked yet; on a volume there is nothing to begin. Files of it will be
-/// below `local`.
-///
-/// # Errors
-/// The address is none, or what is configured for it cannot be.
-pub fn connect(root: &Path, local: &Path) -> Result<(), ImageDirError> {
+/// below `local`. That the environment lacks something is told to who opens it.
+pub fn connect(root: &Path, local: &Path) {
     if is_address(root) {
-        let connection =
-            provider::place(root).and_then(|place| place.connect()).map_err(io_at("use", root))?;
-        locked(&CONNECTED).insert(root.to_owned(), Connected { connection, local: local.to_owned() });
+        let connected = provider::place(root).and_then(|place| place.connect());
+        let connected = connected.map(|connection| Connected { connection, local: local.to_owned() });
+        locked(&CONNECTED).insert(root.to_owned(), connected.map_err(|error| error.to_string()));
     }
-    Ok(())
 }
 
 /// The bucket of this address; none if it is no address.
@@ -56,6 +53,6 @@ pub(super) fn connected(root: &Path) -> Result<Option<Connected>, ImageDirError>
         return Ok(None);
     }
     let found = locked(&CONNECTED).get(root).cloned();
-    let lacking = || io_at("use", root)(io::Error::other("nobody has connected to it"));
-    found.ok_or_else(lacking).map(Some)
+    let found = found.unwrap_or_else(|| Err("nobody has connected to it".to_owned()));
+    found.map(Some).map_err(|lacking| io_at("use", root)(io::Error::other(lacking)))
 }

@@ -1,8 +1,10 @@
 //! Brings files of volumes back to the length that the tree remembers: what it wrote after the checkpoint it writes again.
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -216,6 +218,13 @@ fn name_of(kept: &Path) -> String {
     kept.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// What is no text cannot be a name in a bucket.
+fn as_text(name: &OsStr) -> String {
+    let parts = name.as_bytes().utf8_chunks();
+    let invalid = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    parts.map(|part| part.valid().to_owned() + &invalid(part.invalid())).collect()
+}
+
 impl Place {
     fn directory(&self) -> PathBuf {
         self.hold.dir().cut(self.generation)
@@ -223,7 +232,7 @@ impl Place {
 
     /// A name for what is cut from `file`. Only the holder makes any, so it stays unused.
     fn unused(&self, file: &VolumeFile) -> PathBuf {
-        let name = file.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = as_text(file.path.file_name().unwrap_or_default());
         let path = |number: u64| self.directory().join(format!("{name}.from-{}.{number}", file.size));
         (1..).map(path).find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| path(0))
     }
@@ -243,6 +252,12 @@ mod tests {
         fs::write(&path, vec![b'x'; found]).unwrap();
         let told = behind(&VolumeFile { path, size: 4, modified: 1, access }, rules);
         told.map(|cut| cut.is_some()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_can_be_kept_anywhere() {
+        assert_eq!(as_text(OsStr::from_bytes(b"out-\xff\xfe.log")), "out-%ff%fe.log");
+        assert_eq!(as_text(OsStr::new("Ünïcode")), "Ünïcode");
     }
 
     #[test]

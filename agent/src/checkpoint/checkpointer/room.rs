@@ -15,6 +15,7 @@ use super::Checkpointer;
 use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::panics::locked;
+use crate::base::private_directory::PrivateDirectory;
 use crate::base::units;
 use crate::carry::files::Carrying;
 use crate::checkpoint::deadlines::{Deadlines, until};
@@ -47,6 +48,7 @@ impl Checkpointer {
             this.kept.make_way(&hold, bytes, purpose);
             if purpose == Purpose::Trial {
                 retention::lacking(&hold, bytes, Past::Fresh(None))?.map_or(Ok(()), Err)?;
+                this.has_room_here(bytes)?;
             } else {
                 retention::make_room(&hold, bytes, this.past(), &asked)?;
             }
@@ -55,6 +57,24 @@ impl Checkpointer {
             Ok(Prepared { staging: Staging::new(&hold, purpose), bytes, carrying })
         });
         until(step, deadlines.until_frozen(), headway).await
+    }
+
+    /// What is never committed to a bucket is kept beside the program.
+    fn has_room_here(&self, bytes: u64) -> Result<()> {
+        if self.workload.config.volume().is_some() {
+            return Ok(());
+        }
+        let place = PrivateDirectory::place();
+        let free = retention::free(place)?;
+        ensure!(
+            free > bytes,
+            "a trial of a program whose checkpoints go to a bucket is kept in {}, where {} are free and {} are needed; mount an \
+             emptyDir there, or do without a trial",
+            place.display(),
+            units::bytes(free),
+            units::bytes(bytes)
+        );
+        Ok(())
     }
 
     /// A start may have failed to take the image directory for a reason that has passed.

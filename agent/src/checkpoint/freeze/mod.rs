@@ -83,11 +83,11 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     // Only now, since the tree changed until it stopped; and also after a failure, since a CRIU that was killed may have
     // stopped some of it.
     let stopped = match (request.leave, &outcome) {
-        (Leave::Running, Ok(())) => Stopped { tree: Tree::default(), before, removed },
+        (Leave::Running, Ok(_)) => Stopped { tree: Tree::default(), before, removed },
         _ => Stopped { tree: Snapshot::take().tree(request.root), before, removed },
     };
     *locked(&request.standing) = Some(stopped);
-    outcome?;
+    let over = outcome?;
     if request.headway.is_given_up() {
         return Err(FreezeError::TooLate);
     }
@@ -95,7 +95,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
     carried_watches::forget_paths(images).map_err(io_at("clean up", images))?;
     keep_log(&kept)?;
     let frozen = take(&mut *locked(&frozen));
-    let durations_ms = durations(request.leave, began, frozen.since);
+    let durations_ms = durations(request.leave, (began, over), frozen.since);
     let staged = frozen.staged.unwrap_or(Err(FreezeError::NoPause))?;
     dump.map_or(Ok(()), |dump| dump.take_files(images)).map_err(io_at("store", images))?;
     let stopped = locked(&request.standing).take().filter(|_| !request.headway.is_given_up());
@@ -129,11 +129,16 @@ fn keep_log(images: &Path) -> Result<(), FreezeError> {
     Ok(())
 }
 
-/// What the dump took, and for how much of it a tree stood still that goes on.
-fn durations(leave: Leave, began: Instant, frozen: Option<Instant>) -> BTreeMap<String, u64> {
-    let frozen = frozen.filter(|_| leave == Leave::Running);
-    let steps = [(manifest::DUMP, Some(began)), (manifest::PAUSE, frozen)].into_iter();
-    steps.filter_map(|(step, since)| Some((step.to_owned(), whole_ms(since?.elapsed())))).collect()
+/// What the dump took, and for how much of it a tree stood still that goes on: what CRIU has written may be stored after that.
+fn durations(
+    leave: Leave,
+    (began, over): (Instant, Instant),
+    frozen: Option<Instant>,
+) -> BTreeMap<String, u64> {
+    let paused =
+        frozen.filter(|_| leave == Leave::Running).map(|since| over.saturating_duration_since(since));
+    let steps = [(manifest::DUMP, Some(began.elapsed())), (manifest::PAUSE, paused)].into_iter();
+    steps.filter_map(|(step, took)| Some((step.to_owned(), whole_ms(took?)))).collect()
 }
 
 /// What the kernel does not tell CRIU finds.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::call::{COMPARE_CPU, Call, Connections, inheritable_directory, present_mounts};
 use super::cancel::kill_now;
@@ -56,13 +57,13 @@ pub struct Dump<'a> {
     pub pages: Option<Arc<dyn PagesSink>>,
 }
 
-/// Dumps a tree. At CRIU's pauses the hook is called, whose errors are ignored: the library would no longer wait for CRIU to let
+/// Dumps a tree; the moment at which CRIU had ended, and a tree that was to go on did. At CRIU's pauses the hook is called, whose errors are ignored: the library would no longer wait for CRIU to let
 /// the tree go. Blocks.
 ///
 /// # Errors
 /// CRIU refused, or it was given up before it began; the tree then runs as before. Or the sink of the pages failed, and if that was last of
 /// all the tree is left as after a dump.
-pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
+pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<Instant, CriuError> {
     let namespaces = Namespaces::of_tree(what.root);
     let options = [&what.leave.options()[..], &[what.connections.option()]].concat();
     let call = Call::begin(namespaces, &options, what.headway)?.preloaded(preload::DUMP_LIBRARY)?;
@@ -92,7 +93,7 @@ pub fn dump(what: &Dump<'_>, mut hook: Hook) -> Result<(), CriuError> {
         let _ = contained_now(|| hook(pause));
         Ok(())
     });
-    let dumped = hooked(ignoring, || criu.dump());
+    let dumped = hooked(ignoring, || criu.dump()).map(|_| Instant::now());
     // Of its sink CRIU can only tell that it is gone.
     fifos.map_or(Ok(()), |fifos| fifos.end(dumped.is_ok(), what.headway)).map_err(CriuError::Pages)?;
     dumped.map_err(|error| call.refused(&error))

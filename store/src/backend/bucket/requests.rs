@@ -217,7 +217,8 @@ impl Requests {
             let prefix = prefix.clone();
             async move { store.list_with_delimiter(Some(&prefix)).await }
         })?;
-        let objects = found.objects.into_iter().map(|meta| meta.location);
+        // Who makes a folder by hand makes an object of its name.
+        let objects = found.objects.into_iter().map(|meta| meta.location).filter(|path| *path != self.prefix);
         let names =
             objects.chain(found.common_prefixes).filter_map(|path| path.filename().map(str::to_owned));
         Ok(names.filter(|name| !own.contains(&name.as_str())).min())

@@ -43,6 +43,11 @@ impl<'a> Cycle<'a> {
         Ok(Self { contender, place, load, pod: contender.pod(place, load, megabytes)? })
     }
 
+    /// With another pod.
+    pub fn with(self, change: impl FnOnce(Pod) -> Pod) -> Self {
+        Self { pod: change(self.pod), ..self }
+    }
+
     /// Starts the program for the first time.
     ///
     /// # Errors

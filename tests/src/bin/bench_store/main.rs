@@ -12,6 +12,7 @@ mod place;
 mod processor;
 mod slow;
 mod table;
+mod warm;
 
 use anyhow::{Result, ensure};
 use crik_tests::measure::load as machine_load;
@@ -23,7 +24,7 @@ use self::table::Table;
 const SIZES: [u32; 2] = [200, 2048];
 
 /// What is measured, in this order; `make bench-store ROWS="arrays disk"` measures some of it only.
-const ROWS: [&str; 7] = ["arrays", "random", "heap", "others", "freeze", "disk", "bucket"];
+const ROWS: [&str; 8] = ["arrays", "random", "heap", "others", "freeze", "warm", "disk", "bucket"];
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +51,7 @@ fn measure(row: &str, megabytes: u32, table: &mut Table) -> Result<()> {
         "others" => others::measure(megabytes, table),
         "freeze" => freeze::measure(megabytes, table),
         "bucket" => bucket::measure(megabytes, table),
+        "warm" => warm::measure(megabytes, table),
         "disk" => disk::measure(megabytes, table),
         _ => slow::measure(Load::named(row)?, megabytes, table),
     }

@@ -156,7 +156,7 @@ fn dump(
         headway,
         pages: sink.map(|memory| Arc::clone(memory) as Arc<dyn PagesSink>),
     };
-    criu::dump(&what, Box::new(|_| Ok(())))
+    criu::dump(&what, Box::new(|_| Ok(()))).map(drop)
 }
 
 /// Returns the pauses that there were.
