@@ -420,6 +420,9 @@ pub const PROBE_BYTES: u64 = 16 << 20;
 /// The least that is written for it where there is no room for more: less than the smallest image of any program.
 pub const PROBE_LEAST_BYTES: u64 = PROBE_BYTES / 64;
 
+/// How often a volume is measured at a start that does not seem fast: a moment's load costs it no more than some hundredths of a second.
+pub const SPEED_TRIES: u32 = 3;
+
 /// For how long a volume is measured again that would be too slow by what is known of it.
 pub const SPEED_AGAIN: Duration = Duration::from_millis(500);
 

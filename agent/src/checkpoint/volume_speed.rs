@@ -28,7 +28,21 @@ pub fn of(manifest: &Manifest) -> Option<f64> {
 /// # Errors
 /// The volume cannot be written.
 pub fn measure(hold: &Hold) -> io::Result<f64> {
-    measure_by(&|bytes| write(hold, bytes))
+    let write: Trial<'_> = &|bytes| write(hold, bytes);
+    // By a bucket's speed nothing is chosen, and it may cost money.
+    if hold.dir().is_in_a_bucket() { measure_by(write) } else { measure_well(write) }
+}
+
+/// The fastest of a few times, unless it is fast: in a moment in which the processors were another's everything is slow.
+fn measure_well(write: Trial<'_>) -> io::Result<f64> {
+    let mut fastest = measure_by(write)?;
+    for _ in 1..limits::SPEED_TRIES {
+        if fastest >= limits::FAST_VOLUME {
+            break;
+        }
+        fastest = fastest.max(measure_again_by(write, fastest)?);
+    }
+    Ok(fastest)
 }
 
 /// The same with no more than what takes a moment if it is as slow as is `known`.
@@ -100,6 +114,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_moment_in_which_nothing_got_on_makes_no_volume_slow() {
+        let measured = |slow: [u32; 3]| {
+            let tries = std::cell::Cell::new(0);
+            let write = |bytes: u64| {
+                let is_slow = bytes > 1 && slow.contains(&tries.replace(tries.get() + u32::from(bytes > 1)));
+                Ok(Duration::from_secs_f64(bytes as f64 / if is_slow { 1e8 } else { 1e9 }))
+            };
+            measure_well(&write).unwrap()
+        };
+        assert!(measured([0, 1, 9]) > 9e8);
+        assert!(measured([0, 1, 2]) < 2e8);
+    }
 
     proptest! {
         #[test]
