@@ -77,10 +77,13 @@ fn what_the_environment_lacks_is_told_and_costs_no_more_than_a_volume_that_is_aw
 #[test]
 fn a_trial_for_which_there_is_no_room_beside_the_program_is_refused() -> Result<()> {
     let (bucket, volume) = (Bucket::new()?, Volume::new()?);
-    let small = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/run/crik", "options": ["mode=1777", "size=16m"]});
-    let pod = larger(&bucket, &volume).with(|spec| spec.mounts.push(small));
-    let running = started(&pod)?;
-    let (code, told, said) = running.exec(&["crik", "doctor", "--trial", "--manifest"])?;
+    let memory = json!({"type": "tmpfs", "source": "tmpfs", "destination": "/run/crik", "options": ["mode=1777", "size=16m"]});
+    let small = larger(&bucket, &volume).with(|spec| spec.mounts.push(memory));
+    let running = started(&small)?;
+    let pod =
+        json!({"kind": "Pod", "metadata": {"name": "job-0"}, "spec": {"containers": [{"name": "app"}]}});
+    let (code, told, said) =
+        running.exec(&["sh", "-c", &format!("echo '{pod}' | crik doctor --trial --manifest")])?;
     let is_told = code != Some(0) && said.contains("mount an emptyDir there");
     ensure!(is_told, "{told}{said}\n{}", running.transcript());
     running.wait_for_lines(running.stdout.text().lines().count() + 20)
