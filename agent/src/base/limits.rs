@@ -7,6 +7,38 @@ pub use crik_store::base::limits::*;
 /// So much of what CRIU writes of memory is taken at once: a pipe has as much at most (pipe(7)).
 pub const STREAM_PART_BYTES: u64 = 1 << 20;
 
+/// So much of what a program has in memory is read in a second where it is stored before there is a checkpoint: it costs a third of a
+/// processor, which is the program's too, and in two minutes, as the notice of a spot node has, it is 24 GB.
+pub const WARM_UP_RATE: u64 = 200_000_000;
+
+/// The least that can be wished for.
+pub const WARM_UP_RATE_MIN: u64 = 1_000_000;
+
+/// After so much of it, or after this share of all, what was stored counts: a stop gives up what is under way. For each part all names of
+/// the earlier ones are looked through.
+pub const WARM_UP_PART_BYTES: u64 = 128 << 20;
+
+/// See [`WARM_UP_PART_BYTES`].
+pub const WARM_UP_PARTS: u64 = 16;
+
+/// No more of it is stored, since the names of its chunks have to be kept in memory: 2.3 MB a GB.
+pub const WARM_UP_MAX_BYTES: u64 = 16 << 30;
+
+/// What is stored beforehand has the processors when nobody else wants them (nice(1)): they are the program's.
+pub const WARM_UP_NICENESS: i32 = 19;
+
+/// For how long a node must be well again before what was stored is given up: it may be told to go away again at once.
+pub const WARM_UP_REGRET: Duration = Duration::from_secs(30);
+
+/// How long is waited at a start until it is known how checkpoints are kept.
+pub const WARM_UP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the end of what is stored beforehand is waited for when the program has ended.
+pub const WARM_UP_END: Duration = Duration::from_secs(2);
+
+/// How often a thread that reads less than it could looks whether it is still wanted.
+pub const WARM_UP_POLL: Duration = Duration::from_millis(20);
+
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
 

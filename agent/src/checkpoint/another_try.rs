@@ -52,13 +52,16 @@ impl Checkpointer {
         }
         self.make_way(deadline).await;
         let Some(hold) = self.hold() else { return false };
-        let past = self.past();
+        let this = Arc::clone(self);
         let step = spawn_blocking(move || {
             // Who waited for the volume may come too late.
-            if Instant::now() < deadline { retention::give_up_oldest(&hold, past) } else { Ok(None) }
+            if Instant::now() >= deadline {
+                return Ok::<_, ImageDirError>(false);
+            }
+            Ok(this.give_up_warmed(&hold)? || retention::give_up_oldest(&hold, this.past())?.is_some())
         });
         match timeout_at(deadline, step).await {
-            Ok(Ok(Ok(Some(_)))) => {
+            Ok(Ok(Ok(true))) => {
                 tracing::warn!("trying again: {}", whole_story(error));
                 true
             }

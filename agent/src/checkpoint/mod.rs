@@ -14,3 +14,4 @@ mod quiet;
 mod removed_paths;
 pub mod stream_dump;
 pub mod volume_speed;
+pub mod warm_up;

@@ -1,13 +1,10 @@
 //! What the file says of the files that go along.
 
-use std::fmt;
-
-use bytesize::ByteSize;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::problem::Problem;
+use super::values::size;
 use crate::base::limits;
 
 /// Which files of the container go along without being named in `additionalPaths`.
@@ -60,28 +57,6 @@ impl Carry {
         }
         self.excluded().map(drop).or_else(|error| wrong(error.to_string()))
     }
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct Size;
-    impl Visitor<'_> for Size {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a size such as 4GiB or 500MB")
-        }
-
-        fn visit_u64<E: Error>(self, bytes: u64) -> Result<u64, E> {
-            Ok(bytes)
-        }
-
-        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
-            let size: Result<ByteSize, String> = text.parse();
-            size.map(|size| size.0)
-                .map_err(|_| E::custom(format!("{text:?} is no size such as 4GiB or 500MB")))
-        }
-    }
-    deserializer.deserialize_any(Size)
 }
 
 #[cfg(test)]

@@ -87,6 +87,9 @@ impl Config {
         if self.restore_timeout.is_zero() || self.volume_timeout.is_zero() {
             return wrong("restoreTimeout, volumeTimeout", "must be longer than 0s");
         }
+        if self.warm_up_rate < limits::WARM_UP_RATE_MIN {
+            return wrong("warmUpRate", "must be at least 1MB; set warmUp: off for none");
+        }
         if self.max_pause.is_zero() {
             return wrong(
                 "maxPause",

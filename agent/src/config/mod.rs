@@ -31,10 +31,10 @@ use crik_store::image_dir::buckets;
 pub use problem::ConfigError;
 use problem::Problem;
 pub use stop_signals::StopSignals;
-use values::{duration, expand, is_a_file_name, some_duration};
+use values::{duration, expand, is_a_file_name, size, some_duration};
 pub use words::{
     ActOn, ChangedFiles, ChangedPod, ExitCode, Format, Hook, Hooks, LoopbackConnections, OnClaimed,
-    OnClockBack, OnFailure, OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections,
+    OnClockBack, OnFailure, OnRestoreFailure, OnUnknown, OnVolumeUnavailable, UnixConnections, WarmUp,
 };
 
 /// What `crik run` is told by its file.
@@ -59,6 +59,11 @@ pub struct Config {
     pub additional_paths: Vec<PathBuf>,
     /// How a checkpoint is kept, as somebody wishes it; see [`Self::format`].
     pub format: Option<Format>,
+    /// When what the program has in memory is stored before there is a checkpoint.
+    pub warm_up: WarmUp,
+    /// How many bytes of it are read in a second.
+    #[serde(deserialize_with = "size")]
+    pub warm_up_rate: u64,
     /// What of the container's files goes along by itself.
     pub carry: Carry,
     /// Paths removed before a checkpoint, for a program that cannot bear the inotify watches on them in the next container.
@@ -152,6 +157,8 @@ impl Default for Config {
             stop_signals: StopSignals::default(),
             additional_paths: Vec::new(),
             format: None,
+            warm_up: WarmUp::Notice,
+            warm_up_rate: limits::WARM_UP_RATE,
             carry: Carry::default(),
             inotify_incompatible_paths: Vec::new(),
             checkpoint_on: CheckpointOn::default(),
@@ -307,7 +314,7 @@ mod tests {
               nodeStateServerCAFile: /ca, actOn: notice, stopSignals: [SIGHUP], additionalPaths: [/a], inotifyIncompatiblePaths: [/b],
               carry: {layer: false, memory: true, emptyDirs: true, exclude: ['/x/**'], maxBytes: 1Gi},
               checkpointOn: [draining, disrupted], onUnknown: terminate, decisionTimeout: 1s, gracePeriod: 2m, reserve: 10s,
-              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], encryptionKeyFile: /e, format: chunks, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, ownIpcNamespace: false, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
+              keepGenerations: 5, signingKeyFile: /k, acceptedKeyFiles: [/old], encryptionKeyFile: /e, format: chunks, warmUp: off, warmUpRate: 50MB, maxRestores: 1, onRestoreFailure: fail, clockLibrary: false, ioUring: true, ownIpcNamespace: false, unixConnections: refuse, loopbackConnections: keep, onClockBack: refuse,
               changedFiles: refuse, changedPod: fresh, release: 'app:${POD_NAME}', restoreTimeout: 1h, volumeTimeout: 9s, onVolumeUnavailable: fail, onClaimed: fail, claimTimeout: 1m, claimExpiry: 20s, interval: 10m,
               maxPause: 20s, hooks: {preCheckpoint: {command: [sync], timeout: 1s, onFailure: fail}, postRestore: {command: [/r]},
               postCheckpoint: {command: [/p]}},
@@ -317,6 +324,7 @@ mod tests {
         assert_eq!(config.grace_period, Duration::from_secs(120));
         assert_eq!(config.checkpoint_on, CheckpointOn { nodes: vec![NodeState::Draining], disrupted: true });
         assert_eq!(config.exit_code.checkpointed, 75);
+        assert_eq!((config.warm_up, config.warm_up_rate), (WarmUp::Off, 50_000_000));
         assert!(!config.carry.layer && config.carry.memory && config.carry.max_bytes == 1 << 30);
         assert_eq!((config.changed_pod, config.release.as_deref()), (ChangedPod::Fresh, Some("app:job-0")));
         assert_eq!(config.on_volume_unavailable, OnVolumeUnavailable::Fail);
@@ -416,6 +424,7 @@ mod tests {
             ("claimExpiry: 1ms", "claimExpiry: must be at least 1s"),
             ("interval: 0s", "interval: must be at least 1s"),
             ("restoreTimeout: 0s", "must be longer than 0s"),
+            ("warmUpRate: 10kB", "warmUpRate: must be at least 1MB; set warmUp: off for none"),
             ("maxPause: 0s", "maxPause: must be longer than 0s"),
             ("hooks: {postCheckpoint: {command: []}}", "command must have at least the program"),
             ("hooks: {postCheckpoint: {command: [a], onFailure: fail}}", "nothing is left that could fail"),

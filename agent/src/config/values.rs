@@ -1,8 +1,10 @@
 //! Reads values that are more than a word.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
+use bytesize::ByteSize;
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
@@ -51,4 +53,26 @@ pub(super) fn some_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
+}
+/// In bytes.
+pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Size;
+    impl Visitor<'_> for Size {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size such as 4GiB or 500MB")
+        }
+
+        fn visit_u64<E: Error>(self, bytes: u64) -> Result<u64, E> {
+            Ok(bytes)
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+            let size: Result<ByteSize, String> = text.parse();
+            size.map(|size| size.0)
+                .map_err(|_| E::custom(format!("{text:?} is no size such as 4GiB or 500MB")))
+        }
+    }
+    deserializer.deserialize_any(Size)
 }

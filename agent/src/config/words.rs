@@ -27,6 +27,16 @@ pub enum ActOn {
     Notice,
 }
 
+/// When what a program has in memory is stored before there is a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WarmUp {
+    /// At the first sign that the node may go away.
+    Notice,
+    /// Never.
+    Off,
+}
+
 /// What the ladder's last rung is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -156,6 +156,9 @@ pub fn retain(checkpointer: &Checkpointer, hold: &Hold) {
     if let Err(error) = retention::retain(hold, checkpointer.past(), keep) {
         tracing::warn!("older generations cannot be removed: {error}");
     }
+    if let Err(error) = checkpointer.sweep_warmed(hold) {
+        tracing::warn!("what was stored beforehand cannot be removed: {error}");
+    }
 }
 
 /// What is in the way, if that is what it shows. How the last checkpoint went tells more than a file does that is written for it, but nothing

@@ -32,6 +32,7 @@ use crate::supervise::next_start::{NextStart, Phase, next_start};
 use crate::supervise::start::start;
 use crate::supervise::stop::{Stop, StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
+use crate::supervise::warm_up;
 use crate::tree::criu;
 use crate::tree::process::reap::{self, Status};
 use crate::workload::Workload;
@@ -49,6 +50,7 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
     let checkpointer = Checkpointer::new(workload, started);
     let looks = Looks::new(&checkpointer, workload.config.image_dir.as_deref(), node.clone());
     housekeeping::keep(&checkpointer, &looks);
+    warm_up::keep(&checkpointer, node.as_deref());
     let life = Life {
         background: Background::new(&checkpointer, &looks),
         control: Control::listen(&checkpointer.progress, looks.teller()),
@@ -273,7 +275,13 @@ impl Life {
         let Some(hold) = self.checkpointer.hold() else { return };
         let checkpointer = Arc::clone(&self.checkpointer);
         let done = spawn_blocking(move || {
-            ended.iter().for_each(|status| mark_ended(&hold, &status.to_string()));
+            if let Some(status) = ended {
+                mark_ended(&hold, &status.to_string());
+                // There may be no next pod that would remove it.
+                if let Err(error) = checkpointer.end_warm_up(&hold) {
+                    tracing::warn!("what was stored beforehand is left behind: {error}");
+                }
+            }
             hold.release();
             kept_trial::tell(checkpointer.kept.remove());
         });

@@ -17,3 +17,4 @@ pub mod start;
 mod stop;
 mod supervisor;
 pub mod trial;
+mod warm_up;

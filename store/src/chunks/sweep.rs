@@ -20,7 +20,7 @@ pub struct Known(HashMap<ChunkName, (Pack, Chunk)>);
 impl Known {
     /// What these indexes have. Not of packs most of which is needed no more: what is new there is stored once more, so that the pack
     /// goes with the checkpoints of before and does not stay for a few of its chunks.
-    pub fn of(indexes: &[Index]) -> Self {
+    pub fn of<'a>(indexes: impl IntoIterator<Item = &'a Index>) -> Self {
         let mut found = HashMap::new();
         for index in indexes {
             let place = |chunk: &Chunk| (chunk.name, (index.packs[chunk.pack as usize], *chunk));

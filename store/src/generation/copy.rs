@@ -129,8 +129,8 @@ fn stage(
     headway: &Arc<Headway>,
 ) -> Result<New, CopyError> {
     let path = staging.make()?;
-    let proven = Proven { resumed: None, own: to.first };
-    let begin = || StreamsWriter::begin(staging, (to.keys, proven), None, headway).map(Arc::new);
+    let proven = Proven { own: to.first, ..Proven::default() };
+    let begin = || StreamsWriter::begin(staging, (to.keys, &proven), None, headway).map(Arc::new);
     let failed = |source| CopyError::Write { name: layout::PACKS.to_owned(), source };
     let streams = in_chunks.then(begin).transpose().map_err(failed)?;
     Ok((NewParts::new(path, None), streams))

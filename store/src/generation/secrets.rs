@@ -18,7 +18,7 @@ use crate::image_dir::Generation;
 const INDEX_PART: &str = "index";
 
 /// The secrets of one generation, its own first; none if it is not encrypted.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Secrets(Vec<GenerationSecret>);
 
 impl Secrets {

@@ -1,6 +1,7 @@
 //! The streams of a generation: what is too much to be written as it is, or must not be readable. They are written beside the dump and
 //! read beside the restore.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ use crate::generation::manifest::Manifest;
 use crate::generation::secrets::{self, Secrets};
 use crate::generation::stream_facts::{SecretFacts, StreamFacts};
 use crate::generation::verify::VerifyError;
-use crate::image_dir::packs::InUse;
+use crate::image_dir::packs::{InUse, Spared};
 use crate::image_dir::staging::Staging;
 use crate::image_dir::{Generation, ImageDir, layout};
 
@@ -43,6 +44,34 @@ pub struct StreamsWriter {
     in_use: Mutex<Option<InUse>>,
 }
 
+/// What was stored for a checkpoint before it was begun. No sweep takes it away as long as this lives; by then it is needed by a generation
+/// or is waste.
+pub struct Warmed {
+    stored: Stored,
+    _spared: Spared,
+    /// How many bytes it is of the streams.
+    pub bytes: u64,
+    /// How many bytes were written for it.
+    pub new_bytes: u64,
+}
+
+impl fmt::Debug for Warmed {
+    /// Without its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Warmed").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Warmed {
+    /// Nothing that lies there as it is may be a part of what is encrypted.
+    fn is_for(&self, keys: &GenerationKeys) -> bool {
+        self.stored.1.own().is_some() == keys.encryption.is_some()
+    }
+}
+
+/// How it is named and sealed, and what there is of it.
+type Stored = (NameKey, Secrets, Arc<Index>);
+
 impl StreamsWriter {
     /// For what is staged there, with what speed the volume is known to have, in bytes a second. What the generations have already of
     /// those that are proven and that the keys vouch for is not stored again.
@@ -51,7 +80,7 @@ impl StreamsWriter {
     /// The volume cannot be written.
     pub fn begin(
         staging: &Staging,
-        (keys, proven): (&GenerationKeys, Proven),
+        (keys, proven): (&GenerationKeys, &Proven),
         volume: Option<f64>,
         headway: &Arc<Headway>,
     ) -> io::Result<Self> {
@@ -111,20 +140,39 @@ impl StreamsWriter {
         Ok((facts, locked(&self.in_use).take()))
     }
 
+    /// Waits until all of it is durable, and keeps it for a checkpoint that is to come. What was staged is not needed any more.
+    ///
+    /// # Errors
+    /// It is not, or another pod holds the image directory now.
+    pub fn warm(self, staging: &Staging) -> io::Result<Warmed> {
+        let stored = self.writer.finish()?;
+        let mut index = stored.index;
+        let packs = index.packs.iter().map(|pack| pack.name.to_string());
+        let spared = staging.hold().spare_packs(packs.collect());
+        staging.share_packs().and_then(|()| staging.sweep()).map_err(io::Error::other)?;
+        // What the streams were made of nobody reads.
+        let streams = std::mem::take(&mut index.streams);
+        let bytes = streams.iter().map(|stream| index.size(stream).unwrap_or(0)).sum();
+        let stored_as = (self.name_key, self.secrets, Arc::new(index));
+        Ok(Warmed { bytes, new_bytes: stored.new_bytes, _spared: spared, stored: stored_as })
+    }
+
     fn wrapped(&self, index: &Index, place: (&[u8], Generation)) -> io::Result<Vec<SecretFacts>> {
         let Some(keys) = &self.encryption else { return Ok(Vec::new()) };
         self.secrets.wrapped(index, keys, place).map_err(io::Error::other)
     }
 }
 
-/// Of which generations each chunk is known to be what its name says. What is damaged in another one would be damaged in all that refer to
-/// it, which is found only when one of them is to be resumed.
-#[derive(Debug, Clone, Copy, Default)]
+/// Of what each chunk is known to be what its name says. What is damaged in another generation would be damaged in all that refer to it,
+/// which is found only when one of them is to be resumed.
+#[derive(Debug, Clone, Default)]
 pub struct Proven {
     /// The one from which the program was resumed: each chunk of it was compared then.
     pub resumed: Option<Generation>,
     /// The first that this pod has made since.
     pub own: Option<Generation>,
+    /// What this pod has stored before.
+    pub warmed: Vec<Arc<Warmed>>,
 }
 
 impl Proven {
@@ -142,13 +190,15 @@ struct Before {
 
 impl Before {
     /// As in the newest of those that are proven; what is named in another way, or cannot be read, is stored again.
-    fn of(dir: &ImageDir, keys: &GenerationKeys, proven: Proven) -> io::Result<Self> {
-        let (mut newest, mut indexes, mut others) = (None, Vec::new(), Secrets::default());
+    fn of(dir: &ImageDir, keys: &GenerationKeys, proven: &Proven) -> io::Result<Self> {
+        let (mut newest, mut indexes, mut others) = (None, Vec::<Arc<Index>>::new(), Secrets::default());
         let generations = dir.list().map_err(|error| Unserved::told_by(&error))?;
-        for generation in generations.into_iter().filter(|generation| proven.has(*generation)) {
-            let Some((name_key, secrets, index)) = earlier(dir, generation, keys) else { continue };
-            let is_alike = newest.as_ref().is_none_or(|(newest, _)| *newest == name_key);
-            if !is_alike || !is_whole(dir, &index) {
+        let committed = generations.into_iter().filter(|generation| proven.has(*generation));
+        let committed = committed.filter_map(|generation| earlier(dir, generation, keys));
+        let warmed = proven.warmed.iter().filter(|warmed| warmed.is_for(keys));
+        let warmed = warmed.map(|warmed| warmed.stored.clone());
+        for (name_key, secrets, index) in warmed.chain(committed.filter(|(.., index)| is_whole(dir, index))) {
+            if newest.as_ref().is_some_and(|(newest, _)| *newest != name_key) {
                 continue;
             }
             if newest.is_none() {
@@ -164,7 +214,7 @@ impl Before {
         };
         let mut all = secrets;
         all.extend(others);
-        Ok(Self { name_key, secrets: all, known: Known::of(&indexes) })
+        Ok(Self { name_key, secrets: all, known: Known::of(indexes.iter().map(|index| &**index)) })
     }
 }
 
@@ -179,11 +229,7 @@ fn first(keys: &GenerationKeys) -> io::Result<(NameKey, Secrets)> {
 }
 
 /// An earlier generation, if it is kept as a new one would be: for the same place, and encrypted or not.
-fn earlier(
-    dir: &ImageDir,
-    generation: Generation,
-    keys: &GenerationKeys,
-) -> Option<(NameKey, Secrets, Index)> {
+fn earlier(dir: &ImageDir, generation: Generation, keys: &GenerationKeys) -> Option<Stored> {
     let (path, manifest) = Manifest::brought(dir, generation, keys.signing.as_ref()).ok()?;
     let streams = manifest.streams.as_ref()?;
     let is_here = keys.encryption.is_none() || secrets::place(&manifest) == secrets::place_of(dir.root());
@@ -193,7 +239,7 @@ fn earlier(
     let secrets = Secrets::of(&manifest, keys.encryption.as_deref()).ok()?;
     let name_key = streams.name_key.clone().or_else(|| secrets.name_key())?;
     let index = index(&path, &manifest, &secrets).ok()?;
-    Some((name_key, secrets, index))
+    Some((name_key, secrets, Arc::new(index)))
 }
 
 /// Whether each of its packs is there, with all of its bytes.

@@ -38,6 +38,7 @@ use crate::image_dir::lines::Descent;
 use crate::image_dir::names::{self, following, holders, parse_number};
 use crate::image_dir::pack_use::PackUse;
 use crate::image_dir::pod::Pod;
+use crate::image_dir::purpose::Purpose;
 use crate::image_dir::{Generation, ImageDir, waiting};
 
 /// How what is to become a hold is called.
@@ -294,11 +295,7 @@ impl Hold {
         reach(Point::GenerationRemoved);
         self.dir.remove_all(&generation.cut())?;
         self.remove_attempts(generation)?;
-        self.sweep_packs()?;
-        if let Err(error) = self.dir.backend().sweep(&self.name) {
-            tracing::debug!("what generation {generation} was made of is removed later: {error}");
-        }
-        Ok(())
+        self.sweep_waste()
     }
 
     /// Removes the account of the attempts to resume a generation.
@@ -441,9 +438,8 @@ fn is_full(error: &ImageDirError) -> bool {
 fn discard_dumps(backend: &dyn Backend, hold: &Name) -> bool {
     let entries = backend.list(hold).unwrap_or_default();
     let large = |name: &str| {
-        ["staging-", "interval-", "restore-", LEFT_OVER, "removing-"]
-            .iter()
-            .any(|start| name.starts_with(start))
+        let is_staged = Purpose::ALL.iter().any(|purpose| name.starts_with(purpose.name()));
+        is_staged || name.starts_with(LEFT_OVER) || name.starts_with("removing-")
     };
     let dumps = entries.iter().filter(|entry| large(&entry.name));
     dumps.filter(|entry| backend.remove(&hold.join(&entry.name)).is_ok()).count() > 0

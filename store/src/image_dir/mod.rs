@@ -35,6 +35,7 @@ mod pack_use;
 pub mod packs;
 pub mod pod;
 pub mod probe;
+mod purpose;
 pub mod resumable;
 pub mod retention;
 pub mod staging;

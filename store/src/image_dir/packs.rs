@@ -16,6 +16,19 @@ use crate::image_dir::hold::Hold;
 use crate::image_dir::names::PACKS;
 use crate::image_dir::{Generation, ImageDir, layout};
 
+/// As long as it lives these packs are not swept.
+#[derive(Debug)]
+pub struct Spared {
+    hold: Arc<Hold>,
+    names: Vec<String>,
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        self.hold.pack_use().give_up(&self.names);
+    }
+}
+
 /// As long as it lives nothing is swept.
 #[derive(Debug)]
 pub struct InUse(Arc<Hold>);
@@ -81,6 +94,12 @@ impl Hold {
         InUse(Arc::clone(self))
     }
 
+    /// Says that packs of these names are wanted by a checkpoint that is to come.
+    pub fn spare_packs(self: &Arc<Self>, names: Vec<String>) -> Spared {
+        self.pack_use().spare(&names);
+        Spared { hold: Arc::clone(self), names }
+    }
+
     /// Lets generations refer to the packs in `fresh`, a directory below this hold, which is then removed.
     ///
     /// # Errors
@@ -95,20 +114,37 @@ impl Hold {
         dir.remove_all(fresh)
     }
 
-    /// Removes the packs that no generation needs, unless a checkpoint is being written.
+    /// Removes the packs that no generation needs and nobody spares, unless a checkpoint is being written; one that begins has no more taken
+    /// away.
     ///
     /// # Errors
     /// The volume fails, also where it is not known what a generation needs, or another pod holds the image directory now.
     pub fn sweep_packs(&self) -> Result<(), ImageDirError> {
-        self.pack_use().unless_used(|| {
-            // First what there is: what becomes shared meanwhile is not among it.
-            let there = self.dir().names_in(&Name::from(PACKS))?;
-            if there.is_empty() {
-                return Ok(());
+        let Some(quiet) = self.pack_use().quiet() else { return Ok(()) };
+        // First what there is: what becomes shared meanwhile is not among it.
+        let there = self.dir().names_in(&Name::from(PACKS))?;
+        if there.is_empty() {
+            return Ok(());
+        }
+        let needed = self.dir().needed_packs()?;
+        for name in there.iter().filter(|name| !needed.contains(*name)) {
+            if !self.pack_use().take(name, quiet, || self.take_pack_away(name))? {
+                break;
             }
-            let needed = self.dir().needed_packs()?;
-            there.iter().filter(|name| !needed.contains(*name)).try_for_each(|name| self.take_pack_away(name))
-        })
+        }
+        Ok(())
+    }
+
+    /// Removes the packs that no generation needs, and what a bucket still has of what was removed.
+    ///
+    /// # Errors
+    /// As of [`Self::sweep_packs`].
+    pub fn sweep_waste(&self) -> Result<(), ImageDirError> {
+        self.sweep_packs()?;
+        if let Err(error) = self.dir().backend().sweep(self.name()) {
+            tracing::debug!("what nothing refers to any more is removed later: {error}");
+        }
+        Ok(())
     }
 
     /// It is renamed away first, so that who holds the directory no more takes nothing away.
@@ -192,6 +228,31 @@ mod tests {
         drop(other);
         hold.sweep_packs().unwrap();
         assert!(shared(&hold).is_empty());
+    }
+
+    #[test]
+    fn what_is_spared_stays_as_long_as_somebody_wants_it() {
+        let (_volume, hold) = fixture::held();
+        ["a", "b"].iter().for_each(|name| write(&packs_of(&hold), name));
+        let [one, other] = [(); 2].map(|()| hold.spare_packs(vec!["b".to_owned()]));
+        hold.sweep_packs().unwrap();
+        assert_eq!(shared(&hold), ["b"]);
+        drop(one);
+        hold.sweep_packs().unwrap();
+        assert_eq!(shared(&hold), ["b"]);
+        drop(other);
+        hold.sweep_packs().unwrap();
+        assert!(shared(&hold).is_empty());
+    }
+
+    #[test]
+    fn a_checkpoint_that_begins_has_no_more_taken_away() {
+        let (_volume, hold) = fixture::held();
+        let quiet = hold.pack_use().quiet().unwrap();
+        let taken = |quiet| hold.pack_use().take("a", quiet, || Ok::<_, ()>(())).unwrap();
+        assert!(taken(quiet));
+        drop(hold.use_packs());
+        assert!(!taken(quiet) && taken(hold.pack_use().quiet().unwrap()));
     }
 
     #[test]

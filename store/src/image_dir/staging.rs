@@ -12,30 +12,7 @@ use crate::image_dir::Generation;
 use crate::image_dir::error::ImageDirError;
 use crate::image_dir::hold::Hold;
 use crate::image_dir::layout;
-
-/// What is made there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// The checkpoint of a stop.
-    Stop,
-    /// A checkpoint after which the application goes on.
-    Interval,
-    /// The log of a restore.
-    Restore,
-    /// A checkpoint that is never committed.
-    Trial,
-}
-
-impl Purpose {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stop => "staging",
-            Self::Interval => "interval",
-            Self::Restore => "restore",
-            Self::Trial => "trial",
-        }
-    }
-}
+pub use crate::image_dir::purpose::Purpose;
 
 /// A directory below a hold, so that only the holder can commit it. Each has a name of its own, so that a step that was given
 /// up and goes on when the volume answers again cannot touch what a later one makes.
@@ -86,7 +63,7 @@ impl Staging {
         let made = self.hold.dir().backend().make(&self.name);
         made.and_then(|()| self.hold.dir().make_local(&self.name))
             .map_err(|error| self.hold.explain("create", &self.path, error))?;
-        if self.purpose != Purpose::Restore {
+        if !matches!(self.purpose, Purpose::Restore | Purpose::WarmUp) {
             reach(Point::StagingMade);
         }
         Ok(&self.path)

@@ -138,6 +138,11 @@ impl Bucket {
         &self.endpoint
     }
 
+    /// On which it is reached.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
     /// A pod whose image directory is in it.
     pub fn pod(&self, pod: Pod) -> Pod {
         self.pod_below(pod, "checkpoints")

@@ -81,11 +81,16 @@ impl Checkpointer {
         }
     }
 
+    /// The generations of which chunks are not stored again.
+    pub(super) fn proven(&self) -> Proven {
+        Proven { resumed: self.running.resumed, own: self.first.get().copied(), ..Proven::default() }
+    }
+
     /// None if memory is to be kept as CRIU writes it. A trial is resumed where there is nothing else of the image directory.
     fn streaming(&self, purpose: Purpose) -> Option<Streaming> {
         let is_wanted = purpose != Purpose::Trial && self.keeps_chunks();
         let (keys, volume) = (self.workload.keys.clone(), *locked(&self.volume));
-        let proven = Proven { resumed: self.running.resumed, own: self.first.get().copied() };
+        let proven = Proven { warmed: self.warm_up.warmed(), ..self.proven() };
         is_wanted.then(|| Streaming { keys, proven, volume, came: Arc::default() })
     }
 

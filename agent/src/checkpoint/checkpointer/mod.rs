@@ -1,6 +1,7 @@
 //! Takes a checkpoint: room → freeze → commit. Each step works on the volume in a thread of its own and is given up when it
 //! takes too long; the frozen tree stays with the caller, so that it goes on at the first error, whatever a step still does.
 
+mod before;
 mod dump;
 mod room;
 mod seal;
@@ -35,6 +36,7 @@ use crate::checkpoint::freeze::Stopped;
 use crate::checkpoint::kept_trial::KeptTrial;
 use crate::checkpoint::quiet::{Quiet, Turn};
 use crate::checkpoint::volume_speed;
+use crate::checkpoint::warm_up::WarmUp;
 use crate::config::Format;
 use crate::tree::criu;
 use crate::tree::process::sessions;
@@ -63,6 +65,8 @@ pub struct Checkpointer {
     under_way: Mutex<Option<UnderWay>>,
     /// Whose turn it is of the hooks beside a checkpoint.
     hooks: Turn,
+    /// What was stored of its memory beforehand.
+    pub warm_up: WarmUp,
     /// The image of a trial that another pod is to resume.
     pub kept: KeptTrial,
     /// How far the dump is that is under way.
@@ -84,6 +88,7 @@ impl Checkpointer {
             pauses: Mutex::default(),
             under_way: Mutex::default(),
             hooks: Turn::default(),
+            warm_up: WarmUp::default(),
             kept: KeptTrial::default(),
             progress: latest::Sender::default(),
         })
@@ -250,7 +255,7 @@ impl Checkpointer {
         deadlines: &Deadlines,
         quiet: &mut Option<Quiet>,
     ) -> Result<(Stopped, Manifest)> {
-        let headway = Arc::new(Headway::default());
+        let (headway, _held_up) = (Arc::new(Headway::default()), self.warm_up.hold_up());
         let prepared = self.prepare(purpose, deadlines, &headway).await?;
         let (staging, bytes) = (prepared.staging.clone(), prepared.bytes);
         *locked(&self.staging) = Some(staging.clone());
@@ -268,6 +273,8 @@ impl Checkpointer {
         let committed = committed?;
         if purpose != Purpose::Trial {
             let _ = self.first.set(committed.generation);
+            // By now a generation has what is still needed of it.
+            self.warm_up.forget();
         }
         self.learn_speed(volume_speed::of(&committed));
         Ok((stopped, committed))

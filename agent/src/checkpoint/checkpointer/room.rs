@@ -50,6 +50,9 @@ impl Checkpointer {
                 retention::lacking(&hold, bytes, Past::Fresh(None))?.map_or(Ok(()), Err)?;
                 this.has_room_here(bytes)?;
             } else {
+                if retention::is_short(&hold, bytes)? {
+                    this.give_up_warmed(&hold)?;
+                }
                 retention::make_room(&hold, bytes, this.past(), &asked)?;
             }
             reach(Point::RoomMade);

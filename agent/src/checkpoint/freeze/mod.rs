@@ -105,7 +105,7 @@ pub fn freeze(staging: &Staging, request: &FreezeRequest) -> Result<(Stopped, St
 /// Where memory goes, if not into files.
 fn streams(staging: &Staging, request: &FreezeRequest) -> Result<Option<Arc<StreamsWriter>>, FreezeError> {
     let Some(Streaming { keys, proven, volume, .. }) = &request.streaming else { return Ok(None) };
-    let begun = StreamsWriter::begin(staging, (keys, *proven), *volume, &request.headway);
+    let begun = StreamsWriter::begin(staging, (keys, proven), *volume, &request.headway);
     Ok(Some(Arc::new(begun.map_err(io_at("begin streams in", staging.path()))?)))
 }
 

@@ -3,6 +3,7 @@
 
 mod best_answer;
 pub mod decide;
+pub mod first_sign;
 mod follow;
 mod interrogate;
 pub mod knowledge;

@@ -18,6 +18,7 @@ mod namespaces;
 pub mod notify;
 pub mod outside;
 mod own_network;
+pub mod private_pages;
 pub mod reap;
 pub mod remedies;
 pub mod rights;

@@ -31,14 +31,34 @@ fn pages(numbers: std::ops::Range<u32>) -> Vec<u8> {
     numbers.flat_map(page).collect()
 }
 
+/// Stores these pages for a checkpoint that is to come.
+fn warm(hold: &Arc<Hold>, keys: &GenerationKeys, before: &Proven, pages: &[u8]) -> Arc<Warmed> {
+    let staging = Staging::new(hold, Purpose::WarmUp);
+    staging.make().unwrap();
+    let streams = StreamsWriter::begin(&staging, (keys, before), None, &Arc::default()).unwrap();
+    let mut stream = streams.stream("warm").unwrap();
+    stream.write_all(pages).unwrap();
+    stream.finish().unwrap();
+    Arc::new(streams.warm(&staging).unwrap())
+}
+
+/// Only what was stored by these is known to be well.
+fn only(warmed: &[&Arc<Warmed>]) -> Proven {
+    Proven { warmed: warmed.iter().map(|one| Arc::clone(one)).collect(), ..Proven::default() }
+}
+
+fn packs(hold: &Hold) -> usize {
+    fs::read_dir(hold.dir().path_of(&ImageDir::packs())).map_or(0, Iterator::count)
+}
+
 /// Commits a generation with these two parts, when all that there is is known to be well.
 fn take(hold: &Arc<Hold>, keys: &GenerationKeys, pages: &[u8]) -> (Generation, StreamFacts) {
-    take_after(hold, (keys, Proven { resumed: None, own: Some(Generation(0)) }), pages)
+    take_after(hold, (keys, &Proven { own: Some(Generation(0)), ..Proven::default() }), pages)
 }
 
 fn take_after(
     hold: &Arc<Hold>,
-    (keys, proven): (&GenerationKeys, Proven),
+    (keys, proven): (&GenerationKeys, &Proven),
     pages: &[u8],
 ) -> (Generation, StreamFacts) {
     let generation = hold.dir().next().unwrap();
@@ -96,6 +116,55 @@ fn a_later_generation_has_what_it_shares_also_when_the_earlier_one_is_gone() {
         hold.remove(second).unwrap();
         assert!(dir.backend().list(&ImageDir::packs()).unwrap().is_empty());
     }
+}
+
+#[test]
+fn what_was_warmed_is_not_written_again_and_is_whole_without_what_warmed_it() {
+    for keys in [GenerationKeys::default(), encrypted(&["a"])] {
+        let (_volume, hold) = fixture::held();
+        let first = warm(&hold, &keys, &only(&[]), &pages(0..600));
+        let second = warm(&hold, &keys, &only(&[&first]), &pages(500..1000));
+        assert!(first.new_bytes >= 600 * 4096 && second.new_bytes < 440 * 4096, "{}", second.new_bytes);
+        let memory = [pages(0..500), pages(2000..2010), pages(500..1000)].concat();
+        let (generation, facts) = take_after(&hold, (&keys, &only(&[&first, &second])), &memory);
+        assert!(facts.new_bytes < 140 * 4096 && facts.kept_bytes > 1000 * 4096, "{facts:?}");
+        drop((first, second));
+        hold.sweep_packs().unwrap();
+        assert_eq!(read(&hold, &keys, generation), memory);
+    }
+}
+
+#[test]
+fn no_sweep_takes_what_was_warmed_before_it_is_given_up() {
+    let (_volume, hold) = fixture::held();
+    let warmed = warm(&hold, &GenerationKeys::default(), &only(&[]), &pages(0..100));
+    hold.sweep_packs().unwrap();
+    assert_eq!(packs(&hold), 1);
+    drop(warmed);
+    hold.sweep_packs().unwrap();
+    assert_eq!(packs(&hold), 0);
+}
+
+#[test]
+fn what_is_warmed_in_another_way_is_stored_again() {
+    let (_volume, hold) = fixture::held();
+    let keys = encrypted(&["a"]);
+    let warmed = warm(&hold, &GenerationKeys::default(), &only(&[]), &pages(0..100));
+    let (generation, facts) = take_after(&hold, (&keys, &only(&[&warmed])), &pages(0..100));
+    assert!(facts.new_bytes >= 100 * 4096, "{facts:?}");
+    assert_eq!(read(&hold, &keys, generation), pages(0..100));
+}
+
+#[test]
+fn what_is_warmed_is_named_as_what_the_generations_have() {
+    let (_volume, hold) = fixture::held();
+    let keys = GenerationKeys::default();
+    take(&hold, &keys, &pages(0..300));
+    let all = Proven { own: Some(Generation(0)), ..Proven::default() };
+    let warmed = warm(&hold, &keys, &all, &pages(0..400));
+    assert!(warmed.new_bytes < 160 * 4096, "{}", warmed.new_bytes);
+    let facts = take_after(&hold, (&keys, &Proven { warmed: vec![warmed], ..all }), &pages(0..400)).1;
+    assert!(facts.new_bytes < 10 * 4096, "{facts:?}");
 }
 
 #[test]
@@ -203,10 +272,10 @@ fn what_nobody_has_compared_is_stored_again() {
     let (_volume, hold) = fixture::held();
     let keys = GenerationKeys::default();
     let (first, _) = take(&hold, &keys, &pages(0..40));
-    let all = take_after(&hold, (&keys, Proven::default()), &pages(0..40)).1.new_bytes;
+    let all = take_after(&hold, (&keys, &Proven::default()), &pages(0..40)).1.new_bytes;
     assert!(all > 40 * 4096, "{all}");
-    let resumed = Proven { resumed: Some(first), own: None };
-    let new = take_after(&hold, (&keys, resumed), &pages(0..40)).1.new_bytes;
+    let resumed = Proven { resumed: Some(first), ..Proven::default() };
+    let new = take_after(&hold, (&keys, &resumed), &pages(0..40)).1.new_bytes;
     assert_eq!(new, 0);
 }
 
