@@ -2,7 +2,7 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, node_events, check > source, index, connections > event > auth, tls, signals, pods > base
+//!     run > cli > serve, node_events, check > source, index, connections > event > auth, tls, signals, pods, inject > base
 //!
 //! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks.
 
@@ -13,6 +13,7 @@ mod cli;
 mod connections;
 mod event;
 mod index;
+mod inject;
 mod node_events;
 mod pods;
 mod run;

@@ -3,6 +3,7 @@
 //! The contract is JSON over HTTP. Fields are only ever added, and a reader ignores what it does not know, so
 //! that an agent and a controller of different releases understand each other.
 
+pub mod configuration;
 mod problem;
 
 use std::fmt;

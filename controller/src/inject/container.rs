@@ -1,0 +1,132 @@
+//! The container that runs under crik: which it is, what it starts, and what it may.
+
+use std::path::Path;
+
+use crik_api::configuration::VARIABLE;
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, SeccompProfile, SecurityContext,
+};
+
+use super::programs::CRIK;
+use super::refusal::Refusal;
+use super::{CONTAINER, annotation};
+
+/// What crik and CRIU need.
+const CAPABILITIES: [&str; 2] = ["CHECKPOINT_RESTORE", "SYS_PTRACE"];
+
+/// The variables by which the agent knows its pod and its node.
+const VARIABLES: [(&str, &str); 3] = [
+    ("POD_NAME", "metadata.name"),
+    ("POD_NAMESPACE", "metadata.namespace"),
+    ("KUBERNETES_NODE_NAME", "spec.nodeName"),
+];
+
+/// Where the agent finds its configuration, unless it is told otherwise.
+const FILES: &str = "/etc/crik";
+
+/// What the container starts.
+#[derive(Debug, PartialEq)]
+pub enum Command {
+    /// crik already: by this, or by whoever wrote the pod.
+    Crik {
+        /// Whether it is that of the init container.
+        ours: bool,
+    },
+    /// A program.
+    Program(Vec<String>),
+}
+
+impl Command {
+    /// Whether crik has to be brought.
+    pub fn needs_programs(&self) -> bool {
+        *self != Self::Crik { ours: false }
+    }
+}
+
+/// The place of the container that is to run under crik.
+///
+/// # Errors
+/// The annotation names another one.
+pub fn chosen(pod: &Pod) -> Result<usize, Refusal> {
+    let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
+    let name = annotation(pod, CONTAINER);
+    let fits = |one: &Container| name.is_none_or(|name| one.name == name);
+    containers.iter().position(fits).ok_or_else(|| {
+        let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).collect();
+        Refusal::NoSuchContainer { name: name.unwrap_or_default().to_owned(), there: names.join(", ") }
+    })
+}
+
+fn container(pod: &Pod, at: usize) -> Option<&Container> {
+    pod.spec.as_ref()?.containers.get(at)
+}
+
+/// What the container starts.
+///
+/// # Errors
+/// Only its image knows.
+pub fn command(pod: &Pod, at: usize) -> Result<Command, Refusal> {
+    let words = words(pod, at);
+    let is = |word: Option<&&str>, name: &str| word.is_some_and(|word| Path::new(word).ends_with(name));
+    if is(words.first(), "crik") && is(words.get(1), "run") {
+        return Ok(Command::Crik { ours: words[0] == CRIK });
+    }
+    let command = container(pod, at).and_then(|one| one.command.clone()).filter(|words| !words.is_empty());
+    let name = || container(pod, at).map(|one| one.name.clone()).unwrap_or_default();
+    command.map(Command::Program).ok_or_else(|| Refusal::NoCommand(name()))
+}
+
+/// All words of its command line that the pod says.
+fn words(pod: &Pod, at: usize) -> Vec<&str> {
+    let container = container(pod, at);
+    let lists = container.map(|one| [&one.command, &one.args]).into_iter().flatten().flatten();
+    lists.flatten().map(String::as_str).collect()
+}
+
+/// Whether nobody has told it its configuration yet.
+pub fn needs_configuration(pod: &Pod, at: usize) -> bool {
+    let Some(container) = container(pod, at) else { return false };
+    let is_told = container.env.iter().flatten().any(|one| one.name == VARIABLE);
+    let named =
+        words(pod, at).iter().take_while(|word| **word != "--").any(|word| word.starts_with("--config-path"));
+    let mounted =
+        container.volume_mounts.iter().flatten().any(|one| Path::new(&one.mount_path).starts_with(FILES));
+    !is_told && !named && !mounted
+}
+
+/// Puts its command behind crik, and gives it what crik needs.
+pub fn put_under_crik(pod: &mut Pod, at: usize, command: Command) {
+    let Some(container) = pod.spec.as_mut().and_then(|spec| spec.containers.get_mut(at)) else { return };
+    if let Command::Program(program) = command {
+        let crik = [CRIK, "run", "--"].map(str::to_owned);
+        container.command = Some(crik.into_iter().chain(program).collect());
+    }
+    VARIABLES.into_iter().for_each(|(name, field)| give_variable(container, name, field));
+    give_rights(container.security_context.get_or_insert_default());
+}
+
+fn give_variable(container: &mut Container, name: &str, field: &str) {
+    let variables = container.env.get_or_insert_default();
+    if variables.iter().any(|one| one.name == name) {
+        return;
+    }
+    let field = ObjectFieldSelector { api_version: Some("v1".to_owned()), field_path: field.to_owned() };
+    let value_from = Some(EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() });
+    variables.push(EnvVar { name: name.to_owned(), value: None, value_from });
+}
+
+/// A privileged container has all of it.
+fn give_rights(context: &mut SecurityContext) {
+    if context.privileged == Some(true) {
+        return;
+    }
+    let added = context.capabilities.get_or_insert_default().add.get_or_insert_default();
+    for name in CAPABILITIES {
+        let has = |one: &String| one == "ALL" || one.strip_prefix("CAP_").unwrap_or(one) == name;
+        if !added.iter().any(has) {
+            added.push(name.to_owned());
+        }
+    }
+    context.seccomp_profile =
+        Some(SeccompProfile { type_: "Unconfined".to_owned(), localhost_profile: None });
+}

@@ -1,0 +1,91 @@
+//! crik, CRIU and their libraries: an init container puts them into an emptyDir, which the container finds where their loader
+//! looks for them.
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, Container, EmptyDirVolumeSource, Pod, ResourceRequirements, SecurityContext, Volume,
+};
+
+use super::place::mount;
+use super::refusal::Refusal;
+use super::settings::Settings;
+
+/// crik as the container starts it.
+pub const CRIK: &str = "/usr/local/lib/crik/bin/crik";
+
+/// Where crik's libraries have to be: their loader is named so in each program.
+const LIBRARIES: &str = "/usr/local/lib/crik";
+
+/// The emptyDir.
+const VOLUME: &str = "crik-programs";
+/// Where the init container fills it.
+const FILLED: &str = "/crik-programs";
+/// The init container.
+const INIT: &str = "crik-install";
+
+/// What of a container's resources is asked for once more: what all that run at the same time ask for counts, and what one asks for
+/// that runs before them, whichever is more. So the pod asks for no more, and is of the same class.
+const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// Gives the container the programs.
+///
+/// # Errors
+/// It has something else there.
+pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal> {
+    let Some(spec) = pod.spec.as_mut() else { return Ok(()) };
+    let container = &mut spec.containers[at];
+    let mounted = container.volume_mounts.iter().flatten().find(|mount| mount.mount_path == LIBRARIES);
+    match mounted {
+        Some(mount) if mount.name == VOLUME => (),
+        Some(_) => {
+            return Err(Refusal::Taken { container: container.name.clone(), path: LIBRARIES.to_owned() });
+        }
+        None => mount(container, VOLUME.to_owned(), LIBRARIES, true),
+    }
+    let install = install(container, settings);
+    let init = spec.init_containers.get_or_insert_default();
+    if !init.iter().any(|one| one.name == INIT) {
+        init.push(install);
+    }
+    let volumes = spec.volumes.get_or_insert_default();
+    if !volumes.iter().any(|one| one.name == VOLUME) {
+        let empty_dir = Some(EmptyDirVolumeSource::default());
+        volumes.push(Volume { name: VOLUME.to_owned(), empty_dir, ..Volume::default() });
+    }
+    Ok(())
+}
+
+fn install(container: &Container, settings: &Settings) -> Container {
+    let mut install = Container {
+        name: INIT.to_owned(),
+        image: Some(settings.agent_image.clone()),
+        image_pull_policy: settings.image_pull_policy.clone(),
+        command: Some(["/usr/local/bin/crik", "install", FILLED].map(str::to_owned).to_vec()),
+        resources: container.resources.as_ref().map(of_cpu_and_memory),
+        security_context: Some(rights()),
+        ..Container::default()
+    };
+    mount(&mut install, VOLUME.to_owned(), FILLED, false);
+    install
+}
+
+/// Root without anything else but the right to give crik's file what a pod needs that does not run as root.
+fn rights() -> SecurityContext {
+    let names = |name: &str| Some(vec![name.to_owned()]);
+    SecurityContext {
+        run_as_user: Some(0),
+        run_as_non_root: Some(false),
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { add: names("SETFCAP"), drop: names("ALL") }),
+        ..SecurityContext::default()
+    }
+}
+
+fn of_cpu_and_memory(of: &ResourceRequirements) -> ResourceRequirements {
+    let mut resources = of.clone();
+    resources.claims = None;
+    for list in [&mut resources.requests, &mut resources.limits].into_iter().flatten() {
+        list.retain(|name, _| RESOURCES.contains(&name.as_str()));
+    }
+    resources
+}

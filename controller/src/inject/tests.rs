@@ -1,0 +1,383 @@
+//! The rules, each by what it promises whoever labels a pod.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::{Injected, Labels, Settings, inject};
+
+fn settings() -> Settings {
+    let defaults = json!({"nodeStateServerURL": "http://crik-controller.crik:9376"});
+    let settings = json!({"agentImage": "crik-agent:1", "volumeClaim": "checkpoints", "defaults": defaults});
+    serde_json::from_value(settings).unwrap()
+}
+
+/// A pod of a StatefulSet, as the API server hands it over, with these changes (RFC 7396).
+fn pod(change: &Value) -> Pod {
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "job-0", "labels": {"crik.dev/inject": "true"}},
+        "spec": {
+            "terminationGracePeriodSeconds": 30,
+            "containers": [{"name": "app", "image": "python:3", "command": ["python3"], "args": ["job.py"]}],
+        },
+    });
+    json_patch::merge(&mut pod, change);
+    serde_json::from_value(pod).unwrap()
+}
+
+fn container(change: &Value) -> Pod {
+    let mut container =
+        json!({"name": "app", "image": "python:3", "command": ["python3"], "args": ["job.py"]});
+    json_patch::merge(&mut container, change);
+    pod(&json!({"spec": {"containers": [container]}}))
+}
+
+fn annotated(annotations: &Value) -> Pod {
+    pod(&json!({"metadata": {"annotations": annotations}}))
+}
+
+fn injected(pod: &Pod) -> Injected {
+    inject(pod, &Labels::new(), &settings())
+}
+
+fn value(of: &Injected) -> Value {
+    serde_json::to_value(&of.pod).unwrap()
+}
+
+/// The configuration of the container at `at`.
+fn configuration(of: &Injected, at: usize) -> Value {
+    let pod = value(of);
+    let variables = pod["spec"]["containers"][at]["env"].as_array().unwrap().clone();
+    let text = variables.iter().find(|one| one["name"] == "CRIK_CONFIG").unwrap()["value"].clone();
+    serde_yaml::from_str(text.as_str().unwrap()).unwrap()
+}
+
+/// What is said of a pod that stays as it is.
+fn left(pod: &Pod, namespace: &Labels, settings: &Settings) -> String {
+    let injected = inject(pod, namespace, settings);
+    assert_eq!(injected.pod, *pod);
+    assert_eq!(injected.warnings.len(), 1, "{:?}", injected.warnings);
+    injected.warnings[0].clone()
+}
+
+/// Pods of many kinds.
+fn kinds() -> Vec<Pod> {
+    vec![
+        pod(&json!({})),
+        pod(&json!({"metadata": {"name": null, "generateName": "job-"}})),
+        pod(&json!({"spec": {"containers": [{"name": "a", "command": ["crik", "run", "--", "a"]}]}})),
+        pod(&json!({"spec": {"containers": [{"name": "a"}]}})),
+        annotated(&json!({"crik.dev/volume-claim": "other", "crik.dev/interval": "10m"})),
+        annotated(&json!({"crik.dev/image-dir": "s3://bucket/${POD_NAME}", "crik.dev/nonsense": "1"})),
+        container(
+            &json!({"env": [{"name": "POD_NAME", "value": "mine"}], "securityContext": {"privileged": true}}),
+        ),
+        container(
+            &json!({"securityContext": {"capabilities": {"add": ["CAP_SYS_PTRACE"], "drop": ["ALL"]}}}),
+        ),
+        container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/etc/crik"}]})),
+    ]
+}
+
+#[test]
+fn what_is_injected_twice_is_what_is_injected_once() {
+    let mut asks = settings();
+    asks.token_audience = Some("crik".to_owned());
+    for settings in [settings(), asks] {
+        for pod in kinds() {
+            let once = inject(&pod, &Labels::new(), &settings);
+            let twice = inject(&once.pod, &Labels::new(), &settings);
+            assert_eq!(twice.pod, once.pod, "{pod:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pod_that_does_not_ask_for_it_is_not_touched() {
+    for change in [
+        json!({"metadata": {"labels": null}}),
+        json!({"metadata": {"labels": {"crik.dev/inject": "false"}}}),
+        json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "5c1e"}}}),
+    ] {
+        let pod = pod(&change);
+        let injected = injected(&pod);
+        assert_eq!((&injected.pod, injected.warnings.len()), (&pod, 0));
+    }
+}
+
+#[test]
+fn one_label_gives_a_pod_all_that_the_readme_asks_for() {
+    let injected = injected(&pod(&json!({})));
+    assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
+    let spec = value(&injected)["spec"].clone();
+    let container = &spec["containers"][0];
+    assert_eq!(container["command"], json!(["/usr/local/lib/crik/bin/crik", "run", "--", "python3"]));
+    assert_eq!(container["args"], json!(["job.py"]));
+    let context = json!({"capabilities": {"add": ["CHECKPOINT_RESTORE", "SYS_PTRACE"]},
+                         "seccompProfile": {"type": "Unconfined"}});
+    assert_eq!(container["securityContext"], context);
+    let names: Vec<&Value> = container["env"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["CRIK_CONFIG", "POD_NAME", "POD_NAMESPACE", "KUBERNETES_NODE_NAME"]);
+    assert_eq!(
+        container["volumeMounts"],
+        json!([{"name": "crik-checkpoints", "mountPath": "/checkpoints"},
+               {"name": "crik-programs", "mountPath": "/usr/local/lib/crik", "readOnly": true}])
+    );
+    assert_eq!(
+        spec["volumes"],
+        json!([{"name": "crik-checkpoints", "persistentVolumeClaim": {"claimName": "checkpoints"}},
+               {"name": "crik-programs", "emptyDir": {}}])
+    );
+    let install = &spec["initContainers"][0];
+    assert_eq!(install["image"], "crik-agent:1");
+    assert_eq!(install["command"], json!(["/usr/local/bin/crik", "install", "/crik-programs"]));
+    assert_eq!(
+        configuration(&injected, 0),
+        json!({"imageDir": "/checkpoints/${POD_NAME}", "gracePeriod": "30s",
+               "nodeStateServerURL": "http://crik-controller.crik:9376"})
+    );
+}
+
+#[test]
+fn nothing_else_of_a_pod_is_touched() {
+    let before = pod(&json!({
+        "metadata": {"annotations": {"a": "b"}},
+        "spec": {
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, "runAsUser": 1000},
+            "initContainers": [{"name": "own"}],
+            "containers": [{"name": "app", "command": ["a"], "env": [{"name": "A", "value": "B"}]}, {"name": "sidecar"}],
+            "volumes": [{"name": "own", "emptyDir": {}}],
+        },
+    }));
+    let after = injected(&before).pod;
+    let (before, after) = (serde_json::to_value(before).unwrap(), serde_json::to_value(after).unwrap());
+    let patch = serde_json::to_value(json_patch::diff(&before, &after)).unwrap();
+    let all = patch.as_array().unwrap();
+    let ours = ["/spec/containers/0/", "/spec/initContainers/1", "/spec/volumes/1", "/spec/volumes/2"];
+    for operation in all {
+        let path = operation["path"].as_str().unwrap();
+        assert!(ours.iter().any(|ours| path.starts_with(ours)), "{operation}");
+        assert!(operation["op"] != "remove", "{operation}");
+    }
+    assert_eq!(after["spec"]["containers"][0]["env"][0]["name"], "A");
+}
+
+#[test]
+fn each_key_of_the_configuration_can_be_set_by_an_annotation_over_the_default() {
+    let mut settings = settings();
+    settings.defaults.insert("carry".into(), json!({"layer": false, "memory": false}));
+    settings.defaults.insert("release".into(), json!("${TAG}"));
+    let pod = annotated(&json!({
+        "crik.dev/release": "1.10", "crik.dev/keep-generations": "3", "crik.dev/grace-period": "20s",
+        "crik.dev/carry.memory": "true", "crik.dev/checkpoint-on": "[draining, gone]",
+        "crik.dev/image-dir": "/checkpoints/work",
+    }));
+    let injected = inject(&pod, &Labels::new(), &settings);
+    assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
+    assert_eq!(
+        configuration(&injected, 0),
+        json!({"release": "1.10", "keepGenerations": 3, "gracePeriod": "20s", "imageDir": "/checkpoints/work",
+               "carry": {"layer": false, "memory": true}, "checkpointOn": ["draining", "gone"],
+               "nodeStateServerURL": "http://crik-controller.crik:9376"})
+    );
+}
+
+#[test]
+fn an_annotation_that_is_no_key_is_named_and_the_pod_runs_under_crik_without_it() {
+    let injected =
+        injected(&annotated(&json!({"crik.dev/grace-perod": "20s", "crik.dev/hooks.pre-checkpoint": "{"})));
+    assert_eq!(injected.warnings.len(), 2, "{:?}", injected.warnings);
+    assert!(
+        injected.warnings[0].contains("crik.dev/grace-perod is left out: it is no key"),
+        "{:?}",
+        injected.warnings
+    );
+    assert!(injected.warnings[1].contains("crik.dev/hooks.pre-checkpoint is left out: it is no YAML"));
+    assert_eq!(configuration(&injected, 0)["gracePeriod"], "30s");
+}
+
+#[test]
+fn the_grace_period_is_the_pods_or_what_the_platform_gives_if_that_is_less() {
+    for (seconds, default, expected) in [
+        (Some(60), None, "60s"),
+        (None, None, "30s"),
+        (Some(60), Some("15s"), "15s"),
+        (Some(10), Some("15s"), "10s"),
+    ] {
+        let mut settings = settings();
+        default.map(|default: &str| settings.defaults.insert("gracePeriod".into(), json!(default)));
+        let pod = pod(&json!({"spec": {"terminationGracePeriodSeconds": seconds}}));
+        let injected = inject(&pod, &Labels::new(), &settings);
+        assert_eq!(configuration(&injected, 0)["gracePeriod"], expected);
+    }
+}
+
+#[test]
+fn a_pod_without_time_for_a_checkpoint_stays_as_it_is() {
+    let short = |reserve: &Value| {
+        pod(&json!({"metadata": {"annotations": reserve}, "spec": {"terminationGracePeriodSeconds": 7}}))
+    };
+    let said = left(&short(&Value::Null), &Labels::new(), &settings());
+    assert!(said.contains("gracePeriod of 7s leaves no time") && said.contains("are 7s"), "{said}");
+    let enough = injected(&short(&json!({"crik.dev/reserve": "1s"})));
+    assert_eq!((configuration(&enough, 0)["gracePeriod"].as_str(), enough.warnings.len()), (Some("7s"), 0));
+}
+
+#[test]
+fn the_container_that_is_named_runs_under_crik_and_no_other() {
+    let two = |name: &str| {
+        pod(&json!({
+            "metadata": {"annotations": {"crik.dev/container": name}},
+            "spec": {"containers": [{"name": "proxy", "command": ["envoy"]}, {"name": "app", "command": ["a"]}]},
+        }))
+    };
+    let injected = injected(&two("app"));
+    let containers = value(&injected)["spec"]["containers"].clone();
+    assert_eq!(containers[0], json!({"name": "proxy", "command": ["envoy"]}));
+    assert_eq!(containers[1]["command"], json!(["/usr/local/lib/crik/bin/crik", "run", "--", "a"]));
+    let said = left(&two("ap"), &Labels::new(), &settings());
+    assert!(said.contains("no container \"ap\"") && said.contains("proxy, app"), "{said}");
+}
+
+#[test]
+fn a_container_whose_command_only_its_image_knows_stays_as_it_is() {
+    let said = left(&container(&json!({"command": null})), &Labels::new(), &settings());
+    assert!(said.contains("app has no command") && said.contains("give it as command"), "{said}");
+}
+
+#[test]
+fn a_container_with_a_crik_of_its_own_keeps_it_and_its_configuration() {
+    for change in [
+        json!({"command": ["crik", "run", "--", "a"], "volumeMounts": [{"name": "c", "mountPath": "/etc/crik"}]}),
+        json!({"command": ["/usr/local/bin/crik"], "args": ["run", "--config-path", "/c.yaml", "--", "a"]}),
+        json!({"command": ["crik", "run", "--", "a"], "env": [{"name": "CRIK_CONFIG", "value": "{}"}]}),
+    ] {
+        let before = container(&change);
+        let after = injected(&before);
+        assert!(after.warnings.is_empty(), "{:?}", after.warnings);
+        let (before, after) = (serde_json::to_value(before).unwrap(), value(&after));
+        for kept in ["command", "args", "volumeMounts"] {
+            assert_eq!(after["spec"]["containers"][0][kept], before["spec"]["containers"][0][kept]);
+        }
+        assert!(after["spec"]["initContainers"].is_null() && after["spec"]["volumes"].is_null());
+        assert_eq!(after["spec"]["containers"][0]["securityContext"]["seccompProfile"]["type"], "Unconfined");
+    }
+}
+
+#[test]
+fn a_place_that_goes_with_the_pod_is_refused() {
+    let mut nowhere = settings();
+    nowhere.volume_claim = None;
+    let said = left(&pod(&json!({})), &Labels::new(), &nowhere);
+    assert!(said.contains("no place for checkpoints") && said.contains("crik.dev/volume-claim"), "{said}");
+    let said = left(&annotated(&json!({"crik.dev/image-dir": "/var/work"})), &Labels::new(), &settings());
+    assert!(said.contains("/var/work is in the container's own file system"), "{said}");
+    let mut on_empty_dir =
+        container(&json!({"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}));
+    on_empty_dir.metadata.annotations =
+        Some([("crik.dev/image-dir".to_owned(), "/scratch/a".to_owned())].into());
+    let volume = json!([{"name": "scratch", "emptyDir": {}}]);
+    on_empty_dir.spec.as_mut().unwrap().volumes = serde_json::from_value(volume).unwrap();
+    let said = left(&on_empty_dir, &Labels::new(), &settings());
+    assert!(said.contains("/scratch/a is on the emptyDir scratch"), "{said}");
+}
+
+#[test]
+fn a_bucket_needs_no_volume_and_a_claim_that_the_pod_has_no_second_one() {
+    let bucket = injected(&annotated(&json!({"crik.dev/image-dir": "s3://bucket/${POD_NAME}"})));
+    let volumes = value(&bucket)["spec"]["volumes"].clone();
+    assert_eq!(volumes, json!([{"name": "crik-programs", "emptyDir": {}}]));
+    let volume = json!([{"name": "own", "persistentVolumeClaim": {"claimName": "checkpoints"}}]);
+    let own = injected(&pod(&json!({"spec": {"volumes": volume}})));
+    assert_eq!(value(&own)["spec"]["volumes"].as_array().unwrap().len(), 2);
+    assert_eq!(value(&own)["spec"]["containers"][0]["volumeMounts"][0]["name"], "own");
+}
+
+#[test]
+fn a_pod_whose_successor_has_another_name_is_told_so() {
+    let nameless = json!({"name": null, "generateName": "job-"});
+    let injected_pod = injected(&pod(&json!({"metadata": nameless})));
+    assert!(injected_pod.warnings[0].contains("will have another name"), "{:?}", injected_pod.warnings);
+    let named = injected(&pod(
+        &json!({"metadata": {"name": null, "annotations": {"crik.dev/image-dir": "/checkpoints/job"}}}),
+    ));
+    assert!(named.warnings.is_empty(), "{:?}", named.warnings);
+}
+
+#[test]
+fn a_namespace_that_would_refuse_the_pod_with_it_keeps_the_pod_without() {
+    for level in ["baseline", "restricted"] {
+        let namespace = Labels::from([("pod-security.kubernetes.io/enforce".to_owned(), level.to_owned())]);
+        let said = left(&pod(&json!({})), &namespace, &settings());
+        assert!(said.contains(&format!("Pod Security level {level}")), "{said}");
+    }
+    let privileged =
+        Labels::from([("pod-security.kubernetes.io/enforce".to_owned(), "privileged".to_owned())]);
+    assert!(inject(&pod(&json!({})), &privileged, &settings()).warnings.is_empty());
+}
+
+#[test]
+fn the_pod_asks_for_no_more_than_before_and_stays_in_its_class() {
+    let resources = json!({"requests": {"cpu": "2", "memory": "4Gi", "example.com/gpu": "1"},
+                           "limits": {"cpu": "2", "memory": "4Gi", "example.com/gpu": "1"}});
+    let injected = injected(&container(&json!({"resources": resources})));
+    let install = value(&injected)["spec"]["initContainers"][0]["resources"].clone();
+    let expected = json!({"cpu": "2", "memory": "4Gi"});
+    assert_eq!(install, json!({"requests": expected, "limits": expected}));
+}
+
+#[test]
+fn what_is_given_already_is_not_given_twice() {
+    let given = injected(&container(&json!({
+        "env": [{"name": "POD_NAME", "value": "mine"}],
+        "securityContext": {"capabilities": {"add": ["CAP_SYS_PTRACE"], "drop": ["ALL"]}},
+    })));
+    let container = value(&given)["spec"]["containers"][0].clone();
+    assert_eq!(container["env"][0], json!({"name": "POD_NAME", "value": "mine"}));
+    assert_eq!(container["env"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        container["securityContext"]["capabilities"],
+        json!({"add": ["CAP_SYS_PTRACE", "CHECKPOINT_RESTORE"], "drop": ["ALL"]})
+    );
+}
+
+#[test]
+fn the_agent_shows_a_token_of_its_own_where_the_controller_wants_one() {
+    let mut settings = settings();
+    settings.token_audience = Some("crik".to_owned());
+    let injected = inject(&pod(&json!({})), &Labels::new(), &settings);
+    assert_eq!(configuration(&injected, 0)["nodeStateServerTokenFile"], "/var/run/crik/token");
+    let volumes = value(&injected)["spec"]["volumes"].clone();
+    let token =
+        json!([{"serviceAccountToken": {"path": "token", "audience": "crik", "expirationSeconds": 3600}}]);
+    assert_eq!(volumes[1], json!({"name": "crik-token", "projected": {"sources": token}}));
+}
+
+#[test]
+fn a_container_with_something_of_its_own_where_crik_is_to_be_stays_as_it_is() {
+    let taken = container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/usr/local/lib/crik"}]}));
+    let said = left(&taken, &Labels::new(), &settings());
+    assert!(said.contains("something mounted at /usr/local/lib/crik"), "{said}");
+    let windows = pod(&json!({"spec": {"os": {"name": "windows"}}}));
+    assert!(left(&windows, &Labels::new(), &settings()).contains("Windows"));
+}
+
+#[test]
+fn every_warning_is_as_short_as_the_api_server_shows() {
+    let long = "x".repeat(63);
+    let mut nowhere = settings();
+    nowhere.volume_claim = None;
+    for pod in [
+        annotated(&json!({"crik.dev/container": long})),
+        annotated(&json!({format!("crik.dev/{long}"): "1"})),
+        container(&json!({"command": null, "name": long})),
+        pod(&json!({"metadata": {"name": null}})),
+        pod(&json!({"spec": {"terminationGracePeriodSeconds": 1}})),
+    ] {
+        for settings in [&settings(), &nowhere] {
+            for warning in inject(&pod, &Labels::new(), settings).warnings {
+                assert!(warning.len() <= 256, "{} {warning}", warning.len());
+            }
+        }
+    }
+}
