@@ -7,7 +7,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::base::limits;
 use crate::base::logging::LogFormat;
-use crate::{check, serve};
+use crate::{check, serve, webhook};
 
 /// Watches Nodes and says which of them are going away.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ pub struct Cli {
     /// How to serve, and to whom.
     #[command(flatten)]
     pub serve: serve::Options,
+    /// How the API server is answered.
+    #[command(flatten)]
+    pub webhook: webhook::Options,
     /// How to write the log, which goes to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "CRIK_LOG_FORMAT")]
     pub log_format: LogFormat,

@@ -2,7 +2,7 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, node_events, check > source, index, connections > event > auth, tls, signals, pods, inject > base
+//!     run > cli > serve, webhook, node_events, check > source, index, connections > event > auth, tls, signals, pods, inject > base
 //!
 //! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks.
 
@@ -21,6 +21,7 @@ mod serve;
 mod signals;
 mod source;
 mod tls;
+mod webhook;
 
 /// A waiting poll has two buffers of 8 KiB of which it uses a few hundred bytes. This allocator keeps its own notes elsewhere,
 /// so that the rest of them never takes real memory: a poll costs a third less.

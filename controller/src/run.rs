@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::base::delayed::delayed;
 use crate::base::logging;
 use crate::base::outcomes::Outcomes;
 use crate::cli::{Cli, Command, SourceKind};
@@ -19,6 +20,7 @@ use crate::index::Index;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};
+use crate::webhook::Webhook;
 use crate::{check, node_events, serve, signals, source};
 
 const NO_WAY: &str = "there is no way to the API server";
@@ -62,12 +64,34 @@ async fn serve_nodes(cli: Cli) -> Result<()> {
         format!("cannot listen on {}; is another program there? see --listen", cli.listen)
     })?;
     tracing::info!(address = %listener.local_addr()?, "listening");
+    let webhook = start_webhook(&cli, &service, stopping.clone()).await?;
     tokio::select! {
-        () = serve::serve(listener, service, stopping) => Ok(()),
+        () = async { tokio::join!(serve::serve(listener, service, stopping), webhook); } => Ok(()),
         // To go on would be to tell old states as fresh ones.
         ended = source => bail!("the source of nodes has ended, which is a defect: {ended:?}"),
         ended = clock => bail!("the clock of the nodes has ended, which is a defect: {ended:?}"),
     }
+}
+
+/// Answers the API server until some time after the word to stop, if it is to be answered.
+///
+/// # Errors
+/// A file cannot be used, or the address cannot be had.
+async fn start_webhook(
+    cli: &Cli,
+    service: &Service,
+    told: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let webhook = match cli.webhook.webhook_listen {
+        Some(_) => Webhook::new(&cli.webhook, asking_once(cli).await?, service.admissions.clone())?,
+        None => None,
+    };
+    let over = delayed(told, cli.serve.shutdown_delay);
+    Ok(async move {
+        if let Some(webhook) = webhook {
+            webhook.serve(over).await;
+        }
+    })
 }
 
 /// Becomes true when the process is told to stop.
@@ -97,12 +121,22 @@ async fn api_server(cli: &Cli) -> Result<Config> {
 async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
     let options = cli.serve.clone();
     let files = options.tls_cert_file.clone().zip(options.tls_key_file.clone());
-    let tls = files.map(|(certificate, key)| Tls::start(Files { certificate, key })).transpose()?;
+    let flags = ["--tls-cert-file", "--tls-key-file"];
+    let files = files.map(|(certificate, key)| Files { certificate, key, flags });
+    let tls = files.map(Tls::start).transpose()?;
     let client = match options.auth {
         AuthKind::Token => Some(asking_once(cli).await?),
         AuthKind::None => None,
     };
-    Ok(Service { index, options, client, pods: pods(cli).await?, tls, events: Outcomes::default() })
+    Ok(Service {
+        index,
+        options,
+        client,
+        pods: pods(cli).await?,
+        tls,
+        events: Outcomes::default(),
+        admissions: Outcomes::default(),
+    })
 }
 
 /// By which pods are looked at, if they are.

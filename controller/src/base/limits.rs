@@ -303,6 +303,22 @@ pub const POD_FRESH: Duration = Duration::from_millis(250);
 /// Of how many pods that is kept, of a few hundred bytes each: all that are told to stop at once in a large cluster.
 pub const PODS_FRESH: u64 = 5_000;
 
+/// How many connections the API servers may have to the webhook, and one of them: each keeps a few open for all that it asks.
+pub const API_SERVER_CONNECTIONS: usize = 256;
+
+/// How long the API server may take to send what it asks of a pod; the chart gives the whole answer 3 s.
+pub const REVIEW_READING: Duration = Duration::from_secs(3);
+
+/// How long the API server may take to show a namespace while it waits for what becomes of a pod.
+pub const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the labels of a namespace count: who changes them and creates a pod is slower, and a rollout of a thousand pods asks for
+/// them once in so long.
+pub const NAMESPACE_FRESH: Duration = Duration::from_secs(2);
+
+/// Of how many namespaces they are kept, of a few hundred bytes each.
+pub const NAMESPACES_KNOWN: u64 = 1_000;
+
 /// How long `check` asks before it gives up: DNS names a replica up to 30 s after it is ready.
 pub const CHECK_PATIENCE: Duration = Duration::from_secs(45);
 

@@ -5,6 +5,7 @@ pub(crate) mod api_refusal;
 pub(crate) mod buckets;
 pub(crate) mod causes;
 pub(crate) mod complaint;
+pub(crate) mod delayed;
 pub(crate) mod file_watch;
 pub(crate) mod limits;
 pub(crate) mod logging;

@@ -65,7 +65,7 @@ pub fn inject(pod: &Pod, namespace: &Labels, settings: &Settings) -> Injected {
 }
 
 /// Whether the pod asks for crik.
-fn is_wanted(pod: &Pod) -> bool {
+pub fn is_wanted(pod: &Pod) -> bool {
     let is_mirror = annotation(pod, MIRROR).is_some();
     let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
     !is_mirror && label.is_some_and(|label| label == "true")

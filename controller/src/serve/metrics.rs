@@ -61,8 +61,8 @@ fn latencies() -> Histogram {
 }
 
 impl Metrics {
-    /// All at zero; `events` are counted elsewhere.
-    pub fn new(events: Outcomes) -> Self {
+    /// All at zero; `events` and `admissions` are counted elsewhere.
+    pub fn new(events: Outcomes, admissions: Outcomes) -> Self {
         let mut registry = Registry::with_prefix("crik");
         let (requests, reviews) = (Family::default(), Outcomes::default());
         let (pod_questions, failed_handshakes) = (Outcomes::default(), Outcomes::default());
@@ -87,6 +87,8 @@ impl Metrics {
         let help = "TLS handshakes of clients that came to nothing";
         registry.register("failed_handshakes", help, failed_handshakes.clone());
         registry.register("events", "Kubernetes Events on nodes that shut down", events);
+        let help = "Pods that the API server has asked about when they were created";
+        registry.register("admissions", help, admissions);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

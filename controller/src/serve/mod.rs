@@ -51,18 +51,20 @@ pub struct Service {
     pub tls: Option<Tls>,
     /// How the writing of Events goes.
     pub events: Outcomes,
+    /// What comes of pods that the webhook is asked about.
+    pub admissions: Outcomes,
 }
 
 /// Serves until `told` becomes true, and for the delay of the options after that; then until all connections have ended, or
 /// [`limits::DRAIN`] is over.
 pub async fn serve(listener: TcpListener, service: Service, told: watch::Receiver<bool>) {
-    let Service { index, options, client, pods, tls, events } = service;
+    let Service { index, options, client, pods, tls, events, admissions } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let stopping = Stopping::new(told, options.shutdown_delay);
     let over = stopping.over();
-    let metrics = Metrics::new(events);
+    let metrics = Metrics::new(events, admissions);
     let auth = client.map(|client| {
         let (most, outcomes) = (options.known_tokens(), metrics.reviews.clone());
         let reviews = Reviews::new(client, options.audience, options.token_ttl, most, outcomes);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::base::delayed::delayed;
 use crate::base::limits;
 use crate::base::random::up_to;
 
@@ -36,13 +37,6 @@ impl Stopping {
 
     /// Becomes true when nothing more is served.
     pub fn over(&self) -> watch::Receiver<bool> {
-        let (tell, over) = watch::channel(false);
-        let (mut told, delay) = (self.told.clone(), self.delay);
-        tokio::spawn(async move {
-            let _ = told.wait_for(|told| *told).await;
-            sleep(delay).await;
-            let _ = tell.send(true);
-        });
-        over
+        delayed(self.told.clone(), self.delay)
     }
 }

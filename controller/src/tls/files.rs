@@ -14,10 +14,12 @@ use tokio_rustls::rustls::{self, ServerConfig};
 /// Where they are.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// `--tls-cert-file`.
+    /// The certificate, followed by those that signed it.
     pub certificate: PathBuf,
-    /// `--tls-key-file`.
+    /// Its private key.
     pub key: PathBuf,
+    /// The flags by which they were given.
+    pub flags: [&'static str; 2],
 }
 
 /// What is in them.
@@ -64,9 +66,6 @@ pub enum TlsError {
     },
 }
 
-const CERTIFICATE: &str = "--tls-cert-file";
-const KEY: &str = "--tls-key-file";
-
 impl Files {
     /// Reads both.
     ///
@@ -76,7 +75,10 @@ impl Files {
         let read = |flag, path: &Path| {
             fs::read(path).map_err(|source| TlsError::Read { flag, path: path.into(), source })
         };
-        Ok(Contents { certificate: read(CERTIFICATE, &self.certificate)?, key: read(KEY, &self.key)? })
+        Ok(Contents {
+            certificate: read(self.flags[0], &self.certificate)?,
+            key: read(self.flags[1], &self.key)?,
+        })
     }
 }
 
@@ -86,7 +88,7 @@ impl Contents {
     /// # Errors
     /// They are no certificate and its key.
     pub fn config(&self, files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
-        let (chain, key) = (self.chain(&files.certificate)?, self.private_key(&files.key)?);
+        let (chain, key) = (self.chain(files)?, self.private_key(files)?);
         let pair = |source| TlsError::Pair {
             certificate: files.certificate.clone(),
             key: files.key.clone(),
@@ -102,18 +104,22 @@ impl Contents {
         Ok(Arc::new(config))
     }
 
-    fn chain(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let content =
-            |source| TlsError::Content { flag: CERTIFICATE, path: path.into(), what: "certificate", source };
+    fn chain(&self, files: &Files) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let content = |source| TlsError::Content {
+            flag: files.flags[0],
+            path: files.certificate.clone(),
+            what: "certificate",
+            source,
+        };
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<_, _>>().map_err(content)?;
         if chain.is_empty() { Err(content(pem::Error::NoItemsFound)) } else { Ok(chain) }
     }
 
-    fn private_key(&self, path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    fn private_key(&self, files: &Files) -> Result<PrivateKeyDer<'static>, TlsError> {
         PrivateKeyDer::from_pem_slice(&self.key).map_err(|source| TlsError::Content {
-            flag: KEY,
-            path: path.into(),
+            flag: files.flags[1],
+            path: files.key.clone(),
             what: "private key",
             source,
         })

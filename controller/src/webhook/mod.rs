@@ -1,0 +1,70 @@
+//! The admission webhook: the API server asks on a TLS port of its own what is to become of a pod that is created. It changes nothing
+//! itself, so a dry run is asked like any other. May import `connections`, `inject`, `tls` and `base`.
+
+mod namespaces;
+mod options;
+mod review;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::routing::post;
+use hyper_util::service::TowerToHyperService;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::namespaces::Namespaces;
+pub use self::options::Options;
+use crate::base::limits;
+use crate::base::outcomes::Outcomes;
+use crate::connections::{Peers, Places, Server, listen};
+use crate::inject::Settings;
+use crate::tls::Tls;
+
+/// Answers the API server.
+pub struct Webhook {
+    listener: TcpListener,
+    reviews: Arc<Reviews>,
+    tls: Tls,
+}
+
+/// What every question needs.
+struct Reviews {
+    settings: Settings,
+    namespaces: Namespaces,
+    outcomes: Outcomes,
+}
+
+impl Webhook {
+    /// One that listens already, if there is to be one. What comes of pods is counted in `outcomes`.
+    ///
+    /// # Errors
+    /// A file cannot be used, or the address cannot be had.
+    pub fn new(options: &Options, client: Client, outcomes: Outcomes) -> Result<Option<Self>> {
+        let Some(address) = options.webhook_listen else { return Ok(None) };
+        let file = options.inject_file.as_deref().context("--webhook-listen needs --inject-file")?;
+        let settings = Settings::read(file)?;
+        let tls = Tls::start(options.files().context("--webhook-listen needs a certificate")?)?;
+        let listener = listen(address).with_context(|| {
+            format!("cannot listen on {address}; is another program there? see --webhook-listen")
+        })?;
+        tracing::info!(address = %listener.local_addr()?, "the API server is answered");
+        let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes };
+        Ok(Some(Self { listener, reviews: Arc::new(reviews), tls }))
+    }
+
+    /// Answers until `over` becomes true and all connections have ended.
+    pub async fn serve(self, over: watch::Receiver<bool>) {
+        let routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
+        let server = Server {
+            places: Places::new(limits::API_SERVER_CONNECTIONS),
+            peers: Peers::new(limits::API_SERVER_CONNECTIONS),
+            serve: move |_| TowerToHyperService::new(routes.clone()),
+            tls: Some(self.tls),
+            failed_handshakes: Outcomes::default(),
+        };
+        server.run(self.listener, over).await;
+    }
+}

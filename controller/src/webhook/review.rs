@@ -1,0 +1,92 @@
+//! One question of the API server, and the answer to it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use tokio::time::timeout;
+
+use super::Reviews;
+use crate::base::limits;
+use crate::base::outcomes::count;
+use crate::inject::{Injected, inject, is_wanted};
+
+/// Answers what is to become of a pod.
+pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Response {
+    let request = match read(body).await {
+        Ok(request) => request,
+        Err(problem) => return (StatusCode::BAD_REQUEST, problem).into_response(),
+    };
+    let answer = reviews.answer(&request).await;
+    Json(answer.into_review()).into_response()
+}
+
+async fn read(body: Body) -> Result<AdmissionRequest<Pod>, String> {
+    let late = |_| "the question took too long".to_owned();
+    let whole = timeout(limits::REVIEW_READING, to_bytes(body, limits::OBJECT_MAX_BYTES)).await;
+    let bytes: Bytes = whole.map_err(late)?.map_err(|error| error.to_string())?;
+    let review: AdmissionReview<Pod> = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("this is no AdmissionReview of a Pod: {error}"))?;
+    review.try_into().map_err(|_| "this AdmissionReview asks nothing".to_owned())
+}
+
+impl Reviews {
+    async fn answer(&self, request: &AdmissionRequest<Pod>) -> AdmissionResponse {
+        let response = AdmissionResponse::from(request);
+        let is_new = request.operation == Operation::Create && request.sub_resource.is_none();
+        let Some(pod) = request.object.as_ref().filter(|pod| is_new && is_wanted(pod)) else {
+            count(&self.outcomes, "unasked");
+            return response;
+        };
+        let injected = self.injected(request, pod).await;
+        let changed = injected.pod != *pod;
+        count(&self.outcomes, if changed { "injected" } else { "unchanged" });
+        tell(request, pod, &injected);
+        with(response, pod, injected).unwrap_or_else(|error| {
+            tracing::error!("a pod stays as it is: {error}; please report this");
+            AdmissionResponse::from(request)
+        })
+    }
+
+    async fn injected(&self, request: &AdmissionRequest<Pod>, pod: &Pod) -> Injected {
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        match self.namespaces.labels(namespace).await {
+            Ok(labels) => inject(pod, &labels, &self.settings),
+            Err(why) => Injected {
+                pod: pod.clone(),
+                warnings: vec![format!("crik: the pod stays as it is: its namespace is not known: {why}")],
+            },
+        }
+    }
+}
+
+/// The answer, with what changes and what is to be known.
+///
+/// # Errors
+/// It cannot be written.
+fn with(mut response: AdmissionResponse, pod: &Pod, injected: Injected) -> anyhow::Result<AdmissionResponse> {
+    if injected.pod != *pod {
+        let patch = json_patch::diff(&serde_json::to_value(pod)?, &serde_json::to_value(&injected.pod)?);
+        response = response.with_patch(patch)?;
+    }
+    response.warnings = Some(injected.warnings).filter(|warnings| !warnings.is_empty());
+    Ok(response)
+}
+
+/// Once for each pod, since nobody may have seen the warnings: most pods are created by a controller.
+fn tell(request: &AdmissionRequest<Pod>, pod: &Pod, injected: &Injected) {
+    let namespace = request.namespace.as_deref().unwrap_or_default();
+    let meta = &pod.metadata;
+    let name = meta.name.as_deref().or(meta.generate_name.as_deref()).unwrap_or_default();
+    for warning in &injected.warnings {
+        tracing::warn!(namespace, pod = name, "{warning}");
+    }
+    if injected.pod != *pod {
+        tracing::info!(namespace, pod = name, dry_run = request.dry_run, "a pod is put under crik");
+    }
+}
