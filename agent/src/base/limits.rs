@@ -42,6 +42,9 @@ pub const WARM_UP_POLL: Duration = Duration::from_millis(20);
 /// Where the configuration is read when no `--config-path` is given; the Go program's default.
 pub const CONFIG_PATH: &str = "/etc/crik/config.yaml";
 
+/// Where the loader looks for the libraries of the agent's image (`deploy/bundle.sh`).
+pub const LIBRARIES: &str = "/usr/local/lib/crik";
+
 /// Whom the kernel names for a user whom a user namespace does not have (user_namespaces(7), `overflowuid`).
 pub const NOBODY: u32 = 65_534;
 

@@ -48,6 +48,9 @@ pub enum Command {
     Cat(Cat),
     /// Copy the checkpoints that a start would resume into another image directory, on a volume or in a bucket.
     Copy(Copy),
+    /// Put crik, CRIU and their libraries into a directory, for a container whose image has none of them: as /usr/local/lib/crik, with
+    /// the programs in bin.
+    Install(Install),
     /// Resumes the checkpoint of a trial in a pod of its own; for `crik doctor --trial --manifest`.
     #[command(name = second_pod::SUBCOMMAND, hide = true)]
     TrialPod(TrialPod),
@@ -65,6 +68,13 @@ pub enum Command {
         /// The init's program.
         init: PathBuf,
     },
+}
+
+/// Arguments of `crik install`.
+#[derive(Debug, clap::Args)]
+pub struct Install {
+    /// Where they are put.
+    pub directory: PathBuf,
 }
 
 /// Arguments of `crik inspect`.

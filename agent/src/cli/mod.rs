@@ -8,6 +8,7 @@ mod copy;
 mod doctor;
 mod gc;
 mod inspect;
+mod install;
 mod list;
 mod output;
 mod place;
@@ -46,6 +47,7 @@ pub fn main() -> i32 {
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Cat(args) => cat::cat(args).map(|()| 0),
         Command::Copy(args) => copy::copy(args),
+        Command::Install(args) => install::install(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };
     done.unwrap_or_else(|error| {

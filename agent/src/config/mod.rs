@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
+use crik_api::configuration;
 use serde::Deserialize;
 
 use crate::base::fault_points::hurried;
@@ -249,11 +250,17 @@ impl Config {
         })
     }
 
-    /// Reads the file at `path`; when there is none, the defaults hold.
+    /// Reads what stands in the variable [`configuration::VARIABLE`], unless it is empty or another file is named than that of all; or
+    /// else the file at `path`; when there is none, the defaults hold.
     ///
     /// # Errors
     /// Everything about the file that a person has to correct, named by key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let variable = env::var(configuration::VARIABLE).ok().filter(|text| !text.is_empty());
+        if let Some(text) = variable.filter(|_| path == Path::new(limits::CONFIG_PATH)) {
+            let name = PathBuf::from(format!("${}", configuration::VARIABLE));
+            return Self::parse(&text, |name| env::var(name).ok()).map_err(|problem| problem.at(&name));
+        }
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -299,6 +306,40 @@ mod tests {
         assert_eq!(format("{encryptionKeyFile: /e, format: auto}"), Format::Chunks);
         assert_eq!(format("{}"), Format::Auto);
         assert_eq!(format("format: plain"), Format::Plain);
+    }
+
+    /// The keys that the parser knows, in a map if one is named.
+    fn keys(map: &str, yaml: &str) -> Vec<String> {
+        let error = parse(yaml).unwrap_err();
+        let (_, known) = error.split_once("expected").unwrap();
+        known.split('`').skip(1).step_by(2).map(|key| format!("{map}{key}")).collect()
+    }
+
+    #[test]
+    fn the_keys_that_annotations_may_set_are_those_that_there_are() {
+        let maps = ["carry", "hooks", "exitCode"];
+        let mut there = keys("", "none: 1");
+        there.retain(|key| !maps.contains(&key.as_str()));
+        for map in maps {
+            there.extend(keys(&format!("{map}."), &format!("{map}: {{none: 1}}")));
+        }
+        let mut named: Vec<&str> = configuration::KEYS.iter().map(|(key, _)| *key).collect();
+        there.sort();
+        named.sort_unstable();
+        assert_eq!(there, named);
+        assert_eq!(configuration::VARIABLE, limits::CONFIG_VARIABLE);
+    }
+
+    #[test]
+    fn what_an_annotation_says_of_a_key_is_text_where_the_key_wants_text() {
+        for (key, form) in configuration::KEYS {
+            let yaml = match key.split_once('.') {
+                Some((map, key)) => format!("{map}: {{{key}: word}}"),
+                None => format!("{key}: word"),
+            };
+            let refused = parse(&yaml).err().is_some_and(|error| error.contains("invalid type: string"));
+            assert_eq!(refused, form == configuration::Form::Yaml, "{key}: {:?}", parse(&yaml).err());
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ impl std::fmt::Display for CriuVersion {
     }
 }
 
+/// The variable in which a container may have crik's configuration itself: what is said to crik is none of what a pod gives its program.
+pub const CONFIG_VARIABLE: &str = "CRIK_CONFIG";
+
 /// The highest number of a hold or a generation: one a second reaches it after 30,000 years. What has a higher one was made by
 /// somebody else, and to count on from there would end at once.
 pub const NUMBER_MAX: u64 = 1_000_000_000_000;

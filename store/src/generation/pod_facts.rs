@@ -80,13 +80,16 @@ fn some(names: &[String]) -> String {
 }
 
 /// Not: what Kubernetes and its runtime set for each pod, and what tells of the Services that there were when the pod began
-/// (`enableServiceLinks`), in the form of Docker's links.
+/// (`enableServiceLinks`), in the form of Docker's links; nor what is said to crik and not to the program.
 fn counts(name: &str, value: &str) -> bool {
     let of_a_link = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let of_a_port =
         name.contains("_PORT_") && ["_TCP", "_UDP", "_SCTP"].iter().any(|kind| name.contains(kind));
     let of_a_service = name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || of_a_port;
-    !name.starts_with("KUBERNETES_") && name != "HOSTNAME" && !of_a_link && !of_a_service
+    !name.starts_with("KUBERNETES_")
+        && !["HOSTNAME", limits::CONFIG_VARIABLE].contains(&name)
+        && !of_a_link
+        && !of_a_service
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rust_criu::Criu;
@@ -16,6 +17,9 @@ use super::preload;
 use super::{action_script, feature_cache};
 use crate::base::exit_codes;
 use crate::tree::process::rights;
+
+/// What it is called.
+const PROGRAM: &str = "criu";
 
 /// What rust-criu says to a CRIU that it starts.
 const SERVE: &str = "swrk";
@@ -34,6 +38,18 @@ pub(super) fn by_way_of_us() -> Result<Criu, rust_criu::CriuError> {
     Criu::new_with_criu_path("/proc/self/exe".to_owned())
 }
 
+/// CRIU's program: that which came with this one, or else the one of `PATH`.
+fn program() -> PathBuf {
+    let ours = env::current_exe().map(|own| beside(&own)).ok().filter(|ours| ours.is_file());
+    ours.unwrap_or_else(|| PROGRAM.into())
+}
+
+/// Where CRIU is that came with this crik.
+#[must_use]
+pub fn beside(crik: &Path) -> PathBuf {
+    crik.with_file_name(PROGRAM)
+}
+
 /// Becomes CRIU, or plays its action script, if that is what this program was started for. Returns an exit code if it is none.
 #[must_use]
 pub fn become_criu() -> Option<i32> {
@@ -46,7 +62,7 @@ pub fn become_criu() -> Option<i32> {
     let library = preload::handed_down().map(|path| (preload::VARIABLE, path));
     let failed = match namespaces.enter().and_then(|()| rights::hand_on()) {
         Ok(()) => {
-            let mut criu = Command::new("criu");
+            let mut criu = Command::new(program());
             criu.args(arguments).envs(library);
             feature_cache::hand_on(&mut criu);
             criu.exec()

@@ -26,7 +26,7 @@ mod streamed_restore;
 mod umask;
 mod version;
 
-pub use become_criu::become_criu;
+pub use become_criu::{become_criu, beside};
 pub use call::{Connections, bound_log, inheritable_file, is_called, last_log, prepare_environment};
 pub use cancel::give_up;
 pub use child::{child_pid, has_ended};
