@@ -312,6 +312,26 @@ pub const REVIEW_READING: Duration = Duration::from_secs(3);
 /// How long the API server may take to show a namespace while it waits for what becomes of a pod.
 pub const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often the Secret with the webhook's own certificate is looked at, and whether the API server still knows its authority: whoever
+/// has written either anew waits no longer than this.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(30);
+
+/// How soon that is tried again, such as when two replicas have renewed it at the same time.
+pub const CERTIFICATE_RETRY: Duration = Duration::from_secs(1);
+
+/// How long the API server may take for one step of it.
+pub const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long after it was told of another authority each API server believes it: they hear of it by a watch, within a second.
+pub const AUTHORITY_SPREAD: Duration = Duration::from_secs(3);
+
+/// How far an API server's clock may be behind.
+pub const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
+
+/// For how long a certificate of the webhook's own may be good.
+pub const CERTIFICATE_LIFE: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 /// How long the labels of a namespace count: who changes them and creates a pod is slower, and a rollout of a thousand pods asks for
 /// them once in so long.
 pub const NAMESPACE_FRESH: Duration = Duration::from_secs(2);

@@ -94,14 +94,7 @@ impl Contents {
             key: files.key.clone(),
             source,
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(pair)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(pair)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        serving(chain, key).map_err(pair)
     }
 
     fn chain(&self, files: &Files) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -124,4 +117,20 @@ impl Contents {
             source,
         })
     }
+}
+
+/// A server with this certificate.
+///
+/// # Errors
+/// The key is another one's.
+pub fn serving(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }

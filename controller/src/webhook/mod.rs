@@ -3,6 +3,7 @@
 
 mod namespaces;
 mod options;
+mod own;
 mod review;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 
 use self::namespaces::Namespaces;
 pub use self::options::Options;
+use self::own::Keeper;
 use crate::base::limits;
 use crate::base::outcomes::Outcomes;
 use crate::connections::{Peers, Places, Server, listen};
@@ -27,7 +29,13 @@ use crate::tls::Tls;
 pub struct Webhook {
     listener: TcpListener,
     reviews: Arc<Reviews>,
-    tls: Tls,
+    certificate: Certificate,
+}
+
+/// Where the certificate is from.
+enum Certificate {
+    Files(Tls),
+    Own(Keeper),
 }
 
 /// What every question needs.
@@ -46,25 +54,51 @@ impl Webhook {
         let Some(address) = options.webhook_listen else { return Ok(None) };
         let file = options.inject_file.as_deref().context("--webhook-listen needs --inject-file")?;
         let settings = Settings::read(file)?;
-        let tls = Tls::start(options.files().context("--webhook-listen needs a certificate")?)?;
+        let certificate = certificate(options, client.clone())?;
         let listener = listen(address).with_context(|| {
             format!("cannot listen on {address}; is another program there? see --webhook-listen")
         })?;
         tracing::info!(address = %listener.local_addr()?, "the API server is answered");
         let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes };
-        Ok(Some(Self { listener, reviews: Arc::new(reviews), tls }))
+        Ok(Some(Self { listener, reviews: Arc::new(reviews), certificate }))
     }
 
     /// Answers until `over` becomes true and all connections have ended.
-    pub async fn serve(self, over: watch::Receiver<bool>) {
+    pub async fn serve(self, mut over: watch::Receiver<bool>) {
+        let tls = tokio::select! {
+            tls = self.certificate.tls() => tls,
+            _ = over.wait_for(|over| *over) => return,
+        };
         let routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
         let server = Server {
             places: Places::new(limits::API_SERVER_CONNECTIONS),
             peers: Peers::new(limits::API_SERVER_CONNECTIONS),
             serve: move |_| TowerToHyperService::new(routes.clone()),
-            tls: Some(self.tls),
+            tls: Some(tls),
             failed_handshakes: Outcomes::default(),
         };
         server.run(self.listener, over).await;
+    }
+}
+
+/// # Errors
+/// None is given, or its files cannot be used.
+fn certificate(options: &Options, client: Client) -> Result<Certificate> {
+    if let Some(files) = options.files() {
+        return Ok(Certificate::Files(Tls::start(files)?));
+    }
+    let place =
+        options.place().context("--webhook-listen needs --webhook-tls-cert-file or --webhook-secret")?;
+    let (names, life) = (options.webhook_names.clone(), options.webhook_certificate_life);
+    Ok(Certificate::Own(Keeper::new(client, place, names, life)))
+}
+
+impl Certificate {
+    /// What connections are accepted with, as soon as there is a certificate.
+    async fn tls(self) -> Tls {
+        match self {
+            Self::Files(tls) => tls,
+            Self::Own(keeper) => keeper.start().await,
+        }
     }
 }

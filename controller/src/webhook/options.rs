@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::own::Place;
+use crate::base::limits;
 use crate::tls::Files;
 
 /// How the API server is answered.
@@ -23,12 +26,55 @@ pub struct Options {
     /// PEM file of that certificate's private key. Re-read when it changes.
     #[arg(long, value_name = "FILE", requires = "webhook_tls_cert_file", env = "CRIK_WEBHOOK_TLS_KEY_FILE")]
     pub webhook_tls_key_file: Option<PathBuf>,
+    /// Secret in which the webhook keeps a certificate of its own, which it renews: NAMESPACE/NAME. It has to be there, and may be empty.
+    #[arg(long, value_name = "SECRET", requires_all = ["webhook_configuration", "webhook_names"],
+          conflicts_with = "webhook_tls_cert_file", env = "CRIK_WEBHOOK_SECRET", value_parser = secret)]
+    pub webhook_secret: Option<(String, String)>,
+    /// MutatingWebhookConfiguration in which the API server is told whom to believe.
+    #[arg(long, value_name = "NAME", requires = "webhook_secret", env = "CRIK_WEBHOOK_CONFIGURATION")]
+    pub webhook_configuration: Option<String>,
+    /// Names that the certificate is for, separated by commas: SERVICE.NAMESPACE.svc.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "webhook_secret",
+        value_delimiter = ',',
+        env = "CRIK_WEBHOOK_NAMES"
+    )]
+    pub webhook_names: Vec<String>,
+    /// How long such a certificate is good, from 10s to 3650 days; it is renewed when a third of that is left.
+    #[arg(long, value_name = "DURATION", default_value = "90d", env = "CRIK_WEBHOOK_CERTIFICATE_LIFE", value_parser = life)]
+    pub webhook_certificate_life: Duration,
 }
 
 impl Options {
+    /// Where its own certificate is kept, if it is to have one.
+    pub fn place(&self) -> Option<Place> {
+        let (namespace, secret) = self.webhook_secret.clone()?;
+        Some(Place { namespace, secret, configuration: self.webhook_configuration.clone()? })
+    }
+
     /// The files of its certificate, if they are given.
     pub fn files(&self) -> Option<Files> {
         let (certificate, key) = self.webhook_tls_cert_file.clone().zip(self.webhook_tls_key_file.clone())?;
         Some(Files { certificate, key, flags: ["--webhook-tls-cert-file", "--webhook-tls-key-file"] })
+    }
+}
+
+/// # Errors
+/// There is no slash in it.
+fn secret(text: &str) -> Result<(String, String), String> {
+    let (namespace, name) = text.split_once('/').ok_or("give it as NAMESPACE/NAME")?;
+    Ok((namespace.to_owned(), name.to_owned()))
+}
+
+/// # Errors
+/// It is no duration, or out of bounds.
+fn life(text: &str) -> Result<Duration, String> {
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if limits::CERTIFICATE_LIFE.contains(&life) {
+        Ok(life)
+    } else {
+        Err("must be from 10s to 3650 days".to_owned())
     }
 }
