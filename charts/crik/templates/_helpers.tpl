@@ -67,6 +67,25 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ include "crik.scheme" . }}://{{ include "crik.name" . }}.{{ .Release.Namespace }}:9376
 {{- end }}
 
+{{/* The webhook's Service, its certificate and that one's Secret. */}}
+{{- define "crik.webhook" -}}
+{{ include "crik.name" . | trunc 55 | trimSuffix "-" }}-webhook
+{{- end }}
+
+{{/* What pods are given that are put under crik. */}}
+{{- define "crik.inject" -}}
+{{- $defaults := merge (dict) .Values.inject.defaults (dict "nodeStateServerURL" (include "crik.url" .)) -}}
+agentImage: {{ .Values.inject.agentImage | default (printf "crik-agent:%s" .Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .Values.inject.imagePullPolicy }}
+{{- with .Values.inject.volumeClaim }}
+volumeClaim: {{ . | quote }}
+{{- end }}
+{{- if .Values.auth.enabled }}
+tokenAudience: {{ .Values.auth.audience | quote }}
+{{- end }}
+defaults: {{- toYaml $defaults | nindent 2 }}
+{{- end }}
+
 {{/* Quoted, since a value may have any characters; numbers by int64, since YAML's are floats that print as 1e+06. */}}
 {{- define "crik.args" -}}
 - {{ printf "--log-format=%s" .Values.logFormat | quote }}
@@ -90,6 +109,18 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.tls.secretName }}
 - "--tls-cert-file=/etc/crik/tls/tls.crt"
 - "--tls-key-file=/etc/crik/tls/tls.key"
+{{- end }}
+{{- if .Values.inject.enabled }}
+- "--webhook-listen=[::]:9443"
+- "--inject-file=/etc/crik/inject/inject.yaml"
+{{- if .Values.inject.certManager.issuerRef }}
+- "--webhook-tls-cert-file=/etc/crik/webhook/tls.crt"
+- "--webhook-tls-key-file=/etc/crik/webhook/tls.key"
+{{- else }}
+- {{ printf "--webhook-secret=%s/%s" .Release.Namespace (include "crik.webhook" .) | quote }}
+- {{ printf "--webhook-configuration=%s" (include "crik.clusterName" .) | quote }}
+- {{ printf "--webhook-names=%s.%s.svc" (include "crik.webhook" .) .Release.Namespace | quote }}
+{{- end }}
 {{- end }}
 {{- if .Values.signals }}
 - "--signals-file=/etc/crik/signals/signals.yaml"
@@ -120,6 +151,13 @@ tls-key-file: tls.secretName
 signals-file: signals
 pods: pods.enabled
 events: events.enabled
+webhook-listen: inject.enabled
+inject-file: inject.enabled
+webhook-tls-cert-file: inject.certManager.issuerRef
+webhook-tls-key-file: inject.certManager.issuerRef
+webhook-secret: inject.enabled
+webhook-configuration: inject.enabled
+webhook-names: inject.enabled
 {{- end }}
 
 {{/* Names of signals that the controller has by itself, and of the two reasons that are its own. */}}
@@ -215,6 +253,9 @@ eventpoll_epi in /proc/slabinfo), which a pod's limit counts; and 192 MiB for 50
 {{- define "crik.check" -}}
 {{- if and .Values.auth.enabled (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "auth.enabled needs Kubernetes 1.32, whose tokens name the pod's node; this is %s, where every agent would be refused" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- if and .Values.inject.enabled .Values.tls.secretName (not .Values.inject.defaults.nodeStateServerCAFile) -}}
+{{- fail "inject.enabled with tls.secretName needs inject.defaults.nodeStateServerCAFile: a file in your pods with the certificate of who issued the controller's" -}}
 {{- end -}}
 {{- $sleep := dig "preStop" "sleep" "seconds" 0 .Values.lifecycle | int64 -}}
 {{- if gt (add 5 $sleep (int64 .Values.shutdownDelaySeconds)) (int64 .Values.terminationGracePeriodSeconds) -}}

@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::ServerConfig;
@@ -88,7 +89,8 @@ impl Keeper {
         let found = step.ok().flatten();
         if found.is_none() {
             let usual = limits::CERTIFICATE_LOOK.min(self.life / 12);
-            let pause = if why.is_some() { limits::CERTIFICATE_RETRY } else { usual };
+            let is_well = why.is_none() && self.served.is_some();
+            let pause = if is_well { usual } else { limits::CERTIFICATE_RETRY };
             sleep(pause + up_to(pause / 4)).await;
         }
         found
@@ -96,13 +98,13 @@ impl Keeper {
 
     /// What is to be served, if it is something else than before.
     async fn step(&mut self) -> Result<Option<Arc<ServerConfig>>> {
-        let material = self.material().await?;
-        let is_told = self.tell_authorities(&material).await?;
+        let Some(material) = self.material().await? else { return Ok(None) };
+        self.tell_authorities(&material).await?;
         if self.served.as_ref() == Some(&material) {
             return Ok(None);
         }
-        if is_told && self.served.is_some() {
-            // It learns of it by a watch, and until then believes the one before, which is served until then.
+        if self.served.as_ref().is_some_and(|served| served.authorities() != material.authorities()) {
+            // The API server learns of them by a watch, whichever replica has told it; what is served until then it believes too.
             sleep(limits::AUTHORITY_SPREAD).await;
         }
         let config = material.config()?;
@@ -111,9 +113,8 @@ impl Keeper {
         Ok(Some(config))
     }
 
-    /// What is in the Secret, after it was renewed if it had to be. If another replica has done that meanwhile, this is an error that
-    /// passes.
-    async fn material(&self) -> Result<Material> {
+    /// What is in the Secret, after it was renewed if it had to be; none if another replica has just done that.
+    async fn material(&self) -> Result<Option<Material>> {
         let Place { namespace, secret: name, .. } = &self.place;
         let read = asked(self.secrets.get(name)).await;
         let mut secret =
@@ -121,17 +122,23 @@ impl Keeper {
         let before = secret.data.as_ref().and_then(Material::of);
         let wanted = Wanted { names: self.names.clone(), life: self.life };
         let Some(material) = Material::renewed(before.as_ref(), &wanted, Timestamp::now())? else {
-            return before.context("there is nothing, and it needs no renewal; please report this");
+            return Ok(before);
         };
         secret.data = Some(material.data()?);
-        let written = asked(self.secrets.replace(name, &PostParams::default(), &secret)).await;
-        written
-            .with_context(|| format!("the Secret {name} of the namespace {namespace} cannot be written"))?;
-        Ok(material)
+        match asked(self.secrets.replace(name, &PostParams::default(), &secret)).await {
+            // Another replica was sooner, and what it has written is to be served.
+            Err(Problem::Conflict) => Ok(None),
+            written => {
+                written.with_context(|| {
+                    format!("the Secret {name} of the namespace {namespace} cannot be written")
+                })?;
+                Ok(Some(material))
+            }
+        }
     }
 
-    /// Tells the API server whom to believe, unless it knows that; true if it had to be told.
-    async fn tell_authorities(&self, material: &Material) -> Result<bool> {
+    /// Tells the API server whom to believe, unless it knows that.
+    async fn tell_authorities(&self, material: &Material) -> Result<()> {
         let name = &self.place.configuration;
         let read = asked(self.configurations.get(name)).await;
         let there =
@@ -145,18 +152,34 @@ impl Keeper {
             .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": authorities}}))
             .collect();
         if unknowing.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let patch = Patch::Strategic(json!({"webhooks": unknowing}));
         let told = asked(self.configurations.patch(name, &PatchParams::default(), &patch)).await;
         told.with_context(|| format!("the MutatingWebhookConfiguration {name} cannot be written"))?;
-        Ok(true)
+        Ok(())
     }
 }
 
+/// Why a step has failed.
+#[derive(Debug, Error)]
+enum Problem {
+    /// There is no answer.
+    #[error("the API server does not answer")]
+    Late,
+    /// The object was changed since it was read.
+    #[error("another replica has changed it meanwhile")]
+    Conflict,
+    /// It refuses, or cannot be asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// The answer of the API server, unless it takes too long.
-async fn asked<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T> {
-    let answer =
-        timeout(limits::CERTIFICATE_TIMEOUT, question).await.context("the API server does not answer")?;
-    answer.map_err(|error| anyhow::Error::msg(with_causes(&error)))
+async fn asked<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
+    match timeout(limits::CERTIFICATE_TIMEOUT, question).await {
+        Err(_) => Err(Problem::Late),
+        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(Problem::Conflict),
+        Ok(answer) => answer.map_err(|error| Problem::Refused(with_causes(&error))),
+    }
 }
