@@ -85,8 +85,12 @@ impl Cluster {
         let bridge = Bridge::new()?;
         let plane = ControlPlane::start_with(&Setup {
             address: HOST.into(),
-            // The nodes' names are not in this machine's DNS.
-            flags: vec!["--kubelet-preferred-address-types=InternalIP".to_owned()],
+            flags: vec![
+                // The nodes' names are not in this machine's DNS.
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
+                // Nor does this machine know the addresses of Services, at which a webhook is asked otherwise.
+                "--enable-aggregator-routing=true".to_owned(),
+            ],
         })?;
         directory.remember(plane.directory())?;
         let programs = programs(&plane)?;

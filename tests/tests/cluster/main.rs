@@ -9,6 +9,7 @@ mod flapping;
 mod images;
 mod kubelet_shutdown;
 mod lost_node;
+mod one_label;
 mod outages;
 mod preemptions;
 mod quick_start;

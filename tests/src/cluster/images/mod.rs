@@ -87,7 +87,7 @@ pub struct Recipe {
 }
 
 /// The images that are built, each after those that it copies from.
-pub const RECIPES: [Recipe; 8] = [
+pub const RECIPES: [Recipe; 9] = [
     Recipe { name: "crik-agent:0.1.0", file: "deploy/Dockerfile.agent" },
     Recipe { name: "crik-controller:0.1.0", file: "deploy/Dockerfile.controller" },
     Recipe { name: "counter:1", file: "deploy/examples/counter/Dockerfile" },
@@ -96,6 +96,7 @@ pub const RECIPES: [Recipe; 8] = [
     Recipe { name: "training:1", file: "deploy/examples/training/Dockerfile" },
     Recipe { name: "programs:1", file: "tests/cluster/Dockerfile" },
     Recipe { name: "programs:2", file: "tests/cluster/Dockerfile.next" },
+    Recipe { name: "plain:1", file: "tests/cluster/Dockerfile.plain" },
 ];
 
 /// Builds all images of these recipes.
