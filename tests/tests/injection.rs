@@ -75,25 +75,28 @@ impl Release {
         Ok(())
     }
 
-    /// The controller of the release, with the rights that the chart gives it, at this port.
+    /// The controller of the release, with the rights and the flags that the chart gives it, at this port.
     fn controller_at(&self, port: u16, flags: &[&str]) -> Result<Controller> {
         let account = Account { namespace: self.namespace, name: "crik-controller" };
-        let file = self.settings()?.display().to_string();
-        let (listen, configuration) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), self.configuration());
-        let secret = format!("{}/crik-controller-webhook", self.namespace);
-        let own = [
-            "--webhook-listen",
-            &listen.to_string(),
-            "--inject-file",
-            &file,
-            "--webhook-secret",
-            &secret,
-            "--webhook-configuration",
-            &configuration,
-            "--webhook-names",
-            "127.0.0.1",
-        ];
+        let own = self.flags(port)?;
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
         Controller::watching(&self.plane.kubeconfig_of(account)?, &[&own[..], flags].concat())
+    }
+
+    /// What the chart says of the webhook, but for what is another thing here: where it is.
+    fn flags(&self, port: u16) -> Result<Vec<String>> {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/crik-controller", self.namespace);
+        let deployment = self.plane.api().get(&path)?;
+        let all = deployment["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let (listen, file) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), self.settings()?);
+        let here = |flag: &str| match flag.split_once('=')?.0 {
+            "--webhook-listen" => Some(format!("--webhook-listen={listen}")),
+            "--inject-file" => Some(format!("--inject-file={}", file.display())),
+            "--webhook-names" => Some("--webhook-names=127.0.0.1".to_owned()),
+            other if other.starts_with("--webhook") => Some(flag.to_owned()),
+            _ => None,
+        };
+        Ok(all.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(here).collect())
     }
 
     /// The same, which the API server has begun to ask.

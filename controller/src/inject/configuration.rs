@@ -6,9 +6,10 @@ use crik_api::configuration::{Form, KEYS};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
+use super::asked::{CLAIM, CONTAINER, PREFIX};
+use super::duration;
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::{CLAIM, CONTAINER, PREFIX, duration};
 
 /// What the agent takes for granted where its configuration is silent, of that which is looked at here.
 const RESERVE: Duration = Duration::from_secs(5);

@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, SeccompProfile, SecurityContext,
 };
 
+use super::asked::{CONTAINER, annotation};
 use super::programs::CRIK;
 use super::refusal::Refusal;
-use super::{CONTAINER, annotation};
 
 /// What crik and CRIU need.
 const CAPABILITIES: [&str; 2] = ["CHECKPOINT_RESTORE", "SYS_PTRACE"];

@@ -3,6 +3,7 @@
 //!
 //! Each step adds what is missing and leaves what is there, so a pod that has all of it gets no change.
 
+mod asked;
 mod configuration;
 mod container;
 mod duration;
@@ -13,31 +14,12 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Pod;
 
+pub use self::asked::{Labels, is_wanted};
 use self::configuration::Configuration;
 use self::refusal::Refusal;
 pub use self::settings::Settings;
-
-/// What the names of all labels and annotations begin with.
-const PREFIX: &str = "crik.dev/";
-
-/// The label of a pod that asks for crik.
-const LABEL: &str = "crik.dev/inject";
-
-/// Names the container that is to run under crik; without it that is the first.
-const CONTAINER: &str = "crik.dev/container";
-
-/// Names the claim of the volume for checkpoints.
-const CLAIM: &str = "crik.dev/volume-claim";
-
-/// The kubelet makes these pods of its own files; what is seen of them at the API server is a picture.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// The labels of the pod's namespace.
-pub type Labels = BTreeMap<String, String>;
 
 /// What becomes of a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,13 +46,6 @@ pub fn inject(pod: &Pod, namespace: &Labels, settings: &Settings) -> Injected {
     Injected { pod, warnings }
 }
 
-/// Whether the pod asks for crik.
-pub fn is_wanted(pod: &Pod) -> bool {
-    let is_mirror = annotation(pod, MIRROR).is_some();
-    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
-    !is_mirror && label.is_some_and(|label| label == "true")
-}
-
 fn under_crik(
     pod: &Pod,
     namespace: &Labels,
@@ -90,8 +65,4 @@ fn under_crik(
     }
     container::put_under_crik(&mut pod, at, command);
     Ok(pod)
-}
-
-fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
-    pod.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }

@@ -9,10 +9,10 @@ use k8s_openapi::api::core::v1::{
 };
 use serde_json::json;
 
+use super::asked::{CLAIM, annotation};
 use super::configuration::Configuration;
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::{CLAIM, annotation};
 
 /// The volume for checkpoints.
 const VOLUME: &str = "crik-checkpoints";

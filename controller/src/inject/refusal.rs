@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use thiserror::Error;
 
-use super::Labels;
+use super::asked::Labels;
 
 /// The label by which a namespace says what pods it lets in (Pod Security admission).
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";

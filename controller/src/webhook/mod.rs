@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use self::namespaces::Namespaces;
 pub use self::options::Options;
 use self::own::Keeper;
+use self::review::Reviews;
 use crate::base::limits;
 use crate::base::outcomes::Outcomes;
 use crate::connections::{Peers, Places, Server, listen};
@@ -36,13 +37,6 @@ pub struct Webhook {
 enum Certificate {
     Files(Tls),
     Own(Keeper),
-}
-
-/// What every question needs.
-struct Reviews {
-    settings: Settings,
-    namespaces: Namespaces,
-    outcomes: Outcomes,
 }
 
 impl Webhook {

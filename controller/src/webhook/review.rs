@@ -11,10 +11,20 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use tokio::time::timeout;
 
-use super::Reviews;
+use super::namespaces::Namespaces;
 use crate::base::limits;
-use crate::base::outcomes::count;
-use crate::inject::{Injected, inject, is_wanted};
+use crate::base::outcomes::{Outcomes, count};
+use crate::inject::{Injected, Settings, inject, is_wanted};
+
+/// What every question needs.
+pub struct Reviews {
+    /// What pods are given.
+    pub settings: Settings,
+    /// What their namespaces let in.
+    pub namespaces: Namespaces,
+    /// What has come of them.
+    pub outcomes: Outcomes,
+}
 
 /// Answers what is to become of a pod.
 pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Response {

@@ -9,8 +9,12 @@ use crate::ALL;
 /// Who may ask, one entry each.
 fn sources(objects: &[Value]) -> Result<Vec<String>> {
     let ingress = of_kind(objects, "NetworkPolicy")?["spec"]["ingress"].as_array().context("no ingress")?;
-    ensure!(ingress.iter().all(|entry| entry["ports"] == json!([{"protocol": "TCP", "port": "api"}])));
-    Ok(ingress.iter().map(|entry| entry["from"].to_string()).collect())
+    let of_port = |name: &str| json!([{"protocol": "TCP", "port": name}]);
+    let (api, others): (Vec<_>, Vec<_>) = ingress.iter().partition(|entry| entry["ports"] == of_port("api"));
+    // The API server's, from wherever it comes.
+    let is_asked = |entry: &&Value| entry["ports"] == of_port("webhook") && entry["from"].is_null();
+    ensure!(others.iter().all(is_asked), "{others:?}");
+    Ok(api.iter().map(|entry| entry["from"].to_string()).collect())
 }
 
 #[test]

@@ -44,20 +44,23 @@ fn arguments_are_text_whatever_is_in_them() -> Result<()> {
 #[test]
 fn the_controller_understands_every_flag_and_signal_that_it_is_given() -> Result<()> {
     let objects = rendered(ALL)?;
-    let signals = of_kind(&objects, "ConfigMap")?["data"]["signals.yaml"].as_str().context("no signals")?;
+    let is_it = |object: &&Value| object["data"]["signals.yaml"].is_string();
+    let signals = objects.iter().find(is_it).and_then(|map| map["data"]["signals.yaml"].as_str());
+    let signals = signals.context("no signals")?;
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), signals)?;
     let container = &of_kind(&objects, "Deployment")?["spec"]["template"]["spec"]["containers"][0];
     let args: Vec<&str> =
         container["args"].as_array().context("no args")?.iter().filter_map(Value::as_str).collect();
     let path = file.path().display().to_string();
-    // What needs a cluster is tried with one below; here are those that do not.
+    // What needs a cluster is tried with one below, and by the suite `injection`; here are those that do not.
+    let needs_one = ["--auth", "--tls", "--webhook", "--inject"];
     let flags: Vec<String> = args
         .iter()
-        .filter(|arg| !arg.starts_with("--auth") && !arg.starts_with("--tls"))
+        .filter(|arg| !needs_one.iter().any(|flag| arg.starts_with(flag)))
         .map(|arg| arg.replace("/etc/crik/signals/signals.yaml", &path).replace("=json", "=human"))
         .collect();
-    ensure!(flags.len() == args.len() - 3, "{args:?}");
+    ensure!(flags.len() == args.len() - 8, "{args:?}");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let nodes = [TestNode::ready("a").tainted("example.com/off", "NoSchedule")];
     let controller = Controller::start_flagged(&nodes, &flags)?;

@@ -24,10 +24,13 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let plane = PLANE.get(ControlPlane::start)?;
     let (nodes, events) = ("nodes [] [] [list watch]", "events [] [] [create patch]");
     let (pods, reviews) = ("pods [] [] [get]", "tokenreviews.authentication.k8s.io [] [] [create]");
+    let webhook = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
+    let namespaces = "namespaces [] [] [get]";
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),
         ("rights-few", r#"{"events": {"enabled": false}, "pods": {"enabled": false}}"#, vec![nodes]),
         ("rights-all", r#"{"auth": {"enabled": true}}"#, vec![events, nodes, pods, reviews]),
+        ("rights-asked", r#"{"inject": {"enabled": true}}"#, vec![events, webhook, namespaces, nodes, pods]),
     ] {
         drop(apply(&plane, namespace, json)?);
         let rights = rights(&plane, namespace)?;
