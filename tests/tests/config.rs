@@ -63,3 +63,31 @@ fn a_pod_that_does_not_know_its_node_is_told_so_at_start() -> Result<()> {
     let running = started(&pod)?;
     running.stderr.wait_for("the environment variable KUBERNETES_NODE_NAME is not set")
 }
+
+#[test]
+fn a_configuration_in_a_variable_takes_the_place_of_the_file_and_is_checked_like_it() -> Result<()> {
+    let volume = Volume::new()?;
+    let pod = |yaml: &str| {
+        let file = Pod::new(&volume, "node-a", &SINGLE).only_config("imageDir: /nowhere/of-the-file");
+        file.with(|spec| spec.env("CRIK_CONFIG", yaml))
+    };
+    let mut refused = pod("gracePeriod: 30").start()?;
+    ensure!(refused.wait()? == 78, "{}", refused.transcript());
+    let named = "the configuration $CRIK_CONFIG is wrong: gracePeriod: \"30\" is no duration such as 30s";
+    ensure!(refused.stderr.text().contains(named), "{}", refused.transcript());
+    let mut running = started(&pod("imageDir: /elsewhere/job"))?;
+    running.stderr.wait_for("/elsewhere does not exist")?;
+    stops_in_order(&mut running, 0)?;
+    // What is empty says nothing, and who names a file means that.
+    let named = pod("imageDir: {").with(|spec| {
+        spec.command(&["crik", "run", "--config-path", "/no/such/file", "--debug", "--"], &SINGLE);
+    });
+    for (pod, said) in
+        [(pod(""), "/nowhere does not exist"), (named, "there is no configuration /no/such/file")]
+    {
+        let mut running = started(&pod)?;
+        running.stderr.wait_for(said)?;
+        stops_in_order(&mut running, 0)?;
+    }
+    Ok(())
+}

@@ -116,6 +116,9 @@ fn an_image_that_has_never_heard_of_crik_goes_on_elsewhere_for_one_label() -> Re
     let before = survives(&space)?;
     // crik's own lies in an emptyDir as well, which every pod gets anew.
     ensure!(before.contains("1 file, 5 B, of emptyDirs go along"), "{before}");
+    // By the configuration that its container has.
+    let listed = space.kubectl(&["exec", "job-0", "--", "/usr/local/lib/crik/bin/crik", "list"])?;
+    ensure!(listed.contains("held by job-0"), "{listed}");
     let kept = space.kubectl(&["exec", "job-0", "--", "cat", "/scratch/file"])?;
     ensure!(kept.trim() == "mine", "the program's own emptyDir did not go along: {kept}");
     space.held()
