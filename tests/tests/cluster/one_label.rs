@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use crik_tests::chain;
 use crik_tests::cluster::{Cluster, Space};
 use crik_tests::wait::wait_for;
