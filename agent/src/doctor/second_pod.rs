@@ -4,6 +4,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crik_api::configuration::INSTALL;
 use crik_store::generation::manifest::Manifest;
 use crik_store::generation::open_files::Access;
 use crik_store::image_dir::{Generation, layout};
@@ -153,6 +154,7 @@ fn spec(pod: &Value, container: Value, volumes: &Volumes<'_>) -> Value {
         "dnsPolicy": "None",
         "dnsConfig": {"nameservers": ["127.0.0.1"]},
         "affinity": {"nodeAffinity": place(pod, volumes)},
+        "initContainers": install(pod),
         "containers": [container],
         "volumes": volumes.all(),
     });
@@ -160,6 +162,13 @@ fn spec(pod: &Value, container: Value, volumes: &Volumes<'_>) -> Value {
         spec.extend(others.into_iter().filter(|(_, value)| !value.is_null()));
     }
     spec
+}
+
+/// What brings crik to the pod, if its image has none.
+fn install(pod: &Value) -> Option<Vec<&Value>> {
+    let all = pod["spec"]["initContainers"].as_array().into_iter().flatten();
+    let ours: Vec<&Value> = all.filter(|one| one["name"] == INSTALL).collect();
+    (!ours.is_empty()).then_some(ours)
 }
 
 /// Another node if there is one that will do, which shows more; but the same one for claims that may be those of a single node.

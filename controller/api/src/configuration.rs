@@ -1,4 +1,5 @@
-//! The keys of the agent's configuration, by which a pod's annotations are read.
+//! What the controller adds to a pod that is put under crik, as far as the agent has to know it, and the keys of the agent's configuration,
+//! by which a pod's annotations are read.
 
 /// How the value of a key is written where there is only text, as in an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +15,11 @@ use Form::{Text, Yaml};
 /// The variable in which a container has its configuration itself, in place of a file.
 pub const VARIABLE: &str = "CRIK_CONFIG";
 
+/// The init container that brings crik to a container whose image has none, into an emptyDir of the pod's.
+pub const INSTALL: &str = "crik-install";
+
 /// Every key, with a dot before what stands in a map, in the order of the agent's own.
-pub const KEYS: [(&str, Form); 48] = [
+pub const KEYS: [(&str, Form); 50] = [
     ("imageDir", Text),
     ("nodeStateServerURL", Text),
     ("nodeStateServerTokenFile", Text),
@@ -24,6 +28,8 @@ pub const KEYS: [(&str, Form); 48] = [
     ("stopSignals", Yaml),
     ("additionalPaths", Yaml),
     ("format", Text),
+    ("warmUp", Text),
+    ("warmUpRate", Text),
     ("carry.layer", Yaml),
     ("carry.memory", Yaml),
     ("carry.emptyDirs", Yaml),

@@ -1,6 +1,7 @@
 //! crik, CRIU and their libraries: an init container puts them into an emptyDir, which the container finds where their loader
 //! looks for them.
 
+use crik_api::configuration::INSTALL;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, Pod, ResourceRequirements, SecurityContext, Volume,
 };
@@ -19,9 +20,6 @@ const LIBRARIES: &str = "/usr/local/lib/crik";
 const VOLUME: &str = "crik-programs";
 /// Where the init container fills it.
 const FILLED: &str = "/crik-programs";
-/// The init container.
-const INIT: &str = "crik-install";
-
 /// What of a container's resources is asked for once more: what all that run at the same time ask for counts, and what one asks for
 /// that runs before them, whichever is more. So the pod asks for no more, and is of the same class.
 const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
@@ -43,7 +41,7 @@ pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal
     }
     let install = install(container, settings);
     let init = spec.init_containers.get_or_insert_default();
-    if !init.iter().any(|one| one.name == INIT) {
+    if !init.iter().any(|one| one.name == INSTALL) {
         init.push(install);
     }
     let volumes = spec.volumes.get_or_insert_default();
@@ -56,7 +54,7 @@ pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal
 
 fn install(container: &Container, settings: &Settings) -> Container {
     let mut install = Container {
-        name: INIT.to_owned(),
+        name: INSTALL.to_owned(),
         image: Some(settings.agent_image.clone()),
         image_pull_policy: settings.image_pull_policy.clone(),
         command: Some(["/usr/local/bin/crik", "install", FILLED].map(str::to_owned).to_vec()),

@@ -179,3 +179,15 @@ fn what_nobody_can_make_a_second_pod_of_is_refused_with_what_to_do() {
     let why = manifest(&pod, Some("db"), &image).unwrap_err().to_string();
     assert!(why.contains("/var/x is on no volume"), "{why}");
 }
+
+#[test]
+fn an_image_that_has_no_crik_gets_it_as_in_the_first_pod() {
+    let path = Path::new("/checkpoints/db-0/trials/3");
+    let image = Image { path, generation: Generation(3), files: &Files::default() };
+    let of = |pod: &Value| manifest(pod, None, &image).unwrap()["items"][1]["spec"]["initContainers"].clone();
+    let mut pod = pod();
+    assert_eq!(of(&pod), Value::Null);
+    let install = json!({"name": "crik-install", "image": "crik-agent:1"});
+    pod["spec"]["initContainers"].as_array_mut().unwrap().push(install.clone());
+    assert_eq!(of(&pod), json!([install]));
+}
