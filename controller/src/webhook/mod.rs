@@ -36,7 +36,7 @@ pub struct Webhook {
 /// Where the certificate is from.
 enum Certificate {
     Files(Tls),
-    Own(Keeper),
+    Own(Box<Keeper>),
 }
 
 impl Webhook {
@@ -84,7 +84,7 @@ fn certificate(options: &Options, client: Client) -> Result<Certificate> {
     let place =
         options.place().context("--webhook-listen needs --webhook-tls-cert-file or --webhook-secret")?;
     let (names, life) = (options.webhook_names.clone(), options.webhook_certificate_life);
-    Ok(Certificate::Own(Keeper::new(client, place, names, life)))
+    Ok(Certificate::Own(Box::new(Keeper::new(client, place, names, life))))
 }
 
 impl Certificate {
