@@ -68,9 +68,9 @@ fn names(lines: &str, prefix: &str) -> Vec<String> {
     firsts.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
 }
 
-/// The name of a link, which has at most 15 characters, and of its network namespace.
+/// The name of a link, which has at most 15 characters, and of its network namespace. What the cluster has is named in another way.
 fn link_of(part: u16, number: &str) -> String {
-    format!("crik{part}-{number}")
+    format!("crikp{part}-{number}")
 }
 
 /// Whether this is one of the addresses that this machine has for the networks of this part.

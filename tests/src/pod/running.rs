@@ -228,11 +228,17 @@ impl Running {
     /// ends with the container.
     ///
     /// # Errors
-    /// runc cannot be run.
+    /// runc cannot be run, or the command does not begin.
     pub fn exec_on(&self, command: &[&str]) -> Result<()> {
-        let mut runc = runc(&["exec", &self.bundle.id])?;
+        // runc hangs if the container ends while it is about to enter it.
+        let directory = tempfile::tempdir_in(&self.bundle.dir)?;
+        let begun = directory.path().join("pid");
+        let mut runc = runc(&["exec", "--pid-file", &begun.to_string_lossy(), &self.bundle.id])?;
         runc.args(command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut session = runc.spawn()?;
+        wait_for("a command to begin in the container", || {
+            (begun.exists() || !matches!(session.try_wait(), Ok(None))).then_some(())
+        })?;
         // The container's namespace is not gone before somebody has waited for all that was in it.
         thread::spawn(move || session.wait());
         Ok(())
