@@ -75,7 +75,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* What pods are given that are put under crik. */}}
 {{- define "crik.inject" -}}
 {{- $defaults := merge (dict) .Values.inject.defaults (dict "nodeStateServerURL" (include "crik.url" .)) -}}
-agentImage: {{ .Values.inject.agentImage | default (printf "crik-agent:%s" .Chart.AppVersion) | quote }}
+agentImage: {{ required "inject.agentImage must name the image that deploy/Dockerfile.agent builds, where the nodes of labelled pods find it" .Values.inject.agentImage | quote }}
 imagePullPolicy: {{ .Values.inject.imagePullPolicy }}
 {{- with .Values.inject.volumeClaim }}
 volumeClaim: {{ . | quote }}

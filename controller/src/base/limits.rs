@@ -303,7 +303,10 @@ pub const POD_FRESH: Duration = Duration::from_millis(250);
 /// Of how many pods that is kept, of a few hundred bytes each: all that are told to stop at once in a large cluster.
 pub const PODS_FRESH: u64 = 5_000;
 
-/// How many connections the API servers may have to the webhook, and one of them: each keeps a few open for all that it asks.
+/// How many questions of the API servers are read at the same time, each of which may be as large as an object.
+pub const PODS_READ_AT_ONCE: usize = 8;
+
+/// How many connections the API servers may have to the webhook, and half of it one of them: each keeps a few open for all that it asks.
 pub const API_SERVER_CONNECTIONS: usize = 256;
 
 /// How long the API server may take to send what it asks of a pod; the chart gives the whole answer 3 s.

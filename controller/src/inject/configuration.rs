@@ -108,9 +108,21 @@ fn read(name: &str, text: &str) -> Result<(&'static str, Value), String> {
     let (key, form) = named.ok_or("it is no key of the configuration; see the README's table")?;
     let value = match form {
         Form::Text => Ok(json!(text)),
+        Form::Yaml if repeats(text) => Err(REPEATS.to_owned()),
         Form::Yaml => serde_yaml::from_str(text).map_err(|error| format!("it is no YAML: {error}")),
     };
     Ok((key, value?))
+}
+
+/// Of a few anchors and aliases gigabytes can be made, and whoever may create a pod writes annotations.
+const REPEATS: &str = "a word of it begins with & or *, by which YAML repeats what stands elsewhere; write that out, or put the word in quotes";
+
+/// Whether it may have an anchor or an alias, which begin a word.
+fn repeats(text: &str) -> bool {
+    let begins =
+        |before: Option<char>| before.is_none_or(|one| one.is_whitespace() || "[]{},:-?!".contains(one));
+    let befores = std::iter::once(None).chain(text.chars().map(Some));
+    text.chars().zip(befores).any(|(one, before)| matches!(one, '&' | '*') && begins(before))
 }
 
 /// `nodeStateServerURL` as `node-state-server-url`.
@@ -150,6 +162,17 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), KEYS.len());
+    }
+
+    #[test]
+    fn what_yaml_would_repeat_is_refused_and_patterns_are_not() {
+        for text in ["[&a [0, 0], *a, *a]", "*a", "{b: *a}", "[*a,*a]", "- *a", "[don't, *a]"] {
+            assert!(read("crik.dev/checkpoint-on", text).unwrap_err().contains("write that out"), "{text}");
+        }
+        for text in ["['**/*.tmp', \"*.log\"]", "[/var/cache/**]", "a & b"] {
+            let is_repeating = repeats(text);
+            assert_eq!(is_repeating, text.contains(" &"), "{text}");
+        }
     }
 
     #[test]

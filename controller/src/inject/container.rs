@@ -14,6 +14,13 @@ use super::refusal::Refusal;
 /// What crik and CRIU need.
 const CAPABILITIES: [&str; 2] = ["CHECKPOINT_RESTORE", "SYS_PTRACE"];
 
+/// What a restore takes from each process what it never could have with. Runtimes give it, unless it is dropped; a process that can gain
+/// nothing needs none (docs/install.md).
+const SETPCAP: &str = "SETPCAP";
+
+/// Names the container that kubectl means.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
+
 /// The variables by which the agent knows its pod and its node.
 const VARIABLES: [(&str, &str); 3] = [
     ("POD_NAME", "metadata.name"),
@@ -50,8 +57,18 @@ impl Command {
 pub fn chosen(pod: &Pod) -> Result<usize, Refusal> {
     let containers = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
     let name = annotation(pod, CONTAINER);
-    let fits = |one: &Container| name.is_none_or(|name| one.name == name);
-    containers.iter().position(fits).ok_or_else(|| {
+    // Another webhook may have put a container before the one that runs under crik already.
+    let is_ours = |one: &Container| one.command.iter().flatten().next().is_some_and(|word| word == CRIK);
+    let usual = annotation(pod, DEFAULT_CONTAINER);
+    let is_usual = |one: &Container| usual.is_some_and(|name| one.name == name);
+    let chosen = match name {
+        Some(name) => containers.iter().position(|one| one.name == name),
+        None => {
+            let likely = containers.iter().position(is_ours).or_else(|| containers.iter().position(is_usual));
+            likely.or((!containers.is_empty()).then_some(0))
+        }
+    };
+    chosen.ok_or_else(|| {
         let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).collect();
         Refusal::NoSuchContainer { name: name.unwrap_or_default().to_owned(), there: names.join(", ") }
     })
@@ -115,15 +132,23 @@ fn give_variable(container: &mut Container, name: &str, field: &str) {
     variables.push(EnvVar { name: name.to_owned(), value: None, value_from });
 }
 
+/// Whether one of a list of capabilities is this one.
+fn has(listed: &str, name: &str) -> bool {
+    listed == "ALL" || listed.strip_prefix("CAP_").unwrap_or(listed) == name
+}
+
 /// A privileged container has all of it.
 fn give_rights(context: &mut SecurityContext) {
     if context.privileged == Some(true) {
         return;
     }
-    let added = context.capabilities.get_or_insert_default().add.get_or_insert_default();
-    for name in CAPABILITIES {
-        let has = |one: &String| one == "ALL" || one.strip_prefix("CAP_").unwrap_or(one) == name;
-        if !added.iter().any(has) {
+    let can_gain = context.allow_privilege_escalation != Some(false);
+    let capabilities = context.capabilities.get_or_insert_default();
+    let is_dropped = capabilities.drop.iter().flatten().any(|one| has(one, SETPCAP));
+    let wanted = CAPABILITIES.into_iter().chain((is_dropped && can_gain).then_some(SETPCAP));
+    let added = capabilities.add.get_or_insert_default();
+    for name in wanted {
+        if !added.iter().any(|one| has(one, name)) {
             added.push(name.to_owned());
         }
     }

@@ -24,7 +24,7 @@ const DIRECTORY: &str = "/checkpoints/${POD_NAME}";
 /// The volume with the agent's token.
 const TOKEN: &str = "crik-token";
 /// Where it is mounted.
-const TOKEN_MOUNT: &str = "/var/run/crik";
+const TOKEN_MOUNT: &str = "/var/run/crik-token";
 /// The agent's key for the token in it.
 const TOKEN_KEY: &str = "nodeStateServerTokenFile";
 /// How long a token is good; the kubelet renews it before.
@@ -49,10 +49,18 @@ pub fn give(
     }
     let directory = configuration.text("imageDir").ok_or(Refusal::NoPlace)?.to_owned();
     outlasts(spec, at, &directory)?;
+    is_its_own(&spec.containers[at], &directory)?;
+    if spec.host_users == Some(false) && !is_bucket(&configuration) {
+        warnings.push(
+            "crik: hostUsers is false, so the volume for checkpoints must be one that can be mounted with other ids: NFS cannot, and the pod \
+             would not start"
+                .to_owned(),
+        );
+    }
     if is_nameless && directory.contains("${POD_NAME}") {
         warnings.push(format!(
-            "crik: the next pod will have another name, and so another directory than {directory}, and will go on with nothing; name one \
-             that stays by crik.dev/image-dir"
+            "crik: the next pod will have another name, and so another directory than {directory}, and will go on with nothing; if there is \
+             one pod at a time, name one that stays by crik.dev/image-dir"
         ));
     }
     if let Some(audience) = &settings.token_audience {
@@ -91,7 +99,9 @@ fn volume_of_claim(spec: &mut PodSpec, claim: String) -> String {
         return volume.name.clone();
     }
     let source = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only: None };
-    let name = VOLUME.to_owned();
+    let is_free = |name: &String| volumes.iter().all(|volume| volume.name != *name);
+    let numbered = (2..).map(|number| format!("{VOLUME}-{number}"));
+    let name = std::iter::once(VOLUME.to_owned()).chain(numbered).find(is_free).unwrap_or_default();
     volumes.push(Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() });
     name
 }
@@ -117,6 +127,24 @@ fn outlasts(spec: &PodSpec, at: usize, directory: &str) -> Result<(), Refusal> {
     Err(Refusal::NotShared { directory: directory.to_owned(), what })
 }
 
+/// What is there stays, and directories are named by the pod's name.
+///
+/// # Errors
+/// The name is another one here.
+fn is_its_own(container: &Container, directory: &str) -> Result<(), Refusal> {
+    let given = container.env.iter().flatten().find(|one| one.name == "POD_NAME");
+    let is_the_name = |one: &EnvVar| {
+        let field = one.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| field.field_path == "metadata.name")
+    };
+    match given {
+        Some(one) if directory.contains("${POD_NAME}") && !is_the_name(one) => {
+            Err(Refusal::OtherName(container.name.clone(), directory.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The mount that a path lies on: the longest one.
 fn mount_of<'a>(container: &'a Container, path: &str) -> Option<&'a VolumeMount> {
     let holds = |mount: &&VolumeMount| Path::new(path).starts_with(&mount.mount_path);
@@ -128,6 +156,8 @@ fn give_token(spec: &mut PodSpec, at: usize, audience: &str, configuration: &mut
     if configuration.text(TOKEN_KEY).is_some() || configuration.text("nodeStateServerURL").is_none() {
         return;
     }
+    // That of another container of the pod, which was chosen before.
+    let has_volume = spec.volumes.iter().flatten().any(|volume| volume.name == TOKEN);
     let token = ServiceAccountTokenProjection {
         audience: Some(audience.to_owned()),
         expiration_seconds: Some(TOKEN_SECONDS),
@@ -136,7 +166,9 @@ fn give_token(spec: &mut PodSpec, at: usize, audience: &str, configuration: &mut
     let source = VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() };
     let projected = ProjectedVolumeSource { sources: Some(vec![source]), default_mode: None };
     let volume = Volume { name: TOKEN.to_owned(), projected: Some(projected), ..Volume::default() };
-    spec.volumes.get_or_insert_default().push(volume);
+    if !has_volume {
+        spec.volumes.get_or_insert_default().push(volume);
+    }
     mount(&mut spec.containers[at], TOKEN.to_owned(), TOKEN_MOUNT, true);
     configuration.set(TOKEN_KEY, json!(format!("{TOKEN_MOUNT}/token")));
 }

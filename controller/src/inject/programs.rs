@@ -2,8 +2,11 @@
 //! looks for them.
 
 use crik_api::configuration::INSTALL;
+use std::path::Path;
+
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, Pod, ResourceRequirements, SecurityContext, Volume,
+    VolumeMount,
 };
 
 use super::place::mount;
@@ -31,13 +34,12 @@ const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal> {
     let Some(spec) = pod.spec.as_mut() else { return Ok(()) };
     let container = &mut spec.containers[at];
-    let mounted = container.volume_mounts.iter().flatten().find(|mount| mount.mount_path == LIBRARIES);
-    match mounted {
-        Some(mount) if mount.name == VOLUME => (),
-        Some(_) => {
-            return Err(Refusal::Taken { container: container.name.clone(), path: LIBRARIES.to_owned() });
-        }
-        None => mount(container, VOLUME.to_owned(), LIBRARIES, true),
+    let mounts = || container.volume_mounts.iter().flatten();
+    if mounts().any(|mount| mount.name != VOLUME && is_in_the_way(mount)) {
+        return Err(Refusal::Taken { container: container.name.clone(), path: LIBRARIES.to_owned() });
+    }
+    if !mounts().any(|mount| mount.name == VOLUME) {
+        mount(container, VOLUME.to_owned(), LIBRARIES, true);
     }
     let install = install(container, settings);
     let init = spec.init_containers.get_or_insert_default();
@@ -50,6 +52,12 @@ pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal
         volumes.push(Volume { name: VOLUME.to_owned(), empty_dir, ..Volume::default() });
     }
     Ok(())
+}
+
+/// Whether it takes the place of the libraries, or lies around them so that nothing can be mounted in it.
+fn is_in_the_way(mount: &VolumeMount) -> bool {
+    let (mounted, libraries) = (Path::new(&mount.mount_path), Path::new(LIBRARIES));
+    mounted.starts_with(libraries) || libraries.starts_with(mounted) && mount.read_only == Some(true)
 }
 
 fn install(container: &Container, settings: &Settings) -> Container {

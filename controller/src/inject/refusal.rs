@@ -63,6 +63,11 @@ pub enum Refusal {
         /// What it lies on.
         what: String,
     },
+    /// The directory is named by a variable that is something else here.
+    #[error(
+        "the container {0} has a POD_NAME that is not its pod's name, and {1} is named by it; name another directory by crik.dev/image-dir"
+    )]
+    OtherName(String, String),
     /// The pod has something of its own where crik is to be.
     #[error("the container {container} has something mounted at {path}, where crik is to be")]
     Taken {

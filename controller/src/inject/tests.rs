@@ -329,16 +329,70 @@ fn the_pod_asks_for_no_more_than_before_and_stays_in_its_class() {
 #[test]
 fn what_is_given_already_is_not_given_twice() {
     let given = injected(&container(&json!({
-        "env": [{"name": "POD_NAME", "value": "mine"}],
-        "securityContext": {"capabilities": {"add": ["CAP_SYS_PTRACE"], "drop": ["ALL"]}},
+        "env": [{"name": "POD_NAMESPACE", "value": "mine"}],
+        "securityContext": {"capabilities": {"add": ["CAP_SYS_PTRACE"], "drop": ["NET_RAW"]}},
     })));
     let container = value(&given)["spec"]["containers"][0].clone();
-    assert_eq!(container["env"][0], json!({"name": "POD_NAME", "value": "mine"}));
+    assert_eq!(container["env"][0], json!({"name": "POD_NAMESPACE", "value": "mine"}));
     assert_eq!(container["env"].as_array().unwrap().len(), 4);
     assert_eq!(
         container["securityContext"]["capabilities"],
-        json!({"add": ["CAP_SYS_PTRACE", "CHECKPOINT_RESTORE"], "drop": ["ALL"]})
+        json!({"add": ["CAP_SYS_PTRACE", "CHECKPOINT_RESTORE"], "drop": ["NET_RAW"]})
     );
+}
+
+#[test]
+fn who_drops_all_and_may_gain_something_by_a_file_gets_back_what_a_restore_takes_from_processes_with() {
+    for (gains, expected) in [
+        (json!(null), json!(["CHECKPOINT_RESTORE", "SYS_PTRACE", "SETPCAP"])),
+        (json!(false), json!(["CHECKPOINT_RESTORE", "SYS_PTRACE"])),
+    ] {
+        let context = json!({"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": gains});
+        let given = injected(&container(&json!({"securityContext": context})));
+        assert_eq!(
+            value(&given)["spec"]["containers"][0]["securityContext"]["capabilities"]["add"],
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_container_that_another_webhook_puts_before_it_changes_nothing() {
+    let mut settings = settings();
+    settings.token_audience = Some("crik".to_owned());
+    let mut once = inject(&pod(&json!({})), &Labels::new(), &settings).pod;
+    let proxy = json!({"name": "proxy", "image": "proxy:1", "command": ["proxy"]});
+    once.spec.as_mut().unwrap().containers.insert(0, serde_json::from_value(proxy).unwrap());
+    let twice = inject(&once, &Labels::new(), &settings);
+    assert_eq!((twice.pod, twice.warnings.len()), (once, 0));
+}
+
+#[test]
+fn the_container_that_kubectl_means_is_the_one_if_none_is_named() {
+    let sidecar = json!({"name": "sidecar", "image": "s:1", "command": ["s"]});
+    let app = json!({"name": "app", "image": "python:3", "command": ["python3"]});
+    let pod = pod(&json!({
+        "metadata": {"annotations": {"kubectl.kubernetes.io/default-container": "app"}},
+        "spec": {"containers": [sidecar, app]},
+    }));
+    let containers = value(&injected(&pod))["spec"]["containers"].clone();
+    assert_eq!(containers[0], sidecar);
+    assert_eq!(containers[1]["command"][0], "/usr/local/lib/crik/bin/crik");
+}
+
+#[test]
+fn a_name_that_is_not_the_pods_names_no_directory() {
+    let named = container(&json!({"env": [{"name": "POD_NAME", "value": "web"}]}));
+    assert!(left(&named, &Labels::new(), &settings()).contains("POD_NAME that is not its pod's name"));
+}
+
+#[test]
+fn users_of_its_own_on_a_volume_are_warned_of() {
+    let own =
+        |change: Value| injected(&pod(&json!({"spec": {"hostUsers": false}, "metadata": change}))).warnings;
+    assert!(own(json!({}))[0].contains("hostUsers is false"));
+    let bucket = json!({"annotations": {"crik.dev/image-dir": "s3://bucket/${POD_NAME}"}});
+    assert!(own(bucket).is_empty());
 }
 
 #[test]
@@ -346,7 +400,7 @@ fn the_agent_shows_a_token_of_its_own_where_the_controller_wants_one() {
     let mut settings = settings();
     settings.token_audience = Some("crik".to_owned());
     let injected = inject(&pod(&json!({})), &Labels::new(), &settings);
-    assert_eq!(configuration(&injected, 0)["nodeStateServerTokenFile"], "/var/run/crik/token");
+    assert_eq!(configuration(&injected, 0)["nodeStateServerTokenFile"], "/var/run/crik-token/token");
     let volumes = value(&injected)["spec"]["volumes"].clone();
     let token =
         json!([{"serviceAccountToken": {"path": "token", "audience": "crik", "expirationSeconds": 3600}}]);
@@ -358,6 +412,16 @@ fn a_container_with_something_of_its_own_where_crik_is_to_be_stays_as_it_is() {
     let taken = container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/usr/local/lib/crik"}]}));
     let said = left(&taken, &Labels::new(), &settings());
     assert!(said.contains("something mounted at /usr/local/lib/crik"), "{said}");
+    for mount in [
+        json!({"name": "x", "mountPath": "/usr/local/lib/crik/"}),
+        json!({"name": "x", "mountPath": "/usr/local/lib/crik/bin"}),
+        json!({"name": "x", "mountPath": "/usr/local", "readOnly": true}),
+    ] {
+        let taken = container(&json!({"volumeMounts": [mount]}));
+        assert!(left(&taken, &Labels::new(), &settings()).contains("something mounted at"), "{mount}");
+    }
+    let around = container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/usr/local"}]}));
+    assert_ne!(injected(&around).pod, around);
     let windows = pod(&json!({"spec": {"os": {"name": "windows"}}}));
     assert!(left(&windows, &Labels::new(), &settings()).contains("Windows"));
 }

@@ -14,7 +14,7 @@ use axum::routing::post;
 use hyper_util::service::TowerToHyperService;
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::namespaces::Namespaces;
 pub use self::options::Options;
@@ -53,7 +53,8 @@ impl Webhook {
             format!("cannot listen on {address}; is another program there? see --webhook-listen")
         })?;
         tracing::info!(address = %listener.local_addr()?, "the API server is answered");
-        let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes };
+        let places = Semaphore::new(limits::PODS_READ_AT_ONCE);
+        let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes, places };
         Ok(Some(Self { listener, reviews: Arc::new(reviews), certificate }))
     }
 
@@ -66,7 +67,7 @@ impl Webhook {
         let routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
         let server = Server {
             places: Places::new(limits::API_SERVER_CONNECTIONS),
-            peers: Peers::new(limits::API_SERVER_CONNECTIONS),
+            peers: Peers::new(limits::API_SERVER_CONNECTIONS / 2),
             serve: move |_| TowerToHyperService::new(routes.clone()),
             tls: Some(tls),
             failed_handshakes: Outcomes::default(),

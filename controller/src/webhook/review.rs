@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::namespaces::Namespaces;
@@ -24,11 +25,13 @@ pub struct Reviews {
     pub namespaces: Namespaces,
     /// What has come of them.
     pub outcomes: Outcomes,
+    /// For what is read at the same time.
+    pub places: Semaphore,
 }
 
 /// Answers what is to become of a pod.
 pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Response {
-    let request = match read(body).await {
+    let request = match read(body, &reviews.places).await {
         Ok(request) => request,
         Err(problem) => return (StatusCode::BAD_REQUEST, problem).into_response(),
     };
@@ -36,8 +39,10 @@ pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Resp
     Json(answer.into_review()).into_response()
 }
 
-async fn read(body: Body) -> Result<AdmissionRequest<Pod>, String> {
+/// A few at a time, since each may be large and whoever reaches the port may send one.
+async fn read(body: Body, places: &Semaphore) -> Result<AdmissionRequest<Pod>, String> {
     let late = |_| "the question took too long".to_owned();
+    let _place = timeout(limits::REVIEW_READING, places.acquire()).await.map_err(late)?;
     let whole = timeout(limits::REVIEW_READING, to_bytes(body, limits::OBJECT_MAX_BYTES)).await;
     let bytes: Bytes = whole.map_err(late)?.map_err(|error| error.to_string())?;
     let review: AdmissionReview<Pod> = serde_json::from_slice(&bytes)

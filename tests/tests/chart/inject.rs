@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::pod_spec;
 
-const ENABLED: &str = r#"{"inject": {"enabled": true}}"#;
+const ENABLED: &str = r#"{"inject": {"enabled": true, "agentImage": "crik-agent:0.1.0"}}"#;
 
 fn webhook(objects: &[Value]) -> Result<&Value> {
     Ok(&of_kind(objects, "MutatingWebhookConfiguration")?["webhooks"][0])
@@ -74,7 +74,7 @@ fn the_service_that_is_asked_leads_to_the_port_that_answers_by_a_name_of_the_cer
 
 #[test]
 fn one_value_has_cert_manager_issue_the_certificate() -> Result<()> {
-    let issued = r#"{"inject": {"enabled": true, "certManager": {"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}}}"#;
+    let issued = r#"{"inject": {"enabled": true, "agentImage": "a:1", "certManager": {"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}}}"#;
     let objects = rendered(issued)?;
     let certificate = of_kind(&objects, "Certificate")?;
     let asked = &webhook(&objects)?["clientConfig"]["service"]["name"];
@@ -121,8 +121,12 @@ fn pods_are_given_the_controllers_address_and_what_values_say() -> Result<()> {
             == json!({"agentImage": "r/a:1", "imagePullPolicy": "IfNotPresent", "volumeClaim": "work", "tokenAudience": "own",
                       "defaults": {"gracePeriod": "15s", "carry": {"layer": false}, "nodeStateServerURL": url}})
     );
-    let refused = template(r#"{"inject": {"enabled": true}, "tls": {"secretName": "a"}}"#)?;
+    let refused =
+        template(r#"{"inject": {"enabled": true, "agentImage": "a:1"}, "tls": {"secretName": "a"}}"#)?;
     ensure!(refused.is_err_and(|why| why.contains("inject.defaults.nodeStateServerCAFile")));
+    // There is none that all nodes find by themselves.
+    let nowhere = template(r#"{"inject": {"enabled": true}}"#)?;
+    ensure!(nowhere.is_err_and(|why| why.contains("inject.agentImage must name the image")));
     Ok(())
 }
 

@@ -30,7 +30,11 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
         ("rights", "{}", vec![events, nodes, pods]),
         ("rights-few", r#"{"events": {"enabled": false}, "pods": {"enabled": false}}"#, vec![nodes]),
         ("rights-all", r#"{"auth": {"enabled": true}}"#, vec![events, nodes, pods, reviews]),
-        ("rights-asked", r#"{"inject": {"enabled": true}}"#, vec![events, webhook, namespaces, nodes, pods]),
+        (
+            "rights-asked",
+            r#"{"inject": {"enabled": true, "agentImage": "a:1"}}"#,
+            vec![events, webhook, namespaces, nodes, pods],
+        ),
     ] {
         drop(apply(&plane, namespace, json)?);
         let rights = rights(&plane, namespace)?;

@@ -21,7 +21,7 @@ impl<'a> Release<'a> {
         shell(
             cluster,
             "helm install labels charts/crik --namespace labels --create-namespace --wait \
-             --set inject.enabled=true,inject.volumeClaim=work,replicas=2,minReadySeconds=0",
+             --set inject.enabled=true,inject.agentImage=crik-agent:0.1.0,inject.volumeClaim=work,replicas=2,minReadySeconds=0",
         )?;
         Ok(release)
     }
