@@ -252,7 +252,9 @@ impl Life {
 
     /// Fails at each of these places. `costs_nothing` if no work may be lost by that.
     fn fail_at(&self, table: &mut Table, name: &str, fault: Fault, places: &[usize], costs_nothing: bool) {
-        table.each(
+        let at_once = if matches!(fault, Fault::Hang | Fault::Slow(_)) { 4 } else { 2 };
+        table.each_at_once(
+            at_once,
             places,
             |_| name.to_owned(),
             |n| {

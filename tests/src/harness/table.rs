@@ -46,6 +46,17 @@ impl Table {
         name: impl Fn(&T) -> String + Sync,
         case: impl Fn(&T) -> Result<String> + Sync,
     ) {
+        self.each_at_once(2, inputs, name, case);
+    }
+
+    /// The same with so many at once for each processor, where a case does next to nothing but wait.
+    pub fn each_at_once<T: Sync>(
+        &mut self,
+        at_once: usize,
+        inputs: &[T],
+        name: impl Fn(&T) -> String + Sync,
+        case: impl Fn(&T) -> Result<String> + Sync,
+    ) {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let work = || {
             while let Some((number, input)) =
@@ -56,7 +67,7 @@ impl Table {
             }
         };
         thread::scope(|scope| {
-            for _ in 0..2 * thread::available_parallelism().map_or(1, usize::from) {
+            for _ in 0..at_once * thread::available_parallelism().map_or(1, usize::from) {
                 scope.spawn(work);
             }
         });
