@@ -54,6 +54,7 @@ pub(super) fn some_duration<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Duration>, D::Error> {
     duration(deserializer).map(Some)
 }
+
 /// In bytes.
 pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     struct Size;

@@ -7,7 +7,7 @@
 //! (overlayfs). A program that sets the times of a directory back after it has filled it, as tar does, sets back those of the files in it
 //! as well.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -16,11 +16,11 @@ use super::walk::Found;
 use crate::base::panics::locked;
 
 /// Of what was put back: whether the image had something there.
-static PUT_BACK: Mutex<Option<HashMap<PathBuf, bool>>> = Mutex::new(None);
+static PUT_BACK: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
 
 /// Notes what was put back for good, and whether the image had something there.
 pub fn note(put_back: impl Iterator<Item = (PathBuf, bool)>) {
-    *locked(&PUT_BACK) = Some(put_back.collect());
+    *locked(&PUT_BACK) = put_back.collect();
 }
 
 /// Marks the image's own files among those that were `found` to have changed, in places of which these are the layer.
@@ -29,8 +29,7 @@ pub fn mark(found: &mut [Found], is_layer: impl Fn(usize) -> bool) {
     let since = beginning::since();
     let named_anew = named_anew(found, since);
     for found in found.iter_mut().filter(|found| is_layer(found.place) && found.meta.is_file()) {
-        let known = put_back.as_ref().and_then(|put_back| put_back.get(&found.path));
-        found.of_image = known.copied().unwrap_or_else(|| {
+        found.of_image = put_back.get(&found.path).copied().unwrap_or_else(|| {
             let mut above = found.path.ancestors().skip(1);
             modified_at(&found.meta) >= since && !above.any(|above| named_anew.contains(above))
         });

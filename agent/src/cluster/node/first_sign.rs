@@ -3,7 +3,7 @@
 use crik_api::{NodeState, NodeStatus};
 
 use crate::cluster::node::decide::describe;
-use crate::cluster::node::knowledge::Knowledge;
+use crate::cluster::node::knowledge::{Knowledge, is_seen};
 
 /// What the news of a node mean for who prepares for its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn is_well(news: &Knowledge) -> bool {
 }
 
 fn seen(news: &Knowledge) -> Option<&NodeStatus> {
-    news.as_ref().ok().filter(|status| !status.stale && status.state != NodeState::Unknown)
+    news.as_ref().ok().filter(|status| is_seen(status))
 }
 
 /// A hint is of a node that is ready still.

@@ -3,6 +3,7 @@
 use crik_api::{NodeState, NodeStatus};
 
 use crate::cluster::node::decide::describe;
+use crate::cluster::node::knowledge::is_seen;
 
 /// A state that means a checkpoint now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +35,12 @@ impl Judge {
 
     /// Whether `status` says that there is no reason for notice any more.
     pub fn is_over(&self, status: &NodeStatus) -> bool {
-        !status.stale && status.state != NodeState::Unknown && !self.states.contains(&status.state)
+        is_seen(status) && !self.states.contains(&status.state)
     }
 
     /// The notice that is in `status`. What is stale is none: who lost sight of a node does not see it recover either.
     pub fn hear(&mut self, status: &NodeStatus) -> Option<Notice> {
-        if status.stale || status.state == NodeState::Unknown {
+        if !is_seen(status) {
             return None;
         }
         let still = std::mem::take(&mut self.stayed);

@@ -6,18 +6,16 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use crik_tests::bucket::Bucket;
 use crik_tests::build::workspace;
-use crik_tests::measure::{median, milliseconds};
+use crik_tests::measure::milliseconds;
 use crik_tests::pod::Pod;
 use crik_tests::story::started;
 use crik_tests::tools::moto;
 use crik_tests::volume::Volume;
 use nix::sys::signal::Signal;
 
+use crate::cycle::by_turns;
 use crate::load::Load;
 use crate::table::{Aim, Table};
-
-/// How often each is measured.
-const ROUNDS: usize = 3;
 
 /// Measures it, and tells.
 ///
@@ -32,15 +30,12 @@ pub fn measure(megabytes: u32, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Both take turns, so that a slow moment of the machine meets both.
 fn uploads(megabytes: u32) -> Result<[f64; 2]> {
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..ROUNDS {
+    by_turns(|| {
         let bucket = Bucket::new()?;
-        times[1].push(stop(&bucket, megabytes)?);
-        times[0].push(again(&bucket)?);
-    }
-    Ok(times.map(median))
+        let crik = stop(&bucket, megabytes)?;
+        Ok([again(&bucket)?, crik])
+    })
 }
 
 /// SIGTERM to the end, which comes when the checkpoint is in the bucket.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::measure::{first_step, milliseconds};
+use crik_tests::measure::{first_step, median, milliseconds};
 use crik_tests::pod::{Pod, Running};
 use crik_tests::wait::wait_for;
 use nix::sys::signal::{Signal, kill};
@@ -13,6 +13,9 @@ use crate::contender::Contender;
 use crate::load::Load;
 use crate::place::Place;
 use crate::processor::Processor;
+
+/// How often each is measured that is measured by turns.
+const ROUNDS: usize = 3;
 
 /// So many lines of a program show that it is at work.
 const AT_WORK: usize = 20;
@@ -24,6 +27,15 @@ pub struct Took {
     pub ms: f64,
     /// Seconds of processor time, of all processes of the container.
     pub processor: f64,
+}
+
+/// Medians of a few rounds in which both of two take their turn, so that a slow moment of the machine meets both.
+///
+/// # Errors
+/// Those of a round.
+pub fn by_turns(round: impl Fn() -> Result<[f64; 2]>) -> Result<[f64; 2]> {
+    let rounds = (0..ROUNDS).map(|_| round()).collect::<Result<Vec<_>>>()?;
+    Ok([0, 1].map(|which| median(rounds.iter().map(|times| times[which]).collect())))
 }
 
 /// A contender at work with a program.
