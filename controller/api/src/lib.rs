@@ -5,6 +5,7 @@
 
 pub mod configuration;
 mod problem;
+pub mod report;
 
 use std::fmt;
 use std::str::FromStr;
