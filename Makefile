@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test test-together lint deny fmt bench bench-store bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
+.PHONY: setup tools demo test lint deny fmt bench bench-store bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
@@ -10,14 +10,10 @@ unexport MAKEFLAGS
 # The fuzz targets have a lock file of their own, which a new dependency of the agent's would leave behind.
 FUZZ_LOCK = cargo metadata --locked --quiet --format-version 1 --manifest-path fuzz/Cargo.toml > /dev/null
 
-# What tests take for granted of checkpoints as CRIU writes them, of those in chunks too; any suite can be run so.
-IN_CHUNKS = CRIK_TESTS_FORMAT=chunks cargo test --locked --no-fail-fast --package crik-tests --test continuity --test killed_criu --test carry
-
 demo: setup ; cargo run --quiet --package crik-tests --bin demo
-test: tools lint deny ; cargo test --workspace --locked --no-fail-fast --lib --bins --tests && $(IN_CHUNKS)
 # What waits for the network beside what uses processors, and then two suites at a time. Cargo is run without a shell, so that who ends make
 # ends the suites.
-test-together: setup
+test: setup
 	$(MAKE) --jobs=2 --output-sync tools lint deny
 	cargo test --workspace --locked --quiet --test suites
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)

@@ -1,4 +1,4 @@
-//! Runs all suites of the workspace: what `make test-together` does after the linters.
+//! Runs all suites of the workspace: what `make test` does after the linters.
 
 use std::time::Instant;
 

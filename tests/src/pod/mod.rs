@@ -210,7 +210,7 @@ impl Pod {
         if !says("imageDir:") || is_in_a_bucket || says("format:") || says("encryptionKeyFile:") {
             return self.config.clone();
         }
-        let format = std::env::var("CRIK_TESTS_FORMAT");
+        let format = std::env::var(FORMAT);
         format!("{}\nformat: {}\n", self.config, format.as_deref().unwrap_or("plain"))
     }
 
@@ -300,6 +300,9 @@ impl Pod {
         Ok(Arc::clone(current.insert(Arc::new(pod))))
     }
 }
+
+/// Variable: how checkpoints are kept where a test says nothing of it; plain if it is not set.
+pub(crate) const FORMAT: &str = "CRIK_TESTS_FORMAT";
 
 /// Where every pod has the token of its service account.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

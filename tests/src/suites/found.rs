@@ -8,13 +8,20 @@ use serde::Deserialize;
 
 use crate::build::cargo;
 use crate::harness::interrupt::CLEANS_UP;
+use crate::pod::FORMAT;
+
+/// Suites that are run once more, with checkpoints in chunks: they have what else is taken for granted of those that CRIU writes as files.
+const IN_CHUNKS_TOO: [&str; 3] = ["continuity", "killed_criu", "carry"];
 
 /// A program of tests.
+#[derive(Clone)]
 pub struct Suite {
     /// As `cargo test --test` knows it; unit tests have the kind of their program before it.
     pub name: String,
     program: PathBuf,
     package: PathBuf,
+    /// Whether its checkpoints are kept in chunks.
+    in_chunks: bool,
 }
 
 impl Suite {
@@ -23,12 +30,21 @@ impl Suite {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
         command.env(CLEANS_UP, "1").stdin(Stdio::null());
+        if self.in_chunks {
+            command.env(FORMAT, "chunks");
+        }
         command
+    }
+
+    /// The same with checkpoints in chunks, if it is one of those.
+    fn in_chunks(&self) -> Option<Self> {
+        let name = format!("{} in chunks", self.name);
+        IN_CHUNKS_TOO.contains(&self.name.as_str()).then(|| Self { name, in_chunks: true, ..self.clone() })
     }
 
     #[cfg(test)]
     pub(super) fn of(name: &str, program: &std::path::Path) -> Self {
-        Self { name: name.to_owned(), program: program.to_owned(), package: "/".into() }
+        Self { name: name.to_owned(), program: program.to_owned(), package: "/".into(), in_chunks: false }
     }
 }
 
@@ -70,7 +86,8 @@ fn in_messages(messages: &str) -> Result<Vec<Suite>> {
     let artifacts = artifacts.map(serde_json::from_str).collect::<Result<Vec<Artifact>, _>>()?;
     let suites: Vec<Suite> = artifacts.into_iter().filter_map(suite).collect();
     ensure!(!suites.is_empty(), "cargo names no suite");
-    Ok(suites)
+    let in_chunks: Vec<Suite> = suites.iter().filter_map(Suite::in_chunks).collect();
+    Ok([suites, in_chunks].concat())
 }
 
 fn suite(Artifact { manifest_path, target, profile, executable }: Artifact) -> Option<Suite> {
@@ -79,7 +96,7 @@ fn suite(Artifact { manifest_path, target, profile, executable }: Artifact) -> O
         "test" => target.name,
         kind => format!("{kind} {}", target.name),
     };
-    Some(Suite { name, program, package: manifest_path.parent()?.to_owned() })
+    Some(Suite { name, program, package: manifest_path.parent()?.to_owned(), in_chunks: false })
 }
 
 #[cfg(test)]
@@ -113,6 +130,17 @@ mod tests {
         let command = suites[1].command();
         assert_eq!(command.get_program(), "/target/cluster-2");
         assert_eq!(command.get_current_dir(), Some(Path::new("/crik/tests")));
+    }
+
+    #[test]
+    fn some_are_run_once_more_in_chunks() {
+        let carry =
+            in_messages(&message("test", true, Some("/target/carry")).replace("cluster", "carry")).unwrap();
+        let of = |suite: &Suite| suite.command().get_envs().any(|(name, _)| name == FORMAT);
+        assert_eq!(
+            carry.iter().map(|suite| (&suite.name[..], of(suite))).collect::<Vec<_>>(),
+            [("carry", false), ("carry in chunks", true)]
+        );
     }
 
     #[test]

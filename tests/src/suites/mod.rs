@@ -1,4 +1,4 @@
-//! `make test-together`: all suites side by side, since most of them mostly wait.
+//! `make test`: all suites side by side, since most of them mostly wait.
 //!
 //! A suite is a program that cargo has built of tests; it runs as cargo would run it, and what it says is printed when it ends. All
 //! are run whatever fails. cargo-nextest is not what does it: it runs each test in a process of its own, and the tests of a suite share a
