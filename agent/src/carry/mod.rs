@@ -12,6 +12,7 @@ pub mod install_init;
 pub mod kubelet_files;
 pub mod left_overs;
 pub mod loopback;
+mod name_text;
 pub mod open_files;
 pub mod orphans;
 pub mod own_values;

@@ -31,8 +31,9 @@ pub fn try_out(image_dir: &Path, signed: bool) -> Tried {
         Ok(dir) => dir,
         Err(error) => return Tried { findings: vec![unusable(&error, image_dir)], ..tried },
     };
-    // It was tried when it was opened: whether it can be written, and on conditions.
+    // It was tried when it was opened: whether it can be written, on conditions, and whether what is written can be removed.
     if dir.is_in_a_bucket() {
+        tried.findings.extend(dir.refuses_removal().map(|told| Finding::new(Effect::Danger, told)));
         return tried;
     }
     if dir.is_on_root_file_system() {

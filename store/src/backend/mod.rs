@@ -125,6 +125,11 @@ pub trait Backend: Debug + Send + Sync {
     /// It cannot be read.
     fn free(&self) -> io::Result<u64>;
 
+    /// Why what is superfluous stays there, if that is known: who may write may not always remove.
+    fn refuses_removal(&self) -> Option<String> {
+        None
+    }
+
     /// Removes what is left of files that were removed or never got a name, for who has this hold: only below it somebody may be about to
     /// name what is written already.
     ///

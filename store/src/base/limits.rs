@@ -221,6 +221,12 @@ pub const BLOCKS_KEPT: usize = 24;
 /// How long it may take until a server is connected. Where nobody answers, as where a cloud would tell credentials, it is not there.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
+/// The largest answer of a bucket that is taken: more than the largest part of an object or the longest list of names has.
+pub const ANSWER_MAX_BYTES: usize = 32 << 20;
+
+/// How long a bucket that says when to come again is left alone at most: less than a request may take.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+
 /// How much of what a bucket says for a refusal is told.
 pub const SAID_BY_A_BUCKET: usize = 400;
 

@@ -21,12 +21,9 @@ use crate::generation::stream_facts::StreamFacts;
 use crate::generation::tree_facts::{
     Cgroups, DatagramPeer, KubeletFile, PodAddress, StdioMap, TerminalFacts, TreeFacts,
 };
+pub use crate::image_dir::format_version::VERSION;
+use crate::image_dir::format_version::version;
 use crate::image_dir::{Generation, ImageDir, layout};
-
-/// The version of the manifest that this release writes, and the newest that it reads. The first kept additional files under their
-/// names below `files/`; since the second they are among what went along, which an earlier release would not put back. In the third some of
-/// it is kept as streams; a generation without any is written as one of the second.
-pub const VERSION: u32 = 3;
 
 /// That of a generation all of which is files.
 pub const WITHOUT_STREAMS: u32 = 2;
@@ -125,9 +122,29 @@ pub enum ManifestError {
     /// It is not JSON of the right shape.
     #[error("its manifest is damaged: {0}")]
     Damaged(serde_json::Error),
-    /// A later release wrote it.
-    #[error("its manifest has version {0}, and this crik reads up to {VERSION}; use the newer crik")]
-    Newer(u32),
+    /// A later release wrote it, in another form.
+    #[error(
+        "its manifest has version {version}, as {writer} writes it, and this crik {} reads up to {VERSION}; use the newer crik, which \
+         finds it as it is",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Newer {
+        /// Its form.
+        version: u32,
+        /// The release.
+        writer: String,
+    },
+    /// Another release wrote it, with something in it that this one does not know.
+    #[error(
+        "its manifest was written by {writer}, and this crik {} does not understand it: {source}; use the release that wrote it",
+        env!("CARGO_PKG_VERSION")
+    )]
+    OfAnotherRelease {
+        /// The release.
+        writer: String,
+        /// What is not understood.
+        source: serde_json::Error,
+    },
     /// There is a key, and no signature.
     #[error(
         "it is not signed, and signingKeyFile is configured; only leave that out if nobody else can write to the volume"
@@ -161,12 +178,6 @@ impl HasOutlook for ManifestError {
     fn is_of_the_volume(&self) -> bool {
         matches!(self, Self::Read(source) if source.is_of_the_volume())
     }
-}
-
-/// Reads only what tells whether the rest can be understood.
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
 }
 
 impl Manifest {
@@ -216,7 +227,7 @@ impl Manifest {
     /// They are not those of one, or lead out of the generation.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         refuse_newer(bytes)?;
-        let manifest: Self = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| not_understood(bytes, error))?;
         let inside = |name: &&String| !stays_inside(Path::new(name));
         let paths = manifest.extra_paths.iter().chain(manifest.volume_files.iter().map(|file| &file.path));
         let unnamed = manifest.unnamed_files.iter().filter(|file| !is_in_place(file)).map(|file| &file.name);
@@ -286,8 +297,33 @@ impl Manifest {
 
 /// Before anything else, since a later release may keep all else in other ways.
 fn refuse_newer(bytes: &[u8]) -> Result<(), ManifestError> {
-    let Version { version } = serde_json::from_slice(bytes).map_err(ManifestError::Damaged)?;
-    if version > VERSION { Err(ManifestError::Newer(version)) } else { Ok(()) }
+    let version = version(bytes).map_err(ManifestError::Damaged)?;
+    if version <= VERSION {
+        return Ok(());
+    }
+    let writer = writer(bytes).map_or_else(|| "a later crik".to_owned(), |release| format!("crik {release}"));
+    Err(ManifestError::Newer { version, writer })
+}
+
+/// What this release wrote and does not understand is damaged.
+fn not_understood(bytes: &[u8], source: serde_json::Error) -> ManifestError {
+    match writer(bytes).filter(|release| release != env!("CARGO_PKG_VERSION")) {
+        Some(release) => ManifestError::OfAnotherRelease { writer: format!("crik {release}"), source },
+        None => ManifestError::Damaged(source),
+    }
+}
+
+/// The release that wrote a manifest, if it says so in a word that can stand in the log.
+fn writer(bytes: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Written {
+        crik_version: String,
+    }
+    let Written { crik_version } = serde_json::from_slice(bytes).ok()?;
+    let is_word = crik_version.len() <= limits::ARGUMENT_TOLD_CHARS
+        && crik_version.bytes().all(|byte| byte.is_ascii_graphic());
+    is_word.then_some(crik_version)
 }
 
 /// The digest of a manifest's bytes, as its file holds it.
@@ -333,8 +369,30 @@ mod tests {
 
     #[test]
     fn a_later_version_is_told_from_damage() {
-        let error = Manifest::parse(br#"{"version": 9, "shape": "unheard of"}"#).unwrap_err().to_string();
-        assert_eq!(error, "its manifest has version 9, and this crik reads up to 3; use the newer crik");
+        let told = |manifest: &str| Manifest::parse(manifest.as_bytes()).unwrap_err().to_string();
+        let ours = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            told(r#"{"version": 9, "shape": "unheard of", "crikVersion": "7.0.1"}"#),
+            format!(
+                "its manifest has version 9, as crik 7.0.1 writes it, and this crik {ours} reads up to {VERSION}; use the newer crik, \
+                 which finds it as it is"
+            )
+        );
+        for unnamed in [
+            r#"{"version": 9}"#,
+            r#"{"version": 9, "crikVersion": ["7"]}"#,
+            r#"{"version": 9, "crikVersion": "7\n8"}"#,
+        ] {
+            assert!(told(unnamed).contains("as a later crik writes it"), "{unnamed}");
+        }
+        let other = told(r#"{"version": 3, "crikVersion": "7.0.1"}"#);
+        assert!(
+            other.contains("was written by crik 7.0.1, and this crik")
+                && other.contains("use the release that wrote it"),
+            "{other}"
+        );
+        let own = format!(r#"{{"version": 3, "crikVersion": "{ours}"}}"#);
+        assert!(told(&own).starts_with("its manifest is damaged: "), "{}", told(&own));
         assert!(matches!(Manifest::parse(b"{\"vers"), Err(ManifestError::Damaged(_))));
     }
 

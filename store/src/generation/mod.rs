@@ -8,6 +8,8 @@ pub mod digest;
 pub mod file_numbers;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod golden;
 pub mod identity;
 pub mod keys;
 pub mod manifest;

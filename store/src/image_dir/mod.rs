@@ -20,6 +20,7 @@ pub mod end_mark;
 mod error;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixture;
+pub mod format_version;
 mod heartbeat;
 #[cfg(test)]
 mod histories;
@@ -262,6 +263,12 @@ impl ImageDir {
     /// Whether it is in a bucket, and its files here are copies of a moment.
     pub fn is_in_a_bucket(&self) -> bool {
         self.local.is_some()
+    }
+
+    /// Why what is superfluous stays there and takes ever more room, if that is known, with the remedy.
+    #[must_use]
+    pub fn refuses_removal(&self) -> Option<String> {
+        self.backend.refuses_removal()
     }
 
     /// Where on this machine the files of what has this name are, once they are brought.

@@ -57,6 +57,16 @@ impl ImageDir {
         }
     }
 
+    /// Whether there is a generation of which it is not known here what it needs.
+    fn has_any_of_a_later_release(&self) -> Result<bool, ImageDirError> {
+        for generation in self.list()? {
+            if self.is_of_a_later_release(generation)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn needed_packs(&self) -> Result<BTreeSet<String>, ImageDirError> {
         let mut needed = BTreeSet::new();
         for generation in self.list()? {
@@ -127,7 +137,11 @@ impl Hold {
             return Ok(());
         }
         let needed = self.dir().needed_packs()?;
-        for name in there.iter().filter(|name| !needed.contains(*name)) {
+        let needless: Vec<&String> = there.iter().filter(|name| !needed.contains(*name)).collect();
+        if needless.is_empty() || self.dir().has_any_of_a_later_release()? {
+            return Ok(());
+        }
+        for name in needless {
             if !self.pack_use().take(name, quiet, || self.take_pack_away(name))? {
                 break;
             }

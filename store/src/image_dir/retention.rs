@@ -231,8 +231,12 @@ impl<'a> Spared<'a> {
             Past::Resumed(proven) => generation == proven,
             Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
         };
-        // A restore that something always cut off says nothing about the generation.
-        Ok(needed || is_open && Attempts::read(self.dir, generation)?.always_interrupted())
+        if needed || !is_open {
+            return Ok(needed);
+        }
+        // A restore that something always cut off says nothing about the generation, nor does a release that does not read it.
+        Ok(Attempts::read(self.dir, generation)?.always_interrupted()
+            || self.dir.is_of_a_later_release(generation)?)
     }
 }
 
@@ -270,7 +274,8 @@ pub fn superfluous(
         } else if !has_proven && proves()? {
             (has_proven, good) = (true, good + 1);
         } else if good >= keep {
-            found.push((generation, Superfluous::Older));
+            let is_known = !dir.is_of_a_later_release(generation)?;
+            found.extend(is_known.then_some((generation, Superfluous::Older)));
         } else if is_good(generation)? {
             good += 1;
         }

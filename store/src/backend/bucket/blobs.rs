@@ -115,7 +115,7 @@ impl Blobs {
     /// # Errors
     /// One of them is left.
     pub fn remove(requests: &Requests, ids: impl IntoIterator<Item = String>) -> Result<(), Failure> {
-        requests.remove(ids.into_iter().map(|id| path(requests, &id)).collect())
+        requests.remove_waste(ids.into_iter().map(|id| path(requests, &id)).collect())
     }
 }
 

@@ -35,6 +35,14 @@ impl Failure {
         Self::Unserved(Unserved { told: told.to_owned(), outlook: Outlook::Lasting })
     }
 
+    /// Why it will fail in the same way if it is made again.
+    pub fn lasting_reason(&self) -> Option<&str> {
+        match self {
+            Self::Unserved(Unserved { outlook: Outlook::Lasting, told }) => Some(told),
+            _ => None,
+        }
+    }
+
     /// Whether the same request may work if it is made again, or be done already.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unserved(Unserved { outlook: Outlook::MayPass, .. }))
@@ -58,7 +66,10 @@ impl From<Error> for Failure {
         match status(&said) {
             // There is less of it than was written.
             Some(416) => Self::Missing,
-            Some(301 | 307 | 400 | 401 | 403) if !said.contains("<Code>RequestTimeout<") => {
+            Some(301 | 307 | 400 | 401 | 403 | 405 | 501) if !said.contains("<Code>RequestTimeout<") => {
+                Self::Unserved(Unserved { told: without_details(&said), outlook: Outlook::Lasting })
+            }
+            None if is_refused(&said) => {
                 Self::Unserved(Unserved { told: without_details(&said), outlook: Outlook::Lasting })
             }
             // Whom nobody vouches for now, nobody vouches for in a second: said at once, it can be mended.
@@ -69,6 +80,32 @@ impl From<Error> for Failure {
         }
     }
 }
+
+/// Whether an answer that has no status of its own is one that stays: for an object among others that were to be removed, or of a bucket that
+/// is elsewhere.
+fn is_refused(said: &str) -> bool {
+    ["(code: AccessDenied)", "redirect without LOCATION"].iter().any(|words| said.contains(words))
+}
+
+/// What to do about a refusal, by a word of it (Amazon's list of error codes).
+const REMEDIES: [(&str, &str); 7] = [
+    ("RequestTimeTooSkewed", "the clock of this node is wrong: let it be set by NTP"),
+    ("AuthorizationHeaderMalformed", "set AWS_REGION to the region of the bucket"),
+    ("PermanentRedirect", "set AWS_REGION to the region of the bucket"),
+    ("redirect without LOCATION", "set AWS_REGION to the region of the bucket"),
+    (
+        "ExpiredToken",
+        "bring the container credentials that last: by a role of its ServiceAccount, or a file that is kept fresh",
+    ),
+    (
+        "InvalidAccessKeyId",
+        "look which credentials the container has; docs/buckets.md has the order in which they count",
+    ),
+    (
+        "SignatureDoesNotMatch",
+        "look which credentials the container has; docs/buckets.md has the order in which they count",
+    ),
+];
 
 /// The status of the answer, by the words of the client.
 fn status(said: &str) -> Option<u16> {
@@ -89,7 +126,8 @@ fn without_details(said: &str) -> String {
     }
     let end = told.char_indices().nth(limits::SAID_BY_A_BUCKET).map_or(told.len(), |(end, _)| end);
     told.truncate(end);
-    told
+    let remedy = REMEDIES.iter().find(|(word, _)| told.contains(word));
+    remedy.map_or(told.clone(), |(_, remedy)| format!("{told}; {remedy}"))
 }
 
 impl From<Failure> for io::Error {
@@ -122,12 +160,33 @@ mod tests {
                     <StringToSign>x-amz-security-token:SECRET</StringToSign></Error>";
         let Failure::Unserved(unserved) = failed("403 Forbidden", body) else { panic!("no reason") };
         assert!(
-            unserved.told.ends_with("403 Forbidden: SignatureDoesNotMatch, The request signature"),
+            unserved.told.contains("403 Forbidden: SignatureDoesNotMatch, The request signature; look which"),
             "{}",
             unserved.told
         );
         let Failure::Unserved(unserved) = failed("500 Error", &"x".repeat(9999)) else { panic!("no reason") };
         assert_eq!(unserved.told.len(), limits::SAID_BY_A_BUCKET);
+    }
+
+    #[test]
+    fn a_refusal_of_which_the_remedy_is_known_is_told_with_it() {
+        let told = |failure: Failure| failure.lasting_reason().unwrap().to_owned();
+        let skewed = failed(
+            "403 Forbidden",
+            "<Code>RequestTimeTooSkewed</Code><Message>The difference is too large</Message>",
+        );
+        assert!(
+            told(skewed).ends_with(
+                "The difference is too large; the clock of this node is wrong: let it be set by NTP"
+            )
+        );
+        let elsewhere =
+            "Received redirect without LOCATION, this normally indicates an incorrectly configured region";
+        let elsewhere: Failure = Error::Generic { store: "S3", source: elsewhere.into() }.into();
+        assert!(told(elsewhere).ends_with("; set AWS_REGION to the region of the bucket"));
+        let one_of_many = "DeleteObjects request failed for key a/b: Access Denied (code: AccessDenied)";
+        let one_of_many: Failure = Error::Generic { store: "S3", source: one_of_many.into() }.into();
+        assert!(told(one_of_many).contains("Access Denied"));
     }
 
     #[test]
@@ -139,6 +198,9 @@ mod tests {
             ("301 Moved Permanently", "PermanentRedirect", false),
             ("403 Forbidden", "AccessDenied", false),
             ("416 Range Not Satisfiable", "InvalidRange", false),
+            ("501 Not Implemented", "NotImplemented", false),
+            ("405 Method Not Allowed", "MethodNotAllowed", false),
+            ("429 Too Many Requests", "SlowDown", true),
         ] {
             assert_eq!(failed(status, &format!("<Code>{code}</Code>")).may_pass(), may_pass, "{code}");
         }

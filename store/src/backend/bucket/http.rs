@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
 use hyper::{StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use object_store::ClientOptions;
@@ -20,10 +20,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::base::limits::{CONNECT_LIMIT, CONNECTIONS_KEPT, KEPT_CONNECTION_LIFE};
+use crate::base::limits::{
+    ANSWER_MAX_BYTES, CONNECT_LIMIT, CONNECTIONS_KEPT, KEPT_CONNECTION_LIFE, RETRY_AFTER_MAX,
+};
 use crate::base::panics::locked;
 use crate::base::trust;
 
@@ -46,7 +48,7 @@ impl Connector {
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Client { tls: self.0.clone(), kept: Mutex::default() }))
+        Ok(HttpClient::new(Client::new(self.0.clone())))
     }
 }
 
@@ -61,6 +63,8 @@ type Server = (String, String);
 struct Client {
     tls: Option<Arc<ClientConfig>>,
     kept: Mutex<Vec<Kept>>,
+    /// Before this moment it was told not to ask again.
+    not_before: Mutex<Option<Instant>>,
 }
 
 /// What hyper reads from and writes to.
@@ -70,6 +74,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[async_trait]
 impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.wait_as_told().await;
         let (mut head, body) = request.into_parts();
         let server = server(&head.uri)?;
         if !head.headers.contains_key(HOST) {
@@ -82,9 +87,10 @@ impl HttpService for Client {
         };
         let answer = connection.send_request(HttpRequest::from_parts(head, body)).await.map_err(told)?;
         let (mut head, body) = answer.into_parts();
-        // All of it is taken before the connection is given to somebody else: what is asked for is bounded.
-        let body = body.collect().await.map_err(told)?.to_bytes();
+        // All of it is taken before the connection is given to somebody else.
+        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await.map_err(cut)?.to_bytes();
         self.keep(server, connection);
+        self.heed(&head);
         if head.status == StatusCode::NOT_FOUND && !is_of_the_store(&body) {
             // What stands before the store, while it cannot be reached, knows nothing of objects.
             head.status = StatusCode::BAD_GATEWAY;
@@ -94,6 +100,27 @@ impl HttpService for Client {
 }
 
 impl Client {
+    fn new(tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { tls, kept: Mutex::default(), not_before: Mutex::default() }
+    }
+
+    /// A server that has too much to do says when to come again (RFC 9110, Retry-After); only in seconds, as stores do.
+    fn heed(&self, head: &hyper::http::response::Parts) {
+        let is_busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&head.status);
+        let told = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        if let Some(seconds) = told.filter(|_| is_busy) {
+            *locked(&self.not_before) =
+                Some(Instant::now() + Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
+        }
+    }
+
+    async fn wait_as_told(&self) {
+        let until = *locked(&self.not_before);
+        if let Some(left) = until.and_then(|until| until.checked_duration_since(Instant::now())) {
+            sleep(left).await;
+        }
+    }
+
     fn idle(&self, server: &Server) -> Option<SendRequest<HttpRequestBody>> {
         let mut kept = locked(&self.kept);
         kept.retain(|(_, connection, since)| connection.is_ready() && since.elapsed() < KEPT_CONNECTION_LIFE);
@@ -155,4 +182,58 @@ fn unreachable(error: io::Error) -> HttpError {
 /// A connection that ended in between says nothing of the request.
 fn told(error: hyper::Error) -> HttpError {
     HttpError::new(HttpErrorKind::Interrupted, error)
+}
+
+/// An answer that ended in between, or is larger than any that was asked for.
+fn cut(error: Box<dyn std::error::Error + Send + Sync>) -> HttpError {
+    HttpError::new(HttpErrorKind::Interrupted, io::Error::other(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use hyper::http::Request;
+
+    use super::*;
+
+    /// Asks a server that gives these answers, one for each connection; what came of each request.
+    fn asked(answers: &[&str]) -> Vec<Result<StatusCode, HttpError>> {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/bucket/object", server.local_addr().unwrap());
+        let (client, runtime) = (Client::new(None), tokio::runtime::Runtime::new().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for answer in answers {
+                    let (mut stream, _) = server.accept().unwrap();
+                    let _ = stream.read(&mut [0; 4096]).unwrap();
+                    // Who has read enough is gone.
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+            let request = || Request::get(&address).body(HttpRequestBody::empty()).unwrap();
+            let ask = |_: &&str| runtime.block_on(client.call(request())).map(|answer| answer.status());
+            answers.iter().map(ask).collect()
+        })
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_again_is_left_alone_for_so_long() {
+        let busy =
+            "HTTP/1.1 503 Slow Down\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let well = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let began = Instant::now();
+        let came: Vec<_> = asked(&[busy, well]).into_iter().map(Result::unwrap).collect();
+        assert_eq!(came, [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK]);
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn an_answer_without_an_end_takes_no_more_than_so_much_memory() {
+        let endless =
+            format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", "x".repeat(ANSWER_MAX_BYTES + 1));
+        assert!(asked(&[&endless])[0].is_err());
+    }
 }

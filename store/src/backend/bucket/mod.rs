@@ -34,6 +34,7 @@ mod http;
 mod large;
 mod names;
 pub mod provider;
+mod removal;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -401,6 +402,10 @@ impl Backend for Bucket {
 
     fn free(&self) -> io::Result<u64> {
         Ok(u64::MAX)
+    }
+
+    fn refuses_removal(&self) -> Option<String> {
+        self.requests.removal_refusal()
     }
 
     fn sweep(&self, hold: &Name) -> io::Result<()> {

@@ -57,6 +57,12 @@ impl Blob {
     }
 }
 
+/// Reads only what tells whether the rest can be understood.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// The version that this release writes.
 const VERSION: u32 = 1;
 
@@ -73,14 +79,18 @@ impl Names {
     /// It is not one.
     pub fn parse(bytes: &[u8]) -> io::Result<Self> {
         let damaged = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
-        let names: Self = serde_json::from_slice(bytes)
-            .map_err(|error| damaged(format!("the names of the image directory are damaged: {error}")))?;
-        if names.version > VERSION {
+        let wrong = |error: serde_json::Error| {
+            damaged(format!("the names of the image directory are damaged: {error}"))
+        };
+        // Before anything else, since a later release may keep all else in other ways.
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(wrong)?;
+        if version > VERSION {
             return Err(damaged(format!(
-                "the names of the image directory have version {}, and this crik reads up to {VERSION}; use the newer crik",
-                names.version
+                "the names of the image directory have version {version}, and this crik {} reads up to {VERSION}; use the newer crik",
+                env!("CARGO_PKG_VERSION")
             )));
         }
+        let names: Self = serde_json::from_slice(bytes).map_err(wrong)?;
         match stray(&names.root) {
             Some(name) => Err(damaged(format!("the names of the image directory are damaged: {name:?}"))),
             None => Ok(names),

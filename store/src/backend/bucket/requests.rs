@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::bucket::failure::Failure;
+use crate::backend::bucket::removal::{Removal, remove};
 use crate::base::limits;
 use crate::base::nonce::number;
 use crate::base::step_thread;
@@ -50,6 +51,7 @@ pub struct Requests {
     jobs: Sender<Job>,
     /// Whether it was tried, and found to do what is needed.
     is_tried: AtomicBool,
+    removal: Removal,
 }
 
 impl Requests {
@@ -64,7 +66,7 @@ impl Requests {
         let runtime = runtime()?;
         let (jobs, to_do) = channel();
         thread::Builder::new().name("crik-bucket".to_owned()).spawn(move || serve(runtime, &to_do))?;
-        Ok(Self { store, prefix, limit, jobs, is_tried: AtomicBool::new(false) })
+        Ok(Self { store, prefix, limit, jobs, is_tried: AtomicBool::new(false), removal: Removal::default() })
     }
 
     /// Makes a trial, unless it went well before: who waits for another pod opens an image directory again and again.
@@ -246,12 +248,32 @@ impl Requests {
             return Ok(());
         }
         let limit = self.limit;
-        self.start_within(Duration::MAX, move |store| remove(store, paths.clone(), limit)).wait()
+        let removed =
+            self.start_within(Duration::MAX, move |store| remove(store, paths.clone(), limit)).wait();
+        self.removal.note(removed, &self.prefix)
+    }
+
+    /// The same of what is superfluous, and nothing depends on it: who looks at the log is told once if it is refused.
+    ///
+    /// # Errors
+    /// One of them is left.
+    pub fn remove_waste(&self, paths: Vec<Path>) -> Result<(), Failure> {
+        let known = self.removal_refusal();
+        let removed = self.remove(paths);
+        if let Some(told) = self.removal_refusal().filter(|_| known.is_none()) {
+            tracing::warn!("{told}");
+        }
+        removed
+    }
+
+    /// Why nothing can be removed, if the bucket was found not to let it be.
+    pub fn removal_refusal(&self) -> Option<String> {
+        self.removal.refusal()
     }
 }
 
 /// What is told in many answers, each of which may take so long.
-fn in_turn<'a, T: Send + 'a>(
+pub fn in_turn<'a, T: Send + 'a>(
     limit: Duration,
     answers: BoxStream<'a, object_store::Result<T>>,
 ) -> BoxStream<'a, object_store::Result<T>> {
@@ -261,18 +283,6 @@ fn in_turn<'a, T: Send + 'a>(
         answer.map(|answer| (answer, answers))
     };
     stream::unfold(answers, next).boxed()
-}
-
-async fn remove(store: Arc<dyn ObjectStore>, paths: Vec<Path>, limit: Duration) -> object_store::Result<()> {
-    let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
-    let mut removed = in_turn(limit, store.delete_stream(paths));
-    while let Some(removed) = removed.next().await {
-        match removed {
-            Err(Error::NotFound { .. }) | Ok(_) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 async fn timeout_at<T>(

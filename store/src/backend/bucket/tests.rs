@@ -313,3 +313,50 @@ fn no_thread_of_a_bucket_has_the_descriptors_of_a_step() {
     let error = begun.blocking_recv().unwrap().unwrap_err().to_string();
     assert_eq!(error, "the thread for a bucket cannot be begun in a step");
 }
+
+#[test]
+fn a_bucket_that_lets_nothing_be_removed_is_told_with_the_remedy_and_written_all_the_same() {
+    let inner = Arc::<InMemory>::default();
+    let kept: Plan = Arc::new(|asked, _| if asked == Asked::Delete { Fault::Forbidden } else { Fault::None });
+    let open = |plan: Plan| Bucket::open(place(Faulty::new(&inner, plan)).connect().unwrap()).unwrap();
+    let bucket = open(kept);
+    let told = bucket.refuses_removal().unwrap();
+    assert!(
+        told.contains("403 Forbidden") && told.contains("s3:DeleteObject on checkpoints/job-0/*"),
+        "{told}"
+    );
+    bucket.make_all(&name("holders/1")).unwrap();
+    bucket.create(&name("holders/1/pages"), &large(1)).unwrap();
+    bucket.rename(&name("holders/1/pages"), &name("generation")).unwrap();
+    bucket.create(&name("holders/1/old"), &large(2)).unwrap();
+    bucket.remove(&name("holders/1/old")).unwrap();
+    let error = bucket.sweep(&name("holders/1")).unwrap_err();
+    assert_eq!((error.to_string(), error.outlook()), (told, Outlook::Lasting));
+    assert_eq!(bucket.read(&name("generation"), u64::MAX).unwrap(), large(1));
+    // Once it is allowed, all goes that has been left.
+    let mended = open(Arc::new(|_, _| Fault::None));
+    mended.sweep(&name("holders/1")).unwrap();
+    assert_eq!((mended.refuses_removal(), faulty::blobs(&inner)), (None, (1, 1)));
+}
+
+#[test]
+fn names_of_a_later_release_are_told_and_left_as_they_are() {
+    let inner = Arc::<InMemory>::default();
+    let bucket = sound(&inner);
+    let later = br#"{"version": 2, "root": "elsewhere"}"#;
+    let names = bucket.requests.path(NAMES);
+    bucket.requests.put(names, later.to_vec(), PutMode::Create).unwrap();
+    let opened = Bucket::open(place(Arc::clone(&inner) as Arc<dyn ObjectStore>).connect().unwrap());
+    for error in [
+        opened.unwrap_err().to_string(),
+        bucket.make_all(&name("holders/1")).unwrap_err().to_string(),
+        bucket.sweep(&name("holders/1")).unwrap_err().to_string(),
+    ] {
+        assert!(
+            error.contains("have version 2, and this crik") && error.ends_with("use the newer crik"),
+            "{error}"
+        );
+    }
+    let (left, _) = bucket.requests.read_if_changed(NAMES, None, limits::NAMES_MAX_BYTES).unwrap();
+    assert_eq!(left, later);
+}

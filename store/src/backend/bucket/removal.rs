@@ -1,0 +1,62 @@
+//! Removes objects, and remembers if the bucket does not let that be done: who may write there may not always remove, and then the bucket
+//! grows without anything else that fails.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use object_store::path::Path;
+use object_store::{Error, ObjectStore};
+
+use crate::backend::bucket::failure::Failure;
+use crate::backend::bucket::requests::in_turn;
+use crate::base::panics::locked;
+
+/// Why nothing can be removed, as long as that is so.
+#[derive(Debug, Default)]
+pub struct Removal(Mutex<Option<String>>);
+
+impl Removal {
+    /// Why not, if it is known that nothing can be.
+    pub fn refusal(&self) -> Option<String> {
+        locked(&self.0).clone()
+    }
+
+    /// Notes what came of removing objects below `prefix`, with the remedy if that is refused.
+    pub fn note(&self, removed: Result<(), Failure>, prefix: &Path) -> Result<(), Failure> {
+        let failure = match removed {
+            Ok(()) => {
+                *locked(&self.0) = None;
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        // Of a bucket that cannot be reached nothing is known.
+        let Some(reason) = failure.lasting_reason() else { return Err(failure) };
+        let told = format!(
+            "the bucket does not let objects be removed ({reason}), so that what is superfluous stays there and is paid for; allow \
+             s3:DeleteObject on {prefix}/*, or give the role Storage Blob Data Contributor in Azure"
+        );
+        Err(Failure::lasting(locked(&self.0).get_or_insert(told)))
+    }
+}
+
+/// Removes these objects, each of whose answers may take so long. That one is not there any more is no error.
+///
+/// # Errors
+/// One of them is left.
+pub async fn remove(
+    store: Arc<dyn ObjectStore>,
+    paths: Vec<Path>,
+    limit: Duration,
+) -> object_store::Result<()> {
+    let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+    let mut removed = in_turn(limit, store.delete_stream(paths));
+    while let Some(removed) = removed.next().await {
+        match removed {
+            Err(Error::NotFound { .. }) | Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
