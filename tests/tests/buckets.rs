@@ -226,6 +226,21 @@ fn a_program_whose_credentials_have_expired_goes_on_until_it_is_stopped_and_says
 }
 
 #[test]
+fn a_bucket_that_lets_nothing_be_removed_is_told_with_the_remedy_and_keeps_checkpoints() -> Result<()> {
+    let (bucket, volume) = (Bucket::new()?, Volume::new()?);
+    // As S3 is asked to remove objects.
+    bucket.fail("403", "POST", (0, usize::from(u16::MAX)))?;
+    let pod = pod(&bucket, &volume);
+    let mut running = started(&pod)?;
+    running
+        .stderr
+        .wait_for("allow s3:DeleteObject on checkpoints/job-0/*")
+        .with_context(|| running.transcript())?;
+    ensure!(running.stop()? == 143, "{}", running.transcript());
+    resumes(&started(&pod)?, 1)
+}
+
+#[test]
 fn a_start_waits_for_a_bucket_that_does_not_answer() -> Result<()> {
     let (bucket, volume) = (Bucket::new()?, Volume::new()?);
     let pod = pod(&bucket, &volume);

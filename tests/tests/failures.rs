@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use crik_tests::build::workspace;
 use crik_tests::chain;
+use crik_tests::command::run;
 use crik_tests::crik::crik;
 use crik_tests::pod::Pod;
 use crik_tests::story::{
@@ -338,6 +340,25 @@ fn a_missing_manifest_is_found() -> Result<()> {
 fn a_manifest_of_a_later_release_is_told_from_damage() -> Result<()> {
     let later = |generation: &Path| Ok(fs::write(generation.join("manifest.json"), r#"{"version": 99}"#)?);
     skipped_after(later, "use the newer crik")
+}
+
+/// What another release has written, of a program and a machine of its own.
+const GOLDEN: &str = "store/tests/golden/0.1.0/chunks";
+
+#[test]
+fn what_another_release_has_kept_of_another_program_stays_beside_a_fresh_start() -> Result<()> {
+    let (volume, golden) = (Volume::new()?, workspace().join(GOLDEN));
+    let theirs = volume.path().join("job-0");
+    run("cp", &["--archive", &golden.to_string_lossy(), &theirs.to_string_lossy()])?;
+    // The pod that has made them is gone.
+    fs::remove_dir_all(theirs.join("holders"))?;
+    let pod = Pod::new(&volume, "node-a", &SINGLE);
+    let running = started(&pod)?;
+    running.stderr.wait_for("generation 00000002 is skipped: ")?;
+    starts_fresh(&running)?;
+    let manifest = Path::new("generations/00000002/manifest.json");
+    ensure!(fs::read(theirs.join(manifest))? == fs::read(golden.join(manifest))?, "it was altered");
+    Ok(())
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Results {
         }
         let number = u32::try_from(self.chunks.len()).unwrap_or(NOWHERE);
         self.numbers.insert(name, number);
-        if let Some((pack, chunk)) = self.known.get(&name).copied() {
+        if let Some((pack, chunk)) = self.known.get(&name) {
             let pack = self.pack(pack);
             self.chunks.push(Chunk { pack, ..chunk });
             return (number, false);

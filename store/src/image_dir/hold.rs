@@ -296,7 +296,7 @@ impl Hold {
         reach(Point::GenerationRemoved);
         self.dir.remove_all(&generation.cut())?;
         self.remove_attempts(generation)?;
-        self.sweep_waste()
+        self.sweep_waste_of_removed()
     }
 
     /// Removes the account of the attempts to resume a generation.

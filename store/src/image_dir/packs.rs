@@ -75,11 +75,11 @@ impl ImageDir {
         Ok(needed)
     }
 
-    /// How many bytes would be free if a generation went, of packs that no other needs.
+    /// How many bytes would be free if a generation went, of packs that no other needs: none as long as it is not known what one needs.
     pub(super) fn bytes_of_own_packs(&self, generation: Generation) -> Result<u64, ImageDirError> {
-        let mut own = self.packs_of(generation)?;
+        let Ok(mut own) = self.packs_of(generation) else { return Ok(0) };
         for other in self.list()?.into_iter().filter(|other| *other != generation) {
-            let needed = self.packs_of(other)?;
+            let Ok(needed) = self.packs_of(other) else { return Ok(0) };
             own.retain(|pack| !needed.contains(pack));
         }
         own.iter().map(|pack| self.stored(&Name::from(PACKS).join(pack))).sum()
@@ -161,6 +161,24 @@ impl Hold {
         Ok(())
     }
 
+    /// The same after a generation was removed, which is so whatever comes of this.
+    ///
+    /// # Errors
+    /// Another pod holds the image directory now.
+    pub(super) fn sweep_waste_of_removed(&self) -> Result<(), ImageDirError> {
+        match self.sweep_waste() {
+            Err(lost @ ImageDirError::Lost(_)) => Err(lost),
+            Err(error) => {
+                tracing::warn!(
+                    "what was stored for a generation that is removed stays: {error}; if that is the list of a generation that is \
+                     damaged, it stays until that generation is removed"
+                );
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// It is renamed away first, so that who holds the directory no more takes nothing away.
     fn take_pack_away(&self, name: &str) -> Result<(), ImageDirError> {
         let (pack, trash) =
@@ -229,6 +247,13 @@ mod tests {
         fs::create_dir(hold.dir().generation(generation).join(layout::PACK_LIST)).unwrap();
         assert!(hold.sweep_packs().is_err());
         assert_eq!(shared(&hold), ["a"]);
+        // Which stands in the way of nothing else.
+        let others = [commit(&hold, &["a"]), fixture::commit(&hold)];
+        assert_eq!(hold.dir().bytes_of_own_packs(others[0]).unwrap(), 0);
+        others.iter().for_each(|other| hold.remove(*other).unwrap());
+        assert_eq!((hold.dir().list().unwrap(), shared(&hold)), (vec![generation], vec!["a".to_owned()]));
+        hold.remove(generation).unwrap();
+        assert!(shared(&hold).is_empty());
     }
 
     #[test]
