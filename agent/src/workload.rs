@@ -50,6 +50,21 @@ pub struct RunningTree {
     pub library: Option<Installed>,
     /// For how long it has run.
     pub life: Life,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a tree comes from, for who is told of its start.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// The node of the checkpoint that it goes on from.
+    pub node: Option<String>,
+    /// For how long it had run there since it was last started or resumed.
+    pub saved: Duration,
+    /// Newer generations that were passed over, and why.
+    pub skipped: Vec<(Generation, String)>,
+    /// Why nothing was resumed, where there may have been something.
+    pub why_fresh: Option<String>,
 }
 
 /// For how long a program has run, over all its lives.
@@ -69,6 +84,18 @@ impl Life {
     /// Until now.
     #[must_use]
     pub fn so_far(&self) -> Duration {
-        self.before + self.since.elapsed()
+        self.before + self.since_start()
+    }
+
+    /// The same without its former lives.
+    #[must_use]
+    pub fn since_start(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// When it began or went on here.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.since
     }
 }

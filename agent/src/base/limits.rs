@@ -285,6 +285,35 @@ pub const HOOK_CUT_OFF: Duration = Duration::from_secs(10);
 /// soon and one that is away costs nothing.
 pub const POLL_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 
+/// When an eviction came is an RFC 3339 time of some 24 characters, and no proxy makes a long text of it.
+pub const MOVE_MAX_CHARS: usize = 64;
+
+/// So many moves are remembered, so that none is made twice: one takes seconds, and no replica of the controller lags so far behind.
+pub const MOVES_REMEMBERED: usize = 16;
+
+/// How long the program stands still after a checkpoint for a move, until its pod is ended: an eviction that was sent away comes again
+/// after some seconds, and a person who moves pods by hand needs no more for each. Longer would be a pause that nobody wants.
+pub const STAY_STOPPED: Duration = Duration::from_secs(60);
+
+/// How long a replica may take to take a report: it asks the API server twice.
+pub const REPORT_ANSWER: Duration = Duration::from_secs(3);
+
+/// Pauses before a report is sent again: doubled from the first to the last. Whoever is away costs little, and nobody waits for reports
+/// but a move, which is told at once.
+pub const REPORT_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// How long reports rest that are refused for good: until somebody has changed the controller or the pod's rights.
+pub const REPORTS_REFUSED: Duration = Duration::from_secs(10 * 60);
+
+/// How many reports wait at most: more than happens to a program in the hour in which a controller is away, and a few KB.
+pub const REPORTS_WAITING: usize = 64;
+
+/// What the agent's end may be later for reports that wait: the pod has ended for everybody else.
+pub const REPORTS_AT_THE_END: Duration = Duration::from_millis(500);
+
+/// How long a reason may be that is told in a report: a few of them have to fit into an annotation and an Event (1,024 characters).
+pub const REPORT_WHY_MAX_CHARS: usize = 500;
+
 /// Pauses before a checkpoint at a notice that failed is tried again: doubled from the first to the last. Each try stops the
 /// application for a while, and what made one fail seldom passes quickly.
 pub const NOTICE_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));

@@ -57,6 +57,7 @@ pub fn manifest_of(
         file_numbers: staged.file_numbers,
         ids: staged.ids,
         has_digest: true,
+        ran_since_start_ms: whole_ms(running.life.since_start()),
         streams: None,
     })
 }

@@ -12,6 +12,7 @@ mod log_lines;
 mod manifest_of;
 mod quiet;
 mod removed_paths;
+pub mod standing_tree;
 pub mod stream_dump;
 pub mod volume_speed;
 pub mod warm_up;

@@ -206,6 +206,10 @@ pub struct Checkpoint {
     /// Let the application go on after the checkpoint.
     #[arg(long)]
     pub leave_running: bool,
+    /// Let it stand still after the checkpoint until the pod is deleted, so that it does nothing twice; it goes on if nobody does that within a
+    /// minute.
+    #[arg(long, conflicts_with = "leave_running")]
+    pub stay_stopped: bool,
     /// How to print what came of it.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub output: Output,

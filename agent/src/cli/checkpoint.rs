@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -21,7 +22,8 @@ pub fn checkpoint(args: &Checkpoint) -> Result<()> {
         control_socket::address().and_then(|address| UnixStream::connect_addr(&address)).context(
             "no agent of crik runs in this container; use kubectl exec into the container that it runs",
         )?;
-    let request = serde_json::to_string(&CheckpointRequest { leave_running: args.leave_running })?;
+    let &Checkpoint { leave_running, stay_stopped, .. } = args;
+    let request = serde_json::to_string(&CheckpointRequest { leave_running, stay_stopped })?;
     writeln!(stream, "{request}").context("the agent does not listen")?;
     // Left open until this process ends, with its exit code: the agent waits for that before it ends the container.
     let stream = ManuallyDrop::new(stream);
@@ -46,12 +48,16 @@ fn follow(answers: impl BufRead) -> Result<Committed> {
 }
 
 fn told(committed: &Committed) -> String {
-    let then = committed.pause_ms.map_or_else(
-        || {
+    let then = match (committed.stands_still_ms, committed.pause_ms) {
+        (Some(ms), _) => format!(
+            "the application stands still until its pod is deleted, and goes on here if that is not done within {:.0?}",
+            Duration::from_millis(ms)
+        ),
+        (None, Some(ms)) => format!("the application stood still for {ms} ms"),
+        (None, None) => {
             "the container ends now, and the next one goes on; to move it, cordon the node and delete the pod"
                 .to_owned()
-        },
-        |ms| format!("the application stood still for {ms} ms"),
-    );
+        }
+    };
     format!("generation {} is durable, {}; {then}\n", committed.generation, units::bytes(committed.bytes))
 }

@@ -12,7 +12,7 @@ use super::{trial, trial_pod};
 use crate::base::{exit_codes, limits};
 use crate::config::Config;
 use crate::doctor::descriptors::{Descriptor, Fate};
-use crate::doctor::examination::{Examination, Program, configured, examine};
+use crate::doctor::examination::{Examination, Fact, Program, configured, examine};
 use crate::doctor::finding::{Finding, Severity};
 use crate::supervise;
 use crate::supervise::control_socket::{self, Answer, LookRequest};
@@ -33,11 +33,13 @@ pub fn doctor(args: &Doctor) -> Result<i32> {
     let config = Config::load(&args.config_path)?;
     let known = if args.pid.is_some() { None } else { ask() };
     let program = program(args, known.as_ref());
+    let standing = known.as_ref().and_then(|known| known.stands_still_seconds).map(standing);
     let (image_dir, findings) =
         known.map_or_else(Default::default, |known| (known.image_dir, known.findings));
     let config = configured(config, args.image_dir.clone().or(image_dir));
     config.image_dir.iter().for_each(|path| buckets::connect(path, &std::env::temp_dir()));
-    let examination = examine(&config, program.as_ref(), findings);
+    let mut examination = examine(&config, program.as_ref(), findings);
+    examination.facts.extend(standing);
     print(args.output, &examination, told)?;
     Ok(exit_code(&examination))
 }
@@ -64,6 +66,13 @@ fn ask() -> Option<Known> {
         Answer::Known(known) => Some(*known),
         _ => None,
     }
+}
+
+fn standing(seconds: u64) -> Fact {
+    let is = format!(
+        "stands still after a checkpoint until its pod is ended; in {seconds} s it goes on if nobody does that"
+    );
+    Fact { of: "program", is }
 }
 
 fn program(args: &Doctor, known: Option<&Known>) -> Option<Program> {

@@ -33,7 +33,7 @@ use crate::tree::criu::{self, give_up};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::reap;
 use crate::tree::process::snapshot::Snapshot;
-use crate::workload::{Life, RunningTree, Workload};
+use crate::workload::{Life, Origin, RunningTree, Workload};
 
 type Step = JoinHandle<Result<(), NotBroughtBack>>;
 
@@ -63,6 +63,8 @@ pub async fn resume(
     let attempt = begin(workload, &mut steps, hold, generation).await?;
     tell_tried(&manifest);
     let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
+    let ran = Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms));
+    let life = Life::after(ran);
     reach(Point::Resumed);
     // The tree may run, and must not be left alone for as long as a volume is waited for.
     let waited = steps.is_waiting();
@@ -79,9 +81,15 @@ pub async fn resume(
         hold: Some(Arc::clone(hold)),
         beside_another: false,
         programs: Programs::of_the_past(manifest.identity.programs.clone()),
-        life: Life::after(Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms))),
+        life,
         library: manifest.clocks.as_ref().and_then(|clocks| clocks.library.clone()),
+        origin: origin(&manifest),
     })
+}
+
+fn origin(manifest: &Manifest) -> Origin {
+    let saved = Duration::from_millis(manifest.ran_since_start_ms);
+    Origin { node: manifest.identity.node.clone(), saved, ..Origin::default() }
 }
 
 /// Whether a checkpoint ended the tree on this `node`. One after which it went on says nothing of the state of the node.

@@ -12,12 +12,12 @@ use crate::base::bounded_step::BoundedSteps;
 use crate::base::signals::Signals;
 use crate::restore::attempt::resume;
 use crate::restore::failure::Failure;
-use crate::workload::{RunningTree, Workload};
+use crate::workload::{Origin, RunningTree, Workload};
 
 /// Something was there to resume, and was not.
 pub enum Unresumed {
-    /// It could not be.
-    Failed,
+    /// It could not be, for this reason.
+    Failed(String),
     /// It is not known what there is, for this reason.
     Unread(String),
     /// The pod was told to stop meanwhile.
@@ -38,15 +38,29 @@ pub async fn resume_newest(
         Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
         Err(Failure::Skip(reason) | Failure::Unread(reason)) => return Err(Unresumed::Unread(reason)),
     };
+    let mut skipped = Vec::new();
     for generation in &generations {
         match resume(workload, signals, hold, *generation).await {
-            Ok(running) => return Ok(Some(running)),
+            Ok(running) => {
+                let origin = Origin { skipped, ..running.origin };
+                return Ok(Some(RunningTree { origin, ..running }));
+            }
             Err(Failure::Stopped(signal)) => return Err(Unresumed::Stopped(signal)),
-            Err(Failure::Skip(reason)) => skip(*generation, &reason),
+            Err(Failure::Skip(reason)) => {
+                skip(*generation, &reason);
+                skipped.push((*generation, reason));
+            }
             Err(Failure::Unread(reason)) => return Err(Unresumed::Unread(reason)),
         }
     }
-    if generations.is_empty() { Ok(None) } else { Err(Unresumed::Failed) }
+    if generations.is_empty() { Ok(None) } else { Err(Unresumed::Failed(all(&skipped))) }
+}
+
+/// Why each was skipped.
+fn all(skipped: &[(Generation, String)]) -> String {
+    let told: Vec<String> =
+        skipped.iter().map(|(generation, why)| format!("generation {generation}: {why}")).collect();
+    told.join("; ")
 }
 
 /// What may be resumed, the newest first.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_api::report::Occasion;
 use crik_store::generation::manifest::Manifest;
 use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -16,12 +17,14 @@ use crate::checkpoint::checkpointer::Checkpointer;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
+use crate::supervise::reports::{Reports, told};
 use crate::supervise::trial::{self, Tried};
 
 /// At most one such checkpoint at a time.
 pub struct Background {
     checkpointer: Arc<Checkpointer>,
     looks: Arc<Looks>,
+    reports: Reports,
     under_way: Option<UnderWay>,
     /// When the next one is due, if they are periodic.
     due: Option<Instant>,
@@ -33,6 +36,8 @@ struct UnderWay {
     task: JoinHandle<Result<Done>>,
     hurry: Arc<Notify>,
     asked_by: Option<Reply>,
+    /// Whether it is a checkpoint that was not given up, so that there should be one.
+    is_expected: bool,
 }
 
 /// What is done beside the program.
@@ -43,9 +48,9 @@ enum Done {
 
 impl Background {
     /// The first periodic one is due after `interval`.
-    pub fn new(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) -> Self {
-        let (checkpointer, looks) = (Arc::clone(checkpointer), Arc::clone(looks));
-        let mut background = Self { checkpointer, looks, under_way: None, due: None, paused: None };
+    pub fn new(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>, reports: &Reports) -> Self {
+        let (checkpointer, looks, reports) = (Arc::clone(checkpointer), Arc::clone(looks), reports.clone());
+        let mut background = Self { checkpointer, looks, reports, under_way: None, due: None, paused: None };
         background.schedule(None);
         background
     }
@@ -67,7 +72,7 @@ impl Background {
     /// Begins one for who has asked.
     pub fn begin(&mut self, asked_by: Option<Reply>) {
         let (checkpointer, looks) = (Arc::clone(&self.checkpointer), Arc::clone(&self.looks));
-        self.begin_with(asked_by, async move |hurry| {
+        self.begin_with(asked_by, true, async move |hurry| {
             looks.before_checkpoint().await;
             checkpointer.snapshot(hurry).await.map(|committed| Done::Committed(Box::new(committed)))
         });
@@ -76,7 +81,7 @@ impl Background {
     /// Begins a trial for who has asked; of one that another pod is to finish, the image is kept.
     pub fn begin_trial(&mut self, asked_by: Reply, keep: bool) {
         let checkpointer = Arc::clone(&self.checkpointer);
-        self.begin_with(Some(asked_by), async move |hurry| {
+        self.begin_with(Some(asked_by), false, async move |hurry| {
             let tried = match keep {
                 true => trial::keep(checkpointer, hurry).await,
                 false => trial::run(checkpointer, hurry).await,
@@ -85,8 +90,12 @@ impl Background {
         });
     }
 
-    fn begin_with<F>(&mut self, asked_by: Option<Reply>, work: impl FnOnce(Arc<Notify>) -> F)
-    where
+    fn begin_with<F>(
+        &mut self,
+        asked_by: Option<Reply>,
+        is_expected: bool,
+        work: impl FnOnce(Arc<Notify>) -> F,
+    ) where
         F: Future<Output = Result<Done>> + Send + 'static,
     {
         if self.under_way.is_some() {
@@ -97,7 +106,7 @@ impl Background {
         }
         let hurry = Arc::<Notify>::default();
         let task = tokio::spawn(work(Arc::clone(&hurry)));
-        self.under_way = Some(UnderWay { task, hurry, asked_by });
+        self.under_way = Some(UnderWay { task, hurry, asked_by, is_expected });
     }
 
     /// Does what is due, for ever. Nothing is lost if this is dropped while it waits.
@@ -142,14 +151,24 @@ impl Background {
     pub async fn give_up(&mut self, deadline: Instant) {
         let Some(one) = &mut self.under_way else { return };
         one.hurry.notify_one();
+        one.is_expected = false;
         match timeout_at(deadline, &mut one.task).await {
             Ok(outcome) => self.finish(outcome),
             Err(_) => tracing::error!("the volume holds up the commit of an earlier checkpoint"),
         }
     }
 
+    /// One was taken for another reason, and the program goes on all the same.
+    pub fn after_another(&mut self) {
+        self.retain();
+        self.schedule(None);
+    }
+
     fn finish(&mut self, outcome: Result<Result<Done>, JoinError>) {
-        let asked_by = self.under_way.take().and_then(|one| one.asked_by);
+        let one = self.under_way.take();
+        let is_expected = one.as_ref().is_some_and(|one| one.is_expected);
+        let asked_by = one.and_then(|one| one.asked_by);
+        let occasion = if asked_by.is_some() { Occasion::Asked } else { Occasion::Interval };
         let mut sooner = None;
         let answer = match outcome.map_err(anyhow::Error::from).flatten() {
             Ok(Done::Tried(tried)) => {
@@ -158,17 +177,18 @@ impl Background {
             }
             Ok(Done::Committed(committed)) => {
                 self.retain();
+                self.reports.tell(told::checkpointed(&committed, occasion));
                 Answer::committed(&committed)
             }
             Err(error) => {
-                tracing::error!(
-                    step = "checkpoint",
-                    "no checkpoint; the application goes on: {}",
-                    whole_story(&error)
-                );
+                let why = whole_story(&error);
+                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {why}");
                 drop(self.checkpointer.clean_up());
                 sooner = self.another_try();
-                Answer::failed(&whole_story(&error))
+                if is_expected {
+                    self.reports.tell(told::not_checkpointed(occasion, &why));
+                }
+                Answer::failed(&why)
             }
         };
         asked_by.iter().for_each(|reply| reply.send(answer.clone()));

@@ -6,6 +6,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener as StdListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crik_store::generation::manifest::{self, Manifest};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::base::limits;
+use crate::base::units::whole_ms;
 use crate::checkpoint::dump_progress::Progress;
 use crate::supervise::known::Known;
 use crate::supervise::trial::Tried;
@@ -65,6 +67,9 @@ pub struct LookRequest {
 pub struct CheckpointRequest {
     /// Whether the application goes on afterwards.
     pub leave_running: bool,
+    /// Whether it stands still afterwards, until the pod is ended.
+    #[serde(default)]
+    pub stay_stopped: bool,
 }
 
 /// What is answered. The last one is not `Progress`.
@@ -96,6 +101,9 @@ pub struct Committed {
     pub bytes: u64,
     /// For how many milliseconds the application stood still, if it goes on.
     pub pause_ms: Option<u64>,
+    /// For how many milliseconds it stands still if nobody ends the pod; none if it goes on or has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands_still_ms: Option<u64>,
 }
 
 impl Answer {
@@ -105,7 +113,18 @@ impl Answer {
             generation: manifest.generation.0,
             bytes: manifest.total_bytes(),
             pause_ms: manifest.durations_ms.get(manifest::PAUSE).copied(),
+            stands_still_ms: None,
         })
+    }
+
+    /// The same of a program that stands still after it, for so long if nobody ends its pod.
+    pub fn standing(manifest: &Manifest, patience: Duration) -> Self {
+        match Self::committed(manifest) {
+            Self::Committed(committed) => {
+                Self::Committed(Committed { stands_still_ms: Some(whole_ms(patience)), ..committed })
+            }
+            other => other,
+        }
     }
 
     /// That there is no checkpoint.

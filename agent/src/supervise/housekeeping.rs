@@ -33,7 +33,7 @@ use crate::workload::RunningTree;
 /// the volume is. What is found is told to `looks`, which go on.
 pub fn keep(checkpointer: &Arc<Checkpointer>, looks: &Arc<Looks>) {
     let Some(image_dir) = checkpointer.workload.config.image_dir.clone() else {
-        tell_nowhere(checkpointer.workload.config.missing.as_deref());
+        tell_nowhere(looks, checkpointer.workload.config.missing.as_deref());
         return memory::give_back();
     };
     settle_later(checkpointer);
@@ -116,10 +116,10 @@ fn is_untried(checkpointer: &Checkpointer) -> bool {
     checkpointer.running.resumed.is_none() && checkpointer.hold().is_some()
 }
 
-fn tell_nowhere(missing: Option<&Path>) {
+fn tell_nowhere(looks: &Looks, missing: Option<&Path>) {
     let found = checks::nowhere(missing);
     tracing::warn!(step = "check", "{}", found.line());
-    looks::tell(&Verdict::not(&found.to_string()));
+    looks.tell_nowhere(&Verdict::not(&found.to_string()));
 }
 
 /// Notes on the volume that the tree runs for long enough since it was resumed, so that what ends it later does not count against

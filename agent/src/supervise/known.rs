@@ -31,4 +31,7 @@ pub struct Known {
     pub findings: Vec<Finding>,
     /// What the volume takes in a second, as far as that is known.
     pub bytes_per_second: Option<u64>,
+    /// For how long the program still stands still after a checkpoint if nobody ends its pod, if it does.
+    #[serde(default)]
+    pub stands_still_seconds: Option<u64>,
 }

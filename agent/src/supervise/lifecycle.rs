@@ -1,9 +1,12 @@
 //! The life of a tree, from its start to its end.
 
+mod moving;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_api::report::Occasion;
 use crik_store::generation::clock_facts::Installed;
 use crik_store::generation::manifest::Manifest;
 use crik_store::image_dir::pod::Pod;
@@ -18,7 +21,9 @@ use crate::base::whole_story::whole_story;
 use crate::carry::clocks::install;
 use crate::checkpoint::checkpointer::Checkpointer;
 use crate::checkpoint::kept_trial;
+use crate::checkpoint::standing_tree::StandingTree;
 use crate::cluster::node::Node;
+use crate::cluster::node::move_watch::MoveWatch;
 use crate::cluster::node::notice::Notice;
 use crate::cluster::node::notice_watch::NoticeWatch;
 use crate::cluster::pod::PodName;
@@ -29,6 +34,7 @@ use crate::supervise::during_checkpoint::Meanwhile;
 use crate::supervise::housekeeping;
 use crate::supervise::looks::Looks;
 use crate::supervise::next_start::{NextStart, Phase, next_start};
+use crate::supervise::reports::{Reports, told};
 use crate::supervise::start::start;
 use crate::supervise::stop::{Stop, StopOutcome, after_failure, mark_ended, stop};
 use crate::supervise::supervisor::{Event, Supervisor};
@@ -42,17 +48,23 @@ use crate::workload::Workload;
 /// # Errors
 /// Nothing could be started, or it can no longer be watched over.
 pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
+    let began = std::time::Instant::now();
     let node = workload.config.access().map(|access| Arc::new(follow(access, &workload.pod)));
+    // A move may be asked for before the program runs.
+    let moves = MoveWatch::new(node.as_deref());
+    let reports = Reports::to(node.as_ref(), workload.pod.node.as_deref());
     let signals = Signals::new(signals, workload.config.stop_signals.0.clone())?;
     let started = start(workload, &signals).await?;
+    reports.tell(told::started(&started, began));
     let supervisor = Supervisor::new(signals, started.root);
     let notice_watch = NoticeWatch::new(&workload.config, node.as_deref(), started.stayed);
     let checkpointer = Checkpointer::new(workload, started);
-    let looks = Looks::new(&checkpointer, workload.config.image_dir.as_deref(), node.clone());
+    let looks =
+        Looks::new(&checkpointer, workload.config.image_dir.as_deref(), node.clone(), reports.clone());
     housekeeping::keep(&checkpointer, &looks);
     warm_up::keep(&checkpointer, node.as_deref());
     let life = Life {
-        background: Background::new(&checkpointer, &looks),
+        background: Background::new(&checkpointer, &looks, &reports),
         control: Control::listen(&checkpointer.progress, looks.teller()),
         phase: Phase::Running,
         rest: None,
@@ -60,10 +72,13 @@ pub async fn live(workload: &Arc<Workload>, signals: SignalFd) -> Result<i32> {
         checkpointer,
         node,
         notice_watch,
+        moves,
+        reports: reports.clone(),
         supervisor,
     };
     let library = life.checkpointer.running.library.clone();
     let code = life.go_on().await;
+    reports.end().await;
     remove(library).await;
     code
 }
@@ -91,6 +106,8 @@ struct Life {
     looks: Arc<Looks>,
     node: Option<Arc<Node>>,
     notice_watch: NoticeWatch,
+    moves: MoveWatch,
+    reports: Reports,
     supervisor: Supervisor,
     background: Background,
     control: Control,
@@ -104,6 +121,7 @@ enum News {
     Of(Event),
     Asked(Asked),
     Noticed(Notice),
+    MoveAsked(String),
 }
 
 impl Life {
@@ -121,6 +139,7 @@ impl Life {
                 }
                 News::Asked(asked) => self.answer(asked).await?,
                 News::Noticed(notice) => self.heed(notice).await?,
+                News::MoveAsked(asked) => self.make_ready_to_move(asked).await?,
             };
             if let Some(code) = over {
                 return Ok(code);
@@ -133,6 +152,7 @@ impl Life {
             biased;
             event = self.supervisor.next() => Ok(News::Of(event?)),
             asked = self.control.next() => Ok(News::Asked(asked)),
+            asked = self.moves.next(), if self.phase == Phase::Running => Ok(News::MoveAsked(asked)),
             notice = self.notice_watch.next(), if self.phase == Phase::Running => Ok(News::Noticed(notice)),
             never = self.background.go_on(), if self.phase == Phase::Running => never,
         }
@@ -142,7 +162,8 @@ impl Life {
     async fn stop(&mut self, asked: Stop) -> Result<Option<i32>> {
         self.looks.end();
         let (node, supervisor) = (self.node.as_deref(), &mut self.supervisor);
-        let stop = stop(&self.checkpointer, node, supervisor, &mut self.background, asked);
+        let (background, reports) = (&mut self.background, &self.reports);
+        let stop = stop(&self.checkpointer, node, supervisor, background, reports, asked);
         match contained(stop).await.unwrap_or_else(|defect| Ok(self.pass_on(asked.signal, &defect)))? {
             StopOutcome::Checkpointed => Ok(Some(self.leave().await)),
             StopOutcome::Ended(status) => Ok(Some(self.end(status).await)),
@@ -157,6 +178,7 @@ impl Life {
     fn pass_on(&self, signal: i32, defect: &Defect) -> StopOutcome {
         self.supervisor.forward(signal);
         tracing::error!(step = "stop", "the application is told to stop: {defect}");
+        self.reports.tell(told::not_checkpointed(Occasion::Stop, &defect.to_string()));
         StopOutcome::Passed(
             Phase::CheckpointFailed,
             Some(after_failure(&self.checkpointer, defect.to_string())),
@@ -172,6 +194,9 @@ impl Life {
         match asked.request {
             Wish::Trial(request) => self.background.begin_trial(asked.reply, request.keep),
             Wish::Checkpoint(request) if request.leave_running => self.background.begin(Some(asked.reply)),
+            Wish::Checkpoint(request) if request.stay_stopped => {
+                return self.stay_stopped(Occasion::Asked, Some(asked.reply)).await;
+            }
             Wish::Checkpoint(_) => return self.checkpoint(asked.reply).await,
         }
         Ok(None)
@@ -179,9 +204,12 @@ impl Life {
 
     /// A person wants the application to go on elsewhere. If that cannot be, it goes on here.
     async fn checkpoint(&mut self, reply: Reply) -> Result<Option<i32>> {
-        let (outcome, meanwhile) = self.attempt().await?;
+        let (outcome, meanwhile) = self.attempt(Occasion::Asked).await?;
         match outcome {
-            Ok(committed) => Ok(Some(self.leave_after(reply, &committed).await)),
+            Ok((tree, committed)) => {
+                tree.end();
+                Ok(Some(self.leave_after(reply, &committed).await))
+            }
             Err(error) => {
                 reply.send(Answer::failed(&whole_story(&error)));
                 self.catch_up(meanwhile).await
@@ -197,32 +225,34 @@ impl Life {
             decision = "checkpoint",
             "a checkpoint is taken without a SIGTERM: {why}"
         );
-        let (outcome, meanwhile) = self.attempt().await?;
-        if outcome.is_ok() {
+        let (outcome, meanwhile) = self.attempt(Occasion::Notice).await?;
+        if let Ok((tree, _)) = outcome {
+            tree.end();
             return Ok(Some(self.leave().await));
         }
         self.notice_watch.failed(state);
         self.catch_up(meanwhile).await
     }
 
-    /// Takes a checkpoint that ends the tree. If there is none, the application goes on as if nothing had been.
-    async fn attempt(&mut self) -> Result<(Result<Manifest>, Meanwhile)> {
+    /// Takes a checkpoint that leaves the tree stopped. If there is none, the application goes on as if nothing had been.
+    async fn attempt(&mut self, occasion: Occasion) -> Result<(Result<(StandingTree, Manifest)>, Meanwhile)> {
         let deadline = Instant::now() + self.checkpointer.patience();
         let (background, checkpointer) = (&mut self.background, &self.checkpointer);
         // The volume may hold up both, and signals come all the same.
         let checkpoint = async {
             background.make_way(deadline).await;
-            checkpointer.checkpoint(deadline).await
+            checkpointer.checkpoint_standing(deadline).await
         };
         let (outcome, meanwhile) = Meanwhile::of(&mut self.supervisor, checkpoint).await?;
-        if let Err(error) = &outcome {
-            tracing::error!(
-                step = "checkpoint",
-                "no checkpoint; the application goes on: {}",
-                whole_story(error)
-            );
-            drop(self.checkpointer.clean_up());
-        }
+        self.reports.tell(match &outcome {
+            Ok((_, committed)) => told::checkpointed(committed, occasion),
+            Err(error) => {
+                let why = whole_story(error);
+                tracing::error!(step = "checkpoint", "no checkpoint; the application goes on: {why}");
+                drop(self.checkpointer.clean_up());
+                told::not_checkpointed(occasion, &why)
+            }
+        });
         Ok((outcome, meanwhile))
     }
 

@@ -10,7 +10,7 @@ use crik_store::generation::clock_facts::Installed;
 use crik_store::image_dir::retention;
 use crik_store::image_dir::verdict::Verdict;
 use tokio::task::spawn_blocking;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::base::panics::locked;
 use crate::base::{limits, memory};
@@ -23,6 +23,7 @@ use crate::doctor::finding::{Effect, Finding, Severity};
 use crate::doctor::protection::{Look, News, Protection};
 use crate::doctor::{file_numbers, tree, volume};
 use crate::supervise::known::Known;
+use crate::supervise::reports::{Reports, told};
 use crate::tree::criu;
 use crate::tree::process::snapshot::Snapshot;
 
@@ -31,11 +32,14 @@ pub struct Looks {
     checkpointer: Arc<Checkpointer>,
     /// Whose controller is told, too.
     node: Option<Arc<Node>>,
+    reports: Reports,
     protection: Mutex<Protection>,
     /// The verdict that was kept last; who writes has it.
     kept: Mutex<Option<Verdict>>,
     /// Nothing is told any more.
     over: AtomicBool,
+    /// Until when the program stands still after a checkpoint, if it does.
+    stands_still: Mutex<Option<Instant>>,
 }
 
 impl Looks {
@@ -44,14 +48,17 @@ impl Looks {
         checkpointer: &Arc<Checkpointer>,
         image_dir: Option<&Path>,
         node: Option<Arc<Node>>,
+        reports: Reports,
     ) -> Arc<Self> {
         let place = image_dir.map_or_else(String::new, |path| format!("imageDir {}", path.display()));
         Arc::new(Self {
             checkpointer: Arc::clone(checkpointer),
             node,
+            reports,
             protection: Mutex::new(Protection::new(place)),
             kept: Mutex::default(),
             over: AtomicBool::new(false),
+            stands_still: Mutex::default(),
         })
     }
 
@@ -65,6 +72,20 @@ impl Looks {
     /// The program is told to stop, or has ended.
     pub fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Until when the program stands still after a checkpoint; none once it goes on.
+    pub fn stands_still_until(&self, until: Option<Instant>) {
+        *locked(&self.stands_still) = until;
+    }
+
+    /// What stands in the way of a checkpoint, as far as that was told.
+    pub fn obstacle(&self) -> Option<String> {
+        if self.checkpointer.workload.config.image_dir.is_none() {
+            return Some("no imageDir is configured".to_owned());
+        }
+        let told = locked(&self.protection).told();
+        told.filter(|verdict| !verdict.is_protected()).map(|verdict| verdict.reasons.join("; "))
     }
 
     /// Who tells what is known, for others than the log.
@@ -87,6 +108,8 @@ impl Looks {
             verdict: protection.told(),
             findings: protection.lasting(),
             bytes_per_second: self.checkpointer.speed().map(|speed| speed as u64),
+            stands_still_seconds: locked(&self.stands_still)
+                .map(|until| until.saturating_duration_since(Instant::now()).as_secs()),
         }
     }
 
@@ -124,8 +147,8 @@ impl Looks {
         let root = self.checkpointer.running.root;
         let tree = Snapshot::take().tree(root);
         let has_ended = tree.0.iter().all(|process| process.pid != root || process.state == 'Z');
-        // A tree that CRIU has in hand is traced, by CRIU.
-        if has_ended || criu::is_called() {
+        // A tree that CRIU has in hand is traced, by CRIU; and one that stands still does nothing new.
+        if has_ended || criu::is_called() || locked(&self.stands_still).is_some() {
             return !has_ended;
         }
         // The look at the room tells of what cannot go along.
@@ -192,12 +215,19 @@ impl Looks {
         news
     }
 
+    /// Says that nothing was looked for, since checkpoints have no place to go to.
+    pub fn tell_nowhere(&self, verdict: &Verdict) {
+        tell(verdict);
+        self.reports.tell(told::examined(verdict));
+    }
+
     fn tell_controller(&self, verdict: &Verdict) {
         let protection = match verdict.is_protected() {
             true => crik_api::Protection::Protected,
             false => crik_api::Protection::NotProtected,
         };
         self.node.iter().for_each(|node| node.tell(protection));
+        self.reports.tell(told::examined(verdict));
     }
 
     /// For who looks at the volume. The log has it in any case.
@@ -244,7 +274,7 @@ impl Pause {
 }
 
 /// Says whether the program is protected.
-pub fn tell(verdict: &Verdict) {
+fn tell(verdict: &Verdict) {
     if verdict.is_protected() {
         tracing::info!(step = "check", "{verdict}");
     } else {

@@ -22,7 +22,7 @@ use crate::supervise::clocks;
 use crate::supervise::environment;
 use crate::supervise::spawn::{self, SpawnError};
 use crate::tree::process::reap;
-use crate::workload::{Life, RunningTree, Workload};
+use crate::workload::{Life, Origin, RunningTree, Workload};
 
 /// Why nothing runs.
 #[derive(Debug, Error)]
@@ -70,24 +70,33 @@ pub async fn start(workload: &Arc<Workload>, signals: &Signals) -> Result<Runnin
 
 /// Where there may be something to resume.
 enum Place {
-    /// No image directory is configured, or it cannot be used.
-    Nowhere,
+    /// No image directory is configured; or it cannot be used, for this reason.
+    Nowhere(Option<String>),
     /// This pod has it.
     Held(Arc<Hold>),
-    /// Another pod has it, and lives.
-    Anothers,
+    /// Another pod has it, and lives, as is told here.
+    Anothers(String),
 }
 
 impl Place {
     fn hold(&self) -> Option<&Arc<Hold>> {
         if let Self::Held(hold) = self { Some(hold) } else { None }
     }
+
+    /// Why nothing was looked for, if there could have been something.
+    fn why_not(&self) -> Option<String> {
+        match self {
+            Self::Nowhere(why) => why.clone(),
+            Self::Held(_) => None,
+            Self::Anothers(why) => Some(why.clone()),
+        }
+    }
 }
 
 /// Takes the image directory, if there is one to take.
 async fn place(workload: &Arc<Workload>, signals: &Signals) -> Result<Place, StartError> {
     let config = &workload.config;
-    let Some(path) = &config.image_dir else { return Ok(Place::Nowhere) };
+    let Some(path) = &config.image_dir else { return Ok(Place::Nowhere(None)) };
     match acquire(path, config, &workload.pod, signals).await {
         Ok(hold) => Ok(Place::Held(hold)),
         Err(AcquireError::Abandoned(Abandoned::Signal(signal))) => Err(StartError::Stopped(signal.number)),
@@ -98,9 +107,11 @@ async fn place(workload: &Arc<Workload>, signals: &Signals) -> Result<Place, Sta
         }
         Err(held @ (AcquireError::Held { .. } | AcquireError::Contended { .. })) => {
             tracing::warn!(step = "hold", "the application starts fresh and is not checkpointed: {held}");
-            Ok(Place::Anothers)
+            Ok(Place::Anothers(held.to_string()))
         }
-        Err(error) if error.is_unread() => unread(workload, error.to_string()).map(|()| Place::Nowhere),
+        Err(error) if error.is_unread() => {
+            unread(workload, error.to_string()).map(|()| Place::Nowhere(Some(error.to_string())))
+        }
         Err(error) => unresumable(workload, &error),
     }
 }
@@ -110,7 +121,7 @@ fn unresumable(workload: &Workload, error: &dyn std::error::Error) -> Result<Pla
     tracing::error!(step = "find", "cannot look for checkpoints: {error}");
     match workload.config.on_restore_failure {
         OnRestoreFailure::Fail => Err(StartError::NotResumed),
-        OnRestoreFailure::Fresh => Ok(Place::Nowhere),
+        OnRestoreFailure::Fresh => Ok(Place::Nowhere(Some(error.to_string()))),
     }
 }
 
@@ -132,26 +143,29 @@ async fn start_with(
     signals: &Signals,
     place: Place,
 ) -> Result<RunningTree, StartError> {
+    let mut why = place.why_not();
     if let Some(hold) = place.hold() {
         match resume(workload, signals, hold).await {
             Ok(started @ Some(_)) => return started.ok_or(StartError::NotResumed),
-            Ok(None) => return fresh(workload, signals, place, false),
+            Ok(None) => return fresh(workload, signals, place, None, false),
             Err(Unresumed::Stopped(signal)) => return Err(StartError::Stopped(signal)),
             Err(Unresumed::Unread(reason)) => {
-                unread(workload, reason)?;
+                unread(workload, reason.clone())?;
                 hold.has_not_seen();
+                why = Some(reason);
             }
-            Err(Unresumed::Failed) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
+            Err(Unresumed::Failed(_)) if workload.config.on_restore_failure == OnRestoreFailure::Fail => {
                 return Err(StartError::NotResumed);
             }
-            Err(Unresumed::Failed) => {
+            Err(Unresumed::Failed(reason)) => {
                 tracing::warn!(step = "start", "nothing could be resumed; the application starts fresh");
+                why = Some(reason);
             }
         }
     }
     // Nobody knows what could be resumed where the volume was not read, so that is no different.
     let passed_over = workload.config.image_dir.is_some();
-    fresh(workload, signals, place, passed_over)
+    fresh(workload, signals, place, why, passed_over)
 }
 
 async fn resume(
@@ -163,7 +177,7 @@ async fn resume(
         tracing::error!(step = "start", "nothing more is tried: {defect}");
         reap::end_all_children();
         hold.has_not_seen();
-        Err(Unresumed::Failed)
+        Err(Unresumed::Failed(defect.to_string()))
     })
 }
 
@@ -173,6 +187,7 @@ fn fresh(
     workload: &Workload,
     signals: &Signals,
     place: Place,
+    why_fresh: Option<String>,
     passed_over: bool,
 ) -> Result<RunningTree, StartError> {
     let began = Instant::now();
@@ -190,7 +205,20 @@ fn fresh(
     let programs = noted.hash(own, given);
     tracing::info!(step = "start", ms = whole_ms(began.elapsed()), "the application starts fresh");
     let (strays, life) = (Vec::new(), Life::after(Duration::ZERO));
-    let (hold, beside_another) = (place.hold().cloned(), matches!(place, Place::Anothers));
+    let (hold, beside_another) = (place.hold().cloned(), matches!(place, Place::Anothers(_)));
     let (resumed, stayed) = (None, passed_over);
-    Ok(RunningTree { root, init, strays, resumed, stayed, hold, beside_another, programs, library, life })
+    let origin = Origin { why_fresh, ..Origin::default() };
+    Ok(RunningTree {
+        root,
+        init,
+        strays,
+        resumed,
+        stayed,
+        hold,
+        beside_another,
+        programs,
+        library,
+        life,
+        origin,
+    })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use crik_api::report::Occasion;
 use crik_store::image_dir::hold::Hold;
 use crik_store::image_dir::last_stop::NoCheckpoint;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -20,6 +21,7 @@ use crate::cluster::node::decide::{Decision, Past};
 use crate::supervise::background_checkpoints::Background;
 use crate::supervise::decision::{Decided, decide};
 use crate::supervise::next_start::Phase;
+use crate::supervise::reports::{Reports, told};
 use crate::supervise::supervisor::{Event, Supervisor};
 use crate::tree::process::reap::Status;
 
@@ -59,6 +61,7 @@ pub async fn stop(
     node: Option<&Node>,
     supervisor: &mut Supervisor,
     background: &mut Background,
+    reports: &Reports,
     asked: Stop,
 ) -> Result<StopOutcome> {
     let Stop { signal, began } = asked;
@@ -72,20 +75,27 @@ pub async fn stop(
     tell(&decision, whole_ms(began.elapsed()));
     reach(Point::Decided);
     let deadline = began + checkpointer.patience_within(grace);
-    tell_grace(grace, checkpointer.workload.config.grace_period);
+    tell_grace(grace, workload.config.grace_period);
+    reports.killed_at(began + grace.unwrap_or(workload.config.grace_period));
     if let Decision::Terminate { why, past } = decision {
         supervisor.forward(signal);
         termination_message::tell(&format!("no checkpoint: {why}"));
+        reports.tell(told::told_to_stop(&why));
         return Ok(terminating(checkpointer, background, deadline, why, past).await);
     }
     background.make_way(deadline).await;
-    let Err(error) = checkpointer.checkpoint(deadline).await.map(drop) else {
-        return Ok(StopOutcome::Checkpointed);
+    let error = match checkpointer.checkpoint(deadline).await {
+        Ok(committed) => {
+            reports.tell(told::checkpointed(&committed, Occasion::Stop));
+            return Ok(StopOutcome::Checkpointed);
+        }
+        Err(error) => error,
     };
     // First of all: what is left of the grace period is the application's.
     supervisor.forward(signal);
     let why = whole_story(&error);
     tracing::error!(step = "stop", "no checkpoint; the application is told to stop: {why}");
+    reports.tell(told::not_checkpointed(Occasion::Stop, &why));
     Ok(StopOutcome::Passed(Phase::CheckpointFailed, Some(after_failure(checkpointer, why))))
 }
 

@@ -12,8 +12,8 @@ pub const VARIABLE: &str = "CRIK_FAULT";
 pub const PANIC_VARIABLE: &str = "CRIK_PANIC";
 
 /// Names a number, by which the pauses between two looks at another pod's hold are divided, the time after which a resumed program has
-/// shown that its checkpoint works, that for which a start waits for its volume, and that for which a node must be well again, so that
-/// minutes pass in seconds.
+/// shown that its checkpoint works, that for which a start waits for its volume, that for which a node must be well again, that for which a
+/// program stands still after a checkpoint for a move, and that for which reports rest that are refused, so that minutes pass in seconds.
 pub const HURRY_VARIABLE: &str = "CRIK_HURRY";
 
 macro_rules! points {

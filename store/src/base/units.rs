@@ -31,6 +31,11 @@ pub fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A duration as reports give it: in seconds, to the millisecond.
+pub fn seconds(duration: Duration) -> f64 {
+    whole_ms(duration) as f64 / 1000.0
+}
+
 /// A number of bytes for people.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];

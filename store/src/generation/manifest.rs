@@ -105,6 +105,9 @@ pub struct Manifest {
     /// Whether its digest lies beside it; earlier releases wrote none.
     #[serde(default)]
     pub has_digest: bool,
+    /// For how many milliseconds the tree had run since it was last started or resumed; none in generations of earlier releases.
+    #[serde(default)]
+    pub ran_since_start_ms: u64,
     /// What is kept in packs; nothing in generations all of which is files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<StreamFacts>,

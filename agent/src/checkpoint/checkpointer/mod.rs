@@ -23,10 +23,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::under_way::UnderWay;
-use crate::base::fault_points::{Point, reach};
 use crate::base::headway::Headway;
 use crate::base::limits;
-use crate::base::panics::{contained, contained_now, locked};
+use crate::base::panics::{contained, locked};
 use crate::base::retry::Retries;
 use crate::carry::files::{CarryError, Carrying};
 use crate::checkpoint::deadlines::{Deadlines, patience};
@@ -35,6 +34,7 @@ use crate::checkpoint::forecast::Pauses;
 use crate::checkpoint::freeze::Stopped;
 use crate::checkpoint::kept_trial::KeptTrial;
 use crate::checkpoint::quiet::{Quiet, Turn};
+use crate::checkpoint::standing_tree::StandingTree;
 use crate::checkpoint::volume_speed;
 use crate::checkpoint::warm_up::WarmUp;
 use crate::config::Format;
@@ -144,14 +144,21 @@ impl Checkpointer {
     /// # Errors
     /// There is no checkpoint, and the tree runs on.
     pub async fn checkpoint(self: &Arc<Self>, deadline: Instant) -> Result<Manifest> {
-        let (quiet, stopped, committed) = contained(self.take_patiently(deadline)).await??;
-        // It is durable, whatever happens now.
-        let _ = contained_now(|| {
-            quiet.ends();
-            stopped.kill();
-            reach(Point::Killed);
-        });
+        let (standing, committed) = self.checkpoint_standing(deadline).await?;
+        standing.end();
         Ok(committed)
+    }
+
+    /// The same, and leaves the tree to the caller, stopped, who ends it or lets it go on.
+    ///
+    /// # Errors
+    /// There is no checkpoint, and the tree runs on.
+    pub async fn checkpoint_standing(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<(StandingTree, Manifest)> {
+        let (quiet, stopped, committed) = contained(self.take_patiently(deadline)).await??;
+        Ok((StandingTree::new(stopped, quiet), committed))
     }
 
     /// Takes one that leaves the tree stopped, again as long as the volume may recover.
@@ -300,7 +307,7 @@ mod tests {
     use super::*;
     use crate::carry::program_files::Programs;
     use crate::config::{Config, Hook, Hooks, OnFailure};
-    use crate::workload::Life;
+    use crate::workload::{Life, Origin};
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_deadline() {
@@ -330,6 +337,7 @@ mod tests {
             programs,
             library,
             life,
+            origin: Origin::default(),
         };
         let checkpointer = Checkpointer::new(&workload, running);
         let late = checkpointer.checkpoint(Instant::now() - Duration::from_secs(1)).await;

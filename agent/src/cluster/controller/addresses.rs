@@ -40,7 +40,7 @@ mod tests {
     use crate::config::Access;
 
     fn endpoint(url: &str) -> Endpoint {
-        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, Some("a")).unwrap()
+        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, Some("a"), None).unwrap()
     }
 
     #[tokio::test]

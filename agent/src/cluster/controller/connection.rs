@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use crik_api::report::{MOVE_HEADER, POD_HEADER};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::request::Builder;
 use hyper::{Request, Response, header};
 use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
@@ -20,7 +22,7 @@ use crate::cluster::controller::{tls, token};
 
 /// A connection on which one question is asked at a time.
 pub struct Connection {
-    send: SendRequest<Empty<Bytes>>,
+    send: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
@@ -66,17 +68,35 @@ impl Connection {
         endpoint: &Endpoint,
         question: &str,
     ) -> Result<(Response<()>, Bytes), Unknown> {
-        let mut request = Request::get(question)
-            .header(header::HOST, endpoint.authority())
-            .header(header::ACCEPT, "application/json")
-            .header(header::USER_AGENT, concat!("crik/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &endpoint.access.token_file {
-            request = request.header(header::AUTHORIZATION, token::bearer(path)?);
-        }
+        let mut request = with_access(Request::get(question), endpoint)?;
         if let Some(protection) = *endpoint.protection.borrow() {
             request = request.header(crik_api::PROTECTION_HEADER, protection.as_str());
         }
-        let request = request.body(Empty::new()).map_err(|error| Unknown::Url(error.to_string()))?;
+        if let Some((namespace, name)) = &endpoint.pod {
+            request = request.header(POD_HEADER, format!("{namespace}/{name}"));
+        }
+        if let Some(asked) = endpoint.moves.newest() {
+            request = request.header(MOVE_HEADER, asked);
+        }
+        self.exchange(request, Bytes::new()).await
+    }
+
+    /// Sends `body`, which is JSON, to `route`; returns the head of the answer and its body.
+    ///
+    /// # Errors
+    /// There is no answer, or nothing to send with.
+    pub async fn post(
+        &mut self,
+        endpoint: &Endpoint,
+        route: &str,
+        body: Bytes,
+    ) -> Result<(Response<()>, Bytes), Unknown> {
+        let request = with_access(Request::post(route), endpoint)?;
+        self.exchange(request.header(header::CONTENT_TYPE, "application/json"), body).await
+    }
+
+    async fn exchange(&mut self, request: Builder, body: Bytes) -> Result<(Response<()>, Bytes), Unknown> {
+        let request = request.body(Full::new(body)).map_err(|error| Unknown::Url(error.to_string()))?;
         let answer = self.send.send_request(request).await.map_err(|error| explain(&error))?;
         let (head, body) = answer.into_parts();
         let body =
@@ -89,6 +109,18 @@ impl Connection {
             })?;
         Ok((Response::from_parts(head, ()), body.to_bytes()))
     }
+}
+
+/// With what every request has.
+fn with_access(request: Builder, endpoint: &Endpoint) -> Result<Builder, Unknown> {
+    let request = request
+        .header(header::HOST, endpoint.authority())
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, concat!("crik/", env!("CARGO_PKG_VERSION")));
+    Ok(match &endpoint.access.token_file {
+        Some(path) => request.header(header::AUTHORIZATION, token::bearer(path)?),
+        None => request,
+    })
 }
 
 impl Drop for Connection {

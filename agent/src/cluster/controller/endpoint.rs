@@ -6,6 +6,7 @@ use crik_api::Protection;
 use tokio::sync::watch;
 use url::{Host, Url};
 
+use crate::cluster::controller::moves::Moves;
 use crate::cluster::controller::unknown::Unknown;
 use crate::config::{Access, parse_url};
 
@@ -18,18 +19,22 @@ pub struct Endpoint {
     pub access: Access,
     /// What is said of the program, once that is known.
     pub protection: watch::Sender<Option<Protection>>,
+    /// The moves of the pod that were heard of.
+    pub moves: Moves,
+    /// The pod's namespace and name, if they are known.
+    pub pod: Option<(String, String)>,
     url: Url,
 }
 
 impl Endpoint {
-    /// For questions about `node`.
+    /// For questions about `node`, which a pod of this namespace and name asks.
     ///
     /// # Errors
     /// The URL cannot be used, or there is no node to ask about.
-    pub fn new(access: Access, node: Option<&str>) -> Result<Self, Unknown> {
+    pub fn new(access: Access, node: Option<&str>, pod: Option<(String, String)>) -> Result<Self, Unknown> {
         let node = node.filter(|node| !node.is_empty()).ok_or(Unknown::NoNodeName)?.to_owned();
         let url = parse_url(&access.url).map_err(Unknown::Url)?;
-        Ok(Self { node, access, protection: watch::Sender::new(None), url })
+        Ok(Self { node, access, protection: watch::Sender::new(None), moves: Moves::default(), pod, url })
     }
 
     fn route(&self, segments: &[&str]) -> Url {
@@ -74,6 +79,13 @@ impl Endpoint {
     pub fn pod_question(&self, namespace: &str, name: &str) -> String {
         self.route(&["pods", namespace, name])[url::Position::BeforePath..].to_owned()
     }
+
+    /// Where reports of the pod go; none if it has no name.
+    pub fn reports_route(&self) -> Option<String> {
+        let (namespace, name) = self.pod.as_ref()?;
+        let route = self.route(&["pods", namespace, name, "reports"]);
+        Some(route[url::Position::BeforePath..].to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +93,7 @@ mod tests {
     use super::*;
 
     fn endpoint(url: &str, node: Option<&str>) -> Result<Endpoint, Unknown> {
-        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, node)
+        Endpoint::new(Access { url: url.to_owned(), ..Access::default() }, node, None)
     }
 
     #[test]

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crik_api::{ErrorBody, NodeStatus, PodStatus};
+use crik_api::{NodeStatus, PodStatus};
 use hyper::body::Bytes;
 use hyper::{Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use crate::base::limits;
 use crate::cluster::controller::connection::Connection;
 use crate::cluster::controller::endpoint::Endpoint;
 use crate::cluster::controller::unknown::{Refusal, Unknown};
@@ -24,17 +23,25 @@ pub struct Replica {
     version: Option<String>,
     /// Whether it has closed the connection behind its last answer.
     closing: bool,
+    /// Whether that has told of a move.
+    told_move: bool,
 }
 
 impl Replica {
     /// To the replica at `address`.
     pub fn new(endpoint: &Arc<Endpoint>, address: SocketAddr) -> Self {
-        Self { endpoint: Arc::clone(endpoint), address, connection: None, version: None, closing: false }
+        let endpoint = Arc::clone(endpoint);
+        Self { endpoint, address, connection: None, version: None, closing: false, told_move: false }
     }
 
     /// Whether it closes connections behind its answers, as one does that is to stop.
     pub fn is_closing(&self) -> bool {
         self.closing
+    }
+
+    /// Whether its last answer has told of a move that nobody had told of before.
+    pub fn has_told_move(&self) -> bool {
+        self.told_move
     }
 
     /// Whether the next question is whether there is news, which may take long to answer.
@@ -89,12 +96,14 @@ impl Replica {
         self.connection = Some(connection);
         let close = head.headers().get(header::CONNECTION);
         self.closing = close.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+        self.told_move = self.endpoint.moves.hear(head.headers());
         self.read(&head, &body)
     }
 
     fn read<Answer: DeserializeOwned>(&self, head: &Response<()>, body: &Bytes) -> Result<Answer, Unknown> {
         if head.status() != StatusCode::OK {
-            return Err(Unknown::Refused(self.refusal(head, body)));
+            let with_token = self.endpoint.access.token_file.is_some();
+            return Err(Unknown::Refused(Refusal::read(head, body, with_token)));
         }
         serde_json::from_slice(body).map_err(|error| Unknown::Garbage(error.to_string()))
     }
@@ -106,21 +115,4 @@ impl Replica {
         }
         Ok(status)
     }
-
-    fn refusal(&self, head: &Response<()>, body: &Bytes) -> Refusal {
-        let seconds =
-            head.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        Refusal {
-            status: head.status(),
-            said: serde_json::from_slice(body)
-                .map_or_else(|_| String::new(), |said: ErrorBody| tame(&said.error)),
-            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX)),
-            with_token: self.endpoint.access.token_file.is_some(),
-        }
-    }
-}
-
-/// What comes from elsewhere is kept to one line of the log.
-fn tame(said: &str) -> String {
-    said.chars().filter(|c| !c.is_control()).take(limits::SAID_MAX_CHARS).collect()
 }

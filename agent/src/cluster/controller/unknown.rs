@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use crik_api::ErrorBody;
+use hyper::{Response, StatusCode, header};
 use thiserror::Error;
 
 use crate::base::limits;
@@ -79,6 +80,19 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Reads it from an answer.
+    pub fn read(head: &Response<()>, body: &[u8], with_token: bool) -> Self {
+        let seconds =
+            head.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Self {
+            status: head.status(),
+            said: serde_json::from_slice(body)
+                .map_or_else(|_| String::new(), |said: ErrorBody| tame(&said.error)),
+            retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX)),
+            with_token,
+        }
+    }
+
     fn remedy(&self) -> &'static str {
         match (self.status.as_u16(), self.with_token) {
             (401, false) => {
@@ -95,6 +109,11 @@ impl Refusal {
             _ => "",
         }
     }
+}
+
+/// What comes from elsewhere is kept to one line of the log.
+fn tame(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(limits::SAID_MAX_CHARS).collect()
 }
 
 impl std::fmt::Display for Refusal {

@@ -114,7 +114,8 @@ impl Follower {
                 }
                 Err(_) => return End::Left,
             };
-            let news = before.as_ref().is_none_or(|before| !is_same(before, &status));
+            let news =
+                replica.has_told_move() || before.as_ref().is_none_or(|before| !is_same(before, &status));
             let (first, stale) = (before.is_none(), status.stale);
             before = Some(status.clone());
             publish(&self.news, Ok(status));

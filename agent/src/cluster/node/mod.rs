@@ -7,6 +7,7 @@ pub mod first_sign;
 mod follow;
 mod interrogate;
 pub mod knowledge;
+pub mod move_watch;
 mod news;
 pub mod notice;
 pub mod notice_watch;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crik_api::Protection;
+use hyper::body::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,6 +25,8 @@ use crate::base::panics::locked;
 use crate::cluster::controller::ask_all::AskAll;
 use crate::cluster::controller::endpoint::Endpoint;
 use crate::cluster::controller::replica::Replica;
+use crate::cluster::controller::report;
+use crate::cluster::controller::unknown::Unknown;
 use crate::cluster::pod::{Asking, PodName, PodUnknown};
 use crate::config::Access;
 use best_answer::better;
@@ -46,7 +50,8 @@ impl Node {
     /// asked who ends the `pod`.
     pub fn follow(access: Access, name: Option<&str>, pod: Result<PodName, PodUnknown>) -> Self {
         let replicas = Known::default();
-        match Endpoint::new(access, name) {
+        let own = pod.as_ref().ok().map(|pod| (pod.namespace.clone(), pod.name.clone()));
+        match Endpoint::new(access, name, own) {
             Err(error) => {
                 tracing::warn!("the node's state cannot be learned: {error}");
                 let known = Arc::new(watch::Sender::new(Err(Arc::new(error))));
@@ -74,6 +79,27 @@ impl Node {
     pub fn tell(&self, protection: Protection) {
         let Some(endpoint) = &self.endpoint else { return };
         endpoint.protection.send_if_modified(|told| told.replace(protection) != Some(protection));
+    }
+
+    /// Whether the controller can be told of the program: it believes a token alone, and wants to know of which pod.
+    pub fn takes_reports(&self) -> bool {
+        let is_known = |endpoint: &Arc<Endpoint>| endpoint.access.token_file.is_some();
+        self.pod.is_ok() && self.endpoint.as_ref().is_some_and(is_known)
+    }
+
+    /// Sends a report, as JSON, to one replica after the other until one has taken it.
+    ///
+    /// # Errors
+    /// None has.
+    pub async fn report(&self, report: Bytes) -> Result<(), Unknown> {
+        let endpoint = self.endpoint.as_ref().ok_or(Unknown::NotYet)?;
+        let known = locked(&self.replicas).clone();
+        report::send(endpoint, known, &report).await
+    }
+
+    /// To wait for moves of the pod with.
+    pub fn moves(&self) -> Option<watch::Receiver<Option<String>>> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.moves.news())
     }
 
     /// To wait for news with.
@@ -123,7 +149,7 @@ impl Node {
     /// One whose status was learned before, from a controller that nobody reaches any more.
     pub fn of_the_past(status: crik_api::NodeStatus) -> Self {
         let access = Access { url: "http://127.0.0.1:9".to_owned(), ..Access::default() };
-        let endpoint = Endpoint::new(access, Some(&status.name)).ok().map(Arc::new);
+        let endpoint = Endpoint::new(access, Some(&status.name), None).ok().map(Arc::new);
         let known = Arc::new(watch::Sender::new(Ok(status)));
         let pod = Err(PodUnknown::NoName);
         Self { endpoint, known, replicas: Known::default(), follower: None, pod }
