@@ -2,6 +2,7 @@
 //! shown.
 
 pub mod client;
+pub mod mock_controller;
 mod of_pods;
 pub mod released;
 pub mod replicas;
