@@ -15,29 +15,34 @@ use crate::cluster::controller::unknown::{Refusal, Unknown};
 /// Sends `report`, first to those replicas that are `known`.
 ///
 /// # Errors
-/// None has taken it; what the last one said that said anything.
+/// None has taken it: a failure that may pass, if there was one.
 pub async fn send(endpoint: &Endpoint, known: Vec<SocketAddr>, report: &Bytes) -> Result<(), Unknown> {
     let found = if known.is_empty() { addresses::resolve(endpoint).await? } else { known };
-    let mut failure = Unknown::NotYet;
+    let mut failure: Option<Unknown> = None;
     for address in found {
         match send_to(endpoint, address, report.clone()).await {
             Ok(()) => return Ok(()),
             Err(error) if is_for_all(&error) => return Err(error),
-            Err(error) if matches!(failure, Unknown::Refused(_)) && !matches!(error, Unknown::Refused(_)) => {
-            }
-            Err(error) => failure = error,
+            Err(error) => failure = failure.filter(|before| !is_refused(before)).or(Some(error)),
         }
     }
-    Err(failure)
+    Err(failure.unwrap_or(Unknown::NotYet))
 }
 
 /// Whether no other replica would say anything else, or is to be asked: who reports too often is not to go to the next one.
 fn is_for_all(error: &Unknown) -> bool {
-    let said = match error {
-        Unknown::Refused(refusal) => refusal.status,
-        other => return matches!(other, Unknown::Token { .. }),
-    };
-    matches!(said, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+    use StatusCode as Status;
+    match error {
+        Unknown::Refused(refusal) => {
+            matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN | Status::TOO_MANY_REQUESTS)
+        }
+        other => matches!(other, Unknown::Token { .. }),
+    }
+}
+
+/// Whether the replica would say the same again, as one of another release does.
+fn is_refused(error: &Unknown) -> bool {
+    matches!(error, Unknown::Refused(refusal) if refusal.status.is_client_error())
 }
 
 async fn send_to(endpoint: &Endpoint, address: SocketAddr, report: Bytes) -> Result<(), Unknown> {
