@@ -52,10 +52,10 @@ impl Scene {
         Self::of(&SINGLE, config)
     }
 
-    /// With an agent for which a minute passes in two seconds.
+    /// With an agent for which a minute passes in six seconds.
     fn hurried(command: &[&str]) -> Result<Self> {
         let (scene, binary) = (Self::of(command, "")?, cargo_bin("crik-agent", "crik", &["fault-points"])?);
-        Ok(Self { pod: scene.pod.binary(&binary).with(|spec| spec.env(HURRY_VARIABLE, "30")), ..scene })
+        Ok(Self { pod: scene.pod.binary(&binary).with(|spec| spec.env(HURRY_VARIABLE, "10")), ..scene })
     }
 
     /// Asks for the move, and waits until the program stands still after it.
@@ -219,7 +219,8 @@ fn what_ends_the_program_or_its_agent_while_it_stands_still_loses_nothing() -> R
     ensure!(code == Some(0) && said.contains("generation 00000002 is durable"), "{said}");
     ensure!(said.contains("stands still until its pod is deleted") && said.contains("within 60s"), "{said}");
     stands_still(&second)?;
-    let root = second.processes().into_iter().find(|one| one.pid >= 300).context("no program")?;
+    let program = second.processes().into_iter().filter(|one| one.pid >= 300);
+    let root = program.min_by_key(|one| one.pid).context("no program")?;
     kill(Pid::from_raw(root.host_pid), Signal::SIGKILL)?;
     ensure!(second.wait()? == CHECKPOINTED, "{}", second.transcript());
     let third = started(&scene.pod)?;
@@ -350,6 +351,7 @@ fn a_stop_waits_no_longer_than_a_moment_for_a_controller_that_hangs() -> Result<
     let durable = Instant::now();
     ensure!(running.wait()? == CHECKPOINTED, "{}", running.transcript());
     println!("ended {:?} after its checkpoint", durable.elapsed());
-    ensure!(durable.elapsed() < SHORTEST, "{:?}\n{}", durable.elapsed(), running.transcript());
+    // An answer to a report would be waited for three seconds.
+    ensure!(durable.elapsed() < 2 * SHORTEST, "{:?}\n{}", durable.elapsed(), running.transcript());
     resumes(&started(&scene.pod)?, 1)
 }

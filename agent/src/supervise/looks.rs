@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crik_api::report::What;
 use crik_store::generation::clock_facts::Installed;
 use crik_store::image_dir::retention;
 use crik_store::image_dir::verdict::Verdict;
@@ -33,6 +34,8 @@ pub struct Looks {
     /// Whose controller is told, too.
     node: Option<Arc<Node>>,
     reports: Reports,
+    /// What was reported last.
+    reported: Mutex<Option<What>>,
     protection: Mutex<Protection>,
     /// The verdict that was kept last; who writes has it.
     kept: Mutex<Option<Verdict>>,
@@ -55,6 +58,7 @@ impl Looks {
             checkpointer: Arc::clone(checkpointer),
             node,
             reports,
+            reported: Mutex::default(),
             protection: Mutex::new(Protection::new(place)),
             kept: Mutex::default(),
             over: AtomicBool::new(false),
@@ -218,7 +222,7 @@ impl Looks {
     /// Says that nothing was looked for, since checkpoints have no place to go to.
     pub fn tell_nowhere(&self, verdict: &Verdict) {
         tell(verdict);
-        self.reports.tell(told::examined(verdict));
+        self.report(verdict);
     }
 
     fn tell_controller(&self, verdict: &Verdict) {
@@ -227,7 +231,16 @@ impl Looks {
             false => crik_api::Protection::NotProtected,
         };
         self.node.iter().for_each(|node| node.tell(protection));
-        self.reports.tell(told::examined(verdict));
+        self.report(verdict);
+    }
+
+    /// A verdict that differs in its warnings alone is none that a report could tell from the last one.
+    fn report(&self, verdict: &Verdict) {
+        let what = told::examined(verdict);
+        let before = locked(&self.reported).replace(what.clone());
+        if before.as_ref() != Some(&what) {
+            self.reports.tell(what);
+        }
     }
 
     /// For who looks at the volume. The log has it in any case.
