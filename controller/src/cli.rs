@@ -34,6 +34,10 @@ pub struct Cli {
     /// Tell each pod why it is told to stop, for which the Pod is read when its agent asks. Only with --source kubernetes.
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true, env = "CRIK_PODS")]
     pub pods: bool,
+    /// Watch the pods that have the label crik.dev/inject, of which then is known what their agents have told. Only with --source
+    /// kubernetes.
+    #[arg(long, env = "CRIK_WORKLOADS")]
+    pub workloads: bool,
     /// YAML file of more signals.
     #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
     pub signals_file: Option<PathBuf>,

@@ -2,9 +2,10 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, webhook, node_events, check > source, index, connections > event > auth, tls, signals, pods, inject > base
+//!     run > cli > serve, webhook, node_events, check > source, index, connections, workloads > event > auth, tls, signals, pods, inject, evict > base
 //!
-//! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks.
+//! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks; those with the
+//! label are watched, if that is wanted.
 
 mod auth;
 mod base;
@@ -12,6 +13,7 @@ mod check;
 mod cli;
 mod connections;
 mod event;
+mod evict;
 mod index;
 mod inject;
 mod node_events;
@@ -22,6 +24,7 @@ mod signals;
 mod source;
 mod tls;
 mod webhook;
+mod workloads;
 
 /// A waiting poll has two buffers of 8 KiB of which it uses a few hundred bytes. This allocator keeps its own notes elsewhere,
 /// so that the rest of them never takes real memory: a poll costs a third less.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -20,8 +20,9 @@ use crate::index::Index;
 use crate::serve::{AuthKind, Service};
 use crate::signals::Signals;
 use crate::tls::{Files, Tls};
-use crate::webhook::Webhook;
-use crate::{check, node_events, serve, signals, source};
+use crate::webhook::{Evicted, Webhook};
+use crate::workloads::Workloads;
+use crate::{check, node_events, serve, signals, source, workloads};
 
 const NO_WAY: &str = "there is no way to the API server";
 
@@ -57,7 +58,8 @@ async fn check(options: &check::Options) -> Result<()> {
 async fn serve_nodes(cli: Cli) -> Result<()> {
     let stopping = stopping();
     let index = Arc::new(Index::new());
-    let service = service(&cli, Arc::clone(&index)).await?;
+    let workloads = start_workloads(&cli).await?;
+    let service = service(&cli, Arc::clone(&index), workloads).await?;
     let source = start_source(&cli, &index, &service.events).await?;
     let clock = tokio::spawn(keep_time(index));
     let listener = listen(cli.listen).with_context(|| {
@@ -83,7 +85,14 @@ async fn start_webhook(
     told: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + use<>> {
     let webhook = match cli.webhook.webhook_listen {
-        Some(_) => Webhook::new(&cli.webhook, asking_once(cli).await?, service.admissions.clone())?,
+        Some(_) => {
+            let evicted = service.workloads.clone().map(|workloads| Evicted {
+                index: Arc::clone(&service.index),
+                workloads,
+                outcomes: service.evictions.clone(),
+            });
+            Webhook::new(&cli.webhook, asking_once(cli).await?, service.admissions.clone(), evicted)?
+        }
         None => None,
     };
     let over = delayed(told, cli.serve.shutdown_delay);
@@ -118,7 +127,7 @@ async fn api_server(cli: &Cli) -> Result<Config> {
 }
 
 /// How and to whom the nodes are served.
-async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
+async fn service(cli: &Cli, index: Arc<Index>, workloads: Option<Arc<Workloads>>) -> Result<Service> {
     let options = cli.serve.clone();
     let files = options.tls_cert_file.clone().zip(options.tls_key_file.clone());
     let flags = ["--tls-cert-file", "--tls-key-file"];
@@ -133,9 +142,12 @@ async fn service(cli: &Cli, index: Arc<Index>) -> Result<Service> {
         options,
         client,
         pods: pods(cli).await?,
+        workloads,
         tls,
         events: Outcomes::default(),
         admissions: Outcomes::default(),
+        evictions: Outcomes::default(),
+        eviction_deadline: cli.webhook.limits.eviction_deadline,
     })
 }
 
@@ -145,6 +157,20 @@ async fn pods(cli: &Cli) -> Result<Option<Client>> {
         return Ok(None);
     }
     asking_once(cli).await.map(Some)
+}
+
+/// The labelled pods, which are watched from now on, if that is wanted.
+///
+/// # Errors
+/// There is no way to the API server, or no API server.
+async fn start_workloads(cli: &Cli) -> Result<Option<Arc<Workloads>>> {
+    if !cli.workloads {
+        return Ok(None);
+    }
+    ensure!(cli.source == SourceKind::Kubernetes, "--workloads needs --source kubernetes");
+    let known = Arc::new(Workloads::default());
+    tokio::spawn(workloads::run(asking_once(cli).await?, Arc::clone(&known)));
+    Ok(Some(known))
 }
 
 /// What takes too long is asked again by the agent, and not here.

@@ -119,7 +119,18 @@ defaults: {{- toYaml $defaults | nindent 2 }}
 {{- else }}
 - {{ printf "--webhook-secret=%s/%s" .Release.Namespace (include "crik.webhook" .) | quote }}
 - {{ printf "--webhook-configuration=%s" (include "crik.clusterName" .) | quote }}
+{{- if .Values.inject.moves.enabled }}
+- {{ printf "--webhook-validating-configuration=%s" (include "crik.clusterName" .) | quote }}
+{{- end }}
 - {{ printf "--webhook-names=%s.%s.svc" (include "crik.webhook" .) .Release.Namespace | quote }}
+{{- end }}
+{{- with .Values.inject.moves }}
+{{- if .enabled }}
+- "--workloads"
+- {{ printf "--moves-per-node=%d" (int64 .perNode) | quote }}
+- {{ printf "--moves-per-cluster=%d" (int64 .perCluster) | quote }}
+- {{ printf "--eviction-deadline=%s" .deadline | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if .Values.signals }}
@@ -157,7 +168,12 @@ webhook-tls-cert-file: inject.certManager.issuerRef
 webhook-tls-key-file: inject.certManager.issuerRef
 webhook-secret: inject.enabled
 webhook-configuration: inject.enabled
+webhook-validating-configuration: inject.moves.enabled
 webhook-names: inject.enabled
+workloads: inject.moves.enabled
+moves-per-node: inject.moves.perNode
+moves-per-cluster: inject.moves.perCluster
+eviction-deadline: inject.moves.deadline
 {{- end }}
 
 {{/* Names of signals that the controller has by itself, and of the two reasons that are its own. */}}

@@ -185,6 +185,50 @@ pub const RELIST_AFTER: Duration = Duration::from_secs(60);
 /// as a whole.
 pub const LIST_PAGE: u32 = 100;
 
+/// How many pods are asked for at once: some KB each, and a page is held in memory as a whole.
+pub const PODS_LIST_PAGE: u32 = 250;
+
+/// The longest annotation of a pod that is read: the controller makes them of reports of 16 KiB at most, and whoever may write to a pod
+/// may write much.
+pub const ANNOTATION_MAX_BYTES: usize = 16 << 10;
+
+/// How long an eviction is held up at most, whatever the pod says: who owns a pod must not keep a node from being drained.
+pub const EVICTION_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// The shortest time that evictions can be held up for: the agent needs some of it to hear.
+pub const EVICTION_DEADLINE_MIN: Duration = Duration::from_secs(1);
+
+/// How many pods of one node take a checkpoint for an eviction at the same time: they share its disk, its network and its processors,
+/// and each is frozen for the longer the more there are.
+pub const MOVES_PER_NODE: u32 = 4;
+
+/// How many pods of all nodes: they share the volume's server.
+pub const MOVES_PER_CLUSTER: u32 = 20;
+
+/// How soon an agent that was told of a move has to say that it has begun: it hears of it within 100 ms, and a report of it that did not
+/// come is sent again within seconds.
+pub const MOVE_BEGINS: Duration = Duration::from_secs(10);
+
+/// How soon an eviction is to be asked again that waits for a checkpoint, which may be there any moment and leaves the program standing
+/// still until then. Clients of Kubernetes wait as long as they are told and try ten times; kubectl drain then waits 5 s.
+pub const EVICTION_RETRY: Duration = Duration::from_secs(1);
+
+/// The same of one that waits for others.
+pub const QUEUE_RETRY: Duration = Duration::from_secs(2);
+
+/// For how long an eviction counts as wanted after it was last asked for: clients ask again after 5 s.
+pub const EVICTION_WANTED: Duration = Duration::from_secs(15);
+
+/// How long after it was written that an eviction waits that is written again, for the few that are next on a node: the other replica
+/// may not have been asked.
+pub const WAITING_WRITTEN: Duration = Duration::from_secs(10);
+
+/// How long the answer to an eviction may take: the chart has the API server wait for 3 s.
+pub const EVICTION_ANSWER: Duration = Duration::from_secs(2);
+
+/// How often it is looked at again when a pod was changed meanwhile, as by the other replica or by the kubelet.
+pub const EVICTION_LOOKS: usize = 3;
+
 /// How long to wait before an Event is written again, at first; then twice as long each time.
 pub const EVENT_RETRY_MIN: Duration = Duration::from_secs(1);
 

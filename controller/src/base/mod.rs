@@ -1,5 +1,5 @@
 //! What every room stands on: the numbers with their reasons, the log, errors with their causes, files that change, what is
-//! counted and used, and what one address may have. May import no other room.
+//! counted and used, when what has failed is tried again, and what one address may have. May import no other room.
 
 pub(crate) mod api_refusal;
 pub(crate) mod buckets;
@@ -12,5 +12,7 @@ pub(crate) mod logging;
 pub(crate) mod outcomes;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod retry;
 pub(crate) mod shortened;
 pub(crate) mod turns;
+pub(crate) mod watch_error;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crik_api::configuration::{Form, KEYS};
+use crik_api::report::{EVICTION_DEADLINE, OWN_ANNOTATIONS};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
@@ -19,7 +20,7 @@ const DECISION_TIMEOUT: Duration = Duration::from_secs(2);
 const GRACE_PERIOD_SECONDS: i64 = 30;
 
 /// Annotations that are no keys of it.
-const OTHERS: [&str; 2] = [CONTAINER, CLAIM];
+const OTHERS: [&[&str]; 2] = [&[CONTAINER, CLAIM, EVICTION_DEADLINE], &OWN_ANNOTATIONS];
 
 /// The agent's configuration.
 #[derive(Debug, Default, PartialEq)]
@@ -92,7 +93,8 @@ impl Configuration {
 /// The keys that the pod's annotations set.
 fn annotations(pod: &Pod, warnings: &mut Vec<String>) -> Vec<(&'static str, Value)> {
     let all = pod.metadata.annotations.iter().flatten();
-    let ours = all.filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.contains(&name.as_str()));
+    let ours = all
+        .filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.iter().any(|of| of.contains(&name.as_str())));
     let mut found = Vec::new();
     for (name, text) in ours {
         match read(name, text) {

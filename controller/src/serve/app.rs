@@ -1,6 +1,7 @@
 //! What every handler has.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::agents::Agents;
 use super::lists::Lists;
@@ -10,6 +11,7 @@ use crate::auth::Auth;
 use crate::connections::{Places, Room};
 use crate::index::Index;
 use crate::pods::Pods;
+use crate::workloads::Workloads;
 
 /// What every handler has.
 #[derive(Clone)]
@@ -25,6 +27,10 @@ pub struct Shared {
     pub auth: Option<Auth>,
     /// None if nothing is told of pods.
     pub pods: Option<Pods>,
+    /// The labelled pods; none if they are not watched.
+    pub workloads: Option<Arc<Workloads>>,
+    /// For how long evictions of those are held up that say nothing.
+    pub eviction_deadline: Duration,
     /// What is counted of each route.
     pub routes: Routes,
     /// What is counted as it happens.

@@ -10,12 +10,18 @@ use crik_api::ErrorCode;
 use tokio::time::Instant;
 
 use super::app::App;
+use super::moves::{self, MoveCall};
 use super::{answer, name};
 use crate::auth::{Identity, Permission};
 use crate::connections::Peer;
 
 /// The node that is asked for, by one who may ask for it.
-pub struct Asked(pub String);
+pub struct Asked {
+    /// Its name.
+    pub node: String,
+    /// The move of the pod that the caller is the agent of, if it has said that.
+    pub moving: Option<MoveCall>,
+}
 
 /// The pod that is asked for, by one who may ask for it.
 pub struct AskedPod {
@@ -37,8 +43,8 @@ impl FromRequestParts<App> for Asked {
         let path: Result<Path<String>, PathRejection> = Path::from_request_parts(parts, app).await;
         let Path(name) = path.map_err(|error| wrong(error.body_text()))?;
         name::check("node", &name).map_err(wrong)?;
-        check(parts, app, Permission::Node(&name)).await?;
-        Ok(Self(name))
+        let identity = check(parts, app, Permission::Node(&name)).await?;
+        Ok(Self { node: name, moving: moves::call(app, &parts.headers, identity.as_ref()) })
     }
 }
 

@@ -61,8 +61,8 @@ fn latencies() -> Histogram {
 }
 
 impl Metrics {
-    /// All at zero; `events` and `admissions` are counted elsewhere.
-    pub fn new(events: Outcomes, admissions: Outcomes) -> Self {
+    /// All at zero; `events`, `admissions` and `evictions` are counted elsewhere.
+    pub fn new(events: Outcomes, admissions: Outcomes, evictions: Outcomes) -> Self {
         let mut registry = Registry::with_prefix("crik");
         let (requests, reviews) = (Family::default(), Outcomes::default());
         let (pod_questions, failed_handshakes) = (Outcomes::default(), Outcomes::default());
@@ -89,6 +89,8 @@ impl Metrics {
         registry.register("events", "Kubernetes Events on nodes that shut down", events);
         let help = "Pods that the API server has asked about when they were created";
         registry.register("admissions", help, admissions);
+        let help = "Evictions of labelled pods that the API server has asked about";
+        registry.register("evictions", help, evictions);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -1,5 +1,5 @@
-//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`, `auth`, `tls`, `pods`
-//! and `base`.
+//! The HTTP API: what there is to ask for, and who gets which answer. May import `index`, `connections`,
+//! `workloads`, `auth`, `tls`, `pods`, `evict` and `base`.
 
 mod agents;
 mod answer;
@@ -9,6 +9,7 @@ mod every_request;
 mod front;
 mod lists;
 mod metrics;
+mod moves;
 mod name;
 mod options;
 mod router;
@@ -17,6 +18,7 @@ mod stopping;
 mod unchanged;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::net::TcpListener;
@@ -36,6 +38,7 @@ use crate::connections::{Peers, Places, Room, Server, room_for};
 use crate::index::Index;
 use crate::pods::Pods;
 use crate::tls::Tls;
+use crate::workloads::Workloads;
 
 /// What is served, and how.
 pub struct Service {
@@ -47,24 +50,30 @@ pub struct Service {
     pub client: Option<Client>,
     /// Looks at pods, if that is wanted.
     pub pods: Option<Client>,
+    /// The labelled pods, if they are watched.
+    pub workloads: Option<Arc<Workloads>>,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
     /// How the writing of Events goes.
     pub events: Outcomes,
     /// What comes of pods that the webhook is asked about.
     pub admissions: Outcomes,
+    /// What comes of evictions that it is asked about.
+    pub evictions: Outcomes,
+    /// For how long these are held up.
+    pub eviction_deadline: Duration,
 }
 
 /// Serves until `told` becomes true, and for the delay of the options after that; then until all connections have ended, or
 /// [`limits::DRAIN`] is over.
 pub async fn serve(listener: TcpListener, service: Service, told: watch::Receiver<bool>) {
-    let Service { index, options, client, pods, tls, events, admissions } = service;
+    let Service { index, options, client, pods, workloads, tls, .. } = service;
     let polls = usize::try_from(options.max_waiting_polls).unwrap_or(usize::MAX);
     let places = Places::new(room_for(polls.saturating_add(limits::CONNECTIONS_SPARE)));
     let peers = Peers::new(usize::try_from(options.max_connections_per_peer).unwrap_or(usize::MAX));
     let stopping = Stopping::new(told, options.shutdown_delay);
     let over = stopping.over();
-    let metrics = Metrics::new(events, admissions);
+    let metrics = Metrics::new(service.events, service.admissions, service.evictions);
     let auth = client.map(|client| {
         let (most, outcomes) = (options.known_tokens(), metrics.reviews.clone());
         let reviews = Reviews::new(client, options.audience, options.token_ttl, most, outcomes);
@@ -78,6 +87,8 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         stopping,
         auth,
         pods,
+        workloads,
+        eviction_deadline: service.eviction_deadline,
         routes: metrics.of_routes(router::table().map(|(path, _)| path)),
         metrics,
         agents: Agents::default(),

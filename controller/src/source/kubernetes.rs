@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use futures_util::{FutureExt as _, Stream, StreamExt};
 use kube::Api;
 use kube::runtime::watcher::{self, watcher};
@@ -19,9 +19,9 @@ use super::api_server::Watching;
 use super::loss::Loss;
 use super::proof::Proof;
 use super::proven::Proven;
-use super::watch_error::explain;
 use super::watched_node::WatchedNode;
-use crate::base::limits;
+use crate::base::watch_error::explain;
+use crate::base::{limits, retry};
 use crate::event::Event;
 use crate::signals::{Observation, Signals};
 
@@ -107,7 +107,7 @@ impl<'a> Watch<'a> {
             signals,
             answered,
             listing: None,
-            pauses: pauses(),
+            pauses: retry::pauses(),
             not_before: now,
             settled: None,
             sign: now,
@@ -159,13 +159,13 @@ impl<'a> Watch<'a> {
         self.forget_answers();
         let since = *self.failing_since.get_or_insert(now);
         self.anew = is_too_old(error) || now - since >= limits::RELIST_AFTER;
-        self.loss.begins(explain(error))
+        self.loss.begins(explain("nodes", error))
     }
 
     /// How long to wait after a failure. As long as the loss is not told, pauses do not grow: one that outlasts the grace would have it
     /// told of an API server that is back.
     fn pause(&mut self) -> Duration {
-        let pause = if self.loss.is_told() { self.pauses.next() } else { pauses().next() };
+        let pause = if self.loss.is_told() { self.pauses.next() } else { retry::pauses().next() };
         pause.unwrap_or(limits::API_RETRY_MAX)
     }
 
@@ -177,7 +177,7 @@ impl<'a> Watch<'a> {
     }
 
     fn is_good(&mut self) {
-        (self.pauses, self.failing_since, self.good) = (pauses(), None, true);
+        (self.pauses, self.failing_since, self.good) = (retry::pauses(), None, true);
     }
 
     /// A proof without a watch that is good says nothing, and neither does a watch without a proof; and of one whose connection hangs it
@@ -244,12 +244,6 @@ impl<'a> Watch<'a> {
 /// What kube-runtime would ask for again and again: it takes up a watch that could not be begun where the last one ended.
 fn is_too_old(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
-}
-
-/// Each pause is twice the last, and up to as much again by chance, so that replicas do not come back together.
-fn pauses() -> ExponentialBackoff {
-    let pauses = ExponentialBuilder::default().with_min_delay(limits::API_RETRY_MIN);
-    pauses.with_max_delay(limits::API_RETRY_MAX).without_max_times().with_jitter().build()
 }
 
 #[cfg(test)]

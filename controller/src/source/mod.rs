@@ -8,5 +8,4 @@ mod nodes_file;
 mod proof;
 mod proven;
 mod proxy;
-mod watch_error;
 mod watched_node;

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
-use super::watch_error::refusal;
+use crate::base::watch_error::refusal;
 use crate::base::{api_refusal, limits};
 
 /// Names alone.
@@ -79,8 +79,9 @@ impl Prover {
             let asked = Instant::now();
             let read = timeout(limits::PROOF_TIMEOUT, self.read(&head)).await;
             let late = || format!("it does not answer a consistent read within {:?}", limits::PROOF_TIMEOUT);
-            let read =
-                read.map_err(|_| late()).and_then(|read| read.map_err(|error| refusal("list", &error)));
+            let read = read
+                .map_err(|_| late())
+                .and_then(|read| read.map_err(|error| refusal("list", "nodes", &error)));
             let response = self.client.send(again(&head)).await?;
             if read.as_ref().is_ok_and(|by| *by != connection(&response)) {
                 continue;

@@ -1,6 +1,8 @@
-//! The admission webhook: the API server asks on a TLS port of its own what is to become of a pod that is created. It changes nothing
-//! itself, so a dry run is asked like any other. May import `connections`, `inject`, `tls` and `base`.
+//! The admission webhook: the API server asks on a TLS port of its own what is to become of a pod that is created, for which nothing is
+//! changed here, so that a dry run is asked like any other; and whether one may be evicted. May import `index`, `connections`,
+//! `workloads`, `inject`, `evict`, `tls` and `base`.
 
+mod evictions;
 mod namespaces;
 mod options;
 mod own;
@@ -16,6 +18,8 @@ use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+pub use self::evictions::Evicted;
+use self::evictions::{Evictions, evict_pod};
 use self::namespaces::Namespaces;
 pub use self::options::Options;
 use self::own::Keeper;
@@ -30,6 +34,7 @@ use crate::tls::Tls;
 pub struct Webhook {
     listener: TcpListener,
     reviews: Arc<Reviews>,
+    evictions: Option<Arc<Evictions>>,
     certificate: Certificate,
 }
 
@@ -40,22 +45,30 @@ enum Certificate {
 }
 
 impl Webhook {
-    /// One that listens already, if there is to be one. What comes of pods is counted in `outcomes`.
+    /// One that listens already, if there is to be one. What comes of new pods is counted in `outcomes`; evictions are answered by what
+    /// `evicted` has.
     ///
     /// # Errors
     /// A file cannot be used, or the address cannot be had.
-    pub fn new(options: &Options, client: Client, outcomes: Outcomes) -> Result<Option<Self>> {
+    pub fn new(
+        options: &Options,
+        client: Client,
+        outcomes: Outcomes,
+        evicted: Option<Evicted>,
+    ) -> Result<Option<Self>> {
         let Some(address) = options.webhook_listen else { return Ok(None) };
         let file = options.inject_file.as_deref().context("--webhook-listen needs --inject-file")?;
         let settings = Settings::read(file)?;
         let certificate = certificate(options, client.clone())?;
+        let evictions =
+            evicted.map(|of| Arc::new(Evictions::new(of, options.limits.clone(), client.clone())));
         let listener = listen(address).with_context(|| {
             format!("cannot listen on {address}; is another program there? see --webhook-listen")
         })?;
         tracing::info!(address = %listener.local_addr()?, "the API server is answered");
         let places = Semaphore::new(limits::PODS_READ_AT_ONCE);
         let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes, places };
-        Ok(Some(Self { listener, reviews: Arc::new(reviews), certificate }))
+        Ok(Some(Self { listener, reviews: Arc::new(reviews), evictions, certificate }))
     }
 
     /// Answers until `over` becomes true and all connections have ended.
@@ -64,7 +77,10 @@ impl Webhook {
             tls = self.certificate.tls() => tls,
             _ = over.wait_for(|over| *over) => return,
         };
-        let routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
+        let mut routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
+        if let Some(evictions) = self.evictions {
+            routes = routes.merge(Router::new().route("/evict", post(evict_pod)).with_state(evictions));
+        }
         let server = Server {
             places: Places::new(limits::API_SERVER_CONNECTIONS),
             peers: Peers::new(limits::API_SERVER_CONNECTIONS / 2),

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::own::Place;
 use crate::base::limits;
+use crate::evict::Limits;
 use crate::tls::Files;
 
 /// How the API server is answered.
@@ -33,6 +34,14 @@ pub struct Options {
     /// MutatingWebhookConfiguration in which the API server is told whom to believe.
     #[arg(long, value_name = "NAME", requires = "webhook_secret", env = "CRIK_WEBHOOK_CONFIGURATION")]
     pub webhook_configuration: Option<String>,
+    /// ValidatingWebhookConfiguration in which it is told the same, for evictions.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "webhook_secret",
+        env = "CRIK_WEBHOOK_VALIDATING_CONFIGURATION"
+    )]
+    pub webhook_validating_configuration: Option<String>,
     /// Names that the certificate is for, separated by commas: SERVICE.NAMESPACE.svc.
     #[arg(
         long,
@@ -45,13 +54,18 @@ pub struct Options {
     /// How long such a certificate is good, from 10s to 3650 days; it is renewed when a third of that is left.
     #[arg(long, value_name = "DURATION", default_value = "90d", env = "CRIK_WEBHOOK_CERTIFICATE_LIFE", value_parser = life)]
     pub webhook_certificate_life: Duration,
+    /// How evictions are held up, if --workloads is given too.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 impl Options {
     /// Where its own certificate is kept, if it is to have one.
     pub fn place(&self) -> Option<Place> {
         let (namespace, secret) = self.webhook_secret.clone()?;
-        Some(Place { namespace, secret, configuration: self.webhook_configuration.clone()? })
+        let (configuration, validating) =
+            (self.webhook_configuration.clone()?, self.webhook_validating_configuration.clone());
+        Some(Place { namespace, secret, configuration, validating })
     }
 
     /// The files of its certificate, if they are given.

@@ -8,7 +8,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -31,7 +33,7 @@ pub struct Reviews {
 
 /// Answers what is to become of a pod.
 pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Response {
-    let request = match read(body, &reviews.places).await {
+    let request = match read(body, "a Pod", &reviews.places).await {
         Ok(request) => request,
         Err(problem) => return (StatusCode::BAD_REQUEST, problem).into_response(),
     };
@@ -39,14 +41,21 @@ pub async fn inject_pod(State(reviews): State<Arc<Reviews>>, body: Body) -> Resp
     Json(answer.into_review()).into_response()
 }
 
-/// A few at a time, since each may be large and whoever reaches the port may send one.
-async fn read(body: Body, places: &Semaphore) -> Result<AdmissionRequest<Pod>, String> {
+/// What is asked of `what`. A few at a time, since each may be large and whoever reaches the port may send one.
+///
+/// # Errors
+/// It comes too slowly, or is something else.
+pub async fn read<K: Resource + DeserializeOwned>(
+    body: Body,
+    what: &str,
+    places: &Semaphore,
+) -> Result<AdmissionRequest<K>, String> {
     let late = |_| "the question took too long".to_owned();
     let _place = timeout(limits::REVIEW_READING, places.acquire()).await.map_err(late)?;
     let whole = timeout(limits::REVIEW_READING, to_bytes(body, limits::OBJECT_MAX_BYTES)).await;
     let bytes: Bytes = whole.map_err(late)?.map_err(|error| error.to_string())?;
-    let review: AdmissionReview<Pod> = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("this is no AdmissionReview of a Pod: {error}"))?;
+    let review: AdmissionReview<K> = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("this is no AdmissionReview of {what}: {error}"))?;
     review.try_into().map_err(|_| "this AdmissionReview asks nothing".to_owned())
 }
 

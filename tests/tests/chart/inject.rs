@@ -73,6 +73,55 @@ fn the_service_that_is_asked_leads_to_the_port_that_answers_by_a_name_of_the_cer
 }
 
 #[test]
+fn evictions_are_asked_about_in_the_same_namespaces_and_go_on_without_an_answer() -> Result<()> {
+    let objects = rendered(ENABLED)?;
+    let of_pods = webhook(&objects)?;
+    let webhooks = &of_kind(&objects, "ValidatingWebhookConfiguration")?["webhooks"];
+    ensure!(webhooks.as_array().is_some_and(|all| all.len() == 1), "{webhooks:#}");
+    for (key, expected) in [
+        ("failurePolicy", json!("Ignore")),
+        ("sideEffects", json!("NoneOnDryRun")),
+        ("timeoutSeconds", json!(3)),
+        ("namespaceSelector", of_pods["namespaceSelector"].clone()),
+    ] {
+        ensure!(webhooks[0][key] == expected, "{key}: {}", webhooks[0][key]);
+    }
+    let rule = &webhooks[0]["rules"][0];
+    ensure!(
+        rule["resources"] == json!(["pods/eviction"]) && rule["operations"] == json!(["CREATE"]),
+        "{rule:#}"
+    );
+    let (asked, of_pods) = (&webhooks[0]["clientConfig"]["service"], &of_pods["clientConfig"]["service"]);
+    ensure!(asked["name"] == of_pods["name"] && asked["path"] == "/evict", "{asked:#}");
+    Ok(())
+}
+
+#[test]
+fn values_say_how_many_pods_are_moved_at_a_time_and_for_how_long_evictions_wait() -> Result<()> {
+    let arguments = |json: &str| -> Result<String> {
+        Ok(pod_spec(&rendered(json)?)?["containers"][0]["args"].to_string())
+    };
+    let usual = arguments(ENABLED)?;
+    for flag in ["--workloads", "--moves-per-node=4", "--moves-per-cluster=20", "--eviction-deadline=5m"] {
+        ensure!(usual.contains(flag), "{flag} is not in {usual}");
+    }
+    let moves =
+        |text: &str| format!(r#"{{"inject": {{"enabled": true, "agentImage": "a:1", "moves": {text}}}}}"#);
+    let other = arguments(&moves(r#"{"perNode": 1, "perCluster": 3, "deadline": "90s"}"#))?;
+    for flag in ["--moves-per-node=1", "--moves-per-cluster=3", "--eviction-deadline=90s"] {
+        ensure!(other.contains(flag), "{flag} is not in {other}");
+    }
+    let none = rendered(&moves(r#"{"enabled": false}"#))?;
+    ensure!(of_kind(&none, "ValidatingWebhookConfiguration").is_err(), "evictions are asked about");
+    let flags = pod_spec(&none)?["containers"][0]["args"].to_string();
+    ensure!(!flags.contains("--workloads") && !flags.contains("--moves"), "{flags}");
+    for wrong in [r#"{"perNode": 0}"#, r#"{"deadline": "soon"}"#, r#"{"perPod": 1}"#] {
+        ensure!(template(&moves(wrong))?.is_err(), "{wrong}");
+    }
+    Ok(())
+}
+
+#[test]
 fn one_value_has_cert_manager_issue_the_certificate() -> Result<()> {
     let issued = r#"{"inject": {"enabled": true, "agentImage": "a:1", "certManager": {"issuerRef": {"name": "ca", "kind": "ClusterIssuer"}}}}"#;
     let objects = rendered(issued)?;
@@ -89,8 +138,10 @@ fn one_value_has_cert_manager_issue_the_certificate() -> Result<()> {
     let secret = json!({"name": "webhook", "secret": {"secretName": certificate["spec"]["secretName"]}});
     ensure!(spec["volumes"].as_array().is_some_and(|all| all.contains(&secret)), "{spec:#}");
     ensure!(of_kind(&objects, "Secret").is_err(), "there is a Secret besides");
+    let held = of_kind(&objects, "ValidatingWebhookConfiguration")?;
+    ensure!(held["metadata"]["annotations"]["cert-manager.io/inject-ca-from"] == *from, "{held:#}");
     let rights = of_kind(&objects, "ClusterRole")?.to_string();
-    ensure!(rights.contains("namespaces") && !rights.contains("mutatingwebhookconfigurations"), "{rights}");
+    ensure!(rights.contains("namespaces") && !rights.contains("webhookconfigurations"), "{rights}");
     let arguments = spec["containers"][0]["args"].to_string();
     ensure!(
         arguments.contains("--webhook-tls-cert-file=") && !arguments.contains("--webhook-secret"),

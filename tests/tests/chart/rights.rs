@@ -25,7 +25,11 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let (nodes, events) = ("nodes [] [] [list watch]", "events [] [] [create patch]");
     let (pods, reviews) = ("pods [] [] [get]", "tokenreviews.authentication.k8s.io [] [] [create]");
     let webhook = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
+    let unheld = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-unheld-crik-controller] [get patch]";
+    let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
     let namespaces = "namespaces [] [] [get]";
+    let (watched, status) = ("pods [] [] [get list watch]", "pods/status [] [] [patch]");
+    let budgets = "poddisruptionbudgets.policy [] [] [list]";
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),
         ("rights-few", r#"{"events": {"enabled": false}, "pods": {"enabled": false}}"#, vec![nodes]),
@@ -33,7 +37,12 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
         (
             "rights-asked",
             r#"{"inject": {"enabled": true, "agentImage": "a:1"}}"#,
-            vec![events, webhook, namespaces, nodes, pods],
+            vec![events, webhook, namespaces, nodes, budgets, watched, status, validating],
+        ),
+        (
+            "rights-unheld",
+            r#"{"inject": {"enabled": true, "agentImage": "a:1", "moves": {"enabled": false}}}"#,
+            vec![events, unheld, namespaces, nodes, pods],
         ),
     ] {
         drop(apply(&plane, namespace, json)?);

@@ -19,7 +19,7 @@ pub(super) struct TwoWords {
 
 /// The Go agent takes a checkpoint for one word only, so that is the answer in every state in which our own agent takes
 /// one.
-pub async fn two_words(State(app): State<App>, Asked(name): Asked) -> Response {
+pub async fn two_words(State(app): State<App>, Asked { node: name, .. }: Asked) -> Response {
     let Some(status) = app.0.index.get(&name) else { return answer::not_ready() };
     let state = match status.state {
         NodeState::Unknown | NodeState::Ready => NodeState::Unknown,

@@ -20,6 +20,7 @@ use crate::connections::Places;
 use crate::serve::answer;
 use crate::serve::app::{App, Shared};
 use crate::serve::metrics::Labels;
+use crate::serve::moves;
 
 /// The media type of OpenMetrics (github.com/prometheus/OpenMetrics, "Overall Structure").
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -117,6 +118,8 @@ fn now(app: &Shared) -> Registry {
     registry.register("source_lost", help, gauge(usize::from(counts.stale)));
     let help = "Agents that wait for a change, by what they say of their programs";
     registry.register("agents", help, by("protection", &app.agents.now()));
+    let help = "Pods whose move is not over, by what it waits for";
+    registry.register("moves", help, by("for", &moves::now(app)));
     register(&mut registry, "waiting_polls", "Polls that wait for a change", &app.polls);
     register(&mut registry, "lists", "Lists that are being sent", app.lists.places());
     register(&mut registry, "streams", "Streams of changes", app.streams.places());

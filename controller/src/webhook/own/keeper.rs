@@ -4,35 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, Client};
-use serde_json::{Value, json};
-use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::asked::{Problem, asked};
+use super::configuration::Configuration;
 use super::material::{Material, Wanted};
-use crate::base::causes::with_causes;
+use super::place::Place;
 use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::random::up_to;
 use crate::tls::Tls;
-
-/// Where things are.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The Secret's namespace.
-    pub namespace: String,
-    /// The Secret, which has to be there.
-    pub secret: String,
-    /// The MutatingWebhookConfiguration, whose webhooks are all answered by this program.
-    pub configuration: String,
-}
 
 /// Keeps the certificate.
 pub struct Keeper {
@@ -40,7 +27,7 @@ pub struct Keeper {
     names: Vec<String>,
     life: Duration,
     secrets: Api<Secret>,
-    configurations: Api<MutatingWebhookConfiguration>,
+    configurations: Vec<Configuration>,
     served: Option<Material>,
     complaint: Complaint,
 }
@@ -49,15 +36,8 @@ impl Keeper {
     /// One that has none yet.
     pub fn new(client: Client, place: Place, names: Vec<String>, life: Duration) -> Self {
         let secrets = Api::namespaced(client.clone(), &place.namespace);
-        Self {
-            place,
-            names,
-            life,
-            secrets,
-            configurations: Api::all(client),
-            served: None,
-            complaint: Complaint::default(),
-        }
+        let configurations = Configuration::of(&place, &client);
+        Self { place, names, life, secrets, configurations, served: None, complaint: Complaint::default() }
     }
 
     /// Waits until there is a certificate, and keeps it from then on.
@@ -99,7 +79,9 @@ impl Keeper {
     /// What is to be served, if it is something else than before.
     async fn step(&mut self) -> Result<Option<Arc<ServerConfig>>> {
         let Some(material) = self.material().await? else { return Ok(None) };
-        self.tell_authorities(&material).await?;
+        for configuration in &self.configurations {
+            configuration.tell_authorities(&material).await?;
+        }
         if self.served.as_ref() == Some(&material) {
             return Ok(None);
         }
@@ -135,51 +117,5 @@ impl Keeper {
                 Ok(Some(material))
             }
         }
-    }
-
-    /// Tells the API server whom to believe, unless it knows that.
-    async fn tell_authorities(&self, material: &Material) -> Result<()> {
-        let name = &self.place.configuration;
-        let read = asked(self.configurations.get(name)).await;
-        let there =
-            read.with_context(|| format!("the MutatingWebhookConfiguration {name} cannot be read"))?;
-        let authorities = ByteString(material.authorities().as_bytes().to_vec());
-        let unknowing: Vec<Value> = there
-            .webhooks
-            .iter()
-            .flatten()
-            .filter(|webhook| webhook.client_config.ca_bundle.as_ref() != Some(&authorities))
-            .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": authorities}}))
-            .collect();
-        if unknowing.is_empty() {
-            return Ok(());
-        }
-        let patch = Patch::Strategic(json!({"webhooks": unknowing}));
-        let told = asked(self.configurations.patch(name, &PatchParams::default(), &patch)).await;
-        told.with_context(|| format!("the MutatingWebhookConfiguration {name} cannot be written"))?;
-        Ok(())
-    }
-}
-
-/// Why a step has failed.
-#[derive(Debug, Error)]
-enum Problem {
-    /// There is no answer.
-    #[error("the API server does not answer")]
-    Late,
-    /// The object was changed since it was read.
-    #[error("another replica has changed it meanwhile")]
-    Conflict,
-    /// It refuses, or cannot be asked.
-    #[error("{0}")]
-    Refused(String),
-}
-
-/// The answer of the API server, unless it takes too long.
-async fn asked<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, Problem> {
-    match timeout(limits::CERTIFICATE_TIMEOUT, question).await {
-        Err(_) => Err(Problem::Late),
-        Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Err(Problem::Conflict),
-        Ok(answer) => answer.map_err(|error| Problem::Refused(with_causes(&error))),
     }
 }

@@ -1,0 +1,37 @@
+//! The annotations of a pod that are looked at. Others may write them too: one that cannot be read counts as not there.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::limits;
+
+/// Them, as text. The names are those of [`crik_api::report`].
+#[derive(Debug, Default, Deserialize)]
+pub struct Annotations {
+    #[serde(rename = "crik.dev/last-checkpoint")]
+    pub last_checkpoint: Option<String>,
+    #[serde(rename = "crik.dev/last-start")]
+    pub last_start: Option<String>,
+    #[serde(rename = "crik.dev/protection")]
+    pub protection: Option<String>,
+    #[serde(rename = "crik.dev/move")]
+    pub moving: Option<String>,
+    #[serde(rename = "crik.dev/last-report")]
+    pub last_report: Option<String>,
+    #[serde(rename = "crik.dev/eviction-deadline")]
+    pub eviction_deadline: Option<String>,
+}
+
+/// What a text says, if it is JSON of that form and no longer than what the controller writes.
+pub fn read<T: DeserializeOwned>(text: Option<&String>) -> Option<T> {
+    text.filter(|text| text.len() <= limits::ANNOTATION_MAX_BYTES)
+        .and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// The time that a text says, such as `10m`, and a limit's if that is less.
+pub fn read_deadline(text: Option<&String>) -> Option<Duration> {
+    let said = humantime::parse_duration(text?).ok()?;
+    Some(said.min(limits::EVICTION_DEADLINE_MAX))
+}

@@ -1,0 +1,132 @@
+//! A Pod object for kube's watcher: read from JSON in the shape that is kept, so that most of it is never allocated.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crik_api::report::RESTORED;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::annotations::{Annotations, read, read_deadline};
+use super::workload::{Owner, Phase, Workload};
+
+/// A Pod, and as much of its metadata as whoever reads it needs: that is not kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "Object")]
+pub struct WatchedPod {
+    meta: ObjectMeta,
+    /// What is kept of it.
+    pub workload: Workload,
+}
+
+#[derive(Debug, Deserialize)]
+struct Object {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    name: String,
+    namespace: String,
+    uid: Box<str>,
+    resource_version: Box<str>,
+    deletion_timestamp: Option<IgnoredAny>,
+    owner_references: Vec<Reference>,
+    labels: BTreeMap<String, String>,
+    annotations: Annotations,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reference {
+    kind: Box<str>,
+    name: Box<str>,
+    #[serde(default)]
+    controller: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: Box<str>,
+    readiness_gates: Vec<Gate>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Gate {
+    condition_type: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    phase: Phase,
+}
+
+impl From<Object> for WatchedPod {
+    fn from(Object { metadata, spec, status }: Object) -> Self {
+        let meta = ObjectMeta {
+            name: Some(metadata.name.clone()),
+            namespace: Some(metadata.namespace.clone()),
+            resource_version: Some(metadata.resource_version.to_string()),
+            labels: Some(metadata.labels),
+            ..ObjectMeta::default()
+        };
+        let owner = metadata.owner_references.into_iter().find(|one| one.controller);
+        let said = &metadata.annotations;
+        let workload = Workload {
+            pod: format!("{}/{}", metadata.namespace, metadata.name).into(),
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            node: spec.node_name,
+            phase: status.phase,
+            is_ending: metadata.deletion_timestamp.is_some(),
+            has_gate: spec.readiness_gates.iter().any(|gate| gate.condition_type == RESTORED),
+            owner: owner.map(|one| Owner { kind: one.kind, name: one.name }),
+            eviction_deadline: read_deadline(said.eviction_deadline.as_ref()),
+            last_checkpoint: read(said.last_checkpoint.as_ref()),
+            last_start: read(said.last_start.as_ref()),
+            protection: read(said.protection.as_ref()),
+            moving: read(said.moving.as_ref()),
+            last_report: read(said.last_report.as_ref()),
+        };
+        Self { meta, workload }
+    }
+}
+
+impl Resource for WatchedPod {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(_: &()) -> Cow<'_, str> {
+        "Pod".into()
+    }
+
+    fn group(_: &()) -> Cow<'_, str> {
+        "".into()
+    }
+
+    fn version(_: &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural(_: &()) -> Cow<'_, str> {
+        "pods".into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
+    }
+}

@@ -1,0 +1,78 @@
+//! What is kept of a labelled pod.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crik_api::report::{LastCheckpoint, LastStart, Move, ReportId, ToldProtection};
+use serde::Deserialize;
+
+/// A labelled pod.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    /// `NAMESPACE/NAME`.
+    pub pod: Arc<str>,
+    /// Tells it from others of its name.
+    pub uid: Box<str>,
+    /// Changes with each write of the Pod.
+    pub resource_version: Box<str>,
+    /// The node that it is bound to; empty until then.
+    pub node: Box<str>,
+    /// How far its life is.
+    pub phase: Phase,
+    /// True if it is being deleted.
+    pub is_ending: bool,
+    /// Whether it names the readiness gate [`RESTORED`](crik_api::report::RESTORED).
+    pub has_gate: bool,
+    /// Who manages it, if anybody does.
+    pub owner: Option<Owner>,
+    /// How long its evictions may be held up, if it says so.
+    pub eviction_deadline: Option<Duration>,
+    /// Its newest checkpoint.
+    pub last_checkpoint: Option<Box<LastCheckpoint>>,
+    /// How its program started.
+    pub last_start: Option<Box<LastStart>>,
+    /// Whether its program could go on elsewhere; its agent can be heard if this is there.
+    pub protection: Option<ToldProtection>,
+    /// The move that an eviction has asked for.
+    pub moving: Option<Move>,
+    /// The last report that was taken.
+    pub last_report: Option<ReportId>,
+}
+
+impl Workload {
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.pod.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.pod.split_once('/').map_or("", |(_, name)| name)
+    }
+}
+
+/// How far a pod's life is (k8s.io/api/core/v1, `PodPhase`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Phase {
+    /// Not all of its containers have started.
+    Pending,
+    /// At least one runs or is started again.
+    Running,
+    /// All have ended well.
+    Succeeded,
+    /// All have ended, one of them not well.
+    Failed,
+    /// Nothing is said, or a word of a later release.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+/// Who manages a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Such as `StatefulSet`.
+    pub kind: Box<str>,
+    /// Its name, in the pod's namespace.
+    pub name: Box<str>,
+}
