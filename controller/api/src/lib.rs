@@ -6,6 +6,7 @@
 pub mod configuration;
 mod problem;
 pub mod report;
+pub mod workload;
 
 use std::fmt;
 use std::str::FromStr;

@@ -58,12 +58,20 @@ pub enum ErrorCode {
     NoSuchPod,
     /// Nothing is told of pods here.
     PodsNotServed,
+    /// No reports are taken here.
+    ReportsNotServed,
+    /// Nothing is told of workloads here.
+    WorkloadsNotServed,
     /// The list that a page belongs to is not kept any more.
     ListExpired,
-    /// Another method than GET.
+    /// Another method than the route has.
     MethodNotAllowed,
     /// A request that has a body.
     BodyNotAllowed,
+    /// A body that is larger than it may be.
+    BodyTooLarge,
+    /// The caller asks or tells too often.
+    TooManyRequests,
     /// Nothing is known of any node yet.
     NotListed,
     /// As many are served as can be.
@@ -78,7 +86,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Unknown,
         Self::InvalidName,
         Self::InvalidParameter,
@@ -89,9 +97,13 @@ impl ErrorCode {
         Self::NoSuchRoute,
         Self::NoSuchPod,
         Self::PodsNotServed,
+        Self::ReportsNotServed,
+        Self::WorkloadsNotServed,
         Self::ListExpired,
         Self::MethodNotAllowed,
         Self::BodyNotAllowed,
+        Self::BodyTooLarge,
+        Self::TooManyRequests,
         Self::NotListed,
         Self::NoRoom,
         Self::Stopping,
@@ -112,9 +124,13 @@ impl ErrorCode {
             Self::NoSuchRoute => "no-such-route",
             Self::NoSuchPod => "no-such-pod",
             Self::PodsNotServed => "pods-not-served",
+            Self::ReportsNotServed => "reports-not-served",
+            Self::WorkloadsNotServed => "workloads-not-served",
             Self::ListExpired => "list-expired",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::BodyNotAllowed => "body-not-allowed",
+            Self::BodyTooLarge => "body-too-large",
+            Self::TooManyRequests => "too-many-requests",
             Self::NotListed => "not-listed",
             Self::NoRoom => "no-room",
             Self::Stopping => "stopping",

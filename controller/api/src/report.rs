@@ -20,8 +20,12 @@ pub const MOVE: &str = "crik.dev/move";
 /// Annotation: the [`ReportId`] of the last report that all of this is from.
 pub const LAST_REPORT: &str = "crik.dev/last-report";
 
+/// Annotation: why there is no newer checkpoint, a [`LastFailure`] as JSON. Not there after one that was taken.
+pub const LAST_FAILURE: &str = "crik.dev/last-failure";
+
 /// Annotations that are the controller's own.
-pub const OWN_ANNOTATIONS: [&str; 5] = [LAST_CHECKPOINT, LAST_START, PROTECTION, MOVE, LAST_REPORT];
+pub const OWN_ANNOTATIONS: [&str; 6] =
+    [LAST_CHECKPOINT, LAST_START, PROTECTION, MOVE, LAST_REPORT, LAST_FAILURE];
 
 /// Annotation of a pod: how long evictions of it may be held up, such as `10m`.
 pub const EVICTION_DEADLINE: &str = "crik.dev/eviction-deadline";
@@ -210,6 +214,18 @@ pub struct LastCheckpoint {
     pub checkpoint: Checkpointed,
 }
 
+/// What stands on the pod of the last checkpoint that failed, until one is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastFailure {
+    /// When it failed (RFC 3339).
+    pub at: String,
+    /// What it was for.
+    pub occasion: Occasion,
+    /// Why it failed, and what helps.
+    pub why: String,
+}
+
 /// What stands on the pod of its program's start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -260,6 +276,25 @@ pub enum Step {
     Other,
 }
 
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Waiting, Self::Asked, Self::Begun, Self::Durable, Self::Failed, Self::Stayed, Self::Other];
+
+    /// The word on the wire and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Asked => "asked",
+            Self::Begun => "begun",
+            Self::Durable => "durable",
+            Self::Failed => "failed",
+            Self::Stayed => "stayed",
+            Self::Other => "other",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +339,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Step>("\"parked\"").unwrap(), Step::Other);
         for occasion in Occasion::ALL {
             assert_eq!(serde_json::to_value(occasion).unwrap(), occasion.as_str());
+        }
+        for step in Step::ALL {
+            assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
         }
     }
 }

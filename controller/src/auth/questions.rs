@@ -19,7 +19,7 @@ pub struct Questions {
     client: Client,
     audience: String,
     at_once: Semaphore,
-    for_each: Buckets,
+    for_each: Buckets<IpAddr>,
     outcomes: Outcomes,
     /// Whether the last question was not answered.
     away: AtomicBool,
@@ -61,7 +61,7 @@ impl Questions {
         token: &str,
         expires: SystemTime,
     ) -> Result<Verdict, NoAnswer> {
-        if peer.is_some_and(|peer| !self.for_each.take(peer, Instant::now())) {
+        if peer.is_some_and(|peer| !self.for_each.take(peer.to_canonical(), Instant::now())) {
             return Err(self.unasked("too many tokens are shown from your address"));
         }
         let place = timeout(limits::REVIEW_TIMEOUT, self.at_once.acquire()).await;

@@ -1,35 +1,35 @@
-//! How many questions an address may cause: a few at once, and then some a second, as a bucket of tokens is filled and emptied.
+//! How often one of many may do something, such as ask: a few times at once, and then some a second, as a bucket of tokens is filled
+//! and emptied.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The buckets of all addresses.
-pub struct Buckets {
+/// The buckets of all, such as those of all addresses.
+pub struct Buckets<Of> {
     size: f64,
     per_second: f64,
     /// Those that are not full, each with what was left in it and when.
-    used: Mutex<HashMap<IpAddr, (f64, Instant)>>,
+    used: Mutex<HashMap<Of, (f64, Instant)>>,
 }
 
-impl Buckets {
+impl<Of: Eq + Hash> Buckets<Of> {
     /// All full, with so many in each, which come back so many a second.
     pub fn new(size: u32, per_second: u32) -> Self {
         Self { size: size.into(), per_second: per_second.into(), used: Mutex::default() }
     }
 
-    /// Takes one from the bucket of an address, if one is left.
-    pub fn take(&self, address: IpAddr, now: Instant) -> bool {
+    /// Takes one from the bucket of this one, if one is left.
+    pub fn take(&self, of: Of, now: Instant) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = address.to_canonical();
         // Those that are full again need not be kept, which is looked at when there is a new one, now and then.
-        if used.len().is_power_of_two() && !used.contains_key(&address) {
+        if used.len().is_power_of_two() && !used.contains_key(&of) {
             used.retain(|_, (left, since)| {
                 *left + self.back(now.saturating_duration_since(*since)) < self.size
             });
         }
-        let (left, since) = used.entry(address).or_insert((self.size, now));
+        let (left, since) = used.entry(of).or_insert((self.size, now));
         *left = (*left + self.back(now.saturating_duration_since(*since))).min(self.size);
         *since = now;
         let may = *left >= 1.0;
@@ -46,6 +46,8 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]

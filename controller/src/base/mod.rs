@@ -4,6 +4,7 @@
 pub(crate) mod api_refusal;
 pub(crate) mod buckets;
 pub(crate) mod causes;
+pub(crate) mod cluster_event;
 pub(crate) mod complaint;
 pub(crate) mod delayed;
 pub(crate) mod file_watch;

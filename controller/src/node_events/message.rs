@@ -1,53 +1,44 @@
 //! What an Event says. Pure.
 
 use crik_api::{NodeState, Reason};
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 
+use crate::base::cluster_event::{self, Told};
 use crate::base::limits;
 use crate::index::NodeChange;
 
 /// Where the Events of objects without a namespace are (kubernetes/client-go tools/record).
 pub const NAMESPACE: &str = "default";
 
-/// Who writes.
-const COMPONENT: &str = "crik-controller";
-
 /// The Event of a node that begins to shut down or ends to.
 pub fn event(change: &NodeChange, instance: &str, now: Timestamp) -> Event {
     let status = &change.status;
-    let (reason, kind, message) = match status.state {
+    let (reason, is_warning, message) = match status.state {
         NodeState::ShuttingDown => {
-            ("NodeShuttingDown", "Warning", format!("Node is going away: {}", said(&status.reasons)))
+            ("NodeShuttingDown", true, format!("Node is going away: {}", said(&status.reasons)))
         }
-        NodeState::Gone => ("NodeGone", "Normal", "Node has shut down and was deleted".to_owned()),
-        state => ("NodeShutdownOver", "Normal", format!("Node is not shutting down any more; it is {state}")),
+        NodeState::Gone => ("NodeGone", false, "Node has shut down and was deleted".to_owned()),
+        state => ("NodeShutdownOver", false, format!("Node is not shutting down any more; it is {state}")),
     };
-    Event {
-        metadata: ObjectMeta {
-            name: Some(name(change, reason)),
-            namespace: Some(NAMESPACE.to_owned()),
-            ..ObjectMeta::default()
-        },
-        involved_object: ObjectReference {
+    cluster_event::event(Told {
+        about: ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
             name: Some(status.name.clone()),
             uid: Some(change.uid.to_string()),
             ..ObjectReference::default()
         },
-        reason: Some(reason.to_owned()),
-        type_: Some(kind.to_owned()),
-        message: Some(message.chars().take(limits::EVENT_MESSAGE_MAX).collect()),
-        count: Some(1),
-        first_timestamp: Some(Time(now)),
-        last_timestamp: Some(Time(now)),
-        reporting_component: Some(COMPONENT.to_owned()),
-        reporting_instance: Some(instance.to_owned()),
-        source: Some(EventSource { component: Some(COMPONENT.to_owned()), ..EventSource::default() }),
-        ..Event::default()
-    }
+        namespace: NAMESPACE,
+        reason,
+        is_warning,
+        message,
+        // The same for the same shutdown, whoever sees it and how often.
+        distinct: &[&change.uid, &change.boot_id],
+        instance,
+        at: now,
+    })
 }
 
 /// What is new in an Event that is there already, as `there`; none if another replica has told it already. It is to be
@@ -70,16 +61,6 @@ pub fn again(event: &Event, there: &Event) -> Option<Event> {
 /// False for what a replica finds when it starts, which may have happened long ago.
 pub fn is_news(change: &NodeChange) -> bool {
     change.was != NodeState::Unknown
-}
-
-/// The same for the same shutdown, whoever sees it and how often.
-fn name(change: &NodeChange, reason: &str) -> String {
-    let word = |text: &str| -> String {
-        let lower = text.chars().map(|c| c.to_ascii_lowercase());
-        lower.map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
-    };
-    let name = format!("{}-{}-{}", word(reason), word(&change.uid), word(&change.boot_id));
-    name.chars().take(limits::NAME_MAX).collect::<String>().trim_end_matches('-').to_owned()
 }
 
 fn said(reasons: &[Reason]) -> String {

@@ -62,7 +62,7 @@ pub struct Pods {
     at_once: Semaphore,
     /// Of those, for each address.
     turns: Turns,
-    for_each: Buckets,
+    for_each: Buckets<IpAddr>,
     /// What was answered a moment ago.
     fresh: Cache<(String, String), Result<Arc<PodStatus>, PodError>>,
     outcomes: Outcomes,
@@ -99,7 +99,7 @@ impl Pods {
         if let Some(answer) = self.fresh.get(&key).await {
             return answer;
         }
-        if !self.for_each.take(peer, Instant::now()) {
+        if !self.for_each.take(peer.to_canonical(), Instant::now()) {
             return Err(PodError::TooMany);
         }
         self.fresh.get_with(key, self.ask(namespace, name)).await
