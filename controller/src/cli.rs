@@ -38,6 +38,10 @@ pub struct Cli {
     /// kubernetes.
     #[arg(long, env = "CRIK_WORKLOADS")]
     pub workloads: bool,
+    /// Take what agents report of their programs, each with its pod's own token: it is written on the pod, told by Events and counted.
+    /// Only with --source kubernetes.
+    #[arg(long, env = "CRIK_REPORTS")]
+    pub reports: bool,
     /// YAML file of more signals.
     #[arg(long, value_name = "FILE", env = "CRIK_SIGNALS_FILE")]
     pub signals_file: Option<PathBuf>,

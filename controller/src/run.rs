@@ -137,18 +137,27 @@ async fn service(cli: &Cli, index: Arc<Index>, workloads: Option<Arc<Workloads>>
         AuthKind::Token => Some(asking_once(cli).await?),
         AuthKind::None => None,
     };
+    ensure!(!cli.reports || cli.source == SourceKind::Kubernetes, "--reports needs --source kubernetes");
+    let reports = if cli.reports { Some(asking_once(cli).await?) } else { None };
     Ok(Service {
         index,
         options,
         client,
         pods: pods(cli).await?,
         workloads,
+        reports,
+        instance: instance(),
         tls,
         events: Outcomes::default(),
         admissions: Outcomes::default(),
         evictions: Outcomes::default(),
         eviction_deadline: cli.webhook.limits.eviction_deadline,
     })
+}
+
+/// This replica's name.
+fn instance() -> String {
+    std::env::var("HOSTNAME").unwrap_or_default()
 }
 
 /// By which pods are looked at, if they are.
@@ -193,8 +202,7 @@ async fn start_source(cli: &Cli, index: &Arc<Index>, events: &Outcomes) -> Resul
             let config = api_server(cli).await?;
             if cli.events {
                 let client = Client::try_from(config.clone()).context(NO_WAY)?;
-                let instance = std::env::var("HOSTNAME").unwrap_or_default();
-                tokio::spawn(node_events::run(client, index.shutdowns(), instance, events.clone()));
+                tokio::spawn(node_events::run(client, index.shutdowns(), instance(), events.clone()));
             }
             let watching = source::api_server::Watching::new(config).context(NO_WAY)?;
             Ok(tokio::spawn(source::kubernetes::run(watching, signals, tell)))

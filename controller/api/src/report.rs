@@ -171,7 +171,7 @@ impl Occasion {
         [Self::Stop, Self::Move, Self::Notice, Self::Interval, Self::Asked, Self::Other];
 
     /// The word on the wire and in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::Move => "move",
@@ -282,7 +282,7 @@ impl Step {
         [Self::Waiting, Self::Asked, Self::Begun, Self::Durable, Self::Failed, Self::Stayed, Self::Other];
 
     /// The word on the wire and in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
             Self::Asked => "asked",

@@ -192,6 +192,49 @@ pub const PODS_LIST_PAGE: u32 = 250;
 /// may write much.
 pub const ANNOTATION_MAX_BYTES: usize = 16 << 10;
 
+/// The longest reason that is kept of what an agent reports, in characters: it says what to do too.
+pub const WHY_MAX: usize = 500;
+
+/// How many of the checkpoints are kept that a start has passed over: the newest say what is wrong.
+pub const SKIPPED_TOLD: usize = 3;
+
+/// How long ago what is reported may have happened: agents try for as long as the API server may be away.
+pub const REPORT_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a freeze, a dump or a start may take: no grace period is as long.
+pub const STEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a program may have run before a checkpoint: one report that was made up must not make a sum over all meaningless for ever.
+pub const SAVED_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How large a checkpoint may be: many times the memory of the largest machines, for the same reason.
+pub const CHECKPOINT_BYTES_MAX: u64 = 256 << 40;
+
+/// How large a report may be: some texts with their remedies.
+pub const REPORT_MAX_BYTES: usize = 16 << 10;
+
+/// How many reports are read at the same time, and how long that may take: 2 MiB in all.
+pub const REPORTS_READ_AT_ONCE: usize = 128;
+/// See [`REPORTS_READ_AT_ONCE`].
+pub const REPORT_READING: Duration = Duration::from_secs(5);
+
+/// How many reports one pod may send at once: what a start, a move and an end tell together is less.
+pub const REPORTS_PER_POD: u32 = 10;
+
+/// How many a second after that. Each costs the API server a write, and perhaps an Event.
+pub const REPORTS_PER_POD_SECOND: u32 = 1;
+
+/// How many reports are taken at the same time: a rack that goes away makes thousands of agents report within seconds, and the API server
+/// has others to serve.
+pub const REPORTS_AT_ONCE: usize = 32;
+
+/// How long a report may wait for its turn, and how long the API server may take for it: the agent tells it again.
+pub const REPORT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often a report is tried again because its pod was changed meanwhile: a kubelet writes its status a few times as it starts and
+/// ends.
+pub const REPORT_TRIES: usize = 4;
+
 /// How long an eviction is held up at most, whatever the pod says: who owns a pod must not keep a node from being drained.
 pub const EVICTION_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 

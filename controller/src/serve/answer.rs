@@ -24,7 +24,16 @@ pub fn wrong(code: ErrorCode, problem: impl Into<String>) -> Response {
 
 /// An error that passes.
 pub fn later(code: ErrorCode, problem: impl Into<String>) -> Response {
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, code, problem);
+    passing(StatusCode::SERVICE_UNAVAILABLE, code, problem)
+}
+
+/// The caller does it too often.
+pub fn too_often(problem: impl Into<String>) -> Response {
+    passing(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, problem)
+}
+
+fn passing(status: StatusCode, code: ErrorCode, problem: impl Into<String>) -> Response {
+    let mut response = error(status, code, problem);
     let seconds = random::one_of(limits::RETRY_AFTER_SECONDS);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
@@ -44,6 +53,18 @@ pub fn leaving() -> Response {
 pub fn no_pods() -> Response {
     let problem = "nothing is told of pods here; that needs --pods=true and --source kubernetes";
     error(StatusCode::NOT_FOUND, ErrorCode::PodsNotServed, problem)
+}
+
+/// No reports are taken.
+pub fn no_reports() -> Response {
+    let problem = "no reports are taken here; that needs --reports and --source kubernetes";
+    error(StatusCode::NOT_FOUND, ErrorCode::ReportsNotServed, problem)
+}
+
+/// Nothing is told of workloads.
+pub fn no_workloads() -> Response {
+    let problem = "nothing is told of workloads here; that needs --workloads and --source kubernetes";
+    error(StatusCode::NOT_FOUND, ErrorCode::WorkloadsNotServed, problem)
 }
 
 /// There is no room for a poll that waits.
@@ -101,8 +122,21 @@ pub fn refused(refusal: &Refusal) -> Response {
 
 /// Refuses a request that has a body, and the rest of the connection, which would have to be read for it.
 pub fn no_bodies() -> Response {
-    let problem = "nothing here takes a body; send none";
-    let mut response = error(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BodyNotAllowed, problem);
+    last(too_large(ErrorCode::BodyNotAllowed, "nothing but a report may have a body; send none"))
+}
+
+/// Refuses a body that is larger than it may be.
+pub fn too_large_body() -> Response {
+    let problem = format!("a report has {} bytes at most", limits::REPORT_MAX_BYTES);
+    last(too_large(ErrorCode::BodyTooLarge, problem))
+}
+
+fn too_large(code: ErrorCode, problem: impl Into<String>) -> Response {
+    error(StatusCode::PAYLOAD_TOO_LARGE, code, problem)
+}
+
+/// The last of its connection, on which a body is left that is not read.
+pub fn last(mut response: Response) -> Response {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -113,7 +147,8 @@ pub fn explain(response: Response) -> Response {
         return response;
     }
     let allow = response.headers().get(ALLOW).cloned();
-    let problem = "only GET is answered here";
+    let allowed = allow.as_ref().and_then(|allow| allow.to_str().ok()).unwrap_or("GET");
+    let problem = format!("only {allowed} is answered here");
     let mut explained = error(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed, problem);
     explained.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
     explained

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::app::App;
 use super::moves::{self, MoveCall};
 use super::{answer, name};
-use crate::auth::{Identity, Permission};
+use crate::auth::{Auth, Identity, Permission};
 use crate::connections::Peer;
+use crate::reports::Of;
 
 /// The node that is asked for, by one who may ask for it.
 pub struct Asked {
@@ -32,6 +33,9 @@ pub struct AskedPod {
     /// The uid of the caller's own pod, if a token has told it.
     pub uid: Option<String>,
 }
+
+/// The pod that has sent a report, as its token says: nobody else may, and it is always asked for.
+pub struct ReportingPod(pub Of);
 
 /// Stands for a caller who may read all nodes, until its token expires, if it needs one.
 pub struct MayReadAll(pub Option<Instant>);
@@ -52,14 +56,32 @@ impl FromRequestParts<App> for AskedPod {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
-        let path: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, app).await;
-        let Path((namespace, name)) = path.map_err(|error| wrong(error.body_text()))?;
-        name::check_namespace(&namespace).map_err(wrong)?;
-        name::check("pod", &name).map_err(wrong)?;
+        let (namespace, name) = pod_of_path(parts, app).await?;
         let asked = Permission::Pod { namespace: &namespace, name: &name };
         let uid = check(parts, app, asked).await?.and_then(|identity| Some(identity.pod?.uid));
         Ok(Self { namespace, name, uid })
     }
+}
+
+impl FromRequestParts<App> for ReportingPod {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let Some(reporting) = &app.0.reporting else { return Err(answer::no_reports()) };
+        let (namespace, name) = pod_of_path(parts, app).await?;
+        let asked = Permission::Pod { namespace: &namespace, name: &name };
+        let identity = identity(parts, &reporting.auth, asked).await?;
+        let own = identity.pod.ok_or_else(|| answer::broken("a pod without a name"))?;
+        Ok(Self(Of { namespace: own.namespace, name: own.name, uid: own.uid }))
+    }
+}
+
+async fn pod_of_path(parts: &mut Parts, app: &App) -> Result<(String, String), Response> {
+    let path: Result<Path<(String, String)>, PathRejection> = Path::from_request_parts(parts, app).await;
+    let Path((namespace, name)) = path.map_err(|error| wrong(error.body_text()))?;
+    name::check_namespace(&namespace).map_err(wrong)?;
+    name::check("pod", &name).map_err(wrong)?;
+    Ok((namespace, name))
 }
 
 fn wrong(problem: String) -> Response {
@@ -84,8 +106,13 @@ fn reached(time: SystemTime) -> Option<Instant> {
 /// Who has the permission, if that has to be somebody.
 async fn check(parts: &Parts, app: &App, permission: Permission<'_>) -> Result<Option<Identity>, Response> {
     let Some(auth) = &app.0.auth else { return Ok(None) };
+    identity(parts, auth, permission).await.map(Some)
+}
+
+/// Who has the permission.
+async fn identity(parts: &Parts, auth: &Auth, permission: Permission<'_>) -> Result<Identity, Response> {
     let peer = parts.extensions.get::<Peer>().copied().ok_or_else(|| answer::broken("nobody asks"))?;
     // In a box, or every poll would take the room of it as long as it waits.
     let checked = Box::pin(auth.check(&parts.headers, peer.0, permission)).await;
-    checked.map(Some).map_err(|refusal| answer::refused(&refusal))
+    checked.map_err(|refusal| answer::refused(&refusal))
 }

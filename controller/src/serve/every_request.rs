@@ -12,6 +12,7 @@ use axum::response::Response;
 use super::answer;
 use super::app::App;
 use super::metrics::Route;
+use super::routes::reports;
 
 /// Marks an answer that waited for a change, so its time says nothing of ours.
 #[derive(Clone, Copy)]
@@ -56,7 +57,7 @@ impl<'a> Turn<'a> {
 
 /// Why it is none of ours, if it is not.
 pub fn refused(request: &http::Request<impl HttpBody>) -> Option<Response> {
-    if !request.body().is_end_stream() {
+    if !request.body().is_end_stream() && !reports::takes_body(request) {
         return Some(answer::no_bodies());
     }
     let nobody_asked = request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST);

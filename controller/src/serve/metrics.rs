@@ -12,6 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::base::outcomes::Outcomes;
+use crate::reports::Counted;
 
 /// The route of what is none: anyone could make up labels.
 const NONE: &str = "none";
@@ -51,6 +52,8 @@ pub struct Metrics {
     pub pod_questions: Outcomes,
     /// How handshakes of TLS went that came to nothing.
     pub failed_handshakes: Outcomes,
+    /// What agents report.
+    pub reports: Counted,
     /// When the process began, in seconds of Unix time.
     pub started: f64,
 }
@@ -91,10 +94,22 @@ impl Metrics {
         registry.register("admissions", help, admissions);
         let help = "Evictions of labelled pods that the API server has asked about";
         registry.register("evictions", help, evictions);
+        let reports = Counted::default();
+        reports.register(&mut registry);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The release of crik-controller", build);
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { registry, requests, durations, answers, reviews, pod_questions, failed_handshakes, started }
+        Self {
+            registry,
+            requests,
+            durations,
+            answers,
+            reviews,
+            pod_questions,
+            failed_handshakes,
+            reports,
+            started,
+        }
     }
 
     /// What is counted of these routes, and of what is none.

@@ -4,20 +4,22 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use crik_api::ErrorCode;
 
 use super::app::App;
-use super::routes::{events, go_agent, health, metrics, node, nodes, openapi, pod};
+use super::routes::{events, go_agent, health, metrics, node, nodes, openapi, pod, reports, workloads};
 use super::{answer, every_request};
 
 /// Every route, as `openapi.yaml` describes it.
-pub fn table() -> [(&'static str, MethodRouter<App>); 9] {
+pub fn table() -> [(&'static str, MethodRouter<App>); 11] {
     let [healthz, readyz, metrics] = open();
     [
         ("/v1/nodes", get(nodes::list)),
         (node::PATH, get(node::one)),
         ("/v1/pods/{namespace}/{name}", get(pod::one)),
+        (reports::PATH, post(reports::take)),
+        ("/v1/workloads", get(workloads::list)),
         ("/v1/events", get(events::stream)),
         ("/nodes/{name}", get(go_agent::two_words)),
         ("/openapi.yaml", get(openapi::description)),

@@ -20,6 +20,8 @@ pub struct Annotations {
     pub moving: Option<String>,
     #[serde(rename = "crik.dev/last-report")]
     pub last_report: Option<String>,
+    #[serde(rename = "crik.dev/last-failure")]
+    pub last_failure: Option<String>,
     #[serde(rename = "crik.dev/eviction-deadline")]
     pub eviction_deadline: Option<String>,
 }

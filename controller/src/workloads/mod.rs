@@ -5,6 +5,7 @@
 
 mod annotations;
 mod bells;
+mod counts;
 mod known;
 mod watch;
 mod watched_pod;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::bells::Bells;
 pub use self::bells::Listener;
+pub use self::counts::{Counts, age};
 use self::known::Known;
 pub use self::watch::run;
 pub use self::watched_pod::WatchedPod;

@@ -69,6 +69,14 @@ struct Gate {
 #[serde(default)]
 struct Status {
     phase: Phase,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
 }
 
 impl From<Object> for WatchedPod {
@@ -90,9 +98,15 @@ impl From<Object> for WatchedPod {
             phase: status.phase,
             is_ending: metadata.deletion_timestamp.is_some(),
             has_gate: spec.readiness_gates.iter().any(|gate| gate.condition_type == RESTORED),
+            is_restored: status
+                .conditions
+                .iter()
+                .find(|one| one.kind == RESTORED)
+                .map(|one| one.status == "True"),
             owner: owner.map(|one| Owner { kind: one.kind, name: one.name }),
             eviction_deadline: read_deadline(said.eviction_deadline.as_ref()),
             last_checkpoint: read(said.last_checkpoint.as_ref()),
+            last_failure: read(said.last_failure.as_ref()),
             last_start: read(said.last_start.as_ref()),
             protection: read(said.protection.as_ref()),
             moving: read(said.moving.as_ref()),

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crik_api::report::{LastCheckpoint, LastStart, Move, ReportId, ToldProtection};
+use crik_api::report::{LastCheckpoint, LastFailure, LastStart, Move, ReportId, ToldProtection};
 use serde::Deserialize;
 
 /// A labelled pod.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Workload {
     /// `NAMESPACE/NAME`.
     pub pod: Arc<str>,
@@ -23,12 +23,16 @@ pub struct Workload {
     pub is_ending: bool,
     /// Whether it names the readiness gate [`RESTORED`](crik_api::report::RESTORED).
     pub has_gate: bool,
+    /// What that condition says; none if nobody has set it.
+    pub is_restored: Option<bool>,
     /// Who manages it, if anybody does.
     pub owner: Option<Owner>,
     /// How long its evictions may be held up, if it says so.
     pub eviction_deadline: Option<Duration>,
     /// Its newest checkpoint.
     pub last_checkpoint: Option<Box<LastCheckpoint>>,
+    /// Why there is no newer one, if it has failed.
+    pub last_failure: Option<Box<LastFailure>>,
     /// How its program started.
     pub last_start: Option<Box<LastStart>>,
     /// Whether its program could go on elsewhere; its agent can be heard if this is there.
@@ -37,6 +41,24 @@ pub struct Workload {
     pub moving: Option<Move>,
     /// The last report that was taken.
     pub last_report: Option<ReportId>,
+}
+
+impl Phase {
+    /// Whether nothing of the pod runs any more.
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+        }
+    }
 }
 
 impl Workload {

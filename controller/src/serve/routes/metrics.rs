@@ -1,5 +1,7 @@
 //! `GET /metrics`, in the text form of OpenMetrics, or of Prometheus for who takes only that.
 
+mod workloads;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -120,6 +122,7 @@ fn now(app: &Shared) -> Registry {
     registry.register("agents", help, by("protection", &app.agents.now()));
     let help = "Pods whose move is not over, by what it waits for";
     registry.register("moves", help, by("for", &moves::now(app)));
+    workloads::register(&mut registry, app);
     register(&mut registry, "waiting_polls", "Polls that wait for a change", &app.polls);
     register(&mut registry, "lists", "Lists that are being sent", app.lists.places());
     register(&mut registry, "streams", "Streams of changes", app.streams.places());

@@ -8,3 +8,5 @@ pub(super) mod node;
 pub(super) mod nodes;
 pub(super) mod openapi;
 pub(super) mod pod;
+pub(super) mod reports;
+pub(super) mod workloads;

@@ -1,6 +1,6 @@
 //! `GET /v1/nodes[?limit=500][&continue=PAGE][&state=draining,shutting-down]`
 
-mod query;
+pub(super) mod query;
 mod sent;
 
 use axum::Extension;

@@ -31,9 +31,13 @@ pub fn check(asked: Result<Query<Asked>, QueryRejection>) -> Result<Wanted, Stri
     })
 }
 
-fn limit(text: String) -> Result<usize, String> {
+/// How many are wanted at most.
+///
+/// # Errors
+/// It is no number of them.
+pub fn limit(text: String) -> Result<usize, String> {
     let number = text.parse::<NonZeroU32>().ok().and_then(|number| usize::try_from(number.get()).ok());
-    number.ok_or_else(|| format!("limit={:?} is no number of nodes from 1 on", shown(&text)))
+    number.ok_or_else(|| format!("limit={:?} is no number from 1 on", shown(&text)))
 }
 
 fn page(word: String) -> Result<Page, String> {
@@ -50,7 +54,8 @@ fn states(text: String) -> Result<Vec<NodeState>, String> {
     each.collect()
 }
 
-fn shown(text: &str) -> String {
+/// What is shown of a text that may be any.
+pub fn shown(text: &str) -> String {
     text.chars().take(limits::NAME_MAX).collect()
 }
 

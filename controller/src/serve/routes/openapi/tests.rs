@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crik_api::report::{
+    Checkpointed, LastCheckpoint, LastFailure, LastStart, Move, Occasion, Report, ReportId, Resumed, Skipped,
+    Step, ToldProtection, What,
+};
+use crik_api::workload::{Workload, WorkloadList};
 use crik_api::{ErrorBody, ErrorCode, Lagged, NodeList, NodeState, NodeStatus, PodState, PodStatus, Reason};
 use serde_yaml::Value;
 
@@ -48,6 +53,55 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         deletion_grace_used_seconds: Some(2),
         ..bare_pod.clone()
     };
+    let checkpointed = Checkpointed {
+        generation: 7,
+        occasion: Occasion::Move,
+        frozen_seconds: 0.2,
+        durable_seconds: 1.5,
+        bytes: 3,
+        stored_bytes: 2,
+        new_bytes: 1,
+    };
+    let skipped = Skipped { generation: 8, why: "another kernel".to_owned() };
+    let bare_resumed =
+        Resumed { generation: 7, seconds: 1.0, saved_seconds: 60.0, from: None, skipped: Vec::new() };
+    let resumed =
+        Resumed { from: Some("b".to_owned()), skipped: vec![skipped.clone()], ..bare_resumed.clone() };
+    let at = || "2026-11-27T10:00:00.000Z".to_owned();
+    let bare_protection = ToldProtection { protected: true, why: None };
+    let protection = ToldProtection { protected: false, why: Some("no volume".to_owned()) };
+    let last_checkpoint = LastCheckpoint { at: at(), checkpoint: checkpointed.clone() };
+    let last_failure = LastFailure { at: at(), occasion: Occasion::Stop, why: "full".to_owned() };
+    let bare_start = LastStart { at: at(), resumed: None, why_fresh: None };
+    let last_start =
+        LastStart { resumed: Some(resumed.clone()), why_fresh: Some("w".to_owned()), ..bare_start.clone() };
+    let bare_move = Move { asked: at(), step: Step::Begun, at: at(), why: None };
+    let moving = Move { step: Step::Failed, why: Some("full".to_owned()), ..bare_move.clone() };
+    let bare_workload = Workload {
+        namespace: "n".to_owned(),
+        name: "a".to_owned(),
+        uid: "1".to_owned(),
+        node: None,
+        node_state: NodeState::Unknown,
+        phase: "Pending".to_owned(),
+        ending: false,
+        protection: None,
+        last_checkpoint: None,
+        checkpoint_age_seconds: None,
+        last_failure: None,
+        last_start: None,
+        moving: None,
+    };
+    let workload = Workload {
+        node: Some("a".to_owned()),
+        protection: Some(protection.clone()),
+        last_checkpoint: Some(last_checkpoint.clone()),
+        checkpoint_age_seconds: Some(5.0),
+        last_failure: Some(last_failure.clone()),
+        last_start: Some(last_start.clone()),
+        moving: Some(moving.clone()),
+        ..bare_workload.clone()
+    };
     let list = NodeList { nodes: vec![most.clone()], next: None };
     let page = NodeList { next: Some("1-1-500".to_owned()), ..list.clone() };
     let words = TwoWords { name: "a".to_owned(), state: NodeState::ShuttingDown.as_str() };
@@ -64,11 +118,58 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         same("PodState", serde_yaml::to_value(PodState::Disrupted)),
         same("Reason", serde_yaml::to_value(&reason)),
         ("NodeList", value(serde_yaml::to_value(&page)), value(serde_yaml::to_value(&list))),
+        ("Report", every_report(&checkpointed, &resumed), value(serde_yaml::to_value(report(What::Stayed)))),
+        same("ReportId", serde_yaml::to_value(report(What::Stayed).id)),
+        same("Occasion", serde_yaml::to_value(Occasion::Notice)),
+        same("Skipped", serde_yaml::to_value(&skipped)),
+        ("Resumed", value(serde_yaml::to_value(&resumed)), value(serde_yaml::to_value(&bare_resumed))),
+        (
+            "ToldProtection",
+            value(serde_yaml::to_value(&protection)),
+            value(serde_yaml::to_value(&bare_protection)),
+        ),
+        same("LastCheckpoint", serde_yaml::to_value(&last_checkpoint)),
+        same("LastFailure", serde_yaml::to_value(&last_failure)),
+        ("LastStart", value(serde_yaml::to_value(&last_start)), value(serde_yaml::to_value(&bare_start))),
+        same("Step", serde_yaml::to_value(Step::Waiting)),
+        ("Move", value(serde_yaml::to_value(&moving)), value(serde_yaml::to_value(&bare_move))),
+        ("Workload", value(serde_yaml::to_value(&workload)), value(serde_yaml::to_value(&bare_workload))),
+        (
+            "WorkloadList",
+            value(serde_yaml::to_value(WorkloadList {
+                workloads: vec![workload],
+                next: Some("n/a".to_owned()),
+            })),
+            value(serde_yaml::to_value(WorkloadList { workloads: Vec::new(), next: None })),
+        ),
         same("Lagged", serde_yaml::to_value(Lagged { missed: 1 })),
         same("TwoWords", serde_yaml::to_value(&words)),
         same("ErrorBody", serde_yaml::to_value(&problem)),
         same("ErrorCode", serde_yaml::to_value(problem.code)),
     ]
+}
+
+fn report(what: What) -> Report {
+    Report { id: ReportId { began: 1, number: 2 }, seconds_ago: 0.5, node: "a".to_owned(), what }
+}
+
+/// The fields of all kinds in one.
+fn every_report(checkpointed: &Checkpointed, resumed: &Resumed) -> Value {
+    let why = || "w".to_owned();
+    let kinds = [
+        What::Examined(ToldProtection { protected: false, why: Some(why()) }),
+        What::Resumed(resumed.clone()),
+        What::StartedFresh { why: Some(why()) },
+        What::MoveBegun { asked: why() },
+        What::NotCheckpointed { occasion: Occasion::Stop, why: why() },
+        What::ToldToStop { why: why() },
+        What::Checkpointed(checkpointed.clone()),
+    ];
+    let mut all = serde_yaml::Mapping::new();
+    for kind in kinds {
+        all.extend(serde_yaml::to_value(report(kind)).unwrap().as_mapping().unwrap().clone());
+    }
+    Value::Mapping(all)
 }
 
 /// What a schema is after following `$ref`.
@@ -91,6 +192,7 @@ fn conforms(all: &Value, schema: &Value, value: &Value) {
         }
         "boolean" => assert!(value.is_bool(), "{value:?}"),
         "integer" => assert!(value.is_u64(), "{value:?}"),
+        "number" => assert!(value.is_number(), "{value:?}"),
         "array" => value.as_sequence().unwrap().iter().for_each(|item| conforms(all, &schema["items"], item)),
         "object" => {
             assert!(words(&schema["required"]).is_subset(&keys(value)), "{value:?}");
@@ -134,7 +236,14 @@ fn every_state_and_every_code_is_described_and_back() {
     let state = asked.as_sequence().unwrap().iter().find(|parameter| parameter["name"] == "state").unwrap();
     assert_eq!(words(&state["schema"]["items"]["enum"]), described("NodeState"));
     assert_eq!(described("PodState"), PodState::ALL.into_iter().map(|state| state.to_string()).collect());
+    assert_eq!(described("Occasion"), Occasion::ALL.into_iter().map(|one| one.as_str().to_owned()).collect());
+    assert_eq!(described("Step"), Step::ALL.into_iter().map(|one| one.as_str().to_owned()).collect());
     assert_eq!(described("ErrorCode"), ErrorCode::ALL.into_iter().map(|code| code.to_string()).collect());
+}
+
+/// The one that a path has.
+fn operation(path: &Value) -> &Value {
+    ["get", "post"].into_iter().find_map(|method| path.get(method)).unwrap()
 }
 
 /// What a generated client calls its functions; without it each generator makes up names of its own.
@@ -142,7 +251,7 @@ fn every_state_and_every_code_is_described_and_back() {
 fn every_operation_has_a_name_of_its_own() {
     let all = description();
     let operations = all["paths"].as_mapping().unwrap().values();
-    let names: BTreeSet<&str> = operations.map(|of| of["get"]["operationId"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> = operations.map(|of| operation(of)["operationId"].as_str().unwrap()).collect();
     assert_eq!(names.len(), router::table().len());
 }
 
@@ -150,7 +259,7 @@ fn every_operation_has_a_name_of_its_own() {
 #[test]
 fn what_may_get_more_words_is_no_closed_enumeration() {
     let schemas = &description()["components"]["schemas"];
-    for name in ["NodeState", "PodState", "ErrorCode"] {
+    for name in ["NodeState", "PodState", "ErrorCode", "Occasion", "Step"] {
         assert!(schemas[name].get("enum").is_none(), "{name}");
     }
 }
@@ -180,8 +289,8 @@ fn every_reference_leads_somewhere() {
 fn what_needs_a_token_says_so_and_what_does_not_is_open() {
     let all = description();
     for (path, methods) in all["paths"].as_mapping().unwrap() {
-        let operation = &methods["get"];
-        let of_objects = ["nodes", "pods"].iter().any(|of| path.as_str().unwrap().contains(of));
+        let operation = operation(methods);
+        let of_objects = ["nodes", "pods", "workloads"].iter().any(|of| path.as_str().unwrap().contains(of));
         let guarded = of_objects || path.as_str() == Some("/v1/events");
         let codes = keys(&operation["responses"]);
         assert_eq!(operation.get("security").is_some(), guarded, "{path:?}");
