@@ -91,6 +91,17 @@ pub fn post(url: &str) -> Result<Answer> {
     answer(agent().post(url).send_empty()?)
 }
 
+/// Sends a POST of this text, with a bearer token if it has any characters.
+///
+/// # Errors
+/// There is no answer.
+pub fn post_as(token: &str, url: &str, text: &str) -> Result<Answer> {
+    let request = agent().post(url).header("Content-Type", "application/json");
+    let bearer = (!token.is_empty()).then(|| format!("Bearer {token}"));
+    let request = bearer.into_iter().fold(request, |request, bearer| request.header("Authorization", bearer));
+    answer(request.send(text)?)
+}
+
 fn agent() -> Agent {
     Agent::config_builder()
         .http_status_as_error(false)
