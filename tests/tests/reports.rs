@@ -306,7 +306,7 @@ fn nobody_reports_for_a_pod_but_the_pod_itself() -> Result<()> {
             let answer = post_as(token, &agent.url(&controller), &text(1, failed(Occasion::Stop)))?;
             ensure!(answer.status == status, "{token}: {} {}", answer.status, answer.body);
         }
-        ensure!(controller.metric("crik_reports_total{result=\"taken\"}").is_err());
+        ensure!(controller.metric("crik_reports_total{result=\"taken\"}")? < 0.5);
     }
     ensure!(agent.object()? == before, "the pod was changed");
     agent.has_events(&[])

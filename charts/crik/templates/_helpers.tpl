@@ -80,10 +80,25 @@ imagePullPolicy: {{ .Values.inject.imagePullPolicy }}
 {{- with .Values.inject.volumeClaim }}
 volumeClaim: {{ . | quote }}
 {{- end }}
-{{- if .Values.auth.enabled }}
+{{- if or .Values.auth.enabled .Values.inject.reports }}
 tokenAudience: {{ .Values.auth.audience | quote }}
 {{- end }}
 defaults: {{- toYaml $defaults | nindent 2 }}
+{{- end }}
+
+{{/* "true" if agents' reports are taken. */}}
+{{- define "crik.reports" -}}
+{{- if and .Values.inject.enabled .Values.inject.reports }}true{{ end -}}
+{{- end }}
+
+{{/* "true" if evictions of labelled pods wait for their checkpoints. */}}
+{{- define "crik.moves" -}}
+{{- if and .Values.inject.enabled .Values.inject.moves.enabled }}true{{ end -}}
+{{- end }}
+
+{{/* "true" if labelled pods are watched. */}}
+{{- define "crik.workloads" -}}
+{{- if or (include "crik.reports" .) (include "crik.moves" .) }}true{{ end -}}
 {{- end }}
 
 {{/* Quoted, since a value may have any characters; numbers by int64, since YAML's are floats that print as 1e+06. */}}
@@ -101,10 +116,12 @@ defaults: {{- toYaml $defaults | nindent 2 }}
 {{- end }}
 {{- if .Values.auth.enabled }}
 - "--auth=token"
-- {{ printf "--audience=%s" .Values.auth.audience | quote }}
 {{- with .Values.auth.allowAllNodesFor }}
 - {{ printf "--allow-all-nodes-for=%s" (join "," .) | quote }}
 {{- end }}
+{{- end }}
+{{- if or .Values.auth.enabled (include "crik.reports" .) }}
+- {{ printf "--audience=%s" .Values.auth.audience | quote }}
 {{- end }}
 {{- if .Values.tls.secretName }}
 - "--tls-cert-file=/etc/crik/tls/tls.crt"
@@ -124,9 +141,14 @@ defaults: {{- toYaml $defaults | nindent 2 }}
 {{- end }}
 - {{ printf "--webhook-names=%s.%s.svc" (include "crik.webhook" .) .Release.Namespace | quote }}
 {{- end }}
+{{- if include "crik.workloads" . }}
+- "--workloads"
+{{- end }}
+{{- if .Values.inject.reports }}
+- "--reports"
+{{- end }}
 {{- with .Values.inject.moves }}
 {{- if .enabled }}
-- "--workloads"
 - {{ printf "--moves-per-node=%d" (int64 .perNode) | quote }}
 - {{ printf "--moves-per-cluster=%d" (int64 .perCluster) | quote }}
 - {{ printf "--eviction-deadline=%s" .deadline | quote }}
@@ -171,6 +193,7 @@ webhook-configuration: inject.enabled
 webhook-validating-configuration: inject.moves.enabled
 webhook-names: inject.enabled
 workloads: inject.moves.enabled
+reports: inject.reports
 moves-per-node: inject.moves.perNode
 moves-per-cluster: inject.moves.perCluster
 eviction-deadline: inject.moves.deadline
@@ -239,7 +262,7 @@ eventpoll_epi in /proc/slabinfo), which a pod's limit counts; and 192 MiB for 50
 */}}
 {{- define "crik.memory" -}}
 {{- $polls := int64 (.Values.maxWaitingPolls | default 20000) -}}
-{{- $poll := add (ternary 25 15 (ne .Values.tls.secretName "")) (ternary 2 0 .Values.auth.enabled) -}}
+{{- $poll := add (ternary 25 15 (ne .Values.tls.secretName "")) (ternary 2 0 (or .Values.auth.enabled (eq (include "crik.reports" .) "true"))) -}}
 {{- $connection := ternary 20 12 (ne .Values.tls.secretName "") -}}
 {{ add 192 (div (add (mul $polls $poll) (mul (add $polls 1152) $connection)) 1024) }}
 {{- end }}

@@ -76,6 +76,9 @@ impl Counted {
             }
         }
         drop(self.checkpoints.get_or_create(&UNWANTED));
+        for result in ["taken", "repeated", "too-often", "gone", "forbidden", "busy", "failed"] {
+            drop(self.reports.get_or_create(&vec![("result", result)]));
+        }
         for how in ["resumed", "fresh", "fresh-after-skipped"] {
             drop(self.starts.get_or_create(&Started { how }));
         }

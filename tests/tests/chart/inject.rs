@@ -111,13 +111,34 @@ fn values_say_how_many_pods_are_moved_at_a_time_and_for_how_long_evictions_wait(
     for flag in ["--moves-per-node=1", "--moves-per-cluster=3", "--eviction-deadline=90s"] {
         ensure!(other.contains(flag), "{flag} is not in {other}");
     }
-    let none = rendered(&moves(r#"{"enabled": false}"#))?;
+    let none = rendered(
+        &moves(r#"{"enabled": false}"#).replace("\"enabled\": true", "\"enabled\": true, \"reports\": false"),
+    )?;
     ensure!(of_kind(&none, "ValidatingWebhookConfiguration").is_err(), "evictions are asked about");
     let flags = pod_spec(&none)?["containers"][0]["args"].to_string();
     ensure!(!flags.contains("--workloads") && !flags.contains("--moves"), "{flags}");
     for wrong in [r#"{"perNode": 0}"#, r#"{"deadline": "soon"}"#, r#"{"perPod": 1}"#] {
         ensure!(template(&moves(wrong))?.is_err(), "{wrong}");
     }
+    Ok(())
+}
+
+#[test]
+fn one_value_has_agents_report_with_a_token_of_their_own() -> Result<()> {
+    let arguments = |json: &str| -> Result<String> {
+        Ok(pod_spec(&rendered(json)?)?["containers"][0]["args"].to_string())
+    };
+    for flag in ["--reports", "--workloads", "--audience=crik"] {
+        ensure!(arguments(ENABLED)?.contains(flag), "{flag}");
+    }
+    ensure!(!arguments(ENABLED)?.contains("--auth"), "who may read is another question");
+    let off = r#"{"inject": {"enabled": true, "agentImage": "a:1", "reports": false, "moves": {"enabled": false}}}"#;
+    for flag in ["--reports", "--workloads", "--audience"] {
+        ensure!(!arguments(off)?.contains(flag), "{flag}");
+        ensure!(!arguments("{}")?.contains(flag), "{flag}");
+    }
+    let map = rendered(off)?.into_iter().find(|object| object["data"]["inject.yaml"].is_string());
+    ensure!(!map.context("no ConfigMap")?.to_string().contains("tokenAudience"));
     Ok(())
 }
 
@@ -161,7 +182,7 @@ fn pods_are_given_the_controllers_address_and_what_values_say() -> Result<()> {
     let url = "http://crik-controller.crik:9376";
     ensure!(
         given(ENABLED)?
-            == json!({"agentImage": "crik-agent:0.1.0", "imagePullPolicy": "IfNotPresent",
+            == json!({"agentImage": "crik-agent:0.1.0", "imagePullPolicy": "IfNotPresent", "tokenAudience": "crik",
                       "defaults": {"nodeStateServerURL": url}})
     );
     let more = r#"{"inject": {"enabled": true, "agentImage": "r/a:1", "volumeClaim": "work",

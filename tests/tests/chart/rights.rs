@@ -29,6 +29,7 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
     let namespaces = "namespaces [] [] [get]";
     let (watched, status) = ("pods [] [] [get list watch]", "pods/status [] [] [patch]");
+    let written = "events [] [] [create patch create]";
     let budgets = "poddisruptionbudgets.policy [] [] [list]";
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),
@@ -37,11 +38,11 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
         (
             "rights-asked",
             r#"{"inject": {"enabled": true, "agentImage": "a:1"}}"#,
-            vec![events, webhook, namespaces, nodes, budgets, watched, status, validating],
+            vec![written, webhook, namespaces, nodes, budgets, watched, status, reviews, validating],
         ),
         (
             "rights-unheld",
-            r#"{"inject": {"enabled": true, "agentImage": "a:1", "moves": {"enabled": false}}}"#,
+            r#"{"inject": {"enabled": true, "agentImage": "a:1", "reports": false, "moves": {"enabled": false}}}"#,
             vec![events, unheld, namespaces, nodes, pods],
         ),
     ] {
