@@ -68,6 +68,15 @@ pub fn azurite() -> Result<PathBuf> {
     found_by("tests/tools/azurite/install.sh", &FOUND).context("no Azurite")
 }
 
+/// Where `prometheus` and `promtool` are.
+///
+/// # Errors
+/// They are not there and cannot be had.
+pub fn prometheus() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/prometheus/install.sh", &FOUND).context("no Prometheus")
+}
+
 /// Where all of them are.
 ///
 /// # Errors

@@ -39,6 +39,7 @@ const ALL: &str = r#"{
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway"}],
     "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["api.example"]}], "global": {"imagePullSecrets": ["all"]},
     "inject": {"enabled": true, "agentImage": "a:1", "volumeClaim": "work", "defaults": {"nodeStateServerCAFile": "/etc/crik-ca/ca.crt", "reserve": "2s"}},
+    "grafanaDashboard": {"enabled": true, "labels": {"q": "r"}},
     "image": {"registry": "registry.example:5000"}, "enableServiceLinks": true,
     "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 1, "preference": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}]}},
