@@ -29,7 +29,7 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
     let namespaces = "namespaces [] [] [get]";
     let (watched, status) = ("pods [] [] [get list watch]", "pods/status [] [] [patch]");
-    let written = "events [] [] [create patch create]";
+    let written = "events [] [] [create create patch]";
     let budgets = "poddisruptionbudgets.policy [] [] [list]";
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),

@@ -25,9 +25,10 @@ fn a_report_is_taken_once_however_often_and_to_whichever_replica_it_comes() -> R
     agent.tells(&other, 1, What::StartedFresh { why: None })?;
     ensure!(agent.object()?["metadata"]["resourceVersion"] == before, "a repeat has changed the pod");
     // The next one, at both in the same moment.
+    let teller = &agent;
     thread::scope(|scope| {
-        let sent =
-            [&one, &other, &one, &other].map(|at| scope.spawn(|| agent.tells(at, 2, failed(Occasion::Stop))));
+        let tell = |at| scope.spawn(move || teller.tells(at, 2, failed(Occasion::Stop)));
+        let sent = [&one, &other, &one, &other].map(tell);
         sent.into_iter().try_for_each(|sent| sent.join().map_err(|_| anyhow!("a sender panicked"))?)
     })?;
     let counted = |at: &Controller| at.metric("crik_checkpoints_total{occasion=\"stop\",outcome=\"failed\"}");

@@ -19,7 +19,8 @@ fn nobody_reports_for_a_pod_but_the_pod_itself() -> Result<()> {
     let elsewhere =
         cluster.plane.token(APP, TokenRequest { audience: "other", pod: "forged", seconds: 0 })?;
     let before = agent.object()?;
-    for flags in [&everywhere[..], &[&everywhere[..], &["--auth", "token"]].concat()] {
+    let guarded = [&everywhere[..], &["--auth", "token"]].concat();
+    for flags in [&everywhere[..], &guarded[..]] {
         let controller = alone(&cluster, flags)?;
         for (token, status) in
             [("", 401), ("nonsense", 401), (&*elsewhere, 401), (&*unbound, 403), (&*other.token, 403)]
@@ -59,7 +60,7 @@ fn what_is_no_report_is_refused_and_a_later_word_is_none_of_that() -> Result<()>
     let cluster = Cluster::shared()?;
     let controller = alone(&cluster, &[])?;
     let agent = cluster.agent("garbage")?;
-    let large = text(1, What::ToldToStop { why: "x".repeat(20 << 10) });
+    let large = text(1, What::ToldToStop { why: "x".repeat(17 << 10) });
     for (body, status, code) in [
         (&*large, 413, "body-too-large"),
         ("", 400, "invalid-request"),

@@ -10,7 +10,7 @@ use crik_tests::control_plane::ControlPlane;
 use crik_tests::controller::Controller;
 use crik_tests::http::{get, get_as};
 use crik_tests::wait::wait_for;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::agent::{checkpointed, examined, labelled};
@@ -74,10 +74,9 @@ fn ten_thousand_workloads_are_known_in_little_memory_and_told_at_once_or_in_page
     }
     ensure!(seen.len() == MANY && seen.is_sorted(), "{}", seen.len());
     let began = Instant::now();
-    ensure!((controller.metric("crik_newest_checkpoint_age_seconds{quantile=\"1\"}").is_err()));
-    let unheard = controller.metric("crik_workloads{protection=\"protected\",node_state=\"ready\"}")?;
-    ensure!((unheard - MANY as f64).abs() < 0.5, "{unheard}");
-    println!("two scrapes took {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    let counted = controller.metric("crik_workloads{protection=\"protected\",node_state=\"ready\"}")?;
+    println!("a scrape took {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    ensure!((counted - MANY as f64).abs() < 0.5, "{counted}");
     Ok(())
 }
 
@@ -92,14 +91,16 @@ fn create_many(plane: &ControlPlane) -> Result<()> {
     });
     let client = plane.api().client();
     plane.api().block_on(async {
-        let create = async |number: usize| {
-            let mut pod = labelled(&format!("many-{number:05}"), &json!({}));
+        let create = |number: usize| {
+            let (client, mut pod) = (client.clone(), labelled(&format!("many-{number:05}"), &json!({})));
             pod["metadata"]["annotations"] = annotations.clone();
-            let request = http::Request::post(PODS).header("content-type", "application/json");
-            client.request::<Value>(request.body(serde_json::to_vec(&pod)?)?).await?;
-            anyhow::Ok(())
+            async move {
+                let request = http::Request::post(PODS).header("content-type", "application/json");
+                client.request::<Value>(request.body(serde_json::to_vec(&pod)?)?).await?;
+                anyhow::Ok(())
+            }
         };
-        let mut under_way = futures_util::stream::iter(0..MANY).map(create).buffer_unordered(64);
+        let mut under_way = stream::iter((0..MANY).map(create)).buffer_unordered(64);
         while let Some(done) = under_way.next().await {
             done?;
         }
