@@ -11,7 +11,7 @@
 //! the other. `tests/tests/layers.rs` reads the rule here:
 //!
 //! ```text
-//!     cli > supervise > doctor > checkpoint, restore > workload > carry > cluster, tree > config > base
+//!     cli > kubectl, supervise > doctor > checkpoint, restore > workload > carry > cluster, tree > config > base
 //!     inside a pillar: node > pod > controller, criu > process
 //! ```
 
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub(crate) mod doctor;
+pub(crate) mod kubectl;
 pub(crate) mod restore;
 pub(crate) mod supervise;
 pub mod tree;

@@ -594,3 +594,37 @@ pub const TERMINATION_MESSAGE_MAX_CHARS: usize = 1000;
 
 /// How often a pod that waits for the image directory notes what it has seen: so much of the wait is lost with its container.
 pub const WAITED_NOTED: Duration = Duration::from_secs(1);
+
+/// Names the kubectl that `kubectl crik` asks by, where it is not the one in PATH.
+pub const KUBECTL_VARIABLE: &str = "KUBECTL";
+
+/// How long kubectl waits for one answer of the API server, unless it is told otherwise: it would wait for ever.
+pub const KUBECTL_PATIENCE: &str = "--request-timeout=30s";
+
+/// How often `kubectl crik` looks whether what it waits for has come. A pod takes seconds to start, and each look is a process and a
+/// connection.
+pub const KUBECTL_POLL: Duration = Duration::from_millis(500);
+
+/// For how long the API server may give no answer while something is waited for: as long as a control plane of one machine takes to be
+/// upgraded.
+pub const KUBECTL_OUTAGE: Duration = Duration::from_secs(120);
+
+/// How often `kubectl crik status --watch` looks.
+pub const KUBECTL_WATCH_PAUSE: Duration = Duration::from_secs(2);
+
+/// How much of a pod's log is read to find out how its program started: that is told before its own output.
+pub const KUBECTL_LOG_BYTES: &str = "--limit-bytes=1048576";
+
+/// How long `kubectl crik` waits for the next pod to go on, unless it is told otherwise: as long as a restore may take by default.
+pub const KUBECTL_TIMEOUT: &str = "10m";
+
+/// Checkpoints of one workload that `kubectl crik suspend` has taken at the same time: more would share the volume's speed, and stand still
+/// for longer.
+pub const KUBECTL_AT_ONCE: &str = "8";
+
+/// For how long all programs of a workload have to stand still when its last checkpoint is durable: until the API server, controllers and
+/// kubelets have told each pod to end. One that has gone on by itself by then would be told to stop on a node that is well, and begin anew.
+pub const UNTIL_ALL_END: Duration = Duration::from_secs(20);
+
+/// A checkpoint of a pod whose node goes away is fresh if it is no older: it costs no more work than an `interval` of the README's examples.
+pub const FRESH_CHECKPOINT: Duration = Duration::from_secs(10 * 60);

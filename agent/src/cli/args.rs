@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
-use super::output::Output;
 use super::place::{Place, Wanted};
 use crate::base::limits;
 use crate::base::logging::LogFormat;
+use crate::base::output::Output;
 use crate::config::Format;
 use crate::doctor::in_second_pod::StoodIn;
 use crate::doctor::trial::SUBCOMMAND;
 use crate::doctor::{copy, second_pod};
+use crate::kubectl::args::Kubectl;
 
 /// Lets a program in a Kubernetes pod survive the death of its node.
 #[derive(Debug, Parser)]
@@ -51,6 +52,9 @@ pub enum Command {
     /// Put crik, CRIU and their libraries into a directory, for a container whose image has none of them: as /usr/local/lib/crik, with
     /// the programs in bin.
     Install(Install),
+    /// Look after pods under crik from outside of the cluster, by kubectl: what `kubectl crik` does where this program is in PATH as
+    /// kubectl-crik.
+    Kubectl(Kubectl),
     /// Resumes the checkpoint of a trial in a pod of its own; for `crik doctor --trial --manifest`.
     #[command(name = second_pod::SUBCOMMAND, hide = true)]
     TrialPod(TrialPod),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::args::Checkpoint;
-use super::output::print;
 use super::progress_bar::ProgressBar;
+use crate::base::output::print;
 use crate::base::units;
 use crate::supervise::control_socket::{self, Answer, CheckpointRequest, Committed};
 

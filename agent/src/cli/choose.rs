@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::Choose;
 use super::gc;
-use super::output::print;
+use crate::base::output::print;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

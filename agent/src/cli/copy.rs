@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use super::args::Copy;
 use super::gc;
-use super::output::print;
 use super::place;
 use super::progress_bar::ProgressBar;
-use super::table::table;
+use crate::base::output::print;
 use crate::base::retry::{HasOutlook, Outlook};
+use crate::base::table::table;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, units};
 use crate::config::{Config, Format};

@@ -6,9 +6,9 @@ use std::os::unix::net::UnixStream;
 use anyhow::Result;
 
 use super::args::Doctor;
-use super::output::print;
-use super::table::table;
 use super::{trial, trial_pod};
+use crate::base::output::print;
+use crate::base::table::table;
 use crate::base::{exit_codes, limits};
 use crate::config::Config;
 use crate::doctor::descriptors::{Descriptor, Fate};

@@ -16,8 +16,8 @@ use crik_store::image_dir::{Generation, ImageDir, ImageDirError};
 use serde::Serialize;
 
 use super::args::Gc;
-use super::output::print;
-use super::table::table;
+use crate::base::output::print;
+use crate::base::table::table;
 use crate::base::units;
 use crate::config::Config;
 

@@ -9,9 +9,9 @@ use crik_store::image_dir::attempts::{Attempt, Attempts};
 use serde::Serialize;
 
 use super::args::Inspect;
-use super::output::print;
-use super::table::table;
 use crate::base::limits::CriuVersion;
+use crate::base::output::print;
+use crate::base::table::table;
 use crate::base::units;
 use crate::restore::generation_images::GenerationImages;
 use crate::tree::criu::images::{self, ImageProcess};

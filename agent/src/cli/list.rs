@@ -11,9 +11,9 @@ use crik_store::image_dir::{Generation, ImageDir, hold};
 use serde::Serialize;
 
 use super::choose::numbers;
-use super::output::print;
 use super::place::Place;
-use super::table::table;
+use crate::base::output::print;
+use crate::base::table::table;
 use crate::base::units;
 use crate::config::Config;
 

@@ -10,11 +10,9 @@ mod gc;
 mod inspect;
 mod install;
 mod list;
-mod output;
 mod place;
 mod progress_bar;
 mod run;
-mod table;
 mod trial;
 mod trial_pod;
 mod verify;
@@ -22,6 +20,7 @@ mod verify;
 use crate::base::exit_codes;
 use crate::base::whole_story::whole_story;
 use crate::doctor::{copy as trial_copy, trial as small_trial};
+use crate::kubectl;
 use crate::tree::criu;
 use crate::tree::process::rights;
 use args::Command;
@@ -29,6 +28,9 @@ use crik_store::image_dir::hold::HoldError;
 
 /// Does what the command line says. Returns the exit code.
 pub fn main() -> i32 {
+    if let Some(code) = kubectl::as_plugin() {
+        return code;
+    }
     rights::take_up();
     if let Some(code) = criu::become_criu() {
         return code;
@@ -47,6 +49,7 @@ pub fn main() -> i32 {
         Command::Choose(args) => choose::choose(args).map(|()| 0),
         Command::Cat(args) => cat::cat(args).map(|()| 0),
         Command::Copy(args) => copy::copy(args),
+        Command::Kubectl(args) => return kubectl::run(args),
         Command::Install(args) => install::install(args).map(|()| 0),
         Command::Gc(args) => gc::gc(args).map(|()| 0),
     };

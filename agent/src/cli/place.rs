@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use crik_store::image_dir::{Generation, ImageDir, buckets};
 
-use super::output::Output;
 use crate::base::limits;
+use crate::base::output::Output;
 use crate::config::Config;
 
 /// Where the image directory is, and how to print what is in it.

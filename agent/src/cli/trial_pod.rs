@@ -8,9 +8,9 @@ use crik_store::image_dir::Generation;
 use serde_json::Value;
 
 use super::args::{Doctor, TrialPod};
-use super::output::{Output, print};
 use super::trial;
 use crate::base::logging::{self, LogFormat};
+use crate::base::output::{Output, print};
 use crate::config::Config;
 use crate::doctor::in_second_pod;
 use crate::doctor::second_pod::{self, Image};

@@ -9,9 +9,9 @@ use crik_store::image_dir::{Generation, ImageDir};
 use serde::Serialize;
 
 use super::args::Verify;
-use super::output::print;
 use super::progress_bar::ProgressBar;
-use super::table::table;
+use crate::base::output::print;
+use crate::base::table::table;
 use crate::base::whole_story::whole_story;
 use crate::base::{exit_codes, units};
 

@@ -14,6 +14,7 @@ use thiserror::Error;
 pub use super::second_pod_volumes::Files;
 use super::second_pod_volumes::Volumes;
 use crate::base::limits;
+use crate::cluster::pod::{UnknownContainer, crik_of, under_crik};
 use crate::tree::criu::images::{self, ImageError};
 
 /// The subcommand that the second pod runs.
@@ -42,8 +43,8 @@ pub enum NoSecondPod {
     #[error("what comes on standard input is no pod as JSON; pipe kubectl get pod NAME -o json into this")]
     NotAPod,
     /// It does not say which container is meant.
-    #[error("the pod has the containers {0}; give --container with the one that runs under crik")]
-    Which(String),
+    #[error(transparent)]
+    Which(#[from] UnknownContainer),
     /// The image is in the pod itself.
     #[error("{0} is on no volume of the pod's that a second one can mount")]
     NoVolume(PathBuf),
@@ -78,33 +79,15 @@ pub fn files(image: &Path, manifest: &Manifest) -> Result<Files, ImageError> {
     Ok(Files { open, changed: written.chain(unnamed).chain(bound).collect() })
 }
 
-/// The container of `pod` that crik runs in: the one that is named, or the only one, or the only one whose command is crik's.
+/// The container of `pod` that crik runs in.
 ///
 /// # Errors
 /// Nobody can tell.
 pub fn container<'a>(pod: &'a Value, name: Option<&str>) -> Result<&'a Value, NoSecondPod> {
-    let all = pod["spec"]["containers"].as_array().ok_or(NoSecondPod::NotAPod)?;
     if pod["kind"] != "Pod" || !pod["metadata"]["name"].is_string() {
         return Err(NoSecondPod::NotAPod);
     }
-    let named = |one: &&Value| name.is_none_or(|name| one["name"] == name);
-    let under_crik = |one: &&Value| program(one).is_some();
-    let fits: Vec<&Value> = all.iter().filter(named).collect();
-    let under: Vec<&Value> = fits.iter().copied().filter(under_crik).collect();
-    match (fits.as_slice(), under.as_slice()) {
-        ([one], _) | (_, [one]) => Ok(one),
-        _ => {
-            let names = all.iter().filter_map(|one| one["name"].as_str());
-            Err(NoSecondPod::Which(names.collect::<Vec<_>>().join(", ")))
-        }
-    }
-}
-
-/// Crik as the container starts it, if its command says so; its image may.
-fn program(container: &Value) -> Option<&str> {
-    let words = [&container["command"][0], &container["args"][0]];
-    let mut words = words.into_iter().filter_map(Value::as_str);
-    words.find(|word| Path::new(word).file_name() == Some(std::ffi::OsStr::new("crik")))
+    Ok(under_crik(pod, name)?)
 }
 
 /// The pod, and a NetworkPolicy that keeps it from everybody.
@@ -115,7 +98,7 @@ pub fn manifest(pod: &Value, name: Option<&str>, image: &Image<'_>) -> Result<Va
     let container = container(pod, name)?;
     let volumes = Volumes::of(pod, container, image.files);
     let path = volumes.in_second_pod(image.path).ok_or_else(|| NoSecondPod::NoVolume(image.path.into()))?;
-    let mut command = vec![program(container).unwrap_or("crik").to_owned(), SUBCOMMAND.to_owned()];
+    let mut command = vec![crik_of(container).unwrap_or("crik").to_owned(), SUBCOMMAND.to_owned()];
     command.extend([image.generation.0.to_string(), path.display().to_string()]);
     command.extend(volumes.stood_in().map(|(from, at)| format!("{}={}", from.display(), at.display())));
     let mut second = picked(container, &OF_CONTAINER);

@@ -11,6 +11,7 @@ pub mod connect_proxy;
 pub mod http;
 pub mod imports;
 pub(crate) mod interrupt;
+pub mod kubectl_plugin;
 pub mod measure;
 pub mod shared;
 pub mod table;

@@ -7,6 +7,7 @@ mod drains;
 mod examples;
 mod flapping;
 mod images;
+mod kubectl_crik;
 mod kubelet_shutdown;
 mod lost_node;
 mod one_label;
