@@ -18,6 +18,6 @@ pub(crate) mod volume_wait;
 pub(crate) mod whole_story;
 
 pub use crik_store::base::{
-    fault_points, headway, panics, point_of_no_return, retry, side_by_side, step_thread, trust, units,
-    watchdog,
+    fault_points, headway, kernel_pages, panics, point_of_no_return, retry, side_by_side, step_thread, trust,
+    units, watchdog,
 };

@@ -121,7 +121,8 @@ pub const RANDOM: &str = "/dev/urandom";
 /// The largest index: that of a program of a quarter of a tebibyte, as chunks are cut.
 pub const INDEX_MAX_BYTES: u64 = 512 << 20;
 
-/// The unit in which memory is told (x86-64, and arm64 as all distributions for servers build it).
+/// The unit in which streams are cut, whatever the kernel's own is ([`super::kernel_pages`]): that of x86-64, and of arm64 as most
+/// distributions build it; larger ones are multiples of it.
 pub const PAGE_BYTES: usize = 4096;
 
 /// How many pages a chunk of a stream has: fewer make more names than they spare bytes, as was measured ([`crate::chunks::cut`]).

@@ -3,6 +3,7 @@
 
 pub mod fault_points;
 pub mod headway;
+pub mod kernel_pages;
 pub mod limits;
 pub mod nonce;
 pub mod panics;

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::kernel_pages::page_bytes;
 use crate::base::limits::{self, CriuVersion};
 use crate::generation::own_values::OwnValues;
 use crate::generation::program_digests::{self, ProgramDigests};
@@ -17,6 +18,9 @@ pub struct Identity {
     pub argv: Vec<String>,
     /// The machine's architecture, as Rust names it.
     pub arch: String,
+    /// How many bytes a page of memory has there: what is mapped is mapped in whole pages. Earlier releases did not tell.
+    #[serde(default = "pages_of_earlier_releases")]
+    pub page_bytes: u64,
     /// The instruction set extensions of its CPU that programs choose code by.
     pub cpu_features: Vec<String>,
     /// The kernel's release; for people, since CRIU checks what matters.
@@ -43,7 +47,12 @@ impl Identity {
         Self {
             argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             arch: std::env::consts::ARCH.to_owned(),
-            cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            page_bytes: page_bytes(),
+            cpu_features: [
+                cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+                vector_length().into_iter().collect(),
+            ]
+            .concat(),
             kernel: text(uname.as_ref().map(|uname| uname.release())),
             criu: 0,
             node: node.map(str::to_owned),
@@ -78,8 +87,14 @@ impl Identity {
         }
         if self.arch != here.arch {
             return Some(format!(
-                "it is of a machine of another architecture: {}, here {}",
+                "it is of a machine of another architecture: {}, here {}; keep its pods on one (nodeSelector: kubernetes.io/arch)",
                 self.arch, here.arch
+            ));
+        }
+        if self.page_bytes != here.page_bytes {
+            return Some(format!(
+                "it is of a kernel whose pages of memory have {} bytes, and here they have {}; keep its pods on nodes with one kernel",
+                self.page_bytes, here.page_bytes
             ));
         }
         self.lacking(here).or_else(|| program_digests::changed(&self.programs, &here.own))
@@ -108,6 +123,20 @@ impl Identity {
             )
         })
     }
+}
+
+fn pages_of_earlier_releases() -> u64 {
+    limits::PAGE_BYTES as u64
+}
+
+/// How long the vectors of arm64's SVE are, as a feature that a CPU has or has not: a program asks once, and goes on in steps of that
+/// length (prctl(2), PR_SVE_GET_VL). None where there are none.
+fn vector_length() -> Option<String> {
+    const PR_SVE_GET_VL: libc::c_int = 51;
+    const PR_SVE_VL_LEN_MASK: libc::c_int = 0xffff;
+    // SAFETY: it takes no further argument, and answers with a number.
+    let told = unsafe { libc::prctl(PR_SVE_GET_VL) };
+    (told >= 0).then(|| format!("sve-of-{}-bits", (told & PR_SVE_VL_LEN_MASK) * 8))
 }
 
 /// Where two command lines differ. A value may be a secret, and the log is read by more people than the pod spec: of an argument only
@@ -201,6 +230,20 @@ mod tests {
             newer.obstacle(&identity()).unwrap(),
             "this CPU lacks avx512f, which the program may use; keep its pods on one CPU type"
         );
+    }
+
+    #[test]
+    fn nothing_goes_on_on_another_architecture_nor_under_a_kernel_with_other_pages() {
+        let of = |arch: &str, page_bytes| Identity { arch: arch.to_owned(), page_bytes, ..identity() };
+        assert_eq!(
+            of("x86_64", 4096).obstacle(&of("aarch64", 4096)).unwrap(),
+            "it is of a machine of another architecture: x86_64, here aarch64; keep its pods on one (nodeSelector: kubernetes.io/arch)"
+        );
+        let why = of("aarch64", 65_536).obstacle(&of("aarch64", 4096)).unwrap();
+        assert!(why.contains("65536 bytes, and here they have 4096"), "{why}");
+        let mut told = serde_json::to_value(of("aarch64", 4096)).unwrap();
+        told.as_object_mut().unwrap().remove("pageBytes");
+        assert_eq!(serde_json::from_value::<Identity>(told).unwrap(), of("aarch64", 4096));
     }
 
     #[test]

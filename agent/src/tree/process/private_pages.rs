@@ -7,7 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-const PAGE: u64 = 4096;
+use crate::base::kernel_pages::page_bytes;
+
 const PRESENT: u64 = 1 << 63;
 const OF_A_FILE: u64 = 1 << 61;
 
@@ -27,16 +28,17 @@ pub fn read(pid: i32, take: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Res
     let open = |name| File::open(format!("/proc/{pid}/{name}"));
     let (Ok(pages), Ok(memory)) = (open("pagemap"), open("mem")) else { return Ok(()) };
     let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-    let mut buffer = vec![0; READ * PAGE as usize];
+    let page = page_bytes();
+    let mut buffer = vec![0; READ * page as usize];
     for (from, to) in String::from_utf8_lossy(&maps).lines().filter_map(own_mapping) {
         let mut at = from;
         while at < to {
             take(&[])?;
-            let end = to.min(at + LOOKED_AT * PAGE);
-            for (first, count) in runs(&entries(&pages, at, end)) {
-                let part = &mut buffer[..count * PAGE as usize];
+            let end = to.min(at + LOOKED_AT * page);
+            for (first, count) in runs(&entries(&pages, page, at, end)) {
+                let part = &mut buffer[..count * page as usize];
                 // A mapping that is gone, or that not even a debugger may read.
-                if memory.read_exact_at(part, at + first as u64 * PAGE).is_ok() {
+                if memory.read_exact_at(part, at + first as u64 * page).is_ok() {
                     take(part)?;
                 }
             }
@@ -60,9 +62,9 @@ fn own_mapping(line: &str) -> Option<(u64, u64)> {
 }
 
 /// What the kernel tells of these pages; nothing of a process that is gone.
-fn entries(pages: &File, from: u64, to: u64) -> Vec<bool> {
-    let mut told = vec![0; ((to - from) / PAGE * 8) as usize];
-    if pages.read_exact_at(&mut told, from / PAGE * 8).is_err() {
+fn entries(pages: &File, page: u64, from: u64, to: u64) -> Vec<bool> {
+    let mut told = vec![0; ((to - from) / page * 8) as usize];
+    if pages.read_exact_at(&mut told, from / page * 8).is_err() {
         return Vec::new();
     }
     let is_own = |entry: &[u8; 8]| u64::from_ne_bytes(*entry) & (PRESENT | OF_A_FILE) == PRESENT;
@@ -105,7 +107,7 @@ mod tests {
         let found = all(pid).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.len().is_multiple_of(PAGE as usize));
+        assert!(found.len().is_multiple_of(page_bytes() as usize));
         assert!(found.windows(wanted.len()).any(|window| window == wanted.as_bytes()));
         assert!(all(pid).unwrap().is_empty());
     }
@@ -138,7 +140,7 @@ mod tests {
         .unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { libc::munmap(nothing, bytes) }, 0);
-        assert!(asked as u64 >= bytes as u64 / (LOOKED_AT * PAGE), "{asked}");
+        assert!(asked as u64 >= bytes as u64 / (LOOKED_AT * page_bytes()), "{asked}");
     }
 
     #[test]

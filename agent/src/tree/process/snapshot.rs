@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::base::kernel_pages::page_bytes;
 use crate::base::limits;
 
 /// One process.
@@ -124,8 +125,7 @@ impl Tree {
 
     /// Resident memory of all members in bytes; shared pages count in each.
     pub fn resident_bytes(&self) -> u64 {
-        let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-        self.0.iter().map(|process| process.resident_pages).sum::<u64>() * page.unsigned_abs()
+        self.0.iter().map(|process| process.resident_pages).sum::<u64>() * page_bytes()
     }
 
     /// Files below the control group root that a member has open.

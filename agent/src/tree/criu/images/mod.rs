@@ -23,6 +23,7 @@ use prost::Message;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::base::kernel_pages::page_bytes;
 use crate::base::limits;
 use crate::base::retry::{HasOutlook, Outlook};
 pub use file_locks::{FileLocks, LOCKS_IMAGE};
@@ -224,7 +225,7 @@ impl Images<'_> {
             let map: Pagemap = self.decode("pagemap", record)?;
             pages = pages.saturating_add(map.pages.unwrap_or(map.pages_of_old.into()));
         }
-        Ok(pages.saturating_mul(limits::PAGE_BYTES as u64))
+        Ok(pages.saturating_mul(page_bytes()))
     }
 
     fn files(&self, pid: u32, files: &BTreeMap<u32, FileEntry>) -> Result<Vec<OpenFile>, ImageError> {
