@@ -1,176 +1,26 @@
 //! Pods that ask for crik by their label, at a real API server that asks a real controller.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use crik_tests::chart::template::{chart, values};
-use crik_tests::control_plane::{Account, ControlPlane, PatchKind, Port};
+use crik_tests::chart::release::{Release, is_under_crik, pod};
+use crik_tests::control_plane::{ControlPlane, PatchKind, Port};
 use crik_tests::controller::Controller;
 use crik_tests::shared::Shared;
 use crik_tests::wait::{PATIENCE, wait_for};
-use serde_json::{Value, json};
-
-/// Where crik is in a pod that was put under it.
-const CRIK: &str = "/usr/local/lib/crik/bin/crik";
-
-/// What the release of the chart in each of these namespaces is told.
-const VALUES: &str = r#"{
-    "inject": {"enabled": true, "volumeClaim": "checkpoints", "agentImage": "registry.example/crik-agent:1",
-               "namespaceSelector": {"matchLabels": {"crik.dev/injection": "NAMESPACE"}}},
-    "resourceQuota": {"enabled": false}
-}"#;
+use serde_json::json;
 
 static PLANE: Shared<ControlPlane> = Shared::new();
 
-/// A release of the chart in a namespace of its own, whose webhook the API server finds at a port of this machine, and which is asked about
-/// pods of this namespace alone. There is nobody here who would run the release's Deployment.
-struct Release {
-    plane: Arc<ControlPlane>,
-    namespace: &'static str,
-    port: Port,
-}
-
-impl Release {
-    fn new(namespace: &'static str) -> Result<Self> {
-        let plane = PLANE.get(ControlPlane::start)?;
-        let labels = json!({"crik.dev/injection": namespace});
-        plane.api().create_all(&[
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}),
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}),
-        ])?;
-        let file = values(&VALUES.replace("NAMESPACE", namespace))?;
-        let path = file.path().display().to_string();
-        drop(plane.helm(&["install", "crik", &chart(), "--namespace", namespace, "--values", &path])?);
-        let release = Self { plane, namespace, port: Port::take()? };
-        release.found_at(&[("inject.crik.dev", release.port.number())])?;
-        Ok(release)
-    }
-
-    /// The name of the release's MutatingWebhookConfiguration.
-    fn configuration(&self) -> String {
-        format!("{}-crik-controller", self.namespace)
-    }
-
-    fn configuration_path(&self) -> String {
-        let collection = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-        format!("{collection}/{}", self.configuration())
-    }
-
-    /// Makes of the chart's webhook one at each of these ports, as there is no Service here.
-    fn found_at(&self, ports: &[(&str, u16)]) -> Result<()> {
-        let path = self.configuration_path();
-        let there = self.plane.api().get(&path)?;
-        let at = |(name, port): &(&str, u16)| {
-            let mut webhook = there["webhooks"][0].clone();
-            webhook["name"] = json!(name);
-            webhook["clientConfig"] = json!({"url": format!("https://127.0.0.1:{port}/inject")});
-            webhook
-        };
-        let webhooks: Vec<Value> = ports.iter().map(at).collect();
-        drop(self.plane.api().patch(&path, PatchKind::Merge, &json!({"webhooks": webhooks}))?);
-        Ok(())
-    }
-
-    /// The controller of the release, with the rights and the flags that the chart gives it, at this port.
-    fn controller_at(&self, port: u16, flags: &[&str]) -> Result<Controller> {
-        let account = Account { namespace: self.namespace, name: "crik-controller" };
-        let own = self.flags(port)?;
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        Controller::watching(&self.plane.kubeconfig_of(account)?, &[&own[..], flags].concat())
-    }
-
-    /// What the chart says of the webhook, but for what is another thing here: where it is.
-    fn flags(&self, port: u16) -> Result<Vec<String>> {
-        let path = format!("/apis/apps/v1/namespaces/{}/deployments/crik-controller", self.namespace);
-        let deployment = self.plane.api().get(&path)?;
-        let all = deployment["spec"]["template"]["spec"]["containers"][0]["args"].clone();
-        let (listen, file) = (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), self.settings()?);
-        let here = |flag: &str| match flag.split_once('=')?.0 {
-            "--webhook-listen" => Some(format!("--webhook-listen={listen}")),
-            "--inject-file" => Some(format!("--inject-file={}", file.display())),
-            "--webhook-names" => Some("--webhook-names=127.0.0.1".to_owned()),
-            other if other.starts_with("--webhook") => Some(flag.to_owned()),
-            _ => None,
-        };
-        Ok(all.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(here).collect())
-    }
-
-    /// The same, which the API server has begun to ask.
-    fn controller(&self, flags: &[&str]) -> Result<Controller> {
-        let controller = self.controller_at(self.port.number(), flags)?;
-        controller.logs("the webhook has a certificate")?;
-        self.becomes("to be asked", true)?;
-        Ok(controller)
-    }
-
-    /// What the release's ConfigMap gives its controller.
-    fn settings(&self) -> Result<PathBuf> {
-        let path = format!("/api/v1/namespaces/{}/configmaps/crik-controller-inject", self.namespace);
-        let text = self.plane.api().get(&path)?["data"]["inject.yaml"].clone();
-        let file = self.plane.directory().join(format!("{}-inject.yaml", self.namespace));
-        std::fs::write(&file, text.as_str().context("no inject.yaml")?)?;
-        Ok(file)
-    }
-
-    fn pods(&self) -> String {
-        format!("/api/v1/namespaces/{}/pods", self.namespace)
-    }
-
-    /// What a dry run of a labelled pod makes of it.
-    fn tried(&self) -> Result<Value> {
-        self.plane.api().create(&format!("{}?dryRun=All", self.pods()), &pod("tried", &json!({})))
-    }
-
-    /// Waits until labelled pods are put under crik, or are not.
-    fn becomes(&self, what: &str, under_crik: bool) -> Result<()> {
-        wait_for(&format!("the webhook {what}"), || {
-            self.tried().is_ok_and(|pod| is_under_crik(&pod) == under_crik).then_some(())
-        })
-    }
-
-    /// What kubectl says to whoever creates this pod, with its warnings.
-    fn warned(&self, pod: &Value) -> Result<String> {
-        let file = values(&pod.to_string())?;
-        let path = file.path().display().to_string();
-        let words = ["create", "--namespace", self.namespace, "--filename", &path];
-        let said = self.plane.kubectl(&[&words[..], &["--dry-run=server", "--warnings-as-errors"]].concat());
-        Ok(format!("{:#}", said.err().context("there is no warning")?))
-    }
-}
-
-/// A labelled pod with these changes.
-fn pod(name: &str, change: &Value) -> Value {
-    let mut pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "labels": {"crik.dev/inject": "true"}},
-        "spec": {"containers": [{"name": "app", "image": "python:3", "command": ["python3", "job.py"]}]},
-    });
-    merge(&mut pod, change);
-    pod
-}
-
-/// As RFC 7396 has it.
-fn merge(into: &mut Value, change: &Value) {
-    let (Value::Object(into), Value::Object(change)) = (&mut *into, change) else {
-        *into = change.clone();
-        return;
-    };
-    for (key, value) in change {
-        merge(into.entry(key.clone()).or_insert(Value::Null), value);
-    }
-}
-
-fn is_under_crik(pod: &Value) -> bool {
-    pod["spec"]["containers"][0]["command"][0] == CRIK
+fn release(namespace: &'static str) -> Result<Release> {
+    Release::new(PLANE.get(ControlPlane::start)?, namespace)
 }
 
 #[test]
 fn one_label_puts_a_pod_under_crik_and_a_pod_without_it_is_left_alone() -> Result<()> {
-    let release = Release::new("label")?;
+    let release = release("label")?;
     let controller = release.controller(&[])?;
     let created = release.plane.api().create(&release.pods(), &pod("labelled", &json!({})))?;
     ensure!(is_under_crik(&created), "{created:#}");
@@ -196,7 +46,7 @@ fn one_label_puts_a_pod_under_crik_and_a_pod_without_it_is_left_alone() -> Resul
 
 #[test]
 fn a_dry_run_shows_what_would_be_and_leaves_nothing() -> Result<()> {
-    let release = Release::new("dry-run")?;
+    let release = release("dry-run")?;
     let _controller = release.controller(&[])?;
     ensure!(is_under_crik(&release.tried()?), "a dry run shows another pod");
     let there = release.plane.api().get(&release.pods())?;
@@ -206,7 +56,7 @@ fn a_dry_run_shows_what_would_be_and_leaves_nothing() -> Result<()> {
 
 #[test]
 fn two_webhooks_that_both_add_crik_add_it_once() -> Result<()> {
-    let release = Release::new("twice")?;
+    let release = release("twice")?;
     let port = release.port.number();
     release.found_at(&[("a.crik.dev", port), ("b.crik.dev", port)])?;
     let controller = release.controller(&[])?;
@@ -228,7 +78,7 @@ fn two_webhooks_that_both_add_crik_add_it_once() -> Result<()> {
 
 #[test]
 fn pods_start_without_crik_while_the_controller_is_down_and_with_it_when_it_is_back() -> Result<()> {
-    let release = Release::new("down")?;
+    let release = release("down")?;
     let created = release.plane.api().create(&release.pods(), &pod("before", &json!({})))?;
     ensure!(!is_under_crik(&created), "{created:#}");
     let mut controller = release.controller(&[])?;
@@ -242,7 +92,7 @@ fn pods_start_without_crik_while_the_controller_is_down_and_with_it_when_it_is_b
 
 #[test]
 fn a_webhook_that_hangs_holds_a_pod_up_for_its_timeout_and_no_longer() -> Result<()> {
-    let release = Release::new("hangs")?;
+    let release = release("hangs")?;
     // The kernel accepts for it.
     let _hangs = TcpListener::bind((Ipv4Addr::LOCALHOST, release.port.number()))?;
     let began = Instant::now();
@@ -256,7 +106,7 @@ fn a_webhook_that_hangs_holds_a_pod_up_for_its_timeout_and_no_longer() -> Result
 
 #[test]
 fn what_cannot_work_is_said_to_whoever_creates_the_pod() -> Result<()> {
-    let release = Release::new("warned")?;
+    let release = release("warned")?;
     let _controller = release.controller(&[])?;
     for (change, said) in [
         (json!({"spec": {"containers": [{"name": "app", "image": "python:3"}]}}), "has no command"),
@@ -276,7 +126,7 @@ fn what_cannot_work_is_said_to_whoever_creates_the_pod() -> Result<()> {
 
 #[test]
 fn a_pod_that_the_namespace_would_refuse_with_crik_is_let_in_without() -> Result<()> {
-    let release = Release::new("secured")?;
+    let release = release("secured")?;
     let _controller = release.controller(&[])?;
     let labels = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
     drop(release.plane.api().patch("/api/v1/namespaces/secured", PatchKind::Merge, &labels)?);
@@ -312,7 +162,7 @@ fn replicas(release: &Release, flags: &[&str]) -> Result<(Port, [Controller; 2])
 
 #[test]
 fn certificates_and_their_authority_roll_and_no_pod_starts_without_crik() -> Result<()> {
-    let release = Release::new("rolls")?;
+    let release = release("rolls")?;
     let (_port, _controllers) = replicas(&release, &["--webhook-certificate-life", "12s"])?;
     let asked = |name: &str| -> Result<bool> {
         let labelled = pod("tried", &json!({"metadata": {"labels": {"replica": name}}}));
@@ -342,7 +192,7 @@ fn certificates_and_their_authority_roll_and_no_pod_starts_without_crik() -> Res
 
 #[test]
 fn an_authority_that_somebody_has_removed_is_told_again() -> Result<()> {
-    let release = Release::new("mended")?;
+    let release = release("mended")?;
     let _controller = release.controller(&["--webhook-certificate-life", "1m"])?;
     release.found_at(&[("inject.crik.dev", release.port.number())])?;
     release.becomes("to be believed no more", false)?;
@@ -351,7 +201,7 @@ fn an_authority_that_somebody_has_removed_is_told_again() -> Result<()> {
 
 #[test]
 fn an_answer_takes_milliseconds() -> Result<()> {
-    let release = Release::new("soon")?;
+    let release = release("soon")?;
     let controller = release.controller(&[])?;
     let mut times = Vec::new();
     for _ in 0..100 {

@@ -169,6 +169,7 @@ mod tests {
         told(&[Told::of(&Pod::from(fixture::pod(annotations)))], true)
     }
 
+    /// Half a minute more than the two units that are told, so that no test depends on when its second ends.
     fn before(seconds: u64) -> Value {
         json!(units::rfc3339(units::now() - seconds))
     }
@@ -176,11 +177,11 @@ mod tests {
     #[test]
     fn what_stands_on_a_pod_is_one_row() {
         let checkpoint = json!({
-            "at": before(93), "generation": 7, "occasion": "interval", "frozenSeconds": 0.1, "durableSeconds": 1.0,
+            "at": before(93_630), "generation": 7, "occasion": "interval", "frozenSeconds": 0.1, "durableSeconds": 1.0,
             "bytes": 1_200_000_000, "storedBytes": 1, "newBytes": 1,
         });
-        let start = json!({"at": before(7201), "resumed": {"generation": 6, "seconds": 1.0}});
-        let moved = json!({"asked": "t", "step": "durable", "at": before(2)});
+        let start = json!({"at": before(7_830), "resumed": {"generation": 6, "seconds": 1.0}});
+        let moved = json!({"asked": "t", "step": "durable", "at": before(3_690)});
         let text = shown(&[
             (PROTECTION, json!({"protected": true})),
             (LAST_CHECKPOINT, checkpoint),
@@ -189,8 +190,8 @@ mod tests {
         ]);
         assert_eq!(
             text,
-            "NAMESPACE  POD    STATUS   NODE    PROTECTED  CHECKPOINT      AGE    SIZE  START           MOVE\n\
-             jobs       job-0  Running  node-a  yes                 7  1m 33s  1.2 GB  from 6, 2h ago  durable, 2s ago\n"
+            "NAMESPACE  POD    STATUS   NODE    PROTECTED  CHECKPOINT      AGE    SIZE  START               MOVE\n\
+             jobs       job-0  Running  node-a  yes                 7  1day 2h  1.2 GB  from 6, 2h 10m ago  durable, 1h 1m ago\n"
         );
     }
 
@@ -199,9 +200,9 @@ mod tests {
         let why = "process 312 (app) has a ring of io_uring, which CRIU cannot dump";
         let text = shown(&[
             (PROTECTION, json!({"protected": false, "why": why})),
-            (LAST_START, json!({"at": before(5), "whyFresh": "altered"})),
+            (LAST_START, json!({"at": before(7_830), "whyFresh": "altered"})),
         ]);
-        assert!(text.contains("NO") && text.contains("fresh, 5s ago"), "{text}");
+        assert!(text.contains("NO") && text.contains("fresh, 2h 10m ago"), "{text}");
         assert!(text.ends_with(&format!("\n\njobs/job-0 is NOT PROTECTED: {why}\n")), "{text}");
     }
 

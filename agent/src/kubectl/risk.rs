@@ -70,10 +70,13 @@ mod tests {
         let protected = (PROTECTION, json!({"protected": true}));
         assert_eq!(risk(&[protected.clone(), checkpoint(60)], cordon), None);
         let told = |annotations: &[(&str, Value)]| risk(annotations, cordon).unwrap();
-        assert_eq!(told(&[protected.clone()]), "no checkpoint that is known; the node is cordoned");
         assert_eq!(
-            told(&[protected, checkpoint(7200)]),
-            "its newest checkpoint is 2h old; the node is cordoned"
+            told(std::slice::from_ref(&protected)),
+            "no checkpoint that is known; the node is cordoned"
+        );
+        assert_eq!(
+            told(&[protected, checkpoint(7830)]),
+            "its newest checkpoint is 2h 10m old; the node is cordoned"
         );
         let not = (PROTECTION, json!({"protected": false, "why": "w"}));
         assert_eq!(told(&[not, checkpoint(1)]), "NOT PROTECTED; the node is cordoned");

@@ -269,6 +269,10 @@ pub const WAITING_WRITTEN: Duration = Duration::from_secs(10);
 /// How long the answer to an eviction may take: the chart has the API server wait for 3 s.
 pub const EVICTION_ANSWER: Duration = Duration::from_secs(2);
 
+/// For how many evictions the API server is asked and written to at a time. More would take it longer than an eviction waits for, which
+/// then goes on without a checkpoint.
+pub const MOVES_WRITTEN_AT_ONCE: usize = 16;
+
 /// How often it is looked at again when a pod was changed meanwhile, as by the other replica or by the kubelet.
 pub const EVICTION_LOOKS: usize = 3;
 

@@ -19,7 +19,7 @@ pub use self::counts::{Counts, age};
 use self::known::Known;
 pub use self::watch::run;
 pub use self::watched_pod::WatchedPod;
-pub use self::workload::{Owner, Phase, Workload};
+pub use self::workload::{Phase, Workload};
 
 /// The labelled pods of all namespaces. Cheap to ask; a wait costs nothing until its own pod changes.
 #[derive(Default)]

@@ -9,7 +9,6 @@ fn object(name: &str, annotations: &Value) -> WatchedPod {
         "metadata": {
             "name": name, "namespace": "ns", "uid": "u", "resourceVersion": "7", "annotations": annotations,
             "labels": {"crik.dev/inject": "true"}, "managedFields": [{"manager": "x"}],
-            "ownerReferences": [{"kind": "ConfigMap", "name": "other"}, {"kind": "StatefulSet", "name": "job", "controller": true}],
         },
         "spec": {"nodeName": "a", "containers": [{"name": "app"}], "readinessGates": [{"conditionType": report::RESTORED}]},
         "status": {"phase": "Running", "podIP": "10.0.0.1"},
@@ -36,7 +35,6 @@ fn what_is_needed_of_a_pod_is_read_and_nothing_else() {
     let one = object("job-0", &annotations).workload;
     assert_eq!((one.namespace(), one.name(), &*one.node, &*one.uid), ("ns", "job-0", "a", "u"));
     assert_eq!((one.phase, one.is_ending, one.has_gate), (Phase::Running, false, true));
-    assert_eq!(one.owner, Some(Owner { kind: "StatefulSet".into(), name: "job".into() }));
     assert_eq!(one.moving.map(|of| of.step), Some(Step::Begun));
     assert!(one.protection.is_some_and(|told| told.protected));
     assert!(one.last_report.is_some() && one.last_start.is_some());

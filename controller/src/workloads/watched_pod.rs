@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::annotations::{Annotations, read, read_deadline};
-use super::workload::{Owner, Phase, Workload};
+use super::workload::{Phase, Workload};
 
 /// A Pod, and as much of its metadata as whoever reads it needs: that is not kept.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,17 +39,8 @@ struct Metadata {
     uid: Box<str>,
     resource_version: Box<str>,
     deletion_timestamp: Option<IgnoredAny>,
-    owner_references: Vec<Reference>,
     labels: BTreeMap<String, String>,
     annotations: Annotations,
-}
-
-#[derive(Debug, Deserialize)]
-struct Reference {
-    kind: Box<str>,
-    name: Box<str>,
-    #[serde(default)]
-    controller: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,7 +79,6 @@ impl From<Object> for WatchedPod {
             labels: Some(metadata.labels),
             ..ObjectMeta::default()
         };
-        let owner = metadata.owner_references.into_iter().find(|one| one.controller);
         let said = &metadata.annotations;
         let workload = Workload {
             pod: format!("{}/{}", metadata.namespace, metadata.name).into(),
@@ -103,7 +93,6 @@ impl From<Object> for WatchedPod {
                 .iter()
                 .find(|one| one.kind == RESTORED)
                 .map(|one| one.status == "True"),
-            owner: owner.map(|one| Owner { kind: one.kind, name: one.name }),
             eviction_deadline: read_deadline(said.eviction_deadline.as_ref()),
             last_checkpoint: read(said.last_checkpoint.as_ref()),
             last_failure: read(said.last_failure.as_ref()),

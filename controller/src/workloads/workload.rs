@@ -25,8 +25,6 @@ pub struct Workload {
     pub has_gate: bool,
     /// What that condition says; none if nobody has set it.
     pub is_restored: Option<bool>,
-    /// Who manages it, if anybody does.
-    pub owner: Option<Owner>,
     /// How long its evictions may be held up, if it says so.
     pub eviction_deadline: Option<Duration>,
     /// Its newest checkpoint.
@@ -88,13 +86,4 @@ pub enum Phase {
     #[default]
     #[serde(other)]
     Unknown,
-}
-
-/// Who manages a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// Such as `StatefulSet`.
-    pub kind: Box<str>,
-    /// Its name, in the pod's namespace.
-    pub name: Box<str>,
 }

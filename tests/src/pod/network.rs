@@ -253,6 +253,8 @@ mod tests {
     fn the_networks_of_a_program_that_was_killed_are_in_nobodys_way() {
         let claim = Claim::first("networks", 0..PARTS, |_| true).unwrap();
         let (part, link) = (claim.number(), link_of(claim.number(), "7"));
+        // Of a suite that was killed on this machine before.
+        remove_what_was_left(part).unwrap();
         let ours = [format!("10.{}.0.5/32", 128 + part), subnet6(part, 1) + ":1/128"];
         for address in &ours {
             run("ip", &["address", "add", address, "dev", LOOPBACK]).unwrap();

@@ -96,17 +96,20 @@ impl ApiServer {
 }
 
 impl Budgets {
-    /// Whether none of them forbids to evict this pod.
+    /// Whether none of them forbids to evict this pod, by the rules of the API server (kubernetes/pkg/registry/core/pod/storage/
+    /// eviction.go): one without a selector, or with an empty one, protects nothing, and a pod of two is never evicted.
     pub fn allow(&self, pod: &WatchedPod) -> bool {
         let labels = pod.meta().labels.clone().unwrap_or_default();
         let protects = |budget: &&PodDisruptionBudget| {
             let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
-            // What cannot be read is the API server's to refuse.
             let selector: Option<Selector> = selector.and_then(|selector| selector.try_into().ok());
-            selector.is_some_and(|selector| selector.matches(&labels))
+            selector.is_some_and(|selector| !selector.selects_all() && selector.matches(&labels))
         };
-        let mut of_pod = self.0.iter().filter(protects);
-        of_pod.all(|budget| budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > Some(0)))
+        let allows = |budget: &PodDisruptionBudget| {
+            budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > Some(0))
+        };
+        let of_pod: Vec<_> = self.0.iter().filter(protects).collect();
+        of_pod.len() < 2 && of_pod.into_iter().all(allows)
     }
 }
 
@@ -116,4 +119,33 @@ fn parts(pod: &str) -> (&str, &str) {
 
 fn refused(what: &'static str) -> impl Fn(kube::Error) -> Problem {
     move |error| Problem::Refused { what, why: with_causes(&error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn allow(budgets: &[Value]) -> bool {
+        let pod = json!({"metadata": {"name": "job", "namespace": "n", "labels": {"app": "job"}}});
+        let all = budgets.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
+        Budgets(all).allow(&serde_json::from_value(pod).unwrap())
+    }
+
+    fn budget(selector: &Value, allowed: u32) -> Value {
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {},
+               "spec": {"selector": selector}, "status": {"disruptionsAllowed": allowed, "currentHealthy": 1,
+               "desiredHealthy": 1, "expectedPods": 1}})
+    }
+
+    #[test]
+    fn a_budget_of_the_pod_that_has_none_left_forbids_its_eviction() {
+        let (own, other) = (json!({"matchLabels": {"app": "job"}}), json!({"matchLabels": {"app": "other"}}));
+        assert!(allow(&[]) && allow(&[budget(&own, 1)]) && !allow(&[budget(&own, 0)]));
+        assert!(allow(&[budget(&other, 0)]) && allow(&[budget(&json!({}), 0)]));
+        assert!(!allow(&[budget(&own, 1), budget(&own, 1)]), "the API server evicts none that has two");
+        let expression = json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["job"]}]});
+        assert!(!allow(&[budget(&expression, 0)]));
+    }
 }

@@ -53,6 +53,8 @@ pub struct Evictions {
     complaint: Complaint,
     /// For what is read at the same time.
     places: Semaphore,
+    /// For what is asked and written at the API server at the same time.
+    writing: Semaphore,
 }
 
 /// Answers whether a pod may be evicted now.
@@ -76,6 +78,7 @@ impl Evictions {
             outcomes,
             complaint: Complaint::default(),
             places: Semaphore::new(limits::PODS_READ_AT_ONCE),
+            writing: Semaphore::new(limits::MOVES_WRITTEN_AT_ONCE),
         }
     }
 
@@ -109,7 +112,11 @@ impl Evictions {
         if eviction.dry_run || !matches!(verdict, Verdict::Ask | Verdict::Queue) {
             return Ok(verdict);
         }
-        let begun = self.begun(eviction).await;
+        // A drain asks for all pods of a node at once. Those that find no place have not waited in vain, since the others come to an end.
+        let begun = match self.writing.try_acquire() {
+            Ok(_place) => self.begun(eviction).await,
+            Err(_) => Ok(Verdict::Wait { since: Timestamp::now(), for_others: true }),
+        };
         if !matches!(begun, Ok(Verdict::Ask)) {
             self.ledger().forget(&eviction.pod);
         }
@@ -122,8 +129,8 @@ impl Evictions {
     /// It cannot be read or written, or others write it again and again.
     async fn begun(&self, eviction: &Eviction) -> Result<Verdict, Problem> {
         for _ in 0..limits::EVICTION_LOOKS {
-            let pod = async { self.api_server.pod(&eviction.pod).await };
-            let (pod, budgets) = try_join!(pod, self.api_server.budgets(&eviction.pod))?;
+            let (pod, budgets) =
+                try_join!(self.api_server.pod(&eviction.pod), self.api_server.budgets(&eviction.pod))?;
             let Some(pod) = pod else { return Ok(Verdict::Allow(Reason::Unknown)) };
             let verdict = self.verdict(Some(&pod.workload), budgets.allow(&pod), eviction);
             let step = match verdict {

@@ -23,7 +23,11 @@ pub fn of<'a>(
     now: Timestamp,
 ) -> Vec<Other<'a>> {
     let mut others = BTreeMap::new();
-    for pod in moved.iter().filter(|pod| !pod.is_ending) {
+    for pod in moved {
+        if pod.is_ending {
+            ledger.forget(&pod.pod);
+            continue;
+        }
         let who = |since| Candidate { pod: &pod.pod, node: &pod.node, since };
         match standing(pod.moving.as_ref(), deadline(pod, usual), now) {
             Standing::UnderWay { since } => {

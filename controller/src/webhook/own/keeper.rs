@@ -79,10 +79,14 @@ impl Keeper {
     /// What is to be served, if it is something else than before.
     async fn step(&mut self) -> Result<Option<Arc<ServerConfig>>> {
         let Some(material) = self.material().await? else { return Ok(None) };
-        for configuration in &self.configurations {
-            configuration.tell_authorities(&material).await?;
+        let failed = self.tell_authorities(&material).await;
+        let is_served = self.served.as_ref() == Some(&material);
+        // Where one of them cannot be told, what the other one is about is answered nevertheless.
+        let is_in_vain = is_served || failed.len() == self.configurations.len();
+        if let Some(error) = failed.into_iter().next().filter(|_| is_in_vain) {
+            return Err(error);
         }
-        if self.served.as_ref() == Some(&material) {
+        if is_served {
             return Ok(None);
         }
         if self.served.as_ref().is_some_and(|served| served.authorities() != material.authorities()) {
@@ -93,6 +97,15 @@ impl Keeper {
         tracing::info!("the webhook has a certificate from the Secret {}", self.place.secret);
         self.served = Some(material);
         Ok(Some(config))
+    }
+
+    /// Tells the API server whom to believe, wherever it looks that up; what has failed of it.
+    async fn tell_authorities(&self, material: &Material) -> Vec<anyhow::Error> {
+        let mut failed = Vec::new();
+        for configuration in &self.configurations {
+            failed.extend(configuration.tell_authorities(material).await.err());
+        }
+        failed
     }
 
     /// What is in the Secret, after it was renewed if it had to be; none if another replica has just done that.

@@ -118,7 +118,7 @@ fn values() -> Vec<(&'static str, Value, Value)> {
         same("PodState", serde_yaml::to_value(PodState::Disrupted)),
         same("Reason", serde_yaml::to_value(&reason)),
         ("NodeList", value(serde_yaml::to_value(&page)), value(serde_yaml::to_value(&list))),
-        ("Report", every_report(&checkpointed, &resumed), value(serde_yaml::to_value(report(What::Stayed)))),
+        ("Report", every_report(&checkpointed, &resumed), least_report()),
         same("ReportId", serde_yaml::to_value(report(What::Stayed).id)),
         same("Occasion", serde_yaml::to_value(Occasion::Notice)),
         same("Skipped", serde_yaml::to_value(&skipped)),
@@ -151,6 +151,13 @@ fn values() -> Vec<(&'static str, Value, Value)> {
 
 fn report(what: What) -> Report {
     Report { id: ReportId { began: 1, number: 2 }, seconds_ago: 0.5, node: "a".to_owned(), what }
+}
+
+/// What a report has to have.
+fn least_report() -> Value {
+    let mut least = serde_yaml::to_value(report(What::Stayed)).unwrap();
+    least.as_mapping_mut().unwrap().retain(|name, _| *name == "id" || *name == "what");
+    least
 }
 
 /// The fields of all kinds in one.
