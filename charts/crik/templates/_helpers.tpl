@@ -62,6 +62,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ if .Values.tls.secretName }}https{{ else }}http{{ end }}
 {{- end }}
 
+{{/* The address of the Service that is there already, if it has one: it cannot be changed. */}}
+{{- define "crik.clusterIP" -}}
+{{- $service := lookup "v1" "Service" .Release.Namespace (include "crik.name" .) -}}
+{{ dig "spec" "clusterIP" "None" ($service | default dict) | default "None" }}
+{{- end }}
+
 {{/* Where agents ask. */}}
 {{- define "crik.url" -}}
 {{ include "crik.scheme" . }}://{{ include "crik.name" . }}.{{ .Release.Namespace }}:9376

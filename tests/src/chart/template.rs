@@ -15,6 +15,11 @@ pub fn chart() -> String {
     workspace().join("charts/crik").display().to_string()
 }
 
+/// The chart of the first release, as it was. A change of it is none of that release's.
+pub fn released_chart() -> String {
+    workspace().join("tests/charts/crik-0.1.0").display().to_string()
+}
+
 /// A file of values.
 ///
 /// # Errors

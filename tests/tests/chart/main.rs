@@ -9,6 +9,7 @@ mod network;
 mod nodes;
 mod pods;
 mod rights;
+mod upgrade;
 mod values;
 
 use anyhow::Result;
@@ -48,13 +49,18 @@ const ALL: &str = r#"{
 
 /// Installs, or upgrades to, a release of its own name and namespace.
 fn apply(plane: &ControlPlane, namespace: &str, json: &str) -> Result<String> {
+    apply_chart(plane, &chart(), namespace, json)
+}
+
+/// The same of that chart.
+fn apply_chart(plane: &ControlPlane, chart: &str, namespace: &str, json: &str) -> Result<String> {
     let values = values(json)?;
     let path = values.path().display().to_string();
     plane.helm(&[
         "upgrade",
         "--install",
         "crik",
-        &chart(),
+        chart,
         "--namespace",
         namespace,
         "--create-namespace",
