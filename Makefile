@@ -1,6 +1,6 @@
 # One verb a line; each sets up what it needs. Root on Debian, a Rust toolchain and Go (for the demo only where runc is older
 # than 1.2) are all that has to be there.
-.PHONY: setup tools demo test lint deny fmt bench bench-store bench-carry bench-controller corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
+.PHONY: setup tools demo test lint deny fmt bench bench-store bench-carry bench-controller bench-inject corpus e2e cluster-up cluster-down fuzz manifests values-schema signals-schema clean
 
 # Backtraces of errors that a test expects or explains only hide what it says.
 export RUST_BACKTRACE = 0
@@ -19,6 +19,7 @@ test: setup
 bench: setup ; cargo run --quiet --release --package crik-tests --bin bench -- $(SIZES)
 bench-store: setup ; cargo run --quiet --release --package crik-tests --bin bench_store -- $(SIZES) $(ROWS)
 bench-carry: setup ; cargo run --quiet --release --package crik-tests --bin bench_carry
+bench-inject: tools ; cargo run --quiet --release --package crik-tests --bin bench_inject
 bench-controller: tools ; cargo run --quiet --release --package crik-tests --bin bench_controller -- $(NODES)
 # All programs of the corpus, and what plain CRIU does with them, into docs/programs.md and the README; `make corpus ONLY="redis nginx"` prints
 # some. What earlier runs tried with the same crik, or with the same CRIU, is taken from them; `make corpus ONLY=--afresh` tries all.

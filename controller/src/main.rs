@@ -2,7 +2,7 @@
 //!
 //! A room imports only rooms further right, and of names between commas none imports the other:
 //!
-//!     run > cli > serve, webhook, node_events, check > reports > source, index, connections, workloads > event > auth, tls, signals, pods, inject, evict > base
+//!     run > cli > serve, webhook, node_events, check > reports > source, index, connections, workloads > event > auth, tls, signals, pods, inject, evict > registry > base
 //!
 //! What is seen of a node goes the way source → signals → event → index → serve. A pod is looked at when somebody asks; those with the
 //! label are watched, if that is wanted.
@@ -18,6 +18,7 @@ mod index;
 mod inject;
 mod node_events;
 mod pods;
+mod registry;
 mod reports;
 mod run;
 mod serve;

@@ -17,7 +17,7 @@ pub mod suites;
 // A test says what it uses, not in which folder that is.
 pub use controller::{replicas, signal_fixture, test_node};
 pub use harness::{
-    bucket, build, command, compile, connect_proxy, http, imports, kubectl_plugin, measure, shared, table,
-    tools, wait, wire,
+    bucket, build, command, compile, connect_proxy, http, imports, kubectl_plugin, measure, registry, shared,
+    table, tools, wait, wire,
 };
 pub use pod::{chain, crik, network, node, output, rootfs, spec, story, throttled, ticks, volume};

@@ -9,11 +9,10 @@ use anyhow::{Context as _, Result, ensure};
 use crik_api::report::{MOVE, MOVE_HEADER, Move, POD_HEADER, Step};
 use crik_tests::chart::moved::{Moves, deadline, moving, protected};
 use crik_tests::chart::release::Release;
-use crik_tests::control_plane::{Account, ControlPlane, Evictor, PatchKind, Port, TokenRequest};
+use crik_tests::control_plane::{Account, Evictor, PatchKind, Port, TokenRequest};
 use crik_tests::controller::{Controller, TestNode};
 use crik_tests::http::{Answer, get_with};
 use crik_tests::measure::{median, milliseconds};
-use crik_tests::shared::Shared;
 use crik_tests::wait::{PATIENCE, wait_for};
 use futures_util::{StreamExt as _, future};
 use k8s_openapi::api::core::v1::Pod;
@@ -26,10 +25,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-static PLANE: Shared<ControlPlane> = Shared::new();
-
 fn moves(namespace: &'static str) -> Result<Moves> {
-    Moves::new(Release::new(PLANE.get(ControlPlane::start)?, namespace)?)
+    Moves::new(Release::new(namespace)?)
 }
 
 fn both(one: &Value, other: &Value) -> Value {

@@ -5,22 +5,17 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
 use crik_tests::chart::release::{Release, is_under_crik, pod};
-use crik_tests::control_plane::{ControlPlane, PatchKind, Port};
+use crik_tests::control_plane::{PatchKind, Port};
 use crik_tests::controller::Controller;
-use crik_tests::shared::Shared;
+use crik_tests::registry::Registry;
 use crik_tests::wait::{PATIENCE, wait_for};
-use serde_json::json;
-
-static PLANE: Shared<ControlPlane> = Shared::new();
-
-fn release(namespace: &'static str) -> Result<Release> {
-    Release::new(PLANE.get(ControlPlane::start)?, namespace)
-}
+use serde_json::{Value, json};
 
 #[test]
 fn one_label_puts_a_pod_under_crik_and_a_pod_without_it_is_left_alone() -> Result<()> {
-    let release = release("label")?;
+    let release = Release::new("label")?;
     let controller = release.controller(&[])?;
     let created = release.plane.api().create(&release.pods(), &pod("labelled", &json!({})))?;
     ensure!(is_under_crik(&created), "{created:#}");
@@ -46,7 +41,7 @@ fn one_label_puts_a_pod_under_crik_and_a_pod_without_it_is_left_alone() -> Resul
 
 #[test]
 fn a_dry_run_shows_what_would_be_and_leaves_nothing() -> Result<()> {
-    let release = release("dry-run")?;
+    let release = Release::new("dry-run")?;
     let _controller = release.controller(&[])?;
     ensure!(is_under_crik(&release.tried()?), "a dry run shows another pod");
     let there = release.plane.api().get(&release.pods())?;
@@ -56,7 +51,7 @@ fn a_dry_run_shows_what_would_be_and_leaves_nothing() -> Result<()> {
 
 #[test]
 fn two_webhooks_that_both_add_crik_add_it_once() -> Result<()> {
-    let release = release("twice")?;
+    let release = Release::new("twice")?;
     let port = release.port.number();
     release.found_at(&[("a.crik.dev", port), ("b.crik.dev", port)])?;
     let controller = release.controller(&[])?;
@@ -78,7 +73,7 @@ fn two_webhooks_that_both_add_crik_add_it_once() -> Result<()> {
 
 #[test]
 fn pods_start_without_crik_while_the_controller_is_down_and_with_it_when_it_is_back() -> Result<()> {
-    let release = release("down")?;
+    let release = Release::new("down")?;
     let created = release.plane.api().create(&release.pods(), &pod("before", &json!({})))?;
     ensure!(!is_under_crik(&created), "{created:#}");
     let mut controller = release.controller(&[])?;
@@ -92,7 +87,7 @@ fn pods_start_without_crik_while_the_controller_is_down_and_with_it_when_it_is_b
 
 #[test]
 fn a_webhook_that_hangs_holds_a_pod_up_for_its_timeout_and_no_longer() -> Result<()> {
-    let release = release("hangs")?;
+    let release = Release::new("hangs")?;
     // The kernel accepts for it.
     let _hangs = TcpListener::bind((Ipv4Addr::LOCALHOST, release.port.number()))?;
     let began = Instant::now();
@@ -104,12 +99,114 @@ fn a_webhook_that_hangs_holds_a_pod_up_for_its_timeout_and_no_longer() -> Result
     Ok(())
 }
 
+fn claim(name: &str, mode: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+           "spec": {"accessModes": [mode], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}})
+}
+
+#[test]
+fn what_an_image_starts_is_known_by_its_registry() -> Result<()> {
+    let registry = Registry::start()?;
+    let known = json!({"registries": [{"host": registry.host(), "plainHttp": true}]});
+    let release = Release::with("looked-up", &known)?;
+    let _controller = release.controller(&[])?;
+    let image = registry.push("own/app:1", &json!({"Entrypoint": ["/entry", "-v"], "Cmd": ["serve"]}))?;
+    for (args, expected) in [(Value::Null, json!(["serve"])), (json!(["once"]), json!(["once"]))] {
+        let container = json!({"name": "app", "image": image, "args": args});
+        let change = json!({"spec": {"containers": [container]}});
+        let created =
+            release.plane.api().create(&format!("{}?dryRun=All", release.pods()), &pod("bare", &change))?;
+        let container = &created["spec"]["containers"][0];
+        ensure!(is_under_crik(&created), "{created:#}");
+        ensure!(
+            container["command"].as_array().is_some_and(|all| all[1..] == ["run", "--", "/entry", "-v"]),
+            "{container:#}"
+        );
+        ensure!(container["args"] == expected, "{container:#}");
+    }
+    let none =
+        json!({"spec": {"containers": [{"name": "app", "image": format!("{}/none:1", registry.host())}]}});
+    let warning = release.warned(&pod("none", &none))?;
+    ensure!(warning.contains("its registry answers 404; give it as command"), "{warning}");
+    Ok(())
+}
+
+#[test]
+fn the_pull_secrets_of_a_pods_service_account_are_among_its_own_when_it_is_asked_about() -> Result<()> {
+    let registry = Registry::start()?;
+    let known = json!({"registries": [{"host": registry.host(), "plainHttp": true}], "pullSecrets": true});
+    let release = Release::with("secrets", &known)?;
+    let controller = release.controller(&["--debug"])?;
+    let image = registry.push("own/app:1", &json!({"Cmd": ["serve"]}))?;
+    let auths = json!({"auths": {registry.host(): {"username": "user", "password": "password"}}}).to_string();
+    let data = json!({".dockerconfigjson": base64::engine::general_purpose::STANDARD.encode(auths)});
+    let api = release.plane.api();
+    api.create(
+        "/api/v1/namespaces/secrets/secrets",
+        &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson", "data": data}),
+    )?;
+    let names = json!({"imagePullSecrets": [{"name": "pull"}]});
+    drop(api.patch("/api/v1/namespaces/secrets/serviceaccounts/default", PatchKind::Merge, &names)?);
+    let change = json!({"spec": {"containers": [{"name": "app", "image": image}]}});
+    let created = wait_for("the API server to know the ServiceAccount's secret", || {
+        let created = api.create(&format!("{}?dryRun=All", release.pods()), &pod("bare", &change)).ok()?;
+        (created["spec"]["imagePullSecrets"] == names["imagePullSecrets"]).then_some(created)
+    })?;
+    ensure!(
+        is_under_crik(&created) && created["spec"]["containers"][0]["args"] == json!(["serve"]),
+        "{created:#}"
+    );
+    let log = controller.log();
+    ensure!(log.contains("1 of the pod's pull secrets") && !log.contains("cannot be read"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn without_a_certificate_whoever_creates_a_pod_waits_for_nobody() -> Result<()> {
+    let release = Release::new("uncertified")?;
+    let secret = "/api/v1/namespaces/uncertified/secrets/crik-controller-webhook";
+    drop(release.plane.api().delete(secret)?);
+    let controller = release.controller_at(release.port.number(), &[])?;
+    controller.logs("if it was deleted, helm upgrade makes it anew")?;
+    ensure!(crik_tests::http::get(&controller.url("/readyz"))?.status == 200, "agents are not answered");
+    let began = Instant::now();
+    let created = release.plane.api().create(&release.pods(), &pod("soon", &json!({})))?;
+    let took = began.elapsed();
+    ensure!(!is_under_crik(&created), "{created:#}");
+    ensure!(took < Duration::from_secs(3), "{took:?}");
+    let empty = json!({"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": "crik-controller-webhook"}});
+    release.plane.api().create("/api/v1/namespaces/uncertified/secrets", &empty)?;
+    release.becomes("to have a certificate", true)
+}
+
 #[test]
 fn what_cannot_work_is_said_to_whoever_creates_the_pod() -> Result<()> {
-    let release = release("warned")?;
+    let release = Release::new("warned")?;
+    release.plane.api().create(&release.claims(), &claim("alone", "ReadWriteOnce"))?;
+    release.plane.api().create(&release.claims(), &claim("checkpoints", "ReadWriteMany"))?;
     let _controller = release.controller(&[])?;
+    let said = release.warned(&pod("well", &json!({})));
+    ensure!(said.is_err(), "{said:?}");
     for (change, said) in [
-        (json!({"spec": {"containers": [{"name": "app", "image": "python:3"}]}}), "has no command"),
+        (json!({"spec": {"containers": [{"name": "app", "image": "localhost:1/a:1"}]}}), "has no command"),
+        (
+            json!({"spec": {"containers": [{"name": "app", "image": "169.254.169.254/a:1"}]}}),
+            "an address of the node itself",
+        ),
+        (json!({"spec": {"shareProcessNamespace": true}}), "with shareProcessNamespace"),
+        (json!({"spec": {"nodeSelector": {"kubernetes.io/os": "windows"}}}), "for Windows"),
+        (
+            json!({"metadata": {"annotations": {"crik.dev/volume-claim": "nowhere"}}}),
+            "there is no claim nowhere",
+        ),
+        (
+            json!({"metadata": {"annotations": {"crik.dev/volume-claim": "alone"}}}),
+            "the claim alone is ReadWriteOnce",
+        ),
+        (
+            json!({"metadata": {"annotations": {"crik.dev/interval": "soon"}}}),
+            "crik.dev/interval is left out",
+        ),
         (json!({"spec": {"terminationGracePeriodSeconds": 5}}), "leaves no time for a checkpoint"),
         (json!({"metadata": {"annotations": {"crik.dev/container": "ap"}}}), "no container \"ap\""),
         (
@@ -126,7 +223,7 @@ fn what_cannot_work_is_said_to_whoever_creates_the_pod() -> Result<()> {
 
 #[test]
 fn a_pod_that_the_namespace_would_refuse_with_crik_is_let_in_without() -> Result<()> {
-    let release = release("secured")?;
+    let release = Release::new("secured")?;
     let _controller = release.controller(&[])?;
     let labels = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}});
     drop(release.plane.api().patch("/api/v1/namespaces/secured", PatchKind::Merge, &labels)?);
@@ -162,7 +259,7 @@ fn replicas(release: &Release, flags: &[&str]) -> Result<(Port, [Controller; 2])
 
 #[test]
 fn certificates_and_their_authority_roll_and_no_pod_starts_without_crik() -> Result<()> {
-    let release = release("rolls")?;
+    let release = Release::new("rolls")?;
     let (_port, _controllers) = replicas(&release, &["--webhook-certificate-life", "12s"])?;
     let asked = |name: &str| -> Result<bool> {
         let labelled = pod("tried", &json!({"metadata": {"labels": {"replica": name}}}));
@@ -192,7 +289,7 @@ fn certificates_and_their_authority_roll_and_no_pod_starts_without_crik() -> Res
 
 #[test]
 fn an_authority_that_somebody_has_removed_is_told_again() -> Result<()> {
-    let release = release("mended")?;
+    let release = Release::new("mended")?;
     let _controller = release.controller(&["--webhook-certificate-life", "1m"])?;
     release.found_at(&[("inject.crik.dev", release.port.number())])?;
     release.becomes("to be believed no more", false)?;
@@ -201,7 +298,7 @@ fn an_authority_that_somebody_has_removed_is_told_again() -> Result<()> {
 
 #[test]
 fn an_answer_takes_milliseconds() -> Result<()> {
-    let release = release("soon")?;
+    let release = Release::new("soon")?;
     let controller = release.controller(&[])?;
     let mut times = Vec::new();
     for _ in 0..100 {

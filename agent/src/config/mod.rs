@@ -330,15 +330,44 @@ mod tests {
         assert_eq!(configuration::VARIABLE, limits::CONFIG_VARIABLE);
     }
 
+    /// The configuration of one key, which may stand in a map.
+    fn of_one(key: &str, value: &str) -> Result<Config, String> {
+        match key.split_once('.') {
+            Some((map, key)) => parse(&format!("{map}: {{{key}: {value}}}")),
+            None => parse(&format!("{key}: {value}")),
+        }
+    }
+
     #[test]
     fn what_an_annotation_says_of_a_key_is_text_where_the_key_wants_text() {
         for (key, form) in configuration::KEYS {
-            let yaml = match key.split_once('.') {
-                Some((map, key)) => format!("{map}: {{{key}: word}}"),
-                None => format!("{key}: word"),
+            let refused =
+                of_one(key, "word").err().is_some_and(|error| error.contains("invalid type: string"));
+            assert_eq!(refused, !form.is_text(), "{key}: {:?}", of_one(key, "word").err());
+        }
+    }
+
+    #[test]
+    fn each_key_takes_the_form_that_whoever_looks_before_the_agent_holds_it_to() {
+        use configuration::Form;
+        for (key, form) in configuration::KEYS {
+            let (right, wrong): (&[&str], &str) = match form {
+                // What is text may still be no address, path or name.
+                Form::Text => (&[], "{}"),
+                Form::Duration => (&["20s"], "soon"),
+                Form::Size => (&["50MB", "50000000"], "much"),
+                Form::Word(words) => (words, "nonsense"),
+                Form::Number => (&["3"], "-1"),
+                Form::Flag => (&["true", "false"], "perhaps"),
+                Form::List => (&["[]"], "word"),
+                Form::Map => (&["{command: [sync], timeout: 1s}"], "word"),
             };
-            let refused = parse(&yaml).err().is_some_and(|error| error.contains("invalid type: string"));
-            assert_eq!(refused, form == configuration::Form::Yaml, "{key}: {:?}", parse(&yaml).err());
+            for value in right {
+                // What goes together with other keys, as `actOn: notice` does, is no question of form.
+                let refused = of_one(key, value).err().filter(|why| !why.contains("must not be"));
+                assert_eq!(refused, None, "{key}: {value}");
+            }
+            assert!(of_one(key, wrong).is_err(), "{key}: {wrong}");
         }
     }
 

@@ -83,6 +83,24 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- $defaults := merge (dict) .Values.inject.defaults (dict "nodeStateServerURL" (include "crik.url" .)) -}}
 agentImage: {{ required "inject.agentImage must name the image that deploy/Dockerfile.agent builds, where the nodes of labelled pods find it" .Values.inject.agentImage | quote }}
 imagePullPolicy: {{ .Values.inject.imagePullPolicy }}
+{{- with .Values.inject.agentPullSecrets }}
+agentPullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or (not .Values.inject.lookUpImages) (and .Values.networkPolicy.enabled .Values.networkPolicy.apiServer (not .Values.networkPolicy.registries)) }}
+lookUpImages: false
+{{- end }}
+{{- if .Values.inject.pullSecrets }}
+pullSecrets: true
+{{- end }}
+{{- with .Values.inject.registries }}
+registries: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if eq (toString .Values.inject.hostUsers) "false" }}
+hostUsers: false
+{{- end }}
+{{- with .Values.inject.podSecurityDefault }}
+podSecurityDefault: {{ . }}
+{{- end }}
 {{- with .Values.inject.volumeClaim }}
 volumeClaim: {{ . | quote }}
 {{- end }}

@@ -1,16 +1,35 @@
 //! What the controller adds to a pod that is put under crik, as far as the agent has to know it, and the keys of the agent's configuration,
 //! by which a pod's annotations are read.
 
-/// How the value of a key is written where there is only text, as in an annotation.
+/// How the value of a key is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// The text itself, also if it looks like a number: `1.10`.
+    /// A text, also if it looks like a number: `1.10`.
     Text,
-    /// YAML: a number, `true`, a list or a map.
-    Yaml,
+    /// A text such as `1m30s`.
+    Duration,
+    /// A text such as `4GiB`, or a number of bytes.
+    Size,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// A list.
+    List,
+    /// A map.
+    Map,
 }
 
-use Form::{Text, Yaml};
+impl Form {
+    /// Whether it is written as it is where there is only text, as in an annotation. Everything else is YAML there.
+    pub fn is_text(&self) -> bool {
+        matches!(self, Self::Text | Self::Duration | Self::Size | Self::Word(_))
+    }
+}
+
+use Form::{Duration, Flag, List, Map, Number, Size, Text, Word};
 
 /// The variable in which a container has its configuration itself, in place of a file.
 pub const VARIABLE: &str = "CRIK_CONFIG";
@@ -24,50 +43,50 @@ pub const KEYS: [(&str, Form); 50] = [
     ("nodeStateServerURL", Text),
     ("nodeStateServerTokenFile", Text),
     ("nodeStateServerCAFile", Text),
-    ("actOn", Text),
-    ("stopSignals", Yaml),
-    ("additionalPaths", Yaml),
-    ("format", Text),
-    ("warmUp", Text),
-    ("warmUpRate", Text),
-    ("carry.layer", Yaml),
-    ("carry.memory", Yaml),
-    ("carry.emptyDirs", Yaml),
-    ("carry.exclude", Yaml),
-    ("carry.maxBytes", Text),
-    ("inotifyIncompatiblePaths", Yaml),
-    ("checkpointOn", Yaml),
-    ("onUnknown", Text),
-    ("decisionTimeout", Text),
-    ("gracePeriod", Text),
-    ("reserve", Text),
-    ("keepGenerations", Yaml),
-    ("verifyHashes", Yaml),
+    ("actOn", Word(&["sigterm", "notice"])),
+    ("stopSignals", List),
+    ("additionalPaths", List),
+    ("format", Word(&["auto", "chunks", "plain"])),
+    ("warmUp", Word(&["notice", "off"])),
+    ("warmUpRate", Size),
+    ("carry.layer", Flag),
+    ("carry.memory", Flag),
+    ("carry.emptyDirs", Flag),
+    ("carry.exclude", List),
+    ("carry.maxBytes", Size),
+    ("inotifyIncompatiblePaths", List),
+    ("checkpointOn", List),
+    ("onUnknown", Word(&["checkpoint", "terminate"])),
+    ("decisionTimeout", Duration),
+    ("gracePeriod", Duration),
+    ("reserve", Duration),
+    ("keepGenerations", Number),
+    ("verifyHashes", Flag),
     ("signingKeyFile", Text),
-    ("acceptedKeyFiles", Yaml),
+    ("acceptedKeyFiles", List),
     ("encryptionKeyFile", Text),
-    ("maxRestores", Yaml),
-    ("onRestoreFailure", Text),
-    ("clockLibrary", Yaml),
-    ("multipathTcp", Yaml),
-    ("unixConnections", Text),
-    ("loopbackConnections", Text),
-    ("ioUring", Yaml),
-    ("ownIpcNamespace", Yaml),
-    ("onClockBack", Text),
-    ("changedFiles", Text),
-    ("changedPod", Text),
+    ("maxRestores", Number),
+    ("onRestoreFailure", Word(&["fresh", "fail"])),
+    ("clockLibrary", Flag),
+    ("multipathTcp", Flag),
+    ("unixConnections", Word(&["close", "refuse"])),
+    ("loopbackConnections", Word(&["keep", "close"])),
+    ("ioUring", Flag),
+    ("ownIpcNamespace", Flag),
+    ("onClockBack", Word(&["auto", "resume", "refuse"])),
+    ("changedFiles", Word(&["follow", "refuse"])),
+    ("changedPod", Word(&["tell", "fresh"])),
     ("release", Text),
-    ("restoreTimeout", Text),
-    ("volumeTimeout", Text),
-    ("onVolumeUnavailable", Text),
-    ("onClaimed", Text),
-    ("claimTimeout", Text),
-    ("claimExpiry", Text),
-    ("interval", Text),
-    ("maxPause", Text),
-    ("hooks.preCheckpoint", Yaml),
-    ("hooks.postCheckpoint", Yaml),
-    ("hooks.postRestore", Yaml),
-    ("exitCode.checkpointed", Yaml),
+    ("restoreTimeout", Duration),
+    ("volumeTimeout", Duration),
+    ("onVolumeUnavailable", Word(&["wait", "fail", "fresh"])),
+    ("onClaimed", Word(&["wait", "fresh", "fail"])),
+    ("claimTimeout", Duration),
+    ("claimExpiry", Duration),
+    ("interval", Duration),
+    ("maxPause", Duration),
+    ("hooks.preCheckpoint", Map),
+    ("hooks.postCheckpoint", Map),
+    ("hooks.postRestore", Map),
+    ("exitCode.checkpointed", Number),
 ];

@@ -448,3 +448,56 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What the client of a stream that ended should wait before it connects again.
 pub const STREAM_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a pod that is created waits for what its image starts: with [`NAMESPACE_TIMEOUT`] and [`CLAIM_TIMEOUT`] less than the 3 s that
+/// the chart gives the whole answer.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(1250);
+
+/// How long a lookup goes on after that, for the pods that come next: five answers of a registry, each after a handshake, from far away.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many images are looked up at the same time, each of which has two answers in memory at most.
+pub const LOOKUPS_AT_ONCE: usize = 16;
+
+/// How long it counts what an image starts whose name has a digest, which never changes.
+pub const DIGEST_KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long it counts by a tag, which somebody may move; a rollout of a thousand pods asks once.
+pub const TAG_KNOWN: Duration = Duration::from_secs(5 * 60);
+
+/// How long it counts that a registry could not be asked: a pod that is created anew all the time asks no more often.
+pub const FAILED_LOOKUP_KNOWN: Duration = Duration::from_secs(10);
+
+/// How many bytes are kept of what images start: some thousand images.
+pub const IMAGES_KNOWN_BYTES: u64 = 4 << 20;
+
+/// What one takes besides its words, in bytes.
+pub const IMAGE_KNOWN_OVERHEAD: usize = 512;
+
+/// How large an answer of a registry may be: a configuration has a line for each step of the image's making, some 10 KiB.
+pub const REGISTRY_ANSWER_BYTES: usize = 1 << 20;
+
+/// How large what it says with a token may be: a token has a few KiB.
+pub const REGISTRY_TOKEN_BYTES: usize = 64 << 10;
+
+/// How often a registry may lead elsewhere: to where it keeps its blobs, and from there to the nearest copy.
+pub const REGISTRY_REDIRECTS: usize = 3;
+
+/// How long a connection to a registry is kept for the next image.
+pub const REGISTRY_IDLE: Duration = Duration::from_secs(15);
+
+/// How much is told of why a registry cannot be reached, in characters: a warning of an API server has 256.
+pub const LOOKUP_WHY_MAX: usize = 40;
+
+/// How long the API server may take to show a claim while it waits for what becomes of a pod.
+pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How many pull secrets of a pod are read.
+pub const PULL_SECRETS_MAX: usize = 8;
+
+/// How long an API server's connection to the webhook may be silent: it keeps one for 90 s (IdleConnTimeout of Go's `http.Transport`, as
+/// client-go sets it), and a question that comes on a connection that is closed at that moment is lost, and its pod starts without crik.
+pub const API_SERVER_IDLE: Duration = Duration::from_secs(180);
+
+/// How much is shown of a value that has a wrong form, in characters: a warning of an API server has 256.
+pub const VALUE_SHOWN_MAX: usize = 32;

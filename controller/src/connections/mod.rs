@@ -14,7 +14,7 @@ use std::error::Error;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -50,6 +50,8 @@ pub struct Server<Serve> {
     pub serve: Serve,
     /// HTTPS, if it is to be that.
     pub tls: Option<Tls>,
+    /// How long a request's head may take to come, from the answer before it: a connection that is silent for longer is closed.
+    pub head_timeout: Duration,
     /// How handshakes of TLS went that came to nothing.
     pub failed_handshakes: Outcomes,
 }
@@ -166,7 +168,7 @@ where
     {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits::HEADER_TIMEOUT)
+            .header_read_timeout(self.head_timeout)
             .max_buf_size(limits::HEADER_MAX_BYTES)
             .keep_alive(peer.is_some())
             .serve_connection(TokioIo::new(WriteTimeout::new(stream, limits::SENDING)), (self.serve)(peer));
@@ -190,4 +192,50 @@ fn set_up(stream: &TcpStream) {
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(limits::SILENCE));
     // Ends connections whose client does not read, too (tcp(7), TCP_USER_TIMEOUT; window probes since Linux 5.11).
     let _ = socket.set_tcp_user_timeout(Some(limits::UNREAD));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::routing::get;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Whether a connection that is silent for a moment after its answer gets another one.
+    async fn is_answered_after(silence: Duration, head_timeout: Duration) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(|| async { "here" }));
+        let server = Server {
+            places: Places::new(4),
+            peers: Peers::new(4),
+            serve: move |_| TowerToHyperService::new(routes.clone()),
+            tls: None,
+            head_timeout,
+            failed_handshakes: Outcomes::default(),
+        };
+        let (_stop, stopping) = watch::channel(false);
+        tokio::spawn(server.run(listener, stopping));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let mut answers = 0;
+        for _ in 0..2 {
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            let mut answer = [0; 512];
+            let read = stream.read(&mut answer).await.unwrap_or_default();
+            answers += usize::from(answer[..read].ends_with(b"here"));
+            sleep(silence).await;
+        }
+        answers == 2
+    }
+
+    #[tokio::test]
+    async fn a_connection_may_be_silent_for_as_long_as_its_clients_are_and_no_longer() {
+        let silence = Duration::from_millis(300);
+        assert!(is_answered_after(silence, Duration::from_secs(60)).await);
+        assert!(!is_answered_after(silence, Duration::from_millis(50)).await);
+    }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crik_api::configuration::{Form, KEYS};
+use crik_api::configuration::KEYS;
 use crik_api::report::{EVICTION_DEADLINE, OWN_ANNOTATIONS};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
 use super::asked::{CLAIM, CONTAINER, PREFIX};
 use super::duration;
+use super::expansion::spared;
+use super::form;
 use super::refusal::Refusal;
 use super::settings::Settings;
 
@@ -18,6 +20,10 @@ const RESERVE: Duration = Duration::from_secs(5);
 const DECISION_TIMEOUT: Duration = Duration::from_secs(2);
 /// What Kubernetes gives a pod that says nothing.
 const GRACE_PERIOD_SECONDS: i64 = 30;
+
+/// Said where a container starts a crik of its own, and nobody can see whether that has a configuration too.
+pub const OVER_THE_IMAGES: &str = "crik: the container gets its configuration in CRIK_CONFIG, which counts more than an /etc/crik/config.yaml in its \
+     image; give it --config-path if that is to hold";
 
 /// Annotations that are no keys of it.
 const OTHERS: [&[&str]; 2] = [&[CONTAINER, CLAIM, EVICTION_DEADLINE], &OWN_ANNOTATIONS];
@@ -60,11 +66,9 @@ impl Configuration {
         }
     }
 
-    /// As the agent reads it from a container's variable, in which Kubernetes replaces `$(NAME)` and takes `$$` for `$`.
+    /// As a container's variable has to have it for the agent.
     pub fn variable(&self) -> String {
-        let text = serde_yaml::to_string(&self.0).unwrap_or_default();
-        let is_touched = text.contains("$$") || text.contains("$(");
-        if is_touched { text.replace('$', "$$") } else { text }
+        spared(serde_yaml::to_string(&self.0).unwrap_or_default())
     }
 
     /// A pod has what it asks for, or what its platform gives if that is less.
@@ -109,11 +113,11 @@ fn read(name: &str, text: &str) -> Result<(&'static str, Value), String> {
     let named = KEYS.iter().find(|(key, _)| kebab(key) == name[PREFIX.len()..]);
     let (key, form) = named.ok_or("it is no key of the configuration; see the README's table")?;
     let value = match form {
-        Form::Text => Ok(json!(text)),
-        Form::Yaml if repeats(text) => Err(REPEATS.to_owned()),
-        Form::Yaml => serde_yaml::from_str(text).map_err(|error| format!("it is no YAML: {error}")),
+        form if form.is_text() => json!(text),
+        _ if repeats(text) => return Err(REPEATS.to_owned()),
+        _ => serde_yaml::from_str(text).map_err(|error| format!("it is no YAML: {error}"))?,
     };
-    Ok((key, value?))
+    form::problem(*form, &value).map_or(Ok((*key, value)), Err)
 }
 
 /// Of a few anchors and aliases gigabytes can be made, and whoever may create a pod writes annotations.

@@ -8,8 +8,12 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::asked::{CONTAINER, annotation};
+use super::expansion::spared;
+use super::facts::Entrypoint;
+use super::nodes;
 use super::programs::CRIK;
 use super::refusal::Refusal;
+use crate::registry::{Image, Question};
 
 /// What crik and CRIU need.
 const CAPABILITIES: [&str; 2] = ["CHECKPOINT_RESTORE", "SYS_PTRACE"];
@@ -40,7 +44,12 @@ pub enum Command {
         ours: bool,
     },
     /// A program.
-    Program(Vec<String>),
+    Program {
+        /// What takes the place of the image's `ENTRYPOINT`.
+        command: Vec<String>,
+        /// What takes the place of its `CMD`, if the pod does not say so itself: what has a command gets no argument of the image's.
+        args: Option<Vec<String>>,
+    },
 }
 
 impl Command {
@@ -81,16 +90,68 @@ fn container(pod: &Pod, at: usize) -> Option<&Container> {
 /// What the container starts.
 ///
 /// # Errors
-/// Only its image knows.
-pub fn command(pod: &Pod, at: usize) -> Result<Command, Refusal> {
-    let words = words(pod, at);
-    let is = |word: Option<&&str>, name: &str| word.is_some_and(|word| Path::new(word).ends_with(name));
-    if is(words.first(), "crik") && is(words.get(1), "run") {
-        return Ok(Command::Crik { ours: words[0] == CRIK });
+/// Only its image knows, and what that says is not known.
+pub fn command(pod: &Pod, at: usize, entrypoint: &Entrypoint) -> Result<Command, Refusal> {
+    if let Some(ours) = is_crik(&words(pod, at)) {
+        return Ok(Command::Crik { ours });
     }
-    let command = container(pod, at).and_then(|one| one.command.clone()).filter(|words| !words.is_empty());
-    let name = || container(pod, at).map(|one| one.name.clone()).unwrap_or_default();
-    command.map(Command::Program).ok_or_else(|| Refusal::NoCommand(name()))
+    let Some(container) = container(pod, at) else { return Ok(Command::Crik { ours: false }) };
+    let command = container.command.clone().filter(|words| !words.is_empty());
+    if let Some(command) = command {
+        return Ok(Command::Program { command, args: None });
+    }
+    match entrypoint {
+        Entrypoint::Known(image) => of_image(container, image),
+        Entrypoint::Unknown(why) => Err(Refusal::NoCommand(container.name.clone(), why.clone())),
+        Entrypoint::Unasked => Err(Refusal::Unasked(Question {
+            image: container.image.clone().unwrap_or_default(),
+            architectures: nodes::architectures(pod),
+        })),
+    }
+}
+
+/// Whether the words start a crik, and if so whether it is that of the init container.
+fn is_crik(words: &[&str]) -> Option<bool> {
+    let is = |word: Option<&&str>, name: &str| word.is_some_and(|word| Path::new(word).ends_with(name));
+    (is(words.first(), "crik") && is(words.get(1), "run")).then(|| words[0] == CRIK)
+}
+
+/// What an image starts in this container, by Kubernetes' rules: the container's arguments take the place of its `CMD`
+/// (<https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/>).
+///
+/// # Errors
+/// There is nothing that it could start.
+fn of_image(container: &Container, image: &Image) -> Result<Command, Refusal> {
+    let own = container.args.as_ref().filter(|args| !args.is_empty());
+    let whole: Vec<&str> =
+        image.entrypoint.iter().chain(own.unwrap_or(&image.cmd)).map(String::as_str).collect();
+    if let Some(ours) = is_crik(&whole) {
+        return Ok(Command::Crik { ours });
+    }
+    if whole.is_empty() {
+        return Err(Refusal::NoCommand(container.name.clone(), "it starts nothing by itself".to_owned()));
+    }
+    // Kubernetes leaves an image's words as they are, and not a pod's.
+    let all_spared = |words: &[String]| words.iter().cloned().map(spared).collect();
+    let args = own.is_none().then(|| all_spared(&image.cmd));
+    Ok(Command::Program { command: all_spared(&image.entrypoint), args })
+}
+
+/// Whether the container may be taken out of its seccomp profile.
+///
+/// # Errors
+/// Somebody has made one for it.
+pub fn may_be_unconfined(pod: &Pod, at: usize) -> Result<(), Refusal> {
+    let of_pod = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref()?.seccomp_profile.as_ref());
+    let container = container(pod, at);
+    let own = container.and_then(|one| one.security_context.as_ref()?.seccomp_profile.as_ref());
+    match own.or(of_pod).filter(|profile| profile.type_ == "Localhost") {
+        None => Ok(()),
+        Some(profile) => Err(Refusal::Profile {
+            container: container.map(|one| one.name.clone()).unwrap_or_default(),
+            profile: profile.localhost_profile.clone().unwrap_or_default(),
+        }),
+    }
 }
 
 /// All words of its command line that the pod says.
@@ -114,9 +175,10 @@ pub fn needs_configuration(pod: &Pod, at: usize) -> bool {
 /// Puts its command behind crik, and gives it what crik needs.
 pub fn put_under_crik(pod: &mut Pod, at: usize, command: Command) {
     let Some(container) = pod.spec.as_mut().and_then(|spec| spec.containers.get_mut(at)) else { return };
-    if let Command::Program(program) = command {
+    if let Command::Program { command, args } = command {
         let crik = [CRIK, "run", "--"].map(str::to_owned);
-        container.command = Some(crik.into_iter().chain(program).collect());
+        container.command = Some(crik.into_iter().chain(command).collect());
+        container.args = args.filter(|args| !args.is_empty()).or(container.args.take());
     }
     VARIABLES.into_iter().for_each(|(name, field)| give_variable(container, name, field));
     give_rights(container.security_context.get_or_insert_default());

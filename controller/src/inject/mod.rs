@@ -1,5 +1,5 @@
 //! What is added to a pod that asks for crik by its label, and what is said where it cannot work. Rules alone: they ask nobody
-//! and know no time, so that the same pod always gets the same. May import `base`.
+//! and know no time, so that the same pod always gets the same. May import `registry` and `base`.
 //!
 //! Each step adds what is missing and leaves what is there, so a pod that has all of it gets no change.
 
@@ -7,9 +7,14 @@ mod asked;
 mod configuration;
 mod container;
 mod duration;
+mod expansion;
+mod facts;
+mod form;
+mod nodes;
 mod place;
 mod programs;
 mod refusal;
+mod sandbox;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,8 +23,10 @@ use k8s_openapi::api::core::v1::Pod;
 
 pub use self::asked::{Labels, is_wanted};
 use self::configuration::Configuration;
+pub use self::facts::{Claim, Entrypoint, Facts};
 use self::refusal::Refusal;
 pub use self::settings::Settings;
+use crate::registry::Question;
 
 /// What becomes of a pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,41 +35,58 @@ pub struct Injected {
     pub pod: Pod,
     /// What whoever creates it should know.
     pub warnings: Vec<String>,
+    /// What the rules have to be told before they can say more.
+    pub asks: Option<Question>,
+    /// The claim of the volume on which its checkpoints are to be kept.
+    pub claim: Option<String>,
+}
+
+impl Injected {
+    /// A pod that stays as it is.
+    pub fn unchanged(pod: &Pod, why: impl std::fmt::Display) -> Self {
+        let warnings = vec![format!("crik: the pod stays as it is: {why}")];
+        Self { pod: pod.clone(), warnings, asks: None, claim: None }
+    }
 }
 
 /// Adds to the pod what it needs to run under crik, if it asks for that and it can work; else it stays as it is, and a warning says
 /// why.
-pub fn inject(pod: &Pod, namespace: &Labels, settings: &Settings) -> Injected {
-    let mut warnings = Vec::new();
-    let changed = is_wanted(pod).then(|| under_crik(pod, namespace, settings, &mut warnings));
-    let pod = match changed {
-        Some(Ok(changed)) => changed,
-        Some(Err(refusal)) => {
-            warnings.push(format!("crik: the pod stays as it is: {refusal}"));
-            pod.clone()
+pub fn inject(pod: &Pod, facts: &Facts, settings: &Settings) -> Injected {
+    let mut injected = Injected { pod: pod.clone(), warnings: Vec::new(), asks: None, claim: None };
+    if !is_wanted(pod) {
+        return injected;
+    }
+    match under_crik(&mut injected, facts, settings) {
+        Ok(()) => injected,
+        Err(Refusal::Unasked(question)) => Injected { asks: Some(question), ..Injected::unchanged(pod, "") },
+        Err(refusal) => {
+            let mut left = Injected::unchanged(pod, refusal);
+            injected.warnings.append(&mut left.warnings);
+            Injected { warnings: injected.warnings, ..left }
         }
-        None => pod.clone(),
-    };
-    Injected { pod, warnings }
+    }
 }
 
-fn under_crik(
-    pod: &Pod,
-    namespace: &Labels,
-    settings: &Settings,
-    warnings: &mut Vec<String>,
-) -> Result<Pod, Refusal> {
-    let mut pod = pod.clone();
-    refusal::of_pod(&pod, namespace)?;
-    let at = container::chosen(&pod)?;
-    let command = container::command(&pod, at)?;
-    if container::needs_configuration(&pod, at) {
-        let configuration = Configuration::of(&pod, settings, warnings)?;
-        place::give(&mut pod, at, settings, configuration, warnings)?;
+fn under_crik(injected: &mut Injected, facts: &Facts, settings: &Settings) -> Result<(), Refusal> {
+    let Injected { pod, warnings, claim, .. } = injected;
+    refusal::of_pod(pod, facts, settings)?;
+    let at = container::chosen(pod)?;
+    container::may_be_unconfined(pod, at)?;
+    let command = container::command(pod, at, &facts.entrypoint)?;
+    if container::needs_configuration(pod, at) {
+        if !command.needs_programs() {
+            warnings.push(configuration::OVER_THE_IMAGES.to_owned());
+        }
+        let configuration = Configuration::of(pod, settings, warnings)?;
+        *claim = place::give(pod, at, settings, configuration, warnings)?;
     }
     if command.needs_programs() {
-        programs::give(&mut pod, at, settings)?;
+        programs::give(pod, at, settings)?;
     }
-    container::put_under_crik(&mut pod, at, command);
-    Ok(pod)
+    container::put_under_crik(pod, at, command);
+    if let Some(spec) = pod.spec.as_mut() {
+        sandbox::warn_of_shared_ids(spec, warnings);
+        sandbox::give_own_users(spec, settings, warnings);
+    }
+    Ok(())
 }

@@ -30,7 +30,7 @@ const TOKEN_KEY: &str = "nodeStateServerTokenFile";
 /// How long a token is good; the kubelet renews it before.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// Gives the container its configuration, and what that leads to: the volume for checkpoints and the token.
+/// Gives the container its configuration, and what that leads to: the volume for checkpoints and the token. Returns the claim of that volume.
 ///
 /// # Errors
 /// There is no place for checkpoints that the next pod has too.
@@ -40,10 +40,10 @@ pub fn give(
     settings: &Settings,
     mut configuration: Configuration,
     warnings: &mut Vec<String>,
-) -> Result<(), Refusal> {
+) -> Result<Option<String>, Refusal> {
     let claim = annotation(pod, CLAIM).map(str::to_owned);
     let is_nameless = pod.metadata.name.as_ref().is_none_or(String::is_empty);
-    let Some(spec) = pod.spec.as_mut() else { return Ok(()) };
+    let Some(spec) = pod.spec.as_mut() else { return Ok(None) };
     if claim.is_some() || !is_bucket(&configuration) {
         mount_claim(spec, at, claim.or_else(|| settings.volume_claim.clone()), &mut configuration);
     }
@@ -69,7 +69,14 @@ pub fn give(
     let value = Some(configuration.variable());
     let variable = EnvVar { name: VARIABLE.to_owned(), value, value_from: None };
     spec.containers[at].env.get_or_insert_default().push(variable);
-    Ok(())
+    Ok(claim_of(spec, at, &directory))
+}
+
+/// The claim of the volume that a directory lies on.
+fn claim_of(spec: &PodSpec, at: usize, directory: &str) -> Option<String> {
+    let mount = mount_of(&spec.containers[at], directory)?;
+    let volume = spec.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
+    Some(volume.persistent_volume_claim.as_ref()?.claim_name.clone())
 }
 
 fn is_bucket(configuration: &Configuration) -> bool {

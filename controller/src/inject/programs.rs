@@ -5,8 +5,8 @@ use crik_api::configuration::INSTALL;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, Pod, ResourceRequirements, SecurityContext, Volume,
-    VolumeMount,
+    Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, Pod, PodSpec, ResourceRequirements,
+    SecurityContext, Volume, VolumeMount,
 };
 
 use super::place::mount;
@@ -51,7 +51,18 @@ pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal
         let empty_dir = Some(EmptyDirVolumeSource::default());
         volumes.push(Volume { name: VOLUME.to_owned(), empty_dir, ..Volume::default() });
     }
+    give_pull_secrets(spec, &settings.agent_pull_secrets);
     Ok(())
+}
+
+/// Beside those that the pod has. The kubelet goes on without one that is not there.
+fn give_pull_secrets(spec: &mut PodSpec, names: &[String]) {
+    for name in names {
+        let secrets = spec.image_pull_secrets.get_or_insert_default();
+        if !secrets.iter().any(|secret| secret.name == *name) {
+            secrets.push(LocalObjectReference { name: name.clone() });
+        }
+    }
 }
 
 /// Whether it takes the place of the libraries, or lies around them so that nothing can be mounted in it.

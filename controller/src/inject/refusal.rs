@@ -3,7 +3,10 @@
 use k8s_openapi::api::core::v1::Pod;
 use thiserror::Error;
 
-use super::asked::Labels;
+use super::facts::Facts;
+use super::nodes;
+use super::settings::Settings;
+use crate::registry::Question;
 
 /// The label by which a namespace says what pods it lets in (Pod Security admission).
 const LEVEL: &str = "pod-security.kubernetes.io/enforce";
@@ -22,11 +25,23 @@ pub enum Refusal {
         /// Those that there are.
         there: String,
     },
+    /// What the image starts has to be known first.
+    #[error("what its image starts has to be looked up")]
+    Unasked(Question),
     /// What the image starts is not known.
+    #[error("container {0} has no command, and what its image starts is not known: {1}; give it as command")]
+    NoCommand(String, String),
+    /// The container has a profile that somebody has made for it.
     #[error(
-        "the container {0} has no command, and what its image starts is not looked up; give it as command"
+        "the container {container} is under the seccomp profile {profile}, which crik does not take away; it needs Unconfined, so say that for \
+         the container"
     )]
-    NoCommand(String),
+    Profile {
+        /// The container.
+        container: String,
+        /// Its profile, by its path at the node.
+        profile: String,
+    },
     /// crik is for Linux.
     #[error("it is for Windows, where crik cannot work")]
     Windows,
@@ -82,12 +97,12 @@ pub enum Refusal {
 ///
 /// # Errors
 /// crik cannot work in it.
-pub fn of_pod(pod: &Pod, namespace: &Labels) -> Result<(), Refusal> {
-    let spec = pod.spec.as_ref();
-    if spec.and_then(|spec| spec.os.as_ref()).is_some_and(|os| os.name == "windows") {
+pub fn of_pod(pod: &Pod, facts: &Facts, settings: &Settings) -> Result<(), Refusal> {
+    if nodes::is_windows(pod) {
         return Err(Refusal::Windows);
     }
-    match namespace.get(LEVEL).filter(|level| STRICT.contains(&level.as_str())) {
+    let level = facts.namespace.get(LEVEL).or(settings.pod_security_default.as_ref());
+    match level.filter(|level| STRICT.contains(&level.as_str())) {
         Some(level) => Err(Refusal::PodSecurity(level.clone())),
         None => Ok(()),
     }

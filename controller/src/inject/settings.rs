@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use crik_api::configuration::KEYS;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use super::form;
+use crate::registry::Host;
 
 /// What a cluster gives each pod.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -17,6 +20,24 @@ pub struct Settings {
     /// When it is pulled.
     #[serde(default)]
     pub image_pull_policy: Option<String>,
+    /// The Secrets by which it is pulled, of these names in each namespace.
+    #[serde(default)]
+    pub agent_pull_secrets: Vec<String>,
+    /// Whether registries are asked what an image starts whose container names no command.
+    #[serde(default = "yes")]
+    pub look_up_images: bool,
+    /// Registries that are reached in a way of their own.
+    #[serde(default)]
+    pub registries: Vec<Host>,
+    /// Whether registries are shown what is in the pod's pull secrets, for which the controller may read all Secrets.
+    #[serde(default)]
+    pub pull_secrets: bool,
+    /// `false` gives pods users of their own where their volumes allow it.
+    #[serde(default)]
+    pub host_users: Option<bool>,
+    /// The Pod Security level of namespaces that name none, which the cluster's AdmissionConfiguration sets.
+    #[serde(default)]
+    pub pod_security_default: Option<String>,
     /// The claim for checkpoints of pods that name none.
     #[serde(default)]
     pub volume_claim: Option<String>,
@@ -41,21 +62,31 @@ impl Settings {
     fn parse(text: &str) -> Result<Self> {
         let settings: Self = serde_yaml::from_str(text)?;
         ensure!(!settings.agent_image.is_empty(), "agentImage must not be empty");
-        for key in names(&settings.defaults) {
-            let known = KEYS.iter().any(|(name, _)| *name == key);
-            ensure!(known, "defaults: {key} is no key of the agent's configuration; see the README's table");
+        ensure!(settings.host_users != Some(true), "hostUsers can only be false, or be left out");
+        for (key, value) in values(&settings.defaults) {
+            let known = KEYS.iter().find(|(name, _)| *name == key);
+            let (_, form) = known.with_context(|| {
+                format!("defaults: {key} is no key of the agent's configuration; see the README's table")
+            })?;
+            if let Some(problem) = form::problem(*form, value) {
+                bail!("defaults: {key}: {problem}");
+            }
         }
         Ok(settings)
     }
 }
 
-/// The names of all keys, with a dot before what stands in a map.
-fn names(of: &Map<String, Value>) -> Vec<String> {
-    let names = of.iter().flat_map(|(name, value)| match value {
-        Value::Object(inner) => inner.keys().map(|key| format!("{name}.{key}")).collect(),
-        _ => vec![name.clone()],
+fn yes() -> bool {
+    true
+}
+
+/// All keys and their values, with a dot before what stands in a map.
+fn values(of: &Map<String, Value>) -> Vec<(String, &Value)> {
+    let values = of.iter().flat_map(|(name, value)| match value {
+        Value::Object(inner) => inner.iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect(),
+        _ => vec![(name.clone(), value)],
     });
-    names.collect()
+    values.collect()
 }
 
 #[cfg(test)]
@@ -71,10 +102,34 @@ mod tests {
             ("{agentImage: a, defaults: {carry: {layers: false}}}", "carry.layers"),
             ("{agentImage: ''}", "agentImage"),
             ("{}", "agentImage"),
+            ("{agentImage: a, hostUsers: true}", "hostUsers"),
+            ("{agentImage: a, registries: [{plainHttp: true}]}", "host"),
             ("{agentImage: a, volume: b}", "volume"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.contains(named), "{said}");
         }
+    }
+
+    #[test]
+    fn a_default_that_no_agent_could_read_is_refused_before_a_pod_has_it() {
+        let parse = |defaults: &str| Settings::parse(&format!("{{agentImage: a, defaults: {{{defaults}}}}}"));
+        for wrong in [
+            "gracePeriod: soon",
+            "gracePeriod: 30",
+            "onUnknown: stop",
+            "carry: {layer: perhaps}",
+            "keepGenerations: -1",
+            "warmUpRate: fast",
+            "checkpointOn: draining",
+            "hooks: {preCheckpoint: sync}",
+            "release: 1.10",
+        ] {
+            let said = format!("{:#}", parse(wrong).unwrap_err());
+            assert!(said.contains(wrong.split(':').next().unwrap()), "{wrong}: {said}");
+        }
+        let right = "gracePeriod: 1m30s, onUnknown: checkpoint, carry: {layer: false, maxBytes: 4GiB}, keepGenerations: 3, \
+                     warmUpRate: 50000000, checkpointOn: [draining], hooks: {preCheckpoint: {command: [sync]}}, release: '1.10'";
+        assert!(parse(right).is_ok(), "{:?}", parse(right));
     }
 }

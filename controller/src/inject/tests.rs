@@ -3,7 +3,10 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::{Injected, Labels, Settings, inject};
+use std::sync::Arc;
+
+use super::{Claim, Entrypoint, Facts, Injected, Labels, Settings, inject};
+use crate::registry::Image;
 
 fn settings() -> Settings {
     let defaults = json!({"nodeStateServerURL": "http://crik-controller.crik:9376"});
@@ -37,7 +40,7 @@ fn annotated(annotations: &Value) -> Pod {
 }
 
 fn injected(pod: &Pod) -> Injected {
-    inject(pod, &Labels::new(), &settings())
+    inject(pod, &Facts::default(), &settings())
 }
 
 fn value(of: &Injected) -> Value {
@@ -53,11 +56,24 @@ fn configuration(of: &Injected, at: usize) -> Value {
 }
 
 /// What is said of a pod that stays as it is.
-fn left(pod: &Pod, namespace: &Labels, settings: &Settings) -> String {
-    let injected = inject(pod, namespace, settings);
+fn left(pod: &Pod, facts: &Facts, settings: &Settings) -> String {
+    let injected = inject(pod, facts, settings);
     assert_eq!(injected.pod, *pod);
     assert_eq!(injected.warnings.len(), 1, "{:?}", injected.warnings);
     injected.warnings[0].clone()
+}
+
+/// A namespace that enforces a level.
+fn enforcing(level: &str) -> Facts {
+    let labels = Labels::from([("pod-security.kubernetes.io/enforce".to_owned(), level.to_owned())]);
+    Facts { namespace: Arc::new(labels), ..Facts::default() }
+}
+
+/// That the image starts this.
+fn starting(entrypoint: &[&str], cmd: &[&str]) -> Facts {
+    let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect();
+    let image = Image { entrypoint: words(entrypoint), cmd: words(cmd) };
+    Facts { entrypoint: Entrypoint::Known(Arc::new(image)), ..Facts::default() }
 }
 
 /// Pods of many kinds.
@@ -85,8 +101,8 @@ fn what_is_injected_twice_is_what_is_injected_once() {
     asks.token_audience = Some("crik".to_owned());
     for settings in [settings(), asks] {
         for pod in kinds() {
-            let once = inject(&pod, &Labels::new(), &settings);
-            let twice = inject(&once.pod, &Labels::new(), &settings);
+            let once = inject(&pod, &Facts::default(), &settings);
+            let twice = inject(&once.pod, &Facts::default(), &settings);
             assert_eq!(twice.pod, once.pod, "{pod:?}");
         }
     }
@@ -172,7 +188,7 @@ fn each_key_of_the_configuration_can_be_set_by_an_annotation_over_the_default() 
         "crik.dev/carry.memory": "true", "crik.dev/checkpoint-on": "[draining, gone]",
         "crik.dev/image-dir": "/checkpoints/work",
     }));
-    let injected = inject(&pod, &Labels::new(), &settings);
+    let injected = inject(&pod, &Facts::default(), &settings);
     assert!(injected.warnings.is_empty(), "{:?}", injected.warnings);
     assert_eq!(
         configuration(&injected, 0),
@@ -207,7 +223,7 @@ fn the_grace_period_is_the_pods_or_what_the_platform_gives_if_that_is_less() {
         let mut settings = settings();
         default.map(|default: &str| settings.defaults.insert("gracePeriod".into(), json!(default)));
         let pod = pod(&json!({"spec": {"terminationGracePeriodSeconds": seconds}}));
-        let injected = inject(&pod, &Labels::new(), &settings);
+        let injected = inject(&pod, &Facts::default(), &settings);
         assert_eq!(configuration(&injected, 0)["gracePeriod"], expected);
     }
 }
@@ -217,7 +233,7 @@ fn a_pod_without_time_for_a_checkpoint_stays_as_it_is() {
     let short = |reserve: &Value| {
         pod(&json!({"metadata": {"annotations": reserve}, "spec": {"terminationGracePeriodSeconds": 7}}))
     };
-    let said = left(&short(&Value::Null), &Labels::new(), &settings());
+    let said = left(&short(&Value::Null), &Facts::default(), &settings());
     assert!(said.contains("gracePeriod of 7s leaves no time") && said.contains("are 7s"), "{said}");
     let enough = injected(&short(&json!({"crik.dev/reserve": "1s"})));
     assert_eq!((configuration(&enough, 0)["gracePeriod"].as_str(), enough.warnings.len()), (Some("7s"), 0));
@@ -235,14 +251,86 @@ fn the_container_that_is_named_runs_under_crik_and_no_other() {
     let containers = value(&injected)["spec"]["containers"].clone();
     assert_eq!(containers[0], json!({"name": "proxy", "command": ["envoy"]}));
     assert_eq!(containers[1]["command"], json!(["/usr/local/lib/crik/bin/crik", "run", "--", "a"]));
-    let said = left(&two("ap"), &Labels::new(), &settings());
+    let said = left(&two("ap"), &Facts::default(), &settings());
     assert!(said.contains("no container \"ap\"") && said.contains("proxy, app"), "{said}");
 }
 
+/// The command and the arguments of a container that says this of them, of an image that starts `facts`.
+fn line(change: &Value, facts: &Facts) -> Value {
+    let injected = inject(&container(change), facts, &settings());
+    let container = value(&injected)["spec"]["containers"][0].clone();
+    assert!(injected.warnings.is_empty() && injected.asks.is_none(), "{:?}", injected.warnings);
+    json!([container["command"], container["args"]])
+}
+
 #[test]
-fn a_container_whose_command_only_its_image_knows_stays_as_it_is() {
-    let said = left(&container(&json!({"command": null})), &Labels::new(), &settings());
-    assert!(said.contains("app has no command") && said.contains("give it as command"), "{said}");
+fn what_the_image_starts_is_asked_for_where_the_container_has_no_command_and_its_namespace_lets_it_in() {
+    let bare = container(&json!({"command": null}));
+    let asks = injected(&bare).asks.unwrap();
+    assert_eq!((asks.image.as_str(), asks.architectures.len()), ("python:3", 0));
+    assert_eq!(injected(&container(&json!({"command": []}))).asks.unwrap().image, "python:3");
+    assert_eq!(inject(&bare, &enforcing("baseline"), &settings()).asks, None);
+    assert_eq!(injected(&pod(&json!({}))).asks, None);
+}
+
+#[test]
+fn the_pod_says_for_which_nodes_it_is_asked() {
+    let architectures = |spec: Value| {
+        let mut bare = container(&json!({"command": null}));
+        let mut whole = serde_json::to_value(bare.spec.take()).unwrap();
+        json_patch::merge(&mut whole, &spec);
+        bare.spec = serde_json::from_value(whole).unwrap();
+        injected(&bare).asks.unwrap().architectures
+    };
+    let term = |key: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": "In", "values": values}]});
+    let required = |terms: Value| json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}});
+    assert_eq!(architectures(json!({"nodeSelector": {"kubernetes.io/arch": "arm64"}})), ["arm64"]);
+    let both = term("kubernetes.io/arch", json!(["arm64", "amd64"]));
+    assert_eq!(architectures(required(json!([both]))), ["amd64", "arm64"]);
+    assert!(architectures(required(json!([both, term("zone", json!(["a"]))]))).is_empty());
+    assert!(architectures(json!({})).is_empty());
+}
+
+#[test]
+fn command_and_arguments_of_pod_and_image_go_together_as_kubernetes_has_it() {
+    const CRIK: &str = "/usr/local/lib/crik/bin/crik";
+    let image = starting(&["/entry", "-v"], &["serve"]);
+    for (change, expected) in [
+        (json!({"command": null, "args": null}), json!([[CRIK, "run", "--", "/entry", "-v"], ["serve"]])),
+        (json!({"command": null}), json!([[CRIK, "run", "--", "/entry", "-v"], ["job.py"]])),
+        (json!({"args": null}), json!([[CRIK, "run", "--", "python3"], null])),
+        (json!({}), json!([[CRIK, "run", "--", "python3"], ["job.py"]])),
+    ] {
+        assert_eq!(line(&change, &image), expected, "{change}");
+    }
+    let bare = json!({"command": null, "args": null});
+    let shell = starting(&["/bin/sh", "-c", "exec $HOME/$(which job) $$"], &[]);
+    let spared = "exec $$HOME/$$(which job) $$$$";
+    assert_eq!(line(&bare, &shell), json!([[CRIK, "run", "--", "/bin/sh", "-c", spared], null]));
+    let only_cmd = starting(&[], &["python3", "-u"]);
+    assert_eq!(line(&bare, &only_cmd), json!([[CRIK, "run", "--"], ["python3", "-u"]]));
+    assert_eq!(line(&json!({"command": null}), &only_cmd), json!([[CRIK, "run", "--"], ["job.py"]]));
+}
+
+#[test]
+fn an_image_that_starts_crik_itself_brings_it_and_is_told_that_its_own_file_does_not_count() {
+    let image = starting(&["/usr/local/bin/crik", "run", "--"], &["serve"]);
+    let injected = inject(&container(&json!({"command": null, "args": null})), &image, &settings());
+    let spec = value(&injected)["spec"].clone();
+    assert!(spec["initContainers"].is_null() && spec["containers"][0]["command"].is_null(), "{spec}");
+    assert!(injected.warnings[0].contains("counts more than an /etc/crik/config.yaml in its image"));
+}
+
+#[test]
+fn a_container_whose_command_nobody_knows_stays_as_it_is() {
+    let unknown = |why: &str| Facts { entrypoint: Entrypoint::Unknown(why.to_owned()), ..Facts::default() };
+    let bare = container(&json!({"command": null, "args": null}));
+    let said = left(&bare, &unknown("its registry answers 404"), &settings());
+    assert!(
+        said.contains("app has no command") && said.contains("answers 404; give it as command"),
+        "{said}"
+    );
+    assert!(left(&bare, &starting(&[], &[]), &settings()).contains("starts nothing by itself"));
 }
 
 #[test]
@@ -268,9 +356,9 @@ fn a_container_with_a_crik_of_its_own_keeps_it_and_its_configuration() {
 fn a_place_that_goes_with_the_pod_is_refused() {
     let mut nowhere = settings();
     nowhere.volume_claim = None;
-    let said = left(&pod(&json!({})), &Labels::new(), &nowhere);
+    let said = left(&pod(&json!({})), &Facts::default(), &nowhere);
     assert!(said.contains("no place for checkpoints") && said.contains("crik.dev/volume-claim"), "{said}");
-    let said = left(&annotated(&json!({"crik.dev/image-dir": "/var/work"})), &Labels::new(), &settings());
+    let said = left(&annotated(&json!({"crik.dev/image-dir": "/var/work"})), &Facts::default(), &settings());
     assert!(said.contains("/var/work is in the container's own file system"), "{said}");
     let mut on_empty_dir =
         container(&json!({"volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}]}));
@@ -278,7 +366,7 @@ fn a_place_that_goes_with_the_pod_is_refused() {
         Some([("crik.dev/image-dir".to_owned(), "/scratch/a".to_owned())].into());
     let volume = json!([{"name": "scratch", "emptyDir": {}}]);
     on_empty_dir.spec.as_mut().unwrap().volumes = serde_json::from_value(volume).unwrap();
-    let said = left(&on_empty_dir, &Labels::new(), &settings());
+    let said = left(&on_empty_dir, &Facts::default(), &settings());
     assert!(said.contains("/scratch/a is on the emptyDir scratch"), "{said}");
 }
 
@@ -307,13 +395,19 @@ fn a_pod_whose_successor_has_another_name_is_told_so() {
 #[test]
 fn a_namespace_that_would_refuse_the_pod_with_it_keeps_the_pod_without() {
     for level in ["baseline", "restricted"] {
-        let namespace = Labels::from([("pod-security.kubernetes.io/enforce".to_owned(), level.to_owned())]);
-        let said = left(&pod(&json!({})), &namespace, &settings());
+        let said = left(&pod(&json!({})), &enforcing(level), &settings());
         assert!(said.contains(&format!("Pod Security level {level}")), "{said}");
     }
-    let privileged =
-        Labels::from([("pod-security.kubernetes.io/enforce".to_owned(), "privileged".to_owned())]);
-    assert!(inject(&pod(&json!({})), &privileged, &settings()).warnings.is_empty());
+    assert!(inject(&pod(&json!({})), &enforcing("privileged"), &settings()).warnings.is_empty());
+}
+
+#[test]
+fn a_level_that_the_whole_cluster_has_counts_where_the_namespace_names_none() {
+    let mut strict = settings();
+    strict.pod_security_default = Some("restricted".to_owned());
+    let said = left(&pod(&json!({})), &Facts::default(), &strict);
+    assert!(said.contains("Pod Security level restricted"), "{said}");
+    assert!(inject(&pod(&json!({})), &enforcing("privileged"), &strict).warnings.is_empty());
 }
 
 #[test]
@@ -360,10 +454,10 @@ fn who_drops_all_and_may_gain_something_by_a_file_gets_back_what_a_restore_takes
 fn a_container_that_another_webhook_puts_before_it_changes_nothing() {
     let mut settings = settings();
     settings.token_audience = Some("crik".to_owned());
-    let mut once = inject(&pod(&json!({})), &Labels::new(), &settings).pod;
+    let mut once = inject(&pod(&json!({})), &Facts::default(), &settings).pod;
     let proxy = json!({"name": "proxy", "image": "proxy:1", "command": ["proxy"]});
     once.spec.as_mut().unwrap().containers.insert(0, serde_json::from_value(proxy).unwrap());
-    let twice = inject(&once, &Labels::new(), &settings);
+    let twice = inject(&once, &Facts::default(), &settings);
     assert_eq!((twice.pod, twice.warnings.len()), (once, 0));
 }
 
@@ -383,7 +477,7 @@ fn the_container_that_kubectl_means_is_the_one_if_none_is_named() {
 #[test]
 fn a_name_that_is_not_the_pods_names_no_directory() {
     let named = container(&json!({"env": [{"name": "POD_NAME", "value": "web"}]}));
-    assert!(left(&named, &Labels::new(), &settings()).contains("POD_NAME that is not its pod's name"));
+    assert!(left(&named, &Facts::default(), &settings()).contains("POD_NAME that is not its pod's name"));
 }
 
 #[test]
@@ -399,7 +493,7 @@ fn users_of_its_own_on_a_volume_are_warned_of() {
 fn the_agent_shows_a_token_of_its_own_where_the_controller_wants_one() {
     let mut settings = settings();
     settings.token_audience = Some("crik".to_owned());
-    let injected = inject(&pod(&json!({})), &Labels::new(), &settings);
+    let injected = inject(&pod(&json!({})), &Facts::default(), &settings);
     assert_eq!(configuration(&injected, 0)["nodeStateServerTokenFile"], "/var/run/crik-token/token");
     let volumes = value(&injected)["spec"]["volumes"].clone();
     let token =
@@ -410,7 +504,7 @@ fn the_agent_shows_a_token_of_its_own_where_the_controller_wants_one() {
 #[test]
 fn a_container_with_something_of_its_own_where_crik_is_to_be_stays_as_it_is() {
     let taken = container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/usr/local/lib/crik"}]}));
-    let said = left(&taken, &Labels::new(), &settings());
+    let said = left(&taken, &Facts::default(), &settings());
     assert!(said.contains("something mounted at /usr/local/lib/crik"), "{said}");
     for mount in [
         json!({"name": "x", "mountPath": "/usr/local/lib/crik/"}),
@@ -418,12 +512,12 @@ fn a_container_with_something_of_its_own_where_crik_is_to_be_stays_as_it_is() {
         json!({"name": "x", "mountPath": "/usr/local", "readOnly": true}),
     ] {
         let taken = container(&json!({"volumeMounts": [mount]}));
-        assert!(left(&taken, &Labels::new(), &settings()).contains("something mounted at"), "{mount}");
+        assert!(left(&taken, &Facts::default(), &settings()).contains("something mounted at"), "{mount}");
     }
     let around = container(&json!({"volumeMounts": [{"name": "x", "mountPath": "/usr/local"}]}));
     assert_ne!(injected(&around).pod, around);
     let windows = pod(&json!({"spec": {"os": {"name": "windows"}}}));
-    assert!(left(&windows, &Labels::new(), &settings()).contains("Windows"));
+    assert!(left(&windows, &Facts::default(), &settings()).contains("Windows"));
 }
 
 #[test]
@@ -439,9 +533,106 @@ fn every_warning_is_as_short_as_the_api_server_shows() {
         pod(&json!({"spec": {"terminationGracePeriodSeconds": 1}})),
     ] {
         for settings in [&settings(), &nowhere] {
-            for warning in inject(&pod, &Labels::new(), settings).warnings {
+            for warning in inject(&pod, &Facts::default(), settings).warnings {
                 assert!(warning.len() <= 256, "{} {warning}", warning.len());
             }
         }
     }
+}
+
+#[test]
+fn a_claim_that_the_next_pod_could_not_mount_is_warned_of() {
+    assert_eq!(injected(&pod(&json!({}))).claim.as_deref(), Some("checkpoints"));
+    assert_eq!(injected(&annotated(&json!({"crik.dev/volume-claim": "own"}))).claim.as_deref(), Some("own"));
+    assert_eq!(injected(&annotated(&json!({"crik.dev/image-dir": "s3://b/${POD_NAME}"}))).claim, None);
+    let modes = |all: &[&str]| Claim::There(all.iter().map(|mode| (*mode).to_owned()).collect());
+    assert!(Claim::Missing.warning("work").unwrap().contains("no claim work"));
+    for mode in ["ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany"] {
+        assert!(modes(&[mode]).warning("work").unwrap().contains(mode));
+    }
+    assert_eq!(modes(&["ReadWriteOnce", "ReadWriteMany"]).warning("work"), None);
+}
+
+#[test]
+fn nodes_of_windows_are_not_for_crik_however_they_are_named() {
+    for spec in [
+        json!({"nodeSelector": {"kubernetes.io/os": "windows"}}),
+        json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]}]}]}}}}),
+    ] {
+        assert!(
+            left(&pod(&json!({"spec": spec})), &Facts::default(), &settings()).contains("Windows"),
+            "{spec}"
+        );
+    }
+    let linux = pod(&json!({"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}));
+    assert!(injected(&linux).warnings.is_empty());
+}
+
+#[test]
+fn process_ids_that_others_may_have_are_warned_of() {
+    for field in ["hostPID", "shareProcessNamespace"] {
+        let shared = injected(&pod(&json!({"spec": {field: true}})));
+        assert!(shared.warnings[0].contains(&format!("with {field}")), "{:?}", shared.warnings);
+        assert_ne!(shared.pod.spec.unwrap().init_containers, None);
+    }
+}
+
+#[test]
+fn a_seccomp_profile_that_somebody_has_made_is_not_taken_away() {
+    let profile = json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/app.json"}});
+    let of_pod = pod(&json!({"spec": {"securityContext": profile}}));
+    for made in [&of_pod, &container(&json!({"securityContext": profile}))] {
+        let said = left(made, &Facts::default(), &settings());
+        assert!(said.contains("seccomp profile profiles/app.json"), "{said}");
+    }
+    let mut said_otherwise = of_pod;
+    let unconfined = json!({"seccompProfile": {"type": "Unconfined"}});
+    said_otherwise.spec.as_mut().unwrap().containers[0].security_context =
+        serde_json::from_value(unconfined).unwrap();
+    assert!(injected(&said_otherwise).warnings.is_empty());
+}
+
+#[test]
+fn pods_get_users_of_their_own_where_that_is_wanted_and_known_to_work() {
+    let mut own = settings();
+    own.host_users = Some(false);
+    let given = |change: Value| {
+        let injected = inject(&pod(&change), &Facts::default(), &own);
+        (injected.pod.spec.unwrap().host_users, injected.warnings)
+    };
+    let bucket = json!({"annotations": {"crik.dev/image-dir": "s3://bucket/${POD_NAME}"}});
+    assert_eq!(given(json!({"metadata": bucket})), (Some(false), vec![]));
+    let (users, warnings) = given(json!({}));
+    assert!(users.is_none() && warnings[0].contains("the volume crik-checkpoints"), "{warnings:?}");
+    let (users, warnings) = given(json!({"metadata": bucket, "spec": {"hostNetwork": true}}));
+    assert!(users.is_none() && warnings[0].contains("the pod has hostNetwork"), "{warnings:?}");
+    assert_eq!(given(json!({"metadata": bucket, "spec": {"hostUsers": true}})), (Some(true), vec![]));
+    let volume = json!([{"name": "disk", "hostPath": {"path": "/d"}}]);
+    assert_eq!(given(json!({"metadata": bucket, "spec": {"volumes": volume}})).0, None);
+}
+
+#[test]
+fn the_agents_image_is_pulled_by_secrets_of_its_own_beside_the_pods() {
+    let mut secrets = settings();
+    secrets.agent_pull_secrets = vec!["own".to_owned(), "crik".to_owned()];
+    let given =
+        inject(&pod(&json!({"spec": {"imagePullSecrets": [{"name": "own"}]}})), &Facts::default(), &secrets);
+    assert_eq!(value(&given)["spec"]["imagePullSecrets"], json!([{"name": "own"}, {"name": "crik"}]));
+}
+
+#[test]
+fn an_annotation_that_the_agent_could_not_read_is_left_out() {
+    let injected = injected(&annotated(&json!({"crik.dev/interval": "soon", "crik.dev/on-unknown": "stop"})));
+    assert!(
+        injected.warnings[0].contains("crik.dev/interval is left out: \"soon\" is no duration"),
+        "{:?}",
+        injected.warnings
+    );
+    assert!(
+        injected.warnings[1].contains("\"stop\" is none of checkpoint, terminate"),
+        "{:?}",
+        injected.warnings
+    );
+    assert_eq!(configuration(&injected, 0)["interval"], Value::Null);
 }

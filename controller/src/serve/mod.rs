@@ -105,7 +105,8 @@ pub async fn serve(listener: TcpListener, service: Service, told: watch::Receive
         streams: Room::new(limits::STREAMS, limits::READS_PER_PEER),
         connections: places.clone(),
     }));
-    let server = Server { places, peers, serve: Front::of_each(app), tls, failed_handshakes };
+    let head_timeout = limits::HEADER_TIMEOUT;
+    let server = Server { places, peers, serve: Front::of_each(app), tls, head_timeout, failed_handshakes };
     server.run(listener, over).await;
 }
 

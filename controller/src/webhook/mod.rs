@@ -1,8 +1,10 @@
 //! The admission webhook: the API server asks on a TLS port of its own what is to become of a pod that is created, for which nothing is
 //! changed here, so that a dry run is asked like any other; and whether one may be evicted. May import `index`, `connections`,
-//! `workloads`, `inject`, `evict`, `tls` and `base`.
+//! `workloads`, `inject`, `evict`, `registry`, `tls` and `base`.
 
+mod claims;
 mod evictions;
+mod images;
 mod namespaces;
 mod options;
 mod own;
@@ -17,9 +19,12 @@ use hyper_util::service::TowerToHyperService;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 
+use self::claims::Claims;
 pub use self::evictions::Evicted;
 use self::evictions::{Evictions, evict_pod};
+use self::images::Images;
 use self::namespaces::Namespaces;
 pub use self::options::Options;
 use self::own::Keeper;
@@ -67,7 +72,9 @@ impl Webhook {
         })?;
         tracing::info!(address = %listener.local_addr()?, "the API server is answered");
         let places = Semaphore::new(limits::PODS_READ_AT_ONCE);
-        let reviews = Reviews { settings, namespaces: Namespaces::new(client), outcomes, places };
+        let images = Images::new(&settings, client.clone()).context("--inject-file cannot be used")?;
+        let (namespaces, claims) = (Namespaces::new(client.clone()), Claims::new(client));
+        let reviews = Reviews { settings, namespaces, images, claims, outcomes, places };
         Ok(Some(Self { listener, reviews: Arc::new(reviews), evictions, certificate }))
     }
 
@@ -75,6 +82,7 @@ impl Webhook {
     pub async fn serve(self, mut over: watch::Receiver<bool>) {
         let tls = tokio::select! {
             tls = self.certificate.tls() => tls,
+            () = turn_away(&self.listener) => return,
             _ = over.wait_for(|over| *over) => return,
         };
         let mut routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
@@ -86,9 +94,20 @@ impl Webhook {
             peers: Peers::new(limits::API_SERVER_CONNECTIONS / 2),
             serve: move |_| TowerToHyperService::new(routes.clone()),
             tls: Some(tls),
+            head_timeout: limits::API_SERVER_IDLE,
             failed_handshakes: Outcomes::default(),
         };
         server.run(self.listener, over).await;
+    }
+}
+
+/// Closes each connection at once, for ever. While there is no certificate whoever creates a pod would otherwise wait for as long as the API
+/// server does; and the rest of this program serves agents, so that its readiness does not depend on the webhook's.
+async fn turn_away(listener: &TcpListener) {
+    loop {
+        if listener.accept().await.is_err() {
+            sleep(limits::ACCEPT_RETRY).await;
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub struct Options {
     /// Address of the admission webhook, which puts pods under crik that have the label crik.dev/inject; none without it.
     #[arg(long, value_name = "ADDRESS", requires = "inject_file", env = "CRIK_WEBHOOK_LISTEN")]
     pub webhook_listen: Option<SocketAddr>,
-    /// YAML file of what such pods are given: agentImage, imagePullPolicy, volumeClaim, tokenAudience, and as defaults keys of the
-    /// agent's configuration.
+    /// YAML file of what such pods are given: agentImage, imagePullPolicy, agentPullSecrets, volumeClaim, tokenAudience, hostUsers,
+    /// podSecurityDefault, lookUpImages, pullSecrets, registries, and as defaults keys of the agent's configuration.
     #[arg(long, value_name = "FILE", requires = "webhook_listen", env = "CRIK_INJECT_FILE")]
     pub inject_file: Option<PathBuf>,
     /// PEM file of the webhook's certificate, followed by those that signed it. Re-read when it changes.

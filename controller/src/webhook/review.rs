@@ -14,10 +14,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::claims::Claims;
+use super::images::Images;
 use super::namespaces::Namespaces;
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
-use crate::inject::{Injected, Settings, inject, is_wanted};
+use crate::inject::{Facts, Injected, Settings, inject, is_wanted};
 
 /// What every question needs.
 pub struct Reviews {
@@ -25,6 +27,10 @@ pub struct Reviews {
     pub settings: Settings,
     /// What their namespaces let in.
     pub namespaces: Namespaces,
+    /// What their images start.
+    pub images: Images,
+    /// What their claims can do.
+    pub claims: Claims,
     /// What has come of them.
     pub outcomes: Outcomes,
     /// For what is read at the same time.
@@ -79,13 +85,20 @@ impl Reviews {
 
     async fn injected(&self, request: &AdmissionRequest<Pod>, pod: &Pod) -> Injected {
         let namespace = request.namespace.as_deref().unwrap_or_default();
+        let mut facts = Facts::default();
         match self.namespaces.labels(namespace).await {
-            Ok(labels) => inject(pod, &labels, &self.settings),
-            Err(why) => Injected {
-                pod: pod.clone(),
-                warnings: vec![format!("crik: the pod stays as it is: its namespace is not known: {why}")],
-            },
+            Ok(labels) => facts.namespace = labels,
+            Err(why) => return Injected::unchanged(pod, format!("its namespace is not known: {why}")),
         }
+        let mut injected = inject(pod, &facts, &self.settings);
+        if let Some(question) = injected.asks.take() {
+            facts.entrypoint = self.images.look_up(question, namespace, pod).await;
+            injected = inject(pod, &facts, &self.settings);
+        }
+        if let Some(name) = &injected.claim {
+            injected.warnings.extend(self.claims.warning(namespace, name).await);
+        }
+        injected
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::template::{chart, values};
 use crate::control_plane::{Account, ControlPlane, PatchKind, Port};
 use crate::controller::Controller;
+use crate::shared::Shared;
 use crate::wait::wait_for;
 
 /// Where crik is in a pod that was put under it.
@@ -40,6 +41,8 @@ struct Asked {
     path: &'static str,
 }
 
+static PLANE: Shared<ControlPlane> = Shared::new();
+
 /// A release of the chart in a namespace of its own, whose webhook the API server finds at a port of this machine, and which is asked about
 /// pods of this namespace alone. There is nobody here who would run the release's Deployment.
 pub struct Release {
@@ -51,17 +54,28 @@ pub struct Release {
 }
 
 impl Release {
-    /// Installs one.
+    /// Installs one, which nobody answers for yet.
     ///
     /// # Errors
     /// helm, or the API server, refuses.
-    pub fn new(plane: Arc<ControlPlane>, namespace: &'static str) -> Result<Self> {
+    pub fn new(namespace: &'static str) -> Result<Self> {
+        Self::with(namespace, &json!({}))
+    }
+
+    /// The same with further values of `inject`.
+    ///
+    /// # Errors
+    /// helm, or the API server, refuses.
+    pub fn with(namespace: &'static str, inject: &Value) -> Result<Self> {
+        let plane = PLANE.get(ControlPlane::start)?;
         let labels = json!({"crik.dev/injection": namespace});
         plane.api().create_all(&[
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}),
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}),
         ])?;
-        let file = values(&VALUES.replace("NAMESPACE", namespace))?;
+        let mut all: Value = serde_json::from_str(&VALUES.replace("NAMESPACE", namespace))?;
+        merge(&mut all["inject"], inject);
+        let file = values(&all.to_string())?;
         let path = file.path().display().to_string();
         drop(plane.helm(&["install", "crik", &chart(), "--namespace", namespace, "--values", &path])?);
         let release = Self { plane, namespace, port: Port::take()? };
@@ -163,6 +177,11 @@ impl Release {
     /// Where it is.
     pub fn namespace(&self) -> &'static str {
         self.namespace
+    }
+
+    /// Where its claims are.
+    pub fn claims(&self) -> String {
+        format!("/api/v1/namespaces/{}/persistentvolumeclaims", self.namespace)
     }
 
     /// Where its pods are.

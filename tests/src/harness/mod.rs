@@ -13,6 +13,7 @@ pub mod imports;
 pub(crate) mod interrupt;
 pub mod kubectl_plugin;
 pub mod measure;
+pub mod registry;
 pub mod shared;
 pub mod table;
 pub mod tools;

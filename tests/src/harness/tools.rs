@@ -77,6 +77,15 @@ pub fn prometheus() -> Result<PathBuf> {
     found_by("tests/tools/prometheus/install.sh", &FOUND).context("no Prometheus")
 }
 
+/// Where a registry of images is.
+///
+/// # Errors
+/// It is not there and cannot be built.
+pub fn registry() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/registry/build.sh", &FOUND).context("no registry of images")
+}
+
 /// Where all of them are.
 ///
 /// # Errors

@@ -193,6 +193,16 @@ fn pods_are_given_the_controllers_address_and_what_values_say() -> Result<()> {
             == json!({"agentImage": "r/a:1", "imagePullPolicy": "IfNotPresent", "volumeClaim": "work", "tokenAudience": "own",
                       "defaults": {"gracePeriod": "15s", "carry": {"layer": false}, "nodeStateServerURL": url}})
     );
+    let all = r#"{"inject": {"enabled": true, "agentImage": "a:1", "agentPullSecrets": ["crik"], "pullSecrets": true,
+                             "registries": [{"host": "r:5000", "plainHttp": true}], "hostUsers": false, "podSecurityDefault": "baseline"},
+                  "networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]}}"#;
+    ensure!(
+        given(all)?
+            == json!({"agentImage": "a:1", "imagePullPolicy": "IfNotPresent", "agentPullSecrets": ["crik"], "pullSecrets": true,
+                      "registries": [{"host": "r:5000", "plainHttp": true}], "hostUsers": false, "podSecurityDefault": "baseline",
+                      // Where the controller could not reach any.
+                      "lookUpImages": false, "defaults": {"nodeStateServerURL": url}})
+    );
     let refused =
         template(r#"{"inject": {"enabled": true, "agentImage": "a:1"}, "tls": {"secretName": "a"}}"#)?;
     ensure!(refused.is_err_and(|why| why.contains("inject.defaults.nodeStateServerCAFile")));

@@ -46,5 +46,12 @@ fn with_its_address_the_api_server_is_all_that_is_reached() -> Result<()> {
     let expected = json!([{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
                            "ports": [{"protocol": "TCP", "port": 6443}]}]);
     ensure!(few["egress"] == expected, "{few:#}");
+    let registries = policy(
+        r#"{"networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}],
+                              "registries": [{"cidr": "0.0.0.0/0", "port": 443}]}}"#,
+    )?;
+    let more = json!([expected[0], {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"protocol": "TCP", "port": 443}]},
+                      {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}]);
+    ensure!(registries["egress"] == more, "{registries:#}");
     Ok(())
 }

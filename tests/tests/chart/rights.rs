@@ -27,10 +27,11 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let webhook = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
     let unheld = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-unheld-crik-controller] [get patch]";
     let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
-    let namespaces = "namespaces [] [] [get]";
     let (watched, status) = ("pods [] [] [get list watch]", "pods/status [] [] [patch]");
     let written = "events [] [] [create create patch]";
     let budgets = "poddisruptionbudgets.policy [] [] [list]";
+    let (namespaces, claims) = ("namespaces [] [] [get]", "persistentvolumeclaims [] [] [get]");
+    let asked_more = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-secrets-crik-controller] [get patch]";
     for (namespace, json, expected) in [
         ("rights", "{}", vec![events, nodes, pods]),
         ("rights-few", r#"{"events": {"enabled": false}, "pods": {"enabled": false}}"#, vec![nodes]),
@@ -38,12 +39,17 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
         (
             "rights-asked",
             r#"{"inject": {"enabled": true, "agentImage": "a:1"}}"#,
-            vec![written, webhook, namespaces, nodes, budgets, watched, status, reviews, validating],
+            vec![written, webhook, namespaces, nodes, claims, budgets, watched, status, reviews, validating],
         ),
         (
             "rights-unheld",
             r#"{"inject": {"enabled": true, "agentImage": "a:1", "reports": false, "moves": {"enabled": false}}}"#,
-            vec![events, unheld, namespaces, nodes, pods],
+            vec![events, unheld, namespaces, nodes, claims, pods],
+        ),
+        (
+            "rights-secrets",
+            r#"{"inject": {"enabled": true, "agentImage": "a:1", "pullSecrets": true, "reports": false, "moves": {"enabled": false}}}"#,
+            vec![events, asked_more, namespaces, nodes, claims, pods, "secrets [] [] [get]"],
         ),
     ] {
         drop(apply(&plane, namespace, json)?);

@@ -35,7 +35,8 @@ fn the_agents_image_has_the_agent_criu_and_their_libraries() -> Result<()> {
 const CONTROLLER_LIMIT: u64 = 25_000_000;
 
 #[test]
-fn the_controllers_image_has_the_controller_its_libraries_and_no_shell() -> Result<()> {
+fn the_controllers_image_has_the_controller_its_libraries_authorities_for_registries_and_no_shell()
+-> Result<()> {
     let images = build_all(&RECIPES[1..2])?;
     let controller = images.first().context("no image")?;
     println!("{}: {:.1} MB", controller.name, controller.size()? as f64 / 1e6);
@@ -43,7 +44,8 @@ fn the_controllers_image_has_the_controller_its_libraries_and_no_shell() -> Resu
     let library = |file: &str| file.starts_with("lib") && file.contains(".so.");
     let files = controller.files()?;
     let (libraries, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| library(file));
-    ensure!(others == ["usr/local/bin/crik-controller"], "what is this for? {others:?}");
+    let expected = ["etc/ssl/certs/ca-certificates.crt", "usr/local/bin/crik-controller"];
+    ensure!(others == expected, "what is this for? {others:?}");
     ensure!(libraries.len() <= 5, "{libraries:?}");
     Ok(())
 }

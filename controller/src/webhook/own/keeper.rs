@@ -113,7 +113,12 @@ impl Keeper {
         let Place { namespace, secret: name, .. } = &self.place;
         let read = asked(self.secrets.get(name)).await;
         let mut secret =
-            read.with_context(|| format!("the Secret {name} of the namespace {namespace} cannot be read"))?;
+            read.with_context(|| {
+                format!(
+                    "the Secret {name} of the namespace {namespace} cannot be read; if it was deleted, helm upgrade makes it anew, and it is tried \
+                     again until then"
+                )
+            })?;
         let before = secret.data.as_ref().and_then(Material::of);
         let wanted = Wanted { names: self.names.clone(), life: self.life };
         let Some(material) = Material::renewed(before.as_ref(), &wanted, Timestamp::now())? else {
