@@ -136,6 +136,14 @@ impl Cluster {
         node.boot(&self.bridge)
     }
 
+    /// Takes more images into all nodes than those of the repository, for tests that need them.
+    ///
+    /// # Errors
+    /// A node is down, or the disk is full.
+    pub fn import(&self, images: &[Image]) -> Result<()> {
+        import(&self.nodes, images)
+    }
+
     /// Runs kubectl as someone who may do everything.
     ///
     /// # Errors

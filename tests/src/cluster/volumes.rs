@@ -10,7 +10,7 @@ use super::DIRECTORY;
 use crate::control_plane::ControlPlane;
 
 /// How many there are: one for each claim that is ever made.
-const COUNT: u32 = 60;
+const COUNT: u32 = 80;
 
 /// Makes all PersistentVolumes; a claim gets whichever is free.
 ///

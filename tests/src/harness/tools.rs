@@ -86,6 +86,15 @@ pub fn registry() -> Result<PathBuf> {
     found_by("tests/tools/registry/build.sh", &FOUND).context("no registry of images")
 }
 
+/// Where the operators are that `tests/tools/operators/go.mod` pins: a directory of each, with its program `manager` and its `chart`.
+///
+/// # Errors
+/// They cannot be built.
+pub fn operators() -> Result<PathBuf> {
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+    found_by("tests/tools/operators/build.sh", &FOUND).context("cannot build the operators")
+}
+
 /// Where all of them are.
 ///
 /// # Errors

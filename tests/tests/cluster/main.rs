@@ -14,6 +14,7 @@ mod one_label;
 mod outages;
 mod preemptions;
 mod quick_start;
+mod recipes;
 mod rough_edges;
 mod security;
 mod sudden_ends;

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use crate::{logs, preempt, shell, turn, whole_lines};
 
 /// The release of the chart that asks for labelled pods, in a namespace of its own; removed when this is dropped.
-struct Release<'a>(&'a Cluster);
+pub struct Release<'a>(&'a Cluster);
 
 impl<'a> Release<'a> {
-    fn new(cluster: &'a Cluster) -> Result<Self> {
+    /// Installs it.
+    pub fn new(cluster: &'a Cluster) -> Result<Self> {
         let release = Self(cluster);
         shell(
             cluster,
@@ -58,7 +59,7 @@ fn workload(label: &Value, change: impl Fn(&mut Value)) -> [String; 2] {
 }
 
 /// A namespace of the test's whose labelled pods are put under crik.
-fn chosen(space: &Space) -> Result<()> {
+pub fn chosen(space: &Space) -> Result<()> {
     space.cluster().kubectl(&["label", "namespace", space.name(), "crik.dev/injection=enabled"])?;
     let tried = format!(
         "kubectl run tried --namespace {} --image plain:1 --labels crik.dev/inject=true --dry-run=server --output json --command -- true",

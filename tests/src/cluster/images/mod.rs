@@ -99,6 +99,14 @@ pub const RECIPES: [Recipe; 9] = [
     Recipe { name: "plain:1", file: "tests/cluster/Dockerfile.plain" },
 ];
 
+/// What the manifests in `deploy/examples/recipes` name and registries have, which has never heard of crik.
+pub const PUBLIC: [Recipe; 4] = [
+    Recipe { name: "python:3.13-slim", file: "tests/cluster/Dockerfile.python" },
+    Recipe { name: "redis:8", file: "tests/cluster/Dockerfile.redis" },
+    Recipe { name: "node:20-slim", file: "tests/cluster/Dockerfile.node" },
+    Recipe { name: "notebook:1", file: "tests/cluster/Dockerfile.notebook" },
+];
+
 /// Builds all images of these recipes.
 ///
 /// # Errors
