@@ -86,13 +86,13 @@ pub fn registry() -> Result<PathBuf> {
     found_by("tests/tools/registry/build.sh", &FOUND).context("no registry of images")
 }
 
-/// Where the operators are that `tests/tools/operators/go.mod` pins: a directory of each, with its program `manager` and its `chart`.
+/// Where Kueue is: its program `manager` and its `chart`.
 ///
 /// # Errors
-/// They cannot be built.
-pub fn operators() -> Result<PathBuf> {
+/// It cannot be built.
+pub fn kueue() -> Result<PathBuf> {
     static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
-    found_by("tests/tools/operators/build.sh", &FOUND).context("cannot build the operators")
+    found_by("tests/tools/kueue/build.sh", &FOUND).context("cannot build Kueue")
 }
 
 /// Where all of them are.

@@ -5,7 +5,6 @@ use crik_tests::cluster::Space;
 use crik_tests::wait::wait_for;
 
 use super::counting::{Counting, is_complete};
-use super::operators::Operator;
 use super::{Part, apply, prepare, side_by_side};
 use crate::{Turn, turn};
 
@@ -20,19 +19,17 @@ pub const ENDLESS: [(&str, Begin); 4] =
     [("deployment.yaml", counter), ("python.yaml", counter), ("node.yaml", counter), ("redis.yaml", redis)];
 
 /// Those that end by themselves, and so begin when the others have.
-pub const ENDING: [(&str, Begin); 4] = [
+pub const ENDING: [(&str, Begin); 3] = [
     ("job.yaml", |turn, file| job(turn, file, 1, 0)),
     // Kubernetes lets no such Job say what is no failure.
     ("job-on-failure.yaml", |turn, file| job(turn, file, 1, 1)),
     ("indexed-job.yaml", |turn, file| job(turn, file, 2, 0)),
-    ("jobset.yaml", job_set),
 ];
 
 #[test]
 fn whatever_runs_on_a_node_that_is_drained_goes_on_at_the_other() -> Result<()> {
     let turn = turn()?;
     let _release = prepare(&turn)?;
-    let _operator = Operator::jobset(&turn.cluster)?;
     let [from, to] = [0, 1].map(|number: usize| turn.cluster.nodes()[number].name());
     turn.cluster.kubectl(&["cordon", &to])?;
     let (mut checks, shared) = (Vec::new(), &turn);
@@ -89,20 +86,6 @@ fn job(turn: &Turn, file: &str, pods: u32, failed: u32) -> Result<Check> {
     Ok(Box::new(move || {
         let space = counting.counts_to_the_end()?;
         is_complete(&space, "sum", pods, failed)?;
-        space.held()
-    }))
-}
-
-fn job_set(turn: &Turn, file: &str) -> Result<Check> {
-    let counting = Counting::begin(turn, file, "jobset.sigs.k8s.io/jobset-name=sum", 2)?;
-    Ok(Box::new(|| {
-        let space = counting.counts_to_the_end()?;
-        is_complete(&space, "sum-workers-0", 1, 0)?;
-        is_complete(&space, "sum-workers-1", 1, 0)?;
-        let completed =
-            || space.get("jobset", "sum").ok().filter(|set| set["status"]["terminalState"] == "Completed");
-        let set = wait_for("the JobSet to be complete", completed)?;
-        ensure!(set["status"]["restarts"].as_u64().unwrap_or(0) == 0, "{}", set["status"]);
         space.held()
     }))
 }

@@ -3,7 +3,6 @@
 mod counting;
 mod drained;
 mod notebook;
-mod operators;
 mod put_off;
 mod queued;
 

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use super::counting::{Counting, is_complete};
-use super::operators::Operator;
-use super::{Part, notebook, prepare, queued, side_by_side};
+use super::queued::{self, Kueue};
+use super::{Part, notebook, prepare, side_by_side};
 use crate::{Turn, turn};
 
 /// What becomes of each.
@@ -22,7 +22,7 @@ fn what_its_owner_puts_off_goes_on_when_its_time_has_come() -> Result<()> {
     let turn = turn()?;
     let _release = prepare(&turn)?;
     // Its webhooks are asked about each pod, and so it comes before the others and goes after them.
-    let _operator = Operator::kueue(&turn.cluster)?;
+    let _kueue = Kueue::new(&turn.cluster)?;
     let shared = &turn;
     let part = |(file, story): (_, Story)| -> Part<'_, ()> { (file, Box::new(move || story(shared, file))) };
     side_by_side(RECIPES.map(part)).map(drop)

@@ -2,12 +2,46 @@
 
 use anyhow::{Context as _, Result};
 use crik_tests::cluster::Cluster;
+use crik_tests::cluster::images::Image;
+use crik_tests::tools;
 use crik_tests::wait::wait_for;
 use serde_json::{Value, json};
 
 use super::apply;
 use super::counting::{Counting, is_complete};
-use crate::Turn;
+use crate::{Turn, shell};
+
+/// Kueue in a namespace of its own; removed when this is dropped.
+pub struct Kueue<'a>(&'a Cluster);
+
+impl<'a> Kueue<'a> {
+    /// Installs it as its users do, but for where its image is from and who it runs as, which its own image says.
+    pub fn new(cluster: &'a Cluster) -> Result<Self> {
+        let built = tools::kueue()?;
+        cluster.import(&[Image::of_program("kueue:built", &built.join("manager"))?])?;
+        let kueue = Self(cluster);
+        let values = "image.repository=kueue,image.tag=built,image.pullPolicy=IfNotPresent,podSecurityContext.runAsUser=65532";
+        let values: Vec<String> =
+            values.split(',').map(|value| format!("--set controllerManager.manager.{value}")).collect();
+        let install = format!(
+            "helm install kueue {} --namespace kueue-system --create-namespace --wait \
+             --set controllerManager.readinessProbe.initialDelaySeconds=1 {}",
+            built.join("chart").display(),
+            values.join(" ")
+        );
+        shell(cluster, &install)?;
+        Ok(kueue)
+    }
+}
+
+impl Drop for Kueue<'_> {
+    fn drop(&mut self) {
+        let remove = "helm uninstall kueue --namespace kueue-system; kubectl delete namespace kueue-system --timeout=2m";
+        if let Err(error) = shell(self.0, remove) {
+            eprintln!("Kueue is left behind: {error:#}");
+        }
+    }
+}
 
 /// A quota that one of the two Jobs fits in, of all namespaces; removed when this is dropped.
 struct Quota<'a>(&'a Cluster);

@@ -1,12 +1,10 @@
-// The operators of the recipes that have one, for tests: pinned here, built by build.sh. There is no Go code.
-module example.invalid/crik/tests/tools/operators
+// Kueue, for the recipe that has it: pinned here, built by build.sh. There is no Go code. A module of its own, since it is built with an
+// older release of Kubernetes' libraries than the control plane.
+module example.invalid/crik/tests/tools/kueue
 
 go 1.26.0
 
-tool (
-	sigs.k8s.io/jobset
-	sigs.k8s.io/kueue/cmd/kueue
-)
+tool sigs.k8s.io/kueue/cmd/kueue
 
 require (
 	cel.dev/expr v0.25.1 // indirect
