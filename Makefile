@@ -37,5 +37,5 @@ signals-schema: ; CRIK_WRITE_SCHEMA=1 cargo test --quiet --package crik-controll
 fmt: ; cargo fmt --all
 setup: ; @./tests/setup.sh && ./tests/tools/runtime/runc.sh /var/cache/crik-tests > /dev/null
 # The programs of a cluster: some minutes, once.
-tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests && ./tests/tools/schemathesis/install.sh /var/cache/crik-tests && ./tests/tools/moto/install.sh /var/cache/crik-tests && ./tests/tools/azurite/install.sh /var/cache/crik-tests
+tools: setup ; @./tests/setup.sh go && ./tests/tools/build.sh /var/cache/crik-tests && ./tests/tools/runtime/build.sh /var/cache/crik-tests && ./tests/tools/kueue/build.sh /var/cache/crik-tests && ./tests/tools/schemathesis/install.sh /var/cache/crik-tests && ./tests/tools/moto/install.sh /var/cache/crik-tests && ./tests/tools/azurite/install.sh /var/cache/crik-tests
 clean: ; cargo clean && rm -rf /var/cache/crik-tests

@@ -38,7 +38,7 @@ impl Counting {
     pub fn of(space: Space, selector: &'static str, count: usize) -> Result<Self> {
         let running = || space.pods(selector).ok().filter(|all| all.len() == count && all.iter().all(runs));
         let pods = wait_for(&format!("{count} pods to run"), running).with_context(|| space.describe())?;
-        let before = pods.into_iter().map(|pod| Before::of(&space, pod)).collect::<Result<_>>()?;
+        let before = pods.into_iter().map(|pod| Before::of(&space, pod)).collect::<Result<Vec<_>>>()?;
         Ok(Self { space, selector, before })
     }
 
@@ -68,7 +68,7 @@ impl Counting {
         Ok(space)
     }
 
-    /// Waits until no pod is left, and tells what each has said.
+    /// Waits until no pod is left.
     pub fn stopped(&self) -> Result<()> {
         let none = || self.space.pods(self.selector).ok().filter(Vec::is_empty).map(drop);
         wait_for("all pods to be gone", none).with_context(|| self.space.describe())
