@@ -11,21 +11,24 @@ use core::slice;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::rlimits::path;
-use crate::{kernel, told};
+use crate::{kernel, told, vectors};
 
 #[cfg(target_arch = "x86_64")]
-const PTRACE: usize = 101;
+pub const PTRACE: usize = 101;
 #[cfg(target_arch = "aarch64")]
-const PTRACE: usize = 117;
+pub const PTRACE: usize = 117;
 
 /// ptrace(2).
 const PEEKTEXT: c_long = 1;
 const PEEKUSER: c_long = 3;
 const POKEDATA: c_long = 5;
+pub const GETREGSET: c_long = 0x4204;
 const SETREGSET: c_long = 0x4205;
 /// The general registers (elf.h), each of a word.
 const NT_PRSTATUS: usize = 1;
 const REGISTERS: usize = 64;
+
+const EAGAIN: isize = -11;
 
 /// Above all that CRIU writes there (`BUILTIN_SYSCALL_SIZE` and `MEMFD_FNAME_SZ`).
 const WRITTEN_BYTES: usize = 256;
@@ -70,6 +73,8 @@ pub unsafe extern "C" fn ptrace(request: c_long, process: c_int, address: usize,
             }
             ask(to, data)
         }
+        // The first that CRIU asks of a thread, before it changes anything of it.
+        GETREGSET if address == NT_PRSTATUS && vectors::would_be_lost(process) => EAGAIN,
         SETREGSET if address == NT_PRSTATUS && is_to_be_led(process) => {
             let registers = unsafe { &*(data as *const Registers) };
             let mut led = MaybeUninit::<[usize; REGISTERS]>::uninit();

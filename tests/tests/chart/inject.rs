@@ -198,7 +198,7 @@ fn pods_are_given_the_controllers_address_and_what_values_say() -> Result<()> {
                   "networkPolicy": {"apiServer": [{"cidr": "10.0.0.1/32", "port": 6443}]}}"#;
     ensure!(
         given(all)?
-            == json!({"agentImage": "a:1", "imagePullPolicy": "IfNotPresent", "agentPullSecrets": ["crik"], "pullSecrets": true,
+            == json!({"agentImage": "a:1", "imagePullPolicy": "IfNotPresent", "tokenAudience": "crik", "agentPullSecrets": ["crik"], "pullSecrets": true,
                       "registries": [{"host": "r:5000", "plainHttp": true}], "hostUsers": false, "podSecurityDefault": "baseline",
                       // Where the controller could not reach any.
                       "lookUpImages": false, "defaults": {"nodeStateServerURL": url}})

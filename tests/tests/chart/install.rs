@@ -70,7 +70,7 @@ fn it_installs_upgrades_and_leaves_nothing_behind() -> Result<()> {
     let selector = "app.kubernetes.io/managed-by=Helm";
     let there =
         || plane.kubectl(&["get", kinds, "--namespace", "life", "--selector", selector, "--output", "name"]);
-    ensure!(there()?.lines().count() == 8, "{}", there()?);
+    ensure!(there()?.lines().count() == 9, "{}", there()?);
     ensure!(apply(&plane, "life", "{}")?.contains("http://"), "the way back");
     ensure!(!there()?.contains("configmap"), "{}", there()?);
     drop(plane.helm(&["uninstall", "crik", "--namespace", "life"])?);

@@ -54,13 +54,14 @@ fn the_controller_understands_every_flag_and_signal_that_it_is_given() -> Result
         container["args"].as_array().context("no args")?.iter().filter_map(Value::as_str).collect();
     let path = file.path().display().to_string();
     // What needs a cluster is tried with one below, and by the suite `injection`; here are those that do not.
-    let needs_one = ["--auth", "--tls", "--webhook", "--inject"];
+    let needs_one =
+        ["--auth", "--tls", "--webhook", "--inject", "--workloads", "--reports", "--moves", "--eviction"];
     let flags: Vec<String> = args
         .iter()
         .filter(|arg| !needs_one.iter().any(|flag| arg.starts_with(flag)))
         .map(|arg| arg.replace("/etc/crik/signals/signals.yaml", &path).replace("=json", "=human"))
         .collect();
-    ensure!(flags.len() == args.len() - 8, "{args:?}");
+    ensure!(flags.len() == args.len() - 14, "{args:?}");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let nodes = [TestNode::ready("a").tainted("example.com/off", "NoSchedule")];
     let controller = Controller::start_flagged(&nodes, &flags)?;

@@ -28,7 +28,6 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
     let unheld = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-unheld-crik-controller] [get patch]";
     let validating = "validatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-asked-crik-controller] [get patch]";
     let (watched, status) = ("pods [] [] [get list watch]", "pods/status [] [] [patch]");
-    let written = "events [] [] [create create patch]";
     let budgets = "poddisruptionbudgets.policy [] [] [list]";
     let (namespaces, claims) = ("namespaces [] [] [get]", "persistentvolumeclaims [] [] [get]");
     let asked_more = "mutatingwebhookconfigurations.admissionregistration.k8s.io [] [rights-secrets-crik-controller] [get patch]";
@@ -39,7 +38,7 @@ fn it_may_do_what_it_needs_and_nothing_else() -> Result<()> {
         (
             "rights-asked",
             r#"{"inject": {"enabled": true, "agentImage": "a:1"}}"#,
-            vec![written, webhook, namespaces, nodes, claims, budgets, watched, status, reviews, validating],
+            vec![events, webhook, namespaces, nodes, claims, budgets, watched, status, reviews, validating],
         ),
         (
             "rights-unheld",

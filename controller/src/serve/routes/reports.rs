@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, State};
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use crik_api::ErrorCode;
 use crik_api::report::Report;
@@ -21,10 +21,9 @@ use crate::serve::caller::ReportingPod;
 /// The path.
 pub const PATH: &str = "/v1/pods/{namespace}/{name}/reports";
 
-/// Whether this is one, which may have a body.
+/// Whether this may have a body, also if nothing is done with its method.
 pub fn takes_body<B>(request: &Request<B>) -> bool {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    request.method() == Method::POST && path == Some(PATH)
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) == Some(PATH)
 }
 
 /// Takes what an agent tells of its own program.

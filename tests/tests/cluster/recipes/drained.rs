@@ -34,8 +34,9 @@ fn whatever_runs_on_a_node_that_is_drained_goes_on_at_the_other() -> Result<()> 
     turn.cluster.kubectl(&["cordon", &to])?;
     let (mut checks, shared) = (Vec::new(), &turn);
     for recipes in [&ENDLESS[..], &ENDING[..]] {
-        let part =
-            |&(file, begin): &(_, Begin)| -> Part<'_, Check> { (file, Box::new(move || begin(shared, file))) };
+        let part = |&(file, begin): &(_, Begin)| -> Part<'_, Check> {
+            (file, Box::new(move || begin(shared, file)))
+        };
         checks.extend(side_by_side(recipes.iter().map(part))?);
     }
     turn.cluster.kubectl(&["uncordon", &to])?;

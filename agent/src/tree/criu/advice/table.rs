@@ -3,7 +3,12 @@
 use crate::tree::process::remedies;
 
 /// What a person can do about an error of CRIU's, by a part of its message. The first that matches counts.
-pub(super) const ADVICE: [(&str, &str); 51] = [
+pub(super) const ADVICE: [(&str, &str); 52] = [
+    (
+        "Can't obtain registers",
+        "a thread of the program computes with the scalable vectors of its processor (SVE), of which CRIU keeps a part, and makes no system \
+         call for long: start the kernels of its nodes with arm64.nosve, or have its library do without",
+    ),
     (
         "Can't get rlimit",
         "a process of the tree belongs to another user than criu, and this criu takes no library by LD_PRELOAD (is it static?): use \
