@@ -125,6 +125,7 @@ fn a_pod_that_is_moved_stands_still_after_its_checkpoint_and_ends_at_once() -> R
     is_ended_at_once(&mut first)?;
     ensure!(scene.volume.generations("job-0").len() == 1, "{}", first.transcript());
 
+    scene.controller.knows_the_next_pod();
     let second = started(&scene.pod)?;
     resumes(&second, 1)?;
     chain::verify(&[first.stdout.text(), second.stdout.text()])?;
@@ -174,6 +175,7 @@ fn a_pod_that_nobody_ends_goes_on_without_a_gap_and_is_checkpointed_as_ever() ->
         matches!(told.what, What::Checkpointed(Checkpointed { generation: 2, occasion: Occasion::Stop, .. })),
         "{told:?}"
     );
+    scene.controller.knows_the_next_pod();
     let second = started(&scene.pod)?;
     resumes(&second, 2)?;
     chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
@@ -213,6 +215,7 @@ fn what_ends_the_program_or_its_agent_while_it_stands_still_loses_nothing() -> R
     scene.is_asked_to_move(&first)?;
     first.signal(Signal::SIGKILL)?;
     first.wait()?;
+    scene.controller.knows_the_next_pod();
     let mut second = started(&scene.pod)?;
     resumes(&second, 1)?;
     let (code, said, _) = second.exec(&["crik", "checkpoint", "--stay-stopped"])?;
@@ -243,6 +246,7 @@ fn a_program_that_stands_still_anyway_has_the_checkpoint_of_an_eviction_that_com
     );
     is_ended_at_once(&mut running)?;
     ensure!(scene.volume.generations("job-0").len() == 1, "{}", running.transcript());
+    scene.controller.knows_the_next_pod();
     let (code, _, said) =
         started(&scene.pod)?.exec(&["crik", "checkpoint", "--stay-stopped", "--leave-running"])?;
     ensure!(code == Some(2) && said.contains("cannot be used with"), "{code:?} {said}");

@@ -15,8 +15,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, serve};
-use crik_api::NodeState;
 use crik_api::report::{MOVE_HEADER, POD_HEADER, Report, What};
+use crik_api::{NodeState, PodState};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
@@ -60,6 +60,8 @@ struct Story {
     asked: Option<String>,
     /// Whether it tells of a move also whom it has told.
     insists: bool,
+    /// The state of the pod.
+    pod: PodState,
     sent: Vec<Sent>,
     /// The headers of the questions about the node.
     questions: Vec<BTreeMap<String, String>>,
@@ -75,6 +77,7 @@ impl MockController {
             answers: Answers::Takes,
             asked: None,
             insists: false,
+            pod: PodState::Running,
             sent: Vec::new(),
             questions: Vec::new(),
         }));
@@ -100,6 +103,17 @@ impl MockController {
     /// Tells of it with every answer, and at once, as if it could not be heard.
     pub fn insists(&self) {
         lock(&self.story).insists = true;
+    }
+
+    /// Says that somebody has deleted the pod.
+    pub fn deletes_the_pod(&self) {
+        lock(&self.story).pod = PodState::Deleted;
+    }
+
+    /// Knows the next pod, whose object has nothing of what was written on the one before.
+    pub fn knows_the_next_pod(&self) {
+        let mut story = lock(&self.story);
+        (story.asked, story.pod) = (None, PodState::Running);
     }
 
     /// Cuts all connections, and refuses others.
@@ -163,6 +177,7 @@ fn listen(story: &Shared, address: SocketAddr) -> Result<(Runtime, SocketAddr)> 
     let address = listener.local_addr()?;
     let app = Router::new()
         .route("/v1/nodes/{name}", get(node))
+        .route("/v1/pods/{namespace}/{name}", get(pod))
         .route("/v1/pods/{namespace}/{name}/reports", post(report))
         .with_state(Arc::clone(story));
     runtime.spawn(async move { serve(listener, app).await });
@@ -202,6 +217,10 @@ const POLL: Duration = Duration::from_millis(5);
 
 fn status(name: &str) -> Value {
     json!({"name": name, "state": NodeState::Draining, "version": "1-1", "reasons": [], "hints": [], "stale": false})
+}
+
+async fn pod(State(story): State<Shared>, Path((namespace, name)): Path<(String, String)>) -> Json<Value> {
+    Json(json!({"namespace": namespace, "name": name, "state": lock(&story).pod}))
 }
 
 async fn report(
