@@ -2,6 +2,7 @@
 //! controller what happens. The controller here is a mock, which plays no more than that.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -178,6 +179,42 @@ fn a_pod_that_nobody_ends_goes_on_without_a_gap_and_is_checkpointed_as_ever() ->
     scene.controller.knows_the_next_pod();
     let second = started(&scene.pod)?;
     resumes(&second, 2)?;
+    chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
+}
+
+#[test]
+fn what_a_program_appends_after_it_went_on_stands_there_once_also_if_its_pod_vanishes_then() -> Result<()> {
+    let scene = Scene::hurried(&["python3", "/programs/output.py", "a", "/checkpoints/out"])?;
+    let mut first = started(&scene.pod)?;
+    scene.is_asked_to_move(&first)?;
+    first.stderr.wait_for("nobody has ended the pod; the application goes on here")?;
+    goes_on(&first)?;
+    first.signal(Signal::SIGKILL)?;
+    first.wait()?;
+    scene.controller.knows_the_next_pod();
+    // Its program ends if the file has more than what it wrote.
+    let mut second = started(&scene.pod)?;
+    resumes(&second, 1)?;
+    chain::verify_repeated(&first.stdout.text(), &second.stdout.text())?;
+    ends_with(&mut second, CHECKPOINTED)?;
+    let out = fs::read_to_string(scene.volume.path().join("out"))?;
+    let numbers = out.lines().map(|line| line.split(' ').next().unwrap_or_default().parse::<usize>());
+    let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+    ensure!(numbers.iter().copied().eq(1..=numbers.len()), "{numbers:?}");
+    Ok(())
+}
+
+#[test]
+fn a_program_whose_pod_is_ended_does_not_go_on_before_a_sigterm_that_comes_late() -> Result<()> {
+    let scene = Scene::hurried(&SINGLE)?;
+    let mut first = started(&scene.pod)?;
+    scene.is_asked_to_move(&first)?;
+    scene.controller.deletes_the_pod();
+    ensure!(first.wait()? == CHECKPOINTED, "{}", first.transcript());
+    first.stderr.wait_for("the pod is being ended, so the application ends before its SIGTERM")?;
+    scene.controller.knows_the_next_pod();
+    let second = started(&scene.pod)?;
+    resumes(&second, 1)?;
     chain::verify(&[first.stdout.text(), second.stdout.text()]).map(drop)
 }
 

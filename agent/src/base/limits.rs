@@ -295,6 +295,10 @@ pub const MOVES_REMEMBERED: usize = 16;
 /// after some seconds, and a person who moves pods by hand needs no more for each. Longer would be a pause that nobody wants.
 pub const STAY_STOPPED: Duration = Duration::from_secs(60);
 
+/// How long the program stands still longer until the volume has noted that it goes on: two small files, also on a volume that is slow.
+/// One that hangs holds up nobody for ever.
+pub const GOES_ON_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How long a replica may take to take a report: it asks the API server twice.
 pub const REPORT_ANSWER: Duration = Duration::from_secs(3);
 

@@ -14,6 +14,7 @@ use crate::base::output::print;
 use crate::base::table::table;
 use crate::base::units;
 use crate::restore::generation_images::GenerationImages;
+use crate::restore::went_on;
 use crate::tree::criu::images::{self, ImageProcess};
 
 /// What is printed.
@@ -115,7 +116,11 @@ fn attempts(attempts: &[Attempt]) -> String {
         return "it was never resumed\n".to_owned();
     }
     let row = |one: &Attempt| {
-        let outcome = one.outcome.clone().unwrap_or_else(|| "unknown: the pod vanished meanwhile".to_owned());
+        let untold = match went_on::is_noted(one) {
+            true => "none: the program went on there after this checkpoint",
+            false => "unknown: the pod vanished meanwhile",
+        };
+        let outcome = one.outcome.clone().unwrap_or_else(|| untold.to_owned());
         vec![units::rfc3339(one.at), one.host.clone(), one.node.clone().unwrap_or_default(), outcome]
     };
     table(&["RESUMED AT", "POD", "NODE", "OUTCOME"], attempts.iter().map(row))

@@ -7,7 +7,7 @@ use crik_store::generation::identity::Identity;
 use crik_store::generation::manifest::{Manifest, ManifestError};
 use crik_store::generation::verify::{self, Trust, VerifyError};
 use crik_store::image_dir::Generation;
-use crik_store::image_dir::attempts::{AttemptOutcome, OpenAttempt};
+use crik_store::image_dir::attempts::{AttemptError, AttemptOutcome, Attempts, OpenAttempt};
 use crik_store::image_dir::hold::Hold;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -29,6 +29,7 @@ use crate::restore::own_ipc;
 use crate::restore::own_rights;
 use crate::restore::stall::{criu_is_gone, stalled};
 use crate::restore::verified_restore::{self, NotBroughtBack};
+use crate::restore::went_on;
 use crate::tree::criu::{self, give_up};
 use crate::tree::process::lacking_rights::enough;
 use crate::tree::process::reap;
@@ -60,7 +61,7 @@ pub async fn resume(
     reach(Point::Verified);
     // Before it counts as an attempt: it says nothing of the generation.
     free_ids::clear(workload, signals, hold, generation).await?;
-    let attempt = begin(workload, &mut steps, hold, generation).await?;
+    let (attempt, went_on) = begin(workload, &mut steps, hold, generation).await?;
     tell_tried(&manifest);
     let outcome = bring_back_from_any_volume(workload, signals, &mut steps, hold, &manifest).await;
     let ran = Duration::from_millis(manifest.clocks.as_ref().map_or(0, |clocks| clocks.ran_ms));
@@ -71,7 +72,7 @@ pub async fn resume(
     record(attempt, &outcome, waited, &mut BoundedSteps::new(signals, config.volume_timeout)).await;
     outcome?;
     tell_restored(&manifest, began);
-    let stayed = stayed(&manifest, workload.pod.node.as_deref());
+    let stayed = !went_on && stayed(&manifest, workload.pod.node.as_deref());
     Ok(RunningTree {
         root: manifest.tree.root,
         init: manifest.tree.init.clone(),
@@ -131,16 +132,19 @@ async fn check(
     }
 }
 
-/// Notes the attempt on the volume.
+/// Notes the attempt on the volume. Says too whether the tree went on after the checkpoint that had stopped it.
 async fn begin(
     workload: &Arc<Workload>,
     steps: &mut BoundedSteps<'_>,
     hold: &Arc<Hold>,
     generation: Generation,
-) -> Result<OpenAttempt, Failure> {
+) -> Result<(OpenAttempt, bool), Failure> {
     let begin = || {
         let (hold, pod, max) = (Arc::clone(hold), workload.pod.clone(), workload.config.max_restores);
-        move || OpenAttempt::begin(&hold, generation, &pod, max)
+        move || {
+            let went_on = Attempts::read(hold.dir(), generation)?.attempts.iter().any(went_on::is_noted);
+            Ok::<_, AttemptError>((OpenAttempt::begin(&hold, generation, &pod, max)?, went_on))
+        }
     };
     Ok(steps.run(begin).await?)
 }

@@ -18,3 +18,4 @@ pub mod resume;
 mod stall;
 mod stream_images;
 mod verified_restore;
+pub mod went_on;

@@ -208,7 +208,7 @@ fn verify(
 }
 
 /// Where what is cut from files of volumes is kept. The tree has run on after the checkpoint if that let it, or if it was
-/// resumed before; of an attempt whose outcome nobody has told, that may be.
+/// resumed before; of an attempt whose outcome nobody has told, that may be, and [`crate::restore::went_on::note`] is one of those.
 fn cut_place(
     hold: &Arc<Hold>,
     manifest: &Manifest,

@@ -1,5 +1,6 @@
 //! The life of a tree, from its start to its end.
 
+mod going_on;
 mod moving;
 
 use std::sync::Arc;

@@ -3,12 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use crik_api::PodState;
 use crik_api::report::{Occasion, What};
 use crik_store::generation::manifest::Manifest;
 use tokio::time::{Instant, sleep_until};
 
 use crate::base::fault_points::hurried;
 use crate::base::limits;
+use crate::cluster::node::Node;
 use crate::cluster::node::move_watch::MoveWatch;
 use crate::supervise::control_socket::{Answer, Control};
 use crate::supervise::during_checkpoint::Meanwhile;
@@ -30,6 +32,8 @@ pub enum Outcome {
 pub struct StayStopped<'a> {
     /// Signals, and the program's end.
     pub supervisor: &'a mut Supervisor,
+    /// Whose controller knows who ends the pod.
+    pub node: Option<&'a Node>,
     /// Those who ask for something.
     pub control: &'a mut Control,
     /// Evictions that wait for a checkpoint.
@@ -69,7 +73,7 @@ impl StayStopped<'_> {
                     until = self.begin(committed);
                 }
                 asked = self.control.next() => asked.reply.send(refused(until)),
-                () = sleep_until(until) => return Ok(Outcome::GoesOn),
+                outcome = at_the_end(until, self.node) => return Ok(outcome),
             }
         }
         Ok(Outcome::Ends)
@@ -92,6 +96,25 @@ impl StayStopped<'_> {
         tracing::info!(step = "move", "the pod is to be moved, and its checkpoint is durable already");
         self.reports.tell(What::MoveBegun { asked });
         self.reports.tell(told::checkpointed(committed, Occasion::Move));
+    }
+}
+
+/// What becomes of it when it has waited for long enough. The SIGTERM of a pod that is ended comes late where a preStop hook takes its time,
+/// and on a node that is well it would end the work of a program that had gone on.
+async fn at_the_end(until: Instant, node: Option<&Node>) -> Outcome {
+    sleep_until(until).await;
+    let Some(node) = node else { return Outcome::GoesOn };
+    let pod = node.ask_pod(Instant::now() + limits::POD_ANSWER);
+    pod.answer(limits::POD_ANSWER).await;
+    match pod.known().map(|status| status.state) {
+        Ok(PodState::Deleted | PodState::Disrupted) => {
+            tracing::info!(
+                step = "move",
+                "the pod is being ended, so the application ends before its SIGTERM"
+            );
+            Outcome::Ends
+        }
+        _ => Outcome::GoesOn,
     }
 }
 

@@ -5,6 +5,7 @@ use crik_api::report::{Occasion, What};
 use crik_store::generation::manifest::Manifest;
 
 use super::Life;
+use super::going_on;
 use crate::base::whole_story::whole_story;
 use crate::supervise::control_socket::{Answer, Reply};
 use crate::supervise::during_checkpoint::Meanwhile;
@@ -37,29 +38,32 @@ impl Life {
         };
         reply.iter().for_each(|reply| reply.send(answer.clone()));
         let Ok((tree, committed)) = outcome else { return self.catch_up(meanwhile).await };
-        match self.stand_still(&committed, &mut meanwhile).await? {
-            Outcome::Ends => {
-                tree.end();
-                Ok(Some(self.leave().await))
-            }
-            Outcome::GoesOn => {
-                drop(tree);
-                self.stays();
-                self.catch_up(meanwhile).await
-            }
+        let outcome = self.stand_still(&committed, &mut meanwhile).await?;
+        if outcome == Outcome::Ends || !self.may_go_on(&committed).await {
+            tree.end();
+            return Ok(Some(self.leave().await));
         }
+        drop(tree);
+        self.stays();
+        self.catch_up(meanwhile).await
     }
 
     async fn stand_still(&mut self, committed: &Manifest, meanwhile: &mut Meanwhile) -> Result<Outcome> {
         let _held_up = self.checkpointer.warm_up.hold_up();
         let standing = StayStopped {
             supervisor: &mut self.supervisor,
+            node: self.node.as_deref(),
             control: &mut self.control,
             moves: &mut self.moves,
             reports: &self.reports,
             looks: &self.looks,
         };
         Ok(standing.wait(committed, meanwhile).await?)
+    }
+
+    async fn may_go_on(&self, committed: &Manifest) -> bool {
+        let Some(hold) = self.checkpointer.hold() else { return false };
+        going_on::may_go_on(&hold, committed.generation, &self.checkpointer.workload.pod).await
     }
 
     /// The application goes on here, and its checkpoint is one of the past.
