@@ -10,6 +10,7 @@ use crik_api::report::What;
 use crik_store::generation::clock_facts::Installed;
 use crik_store::image_dir::retention;
 use crik_store::image_dir::verdict::Verdict;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,7 +43,7 @@ pub struct Looks {
     /// Nothing is told any more.
     over: AtomicBool,
     /// Until when the program stands still after a checkpoint, if it does.
-    stands_still: Mutex<Option<Instant>>,
+    stands_still: watch::Sender<Option<Instant>>,
 }
 
 impl Looks {
@@ -62,7 +63,7 @@ impl Looks {
             protection: Mutex::new(Protection::new(place)),
             kept: Mutex::default(),
             over: AtomicBool::new(false),
-            stands_still: Mutex::default(),
+            stands_still: watch::Sender::new(None),
         })
     }
 
@@ -80,7 +81,7 @@ impl Looks {
 
     /// Until when the program stands still after a checkpoint; none once it goes on.
     pub fn stands_still_until(&self, until: Option<Instant>) {
-        *locked(&self.stands_still) = until;
+        let _ = self.stands_still.send_replace(until);
     }
 
     /// What stands in the way of a checkpoint, as far as that was told.
@@ -112,7 +113,9 @@ impl Looks {
             verdict: protection.told(),
             findings: protection.lasting(),
             bytes_per_second: self.checkpointer.speed().map(|speed| speed as u64),
-            stands_still_seconds: locked(&self.stands_still)
+            stands_still_seconds: self
+                .stands_still
+                .borrow()
                 .map(|until| until.saturating_duration_since(Instant::now()).as_secs()),
         }
     }
@@ -131,6 +134,7 @@ impl Looks {
         let mut pause = Pause::default();
         while !self.is_over() {
             sleep(pause.now).await;
+            goes_on(&self.stands_still).await;
             let this = Arc::clone(&self);
             pause = pause.after(spawn_blocking(move || this.look_at_tree()).await.unwrap_or(false));
         }
@@ -152,7 +156,7 @@ impl Looks {
         let tree = Snapshot::take().tree(root);
         let has_ended = tree.0.iter().all(|process| process.pid != root || process.state == 'Z');
         // A tree that CRIU has in hand is traced, by CRIU; and one that stands still does nothing new.
-        if has_ended || criu::is_called() || locked(&self.stands_still).is_some() {
+        if has_ended || criu::is_called() || self.stands_still.borrow().is_some() {
             return !has_ended;
         }
         // The look at the room tells of what cannot go along.
@@ -286,6 +290,12 @@ impl Pause {
     }
 }
 
+/// Waits as long as the program stands still.
+async fn goes_on(stands_still: &watch::Sender<Option<Instant>>) {
+    let mut stands_still = stands_still.subscribe();
+    drop(stands_still.wait_for(Option::is_none).await);
+}
+
 /// Says whether the program is protected.
 fn tell(verdict: &Verdict) {
     if verdict.is_protected() {
@@ -317,5 +327,17 @@ mod tests {
         assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
         let unsure = looks.last().unwrap().after(true);
         assert_eq!((unsure.now.as_secs(), unsure.after(false).now.as_secs()), (1, 60));
+    }
+
+    #[tokio::test]
+    async fn a_program_that_stands_still_is_looked_at_when_it_goes_on_and_not_before() {
+        let stands_still = watch::Sender::new(Some(Instant::now()));
+        let waiting = goes_on(&stands_still);
+        tokio::pin!(waiting);
+        let moment = Duration::from_millis(20);
+        assert!(timeout(moment, &mut waiting).await.is_err());
+        let _ = stands_still.send_replace(None);
+        waiting.await;
+        goes_on(&stands_still).await;
     }
 }
