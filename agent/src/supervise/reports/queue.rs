@@ -27,15 +27,25 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Adds what happened `at` this moment. Where there is no room the oldest goes that tells of what is done again and again, or else
-    /// the oldest of all.
+    /// Adds what happened `at` this moment. Where there is no room, another one goes that matters least.
     pub fn add(&mut self, what: What, at: Instant) {
         if self.waiting.len() >= limits::REPORTS_WAITING {
-            let goes = self.waiting.iter().position(|one| is_periodic(&one.what)).unwrap_or_default();
+            let goes = self.least(&what);
             drop(self.waiting.remove(goes));
         }
         self.number += 1;
         self.waiting.push_back(Waiting { number: self.number, at, what });
+    }
+
+    /// The place of the one that matters least where `what` is added: a verdict that a later one supersedes, then the oldest that tells of
+    /// what is done again and again, then the oldest of all. How the program began is said once, and nothing later tells it.
+    fn least(&self, what: &What) -> usize {
+        let mut all = self.waiting.iter().map(|one| &one.what);
+        let verdicts = all.clone().filter(|one| is_verdict(one)).count() + usize::from(is_verdict(what));
+        let superseded = all.clone().position(is_verdict).filter(|_| verdicts > 1);
+        let periodic = || all.clone().position(is_periodic);
+        let later = superseded.or_else(periodic);
+        later.or_else(|| all.position(|one| !is_start(one))).unwrap_or_default()
     }
 
     /// The one that is sent next.
@@ -54,6 +64,14 @@ impl Queue {
     }
 }
 
+fn is_verdict(what: &What) -> bool {
+    matches!(what, What::Examined(_))
+}
+
+fn is_start(what: &What) -> bool {
+    matches!(what, What::Resumed(_) | What::StartedFresh { .. })
+}
+
 fn is_periodic(what: &What) -> bool {
     let occasion = match what {
         What::Checkpointed(Checkpointed { occasion, .. }) | What::NotCheckpointed { occasion, .. } => {
@@ -66,6 +84,8 @@ fn is_periodic(what: &What) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crik_api::report::ToldProtection;
+
     use super::*;
 
     fn failed(occasion: Occasion) -> What {
@@ -106,6 +126,25 @@ mod tests {
         (0..3).for_each(|_| queue.add(What::Stayed, Instant::now()));
         assert_eq!(numbers(&queue)[..5], [2, 3, 5, 7, 8], "4 and 6 are periodic, then the oldest goes");
         assert_eq!(queue.waiting.len(), limits::REPORTS_WAITING);
+    }
+
+    #[test]
+    fn where_there_is_no_room_a_superseded_verdict_goes_and_the_start_never() {
+        let verdict = || What::Examined(ToldProtection { protected: true, why: None });
+        let mut queue = full_of(|place| match place {
+            0 => What::StartedFresh { why: None },
+            1 | 4 => verdict(),
+            3 => failed(Occasion::Interval),
+            _ => failed(Occasion::Asked),
+        });
+        (0..3).for_each(|_| queue.add(What::Stayed, Instant::now()));
+        assert_eq!(
+            numbers(&queue)[..4],
+            [1, 5, 6, 7],
+            "2 is superseded, 4 is periodic, then the oldest goes"
+        );
+        queue.add(verdict(), Instant::now());
+        assert_eq!(numbers(&queue)[..4], [1, 6, 7, 8]);
     }
 
     #[test]
