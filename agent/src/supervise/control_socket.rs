@@ -67,8 +67,8 @@ pub struct LookRequest {
 pub struct CheckpointRequest {
     /// Whether the application goes on afterwards.
     pub leave_running: bool,
-    /// Whether it stands still afterwards, until the pod is ended.
-    #[serde(default)]
+    /// Whether it stands still afterwards, until the pod is ended. Left out where it is not, for an agent of an earlier release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stay_stopped: bool,
 }
 
@@ -297,4 +297,18 @@ async fn read(stream: &mut UnixStream) -> Option<Request> {
     let mut line = String::new();
     BufReader::new(stream.take(limits::REQUEST_MAX_BYTES)).read_line(&mut line).await.ok()?;
     serde_json::from_str(&line).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_of_an_earlier_release_understands_what_it_can_do() {
+        let asked = |stay_stopped| {
+            serde_json::to_string(&CheckpointRequest { leave_running: false, stay_stopped }).unwrap()
+        };
+        assert_eq!(asked(false), r#"{"leaveRunning":false}"#);
+        assert_eq!(asked(true), r#"{"leaveRunning":false,"stayStopped":true}"#);
+    }
 }
