@@ -217,7 +217,7 @@ fn a_program_whose_credentials_have_expired_goes_on_until_it_is_stopped_and_says
     let (bucket, volume) = (Bucket::new()?, Volume::new()?);
     let pod = pod(&bucket, &volume);
     let mut running = started(&pod)?;
-    bucket.fail("403", "PUT", (0, usize::from(u16::MAX)))?;
+    bucket.fail("expired", "PUT", (0, usize::from(u16::MAX)))?;
     running.stop()?;
     let told = running.stderr.text();
     ensure!(told.contains("no checkpoint; the application is told to stop"), "{}", running.transcript());
@@ -229,7 +229,7 @@ fn a_program_whose_credentials_have_expired_goes_on_until_it_is_stopped_and_says
 fn a_bucket_that_lets_nothing_be_removed_is_told_with_the_remedy_and_keeps_checkpoints() -> Result<()> {
     let (bucket, volume) = (Bucket::new()?, Volume::new()?);
     // As S3 is asked to remove objects.
-    bucket.fail("403", "POST", (0, usize::from(u16::MAX)))?;
+    bucket.fail("denied", "POST", (0, usize::from(u16::MAX)))?;
     let pod = pod(&bucket, &volume);
     let mut running = started(&pod)?;
     running

@@ -19,8 +19,12 @@ pub struct Identity {
     /// The machine's architecture, as Rust names it.
     pub arch: String,
     /// How many bytes a page of memory has there: what is mapped is mapped in whole pages. Earlier releases did not tell.
-    #[serde(default = "pages_of_earlier_releases")]
-    pub page_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_bytes: Option<u64>,
+    /// How many bits a vector of arm64's SVE has there: a program asks once, and goes on in steps of that length. None where there are no
+    /// such vectors, and of earlier releases, which did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_bits: Option<u32>,
     /// The instruction set extensions of its CPU that programs choose code by.
     pub cpu_features: Vec<String>,
     /// The kernel's release; for people, since CRIU checks what matters.
@@ -47,12 +51,9 @@ impl Identity {
         Self {
             argv: argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect(),
             arch: std::env::consts::ARCH.to_owned(),
-            page_bytes: page_bytes(),
-            cpu_features: [
-                cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-                vector_length().into_iter().collect(),
-            ]
-            .concat(),
+            page_bytes: Some(page_bytes()),
+            vector_bits: vector_bits(),
+            cpu_features: cpu_features(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             kernel: text(uname.as_ref().map(|uname| uname.release())),
             criu: 0,
             node: node.map(str::to_owned),
@@ -91,13 +92,9 @@ impl Identity {
                 self.arch, here.arch
             ));
         }
-        if self.page_bytes != here.page_bytes {
-            return Some(format!(
-                "it is of a kernel whose pages of memory have {} bytes, and here they have {}; keep its pods on nodes with one kernel",
-                self.page_bytes, here.page_bytes
-            ));
-        }
-        self.lacking(here).or_else(|| program_digests::changed(&self.programs, &here.own))
+        self.other_sizes(here)
+            .or_else(|| self.lacking(here))
+            .or_else(|| program_digests::changed(&self.programs, &here.own))
     }
 
     /// Why what was frozen as `self` cannot be restored by `ours`, if it cannot.
@@ -110,6 +107,19 @@ impl Identity {
     /// The command line without the pod's own values: the next pod gets `$(POD_IP)` as another address.
     fn argv_of_any_pod(&self) -> Vec<String> {
         self.argv.iter().map(|argument| self.own.taken_out_of(argument)).collect()
+    }
+
+    /// Of pages and vectors, where both machines tell them.
+    fn other_sizes(&self, here: &Self) -> Option<String> {
+        if let Some((theirs, ours)) = differing(self.page_bytes, here.page_bytes) {
+            return Some(format!(
+                "it is of a kernel whose pages of memory have {theirs} bytes, and here they have {ours}; keep its pods on nodes with one kernel"
+            ));
+        }
+        let (theirs, ours) = differing(self.vector_bits, here.vector_bits)?;
+        Some(format!(
+            "it is of a CPU whose vectors (SVE) have {theirs} bits, and here they have {ours}; keep its pods on one CPU type"
+        ))
     }
 
     /// CRIU compares too, but only at the restore, without naming what is missing, and a few instructions less.
@@ -125,18 +135,19 @@ impl Identity {
     }
 }
 
-fn pages_of_earlier_releases() -> u64 {
-    limits::PAGE_BYTES as u64
+/// Both, if both are known and they are not the same.
+fn differing<T: PartialEq>(theirs: Option<T>, ours: Option<T>) -> Option<(T, T)> {
+    theirs.zip(ours).filter(|(theirs, ours)| theirs != ours)
 }
 
-/// How long the vectors of arm64's SVE are, as a feature that a CPU has or has not: a program asks once, and goes on in steps of that
-/// length (prctl(2), PR_SVE_GET_VL). None where there are none.
-fn vector_length() -> Option<String> {
+/// How many bits the vectors of arm64's SVE have (prctl(2), PR_SVE_GET_VL). None where there are none.
+fn vector_bits() -> Option<u32> {
     const PR_SVE_GET_VL: libc::c_int = 51;
     const PR_SVE_VL_LEN_MASK: libc::c_int = 0xffff;
     // SAFETY: it takes no further argument, and answers with a number.
     let told = unsafe { libc::prctl(PR_SVE_GET_VL) };
-    (told >= 0).then(|| format!("sve-of-{}-bits", (told & PR_SVE_VL_LEN_MASK) * 8))
+    // Its other bits are flags, and an error is negative.
+    (told >= 0).then(|| (told & PR_SVE_VL_LEN_MASK).unsigned_abs() * 8)
 }
 
 /// Where two command lines differ. A value may be a secret, and the log is read by more people than the pod spec: of an argument only
@@ -234,16 +245,42 @@ mod tests {
 
     #[test]
     fn nothing_goes_on_on_another_architecture_nor_under_a_kernel_with_other_pages() {
-        let of = |arch: &str, page_bytes| Identity { arch: arch.to_owned(), page_bytes, ..identity() };
+        let of =
+            |arch: &str, bytes| Identity { arch: arch.to_owned(), page_bytes: Some(bytes), ..identity() };
         assert_eq!(
             of("x86_64", 4096).obstacle(&of("aarch64", 4096)).unwrap(),
             "it is of a machine of another architecture: x86_64, here aarch64; keep its pods on one (nodeSelector: kubernetes.io/arch)"
         );
         let why = of("aarch64", 65_536).obstacle(&of("aarch64", 4096)).unwrap();
         assert!(why.contains("65536 bytes, and here they have 4096"), "{why}");
-        let mut told = serde_json::to_value(of("aarch64", 4096)).unwrap();
-        told.as_object_mut().unwrap().remove("pageBytes");
-        assert_eq!(serde_json::from_value::<Identity>(told).unwrap(), of("aarch64", 4096));
+    }
+
+    #[test]
+    fn nothing_goes_on_with_vectors_of_another_length_and_no_earlier_release_takes_it_for_a_feature() {
+        let of = |bits| Identity { vector_bits: bits, ..identity() };
+        assert_eq!(
+            of(Some(512)).obstacle(&of(Some(256))).unwrap(),
+            "it is of a CPU whose vectors (SVE) have 512 bits, and here they have 256; keep its pods on one CPU type"
+        );
+        assert_eq!(of(Some(256)).obstacle(&of(Some(256))), None);
+        let told = serde_json::to_value(of(Some(512))).unwrap();
+        assert_eq!(told["vectorBits"], 512);
+        assert_eq!(told["cpuFeatures"], serde_json::json!(["avx2"]));
+        let here = Identity::here(&["app".into()], None);
+        assert!(!here.cpu_features.iter().any(|feature| feature.ends_with("-bits")));
+    }
+
+    #[test]
+    fn a_size_that_an_earlier_release_did_not_tell_is_unknown_and_stands_in_no_way() {
+        let here = Identity { page_bytes: Some(65_536), vector_bits: Some(256), ..identity() };
+        let mut told = serde_json::to_value(&here).unwrap();
+        for name in ["pageBytes", "vectorBits"] {
+            told.as_object_mut().unwrap().remove(name).unwrap();
+        }
+        let earlier: Identity = serde_json::from_value(told.clone()).unwrap();
+        assert_eq!((earlier.page_bytes, earlier.vector_bits), (None, None));
+        assert_eq!((earlier.obstacle(&here), here.obstacle(&earlier)), (None, None));
+        assert_eq!(serde_json::to_value(&earlier).unwrap(), told);
     }
 
     #[test]

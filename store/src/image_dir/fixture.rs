@@ -13,7 +13,7 @@ use crate::image_dir::buckets::Connected;
 use crate::image_dir::hold::{Hold, Wish};
 use crate::image_dir::pod::Pod;
 use crate::image_dir::staging::{Purpose, Staging};
-use crate::image_dir::{Generation, ImageDir};
+use crate::image_dir::{Generation, ImageDir, format_version, layout};
 
 /// A pod that no other one is.
 pub fn wish(name: &str) -> Wish {
@@ -84,4 +84,12 @@ pub fn commit(hold: &Arc<Hold>) -> Generation {
     hold.place(generation).unwrap();
     staging.commit(generation).unwrap();
     generation
+}
+
+/// Lets a generation be one of a later release.
+pub fn make_later(dir: &ImageDir, generation: Generation) {
+    let version = format_version::VERSION + 1;
+    let manifest = format!(r#"{{"version": {version}, "crikVersion": "9.0.0", "all": "in another way"}}"#);
+    let name = generation.directory().join(layout::MANIFEST);
+    dir.backend().create(&name, manifest.as_bytes()).unwrap();
 }

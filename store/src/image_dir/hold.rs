@@ -15,6 +15,7 @@
 //! these renames fails, also in a pod that was cut off for an hour and still believes that it holds the directory. There
 //! is no moment between a check and a write, since nothing is checked.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,8 @@ pub struct Hold {
     descent: Mutex<Descent>,
     heartbeat: Heartbeat,
     packs: PackUse,
+    /// What was told, and is not told again.
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 /// Who wants to hold, and which holder was found to be silent for too long.
@@ -130,8 +133,8 @@ impl Hold {
         let name = names::hold(number);
         let heartbeat = Heartbeat::start(&dir.backend, &name, wish.expiry / limits::RENEWALS_PER_EXPIRY);
         let (path, descent) = (dir.local_path(&name), Mutex::new(Descent::Main));
-        let packs = PackUse::default();
-        let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat, packs };
+        let (packs, warnings) = (PackUse::default(), Mutex::default());
+        let hold = Self { dir: dir.clone(), name, path, number, descent, heartbeat, packs, warnings };
         let made = dir.make_local(&hold.name).map_err(io_at("create", &hold.path));
         if let Err(error) = made.and_then(|()| hold.remove_others()).and_then(|()| dir.refresh()) {
             hold.release();
@@ -154,13 +157,14 @@ impl Hold {
     /// Removes what former holders left half done, which may take its time.
     ///
     /// # Errors
-    /// The volume cannot be written.
+    /// The volume cannot be written. What one part of it could not remove keeps nothing else from going.
     pub fn remove_left_overs(&self) -> Result<(), ImageDirError> {
         let listed = self.dir.backend().list(&self.name).map_err(self.dir.at("read", &self.name))?;
         let mut left = listed.iter().filter(|entry| entry.name.starts_with(LEFT_OVER));
-        left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)))?;
-        self.sweep_packs()?;
-        self.dir.backend().sweep(&self.name).map_err(|error| self.explain("sweep", &self.path, error))
+        let removed = left.try_for_each(|entry| self.dir.remove_all(&self.name.join(&entry.name)));
+        let packs = self.sweep_packs();
+        let swept = self.dir.backend().sweep(&self.name);
+        removed.and(packs).and(swept.map_err(|error| self.explain("sweep", &self.path, error)))
     }
 
     /// To which line the generations belong that are committed with it.
@@ -201,6 +205,15 @@ impl Hold {
     /// Who refers to packs at this moment.
     pub(super) fn pack_use(&self) -> &PackUse {
         &self.packs
+    }
+
+    /// Tells something that stays so, once in the life of this hold.
+    pub(super) fn warn_once(&self, told: String) {
+        let mut warnings = locked(&self.warnings);
+        if !warnings.contains(&told) {
+            tracing::warn!("{told}");
+            warnings.insert(told);
+        }
     }
 
     /// Whether another pod is known to have taken the image directory over.

@@ -57,14 +57,21 @@ impl ImageDir {
         }
     }
 
-    /// Whether there is a generation of which it is not known here what it needs.
-    fn has_any_of_a_later_release(&self) -> Result<bool, ImageDirError> {
+    /// A generation of which it is not known here what it needs, if there is one.
+    fn any_of_a_later_release(&self) -> Result<Option<Generation>, ImageDirError> {
         for generation in self.list()? {
             if self.is_of_a_later_release(generation)? {
-                return Ok(true);
+                return Ok(Some(generation));
             }
         }
-        Ok(false)
+        Ok(None)
+    }
+
+    /// Whether packs go with `generations` once all of them are gone: none goes as long as it is not known what one of the others needs.
+    pub(super) fn frees_packs(&self, generations: &[Generation]) -> bool {
+        let is_known =
+            |other: &Generation| self.is_of_a_later_release(*other).is_ok_and(|is_later| !is_later);
+        self.list().is_ok_and(|all| all.iter().all(|other| generations.contains(other) || is_known(other)))
     }
 
     fn needed_packs(&self) -> Result<BTreeSet<String>, ImageDirError> {
@@ -138,7 +145,7 @@ impl Hold {
         }
         let needed = self.dir().needed_packs()?;
         let needless: Vec<&String> = there.iter().filter(|name| !needed.contains(*name)).collect();
-        if needless.is_empty() || self.dir().has_any_of_a_later_release()? {
+        if needless.is_empty() || self.keeps_packs_of_a_later_release()? {
             return Ok(());
         }
         for name in needless {
@@ -149,16 +156,26 @@ impl Hold {
         Ok(())
     }
 
+    /// Whether packs stay that may be those of a later release, which is told: until that is used again the volume only fills.
+    fn keeps_packs_of_a_later_release(&self) -> Result<bool, ImageDirError> {
+        let Some(later) = self.dir().any_of_a_later_release()? else { return Ok(false) };
+        self.warn_once(format!(
+            "generation {later} was written by a later crik, and it is not known here which packs it needs: as long as it is there, \
+             none is removed and the volume fills; use the newer crik, or its `crik gc`"
+        ));
+        Ok(true)
+    }
+
     /// Removes the packs that no generation needs, and what a bucket still has of what was removed.
     ///
     /// # Errors
-    /// As of [`Self::sweep_packs`].
+    /// As of [`Self::sweep_packs`]; what a bucket has of others is removed all the same.
     pub fn sweep_waste(&self) -> Result<(), ImageDirError> {
-        self.sweep_packs()?;
+        let packs = self.sweep_packs();
         if let Err(error) = self.dir().backend().sweep(self.name()) {
             tracing::debug!("what nothing refers to any more is removed later: {error}");
         }
-        Ok(())
+        packs
     }
 
     /// The same after a generation was removed, which is so whatever comes of this.

@@ -152,7 +152,7 @@ fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError
     let mut found = Vec::new();
     for generation in hold.dir().list()? {
         let is_ours = own.contains(&generation) && Some(generation) != newest;
-        if given_up.contains(&generation) || is_ours && !spared.has(generation)? {
+        if given_up.contains(&generation) || is_ours && !spared.has(generation) {
             found.push(generation);
         }
     }
@@ -160,11 +160,13 @@ fn dispensable(hold: &Hold, past: Past) -> Result<Vec<Generation>, ImageDirError
 }
 
 fn sized(hold: &Hold, generations: Vec<Generation>) -> Result<Vec<(Generation, u64)>, ImageDirError> {
+    let dir = hold.dir();
+    let frees_packs = dir.frees_packs(&generations);
     let sized = |generation: Generation| {
-        let own = hold.dir().stored(&generation.directory())?;
-        Ok((generation, own + hold.dir().bytes_of_own_packs(generation)?))
+        let packs = if frees_packs { dir.bytes_of_own_packs(generation)? } else { 0 };
+        Ok((generation, dir.stored(&generation.directory())? + packs))
     };
-    generations.into_iter().map(sized).collect()
+    generations.iter().copied().map(sized).collect()
 }
 
 impl ImageDir {
@@ -200,7 +202,7 @@ pub enum Past {
 pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
     let spared = Spared::of(hold, past)?;
     for generation in hold.own_generations()?.into_iter().skip(keep as usize) {
-        if !spared.has(generation)? {
+        if !spared.has(generation) {
             hold.remove(generation)?;
         }
     }
@@ -209,7 +211,7 @@ pub fn retain(hold: &Hold, past: Past, keep: u32) -> Result<(), ImageDirError> {
 
 /// Which generations a tree must not give up, whatever else is there.
 struct Spared<'a> {
-    dir: &'a ImageDir,
+    hold: &'a Hold,
     past: Past,
     /// The newest that an end has closed.
     ended: Option<Generation>,
@@ -217,7 +219,7 @@ struct Spared<'a> {
 
 impl<'a> Spared<'a> {
     fn of(hold: &'a Hold, past: Past) -> Result<Self, ImageDirError> {
-        Ok(Self { dir: hold.dir(), past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
+        Ok(Self { hold, past, ended: hold.dir().ended()?.map(|ended| ended.newest) })
     }
 
     /// Whether no end has closed it.
@@ -225,18 +227,28 @@ impl<'a> Spared<'a> {
         self.ended.is_none_or(|ended| generation > ended)
     }
 
-    fn has(&self, generation: Generation) -> Result<bool, ImageDirError> {
+    fn has(&self, generation: Generation) -> bool {
         let is_open = self.is_open(generation);
         let needed = match self.past {
             Past::Resumed(proven) => generation == proven,
             Past::Fresh(first) => first.is_none_or(|first| generation < first) && is_open,
         };
         if needed || !is_open {
-            return Ok(needed);
+            return needed;
         }
-        // A restore that something always cut off says nothing about the generation, nor does a release that does not read it.
-        Ok(Attempts::read(self.dir, generation)?.always_interrupted()
-            || self.dir.is_of_a_later_release(generation)?)
+        // One that cannot be read must not keep room from being made by others.
+        self.is_untried(generation).unwrap_or_else(|error| {
+            self.hold.warn_once(format!(
+                "generation {generation} is not given up, since it cannot be read: {error}"
+            ));
+            true
+        })
+    }
+
+    /// A restore that something always cut off says nothing about the generation, nor does a release that does not read it.
+    fn is_untried(&self, generation: Generation) -> Result<bool, ImageDirError> {
+        let dir = self.hold.dir();
+        Ok(Attempts::read(dir, generation)?.always_interrupted() || dir.is_of_a_later_release(generation)?)
     }
 }
 
@@ -274,7 +286,8 @@ pub fn superfluous(
         } else if !has_proven && proves()? {
             (has_proven, good) = (true, good + 1);
         } else if good >= keep {
-            let is_known = !dir.is_of_a_later_release(generation)?;
+            // What cannot be read may be of a later release.
+            let is_known = dir.is_of_a_later_release(generation).is_ok_and(|is_later| !is_later);
             found.extend(is_known.then_some((generation, Superfluous::Older)));
         } else if is_good(generation)? {
             good += 1;

@@ -6,8 +6,8 @@ It prints its port, and with `--tls` a second one, at which it speaks that alone
 `--careless` takes no notice of conditions.
 
     PUT /_crik/faults   a list of {"what", "method", "after", "times"}: what happens to requests of this method, the first `after`
-                        of which go well. It is one of "500", "503", "403", "reset", "hang", "torn" (an answer that is cut off), and
-                        "lost" (it is done, and the connection is reset).
+                        of which go well. It is one of "500", "503", "expired" (the credentials), "denied", "reset", "hang", "torn" (an
+                        answer that is cut off), and "lost" (it is done, and the connection is reset).
     GET /_crik/asked    the requests so far, a line each: method, path, and the length of the body
 """
 
@@ -30,7 +30,8 @@ CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 REFUSALS = {
     "500": ("500 Internal Server Error", "InternalError"),
     "503": ("503 Slow Down", "SlowDown"),
-    "403": ("403 Forbidden", "ExpiredToken"),
+    "expired": ("403 Forbidden", "ExpiredToken"),
+    "denied": ("403 Forbidden", "AccessDenied"),
 }
 
 

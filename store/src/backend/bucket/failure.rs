@@ -43,6 +43,13 @@ impl Failure {
         }
     }
 
+    /// Why the bucket does not let this be done, if it is that, and not what is wrong with each request: a clock, a region, or credentials.
+    pub fn refusal(&self) -> Option<&str> {
+        let told = self.lasting_reason()?;
+        let is_refused = REFUSALS.iter().any(|words| told.contains(words));
+        (is_refused && remedy(told).is_none()).then_some(told)
+    }
+
     /// Whether the same request may work if it is made again, or be done already.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Unserved(Unserved { outlook: Outlook::MayPass, .. }))
@@ -87,6 +94,10 @@ fn is_refused(said: &str) -> bool {
     ["(code: AccessDenied)", "redirect without LOCATION"].iter().any(|words| said.contains(words))
 }
 
+/// With which words who asks is told that this may not be done there.
+const REFUSALS: [&str; 4] =
+    ["AccessDenied", "403 Forbidden", "405 Method Not Allowed", "501 Not Implemented"];
+
 /// What to do about a refusal, by a word of it (Amazon's list of error codes).
 const REMEDIES: [(&str, &str); 7] = [
     ("RequestTimeTooSkewed", "the clock of this node is wrong: let it be set by NTP"),
@@ -107,6 +118,10 @@ const REMEDIES: [(&str, &str); 7] = [
     ),
 ];
 
+fn remedy(told: &str) -> Option<&'static str> {
+    REMEDIES.iter().find(|(word, _)| told.contains(word)).map(|(_, remedy)| *remedy)
+}
+
 /// The status of the answer, by the words of the client.
 fn status(said: &str) -> Option<u16> {
     said.split_once("status code: ")?.1.get(..3)?.parse().ok()
@@ -126,8 +141,7 @@ fn without_details(said: &str) -> String {
     }
     let end = told.char_indices().nth(limits::SAID_BY_A_BUCKET).map_or(told.len(), |(end, _)| end);
     told.truncate(end);
-    let remedy = REMEDIES.iter().find(|(word, _)| told.contains(word));
-    remedy.map_or(told.clone(), |(_, remedy)| format!("{told}; {remedy}"))
+    remedy(&told).map_or(told.clone(), |remedy| format!("{told}; {remedy}"))
 }
 
 impl From<Failure> for io::Error {

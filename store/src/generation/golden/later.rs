@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::content::{FORMS, Form, parts};
 use super::*;
+use crate::image_dir::fixture;
 use crate::image_dir::retention::{give_up_oldest, superfluous};
 
 const CHUNKS: Form = FORMS[1];
@@ -18,9 +19,8 @@ fn take(hold: &Arc<Hold>) -> Generation {
 
 /// Lets a generation be one of a later release, which needs the same packs and says so in a way of its own.
 fn make_later(dir: &ImageDir, generation: Generation) {
+    fixture::make_later(dir, generation);
     let directory = Name::from("generations").join(&generation.to_string());
-    let manifest = json!({"version": VERSION + 1, "crikVersion": "9.0.0", "all": "in another way"});
-    dir.backend().create(&directory.join(layout::MANIFEST), &serde_json::to_vec(&manifest).unwrap()).unwrap();
     dir.backend().remove(&directory.join(layout::PACK_LIST)).unwrap();
 }
 
@@ -30,7 +30,7 @@ fn packs(dir: &ImageDir) -> BTreeSet<String> {
 
 #[test]
 fn what_a_later_release_has_made_is_told_with_its_remedy_and_kept_with_all_that_it_needs() {
-    crate::image_dir::fixture::everywhere(|place| {
+    fixture::everywhere(|place| {
         let hold = place.held();
         let (first, later, past) = (take(&hold), take(&hold), Past::Resumed(Generation(1)));
         make_later(hold.dir(), later);

@@ -15,11 +15,12 @@ mod place;
 mod shape;
 mod write;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use content::parts;
-use place::{Golden, Hashes, all, files_of, keys};
+use place::{Hashes, all, files_of, keys};
 
 use crate::backend::Name;
 use crate::chunks::index::Index;
@@ -30,8 +31,8 @@ use crate::generation::streams;
 use crate::generation::verify::{self, Trust};
 use crate::generation::verify_whole::whole;
 use crate::image_dir::attempts::Attempts;
-use crate::image_dir::fixture::wish;
-use crate::image_dir::format_version::{VERSION, version};
+use crate::image_dir::fixture::{Place, wish};
+use crate::image_dir::format_version::version;
 use crate::image_dir::hold::{Hold, HoldError, Wish};
 use crate::image_dir::resumable::resumable;
 use crate::image_dir::retention::{Past, retain};
@@ -124,11 +125,22 @@ fn this_release_goes_on_upon_what_an_earlier_one_has_kept() {
     }
 }
 
-/// What is JSON among these files, by their names.
-fn told(golden: &Golden) -> Vec<(&String, &[u8])> {
-    let is_json = |name: &str| name.ends_with(".json") || name.ends_with("/names");
-    let told = golden.files.iter().filter(|(name, _)| is_json(name) && !name.ends_with(layout::CARRIED_LIST));
-    told.map(|(name, bytes)| (name, &**bytes)).collect()
+/// What is JSON in an image directory, by its names there, and the object of a bucket that has those.
+fn told(place: &Place) -> BTreeMap<String, Vec<u8>> {
+    let names = files_of(place).into_iter().filter(|(name, _)| name.ends_with("/names"));
+    let (dir, mut found, mut directories) = (place.open(), BTreeMap::from_iter(names), vec![Name::root()]);
+    while let Some(directory) = directories.pop() {
+        for entry in dir.backend().list(&directory).unwrap() {
+            let name = directory.join(&entry.name);
+            if entry.is_directory {
+                directories.push(name);
+            } else if entry.name.ends_with(".json") && entry.name != layout::CARRIED_LIST {
+                let bytes = dir.backend().read(&name, u64::MAX).unwrap();
+                found.insert(name.as_path().display().to_string(), bytes);
+            }
+        }
+    }
+    found
 }
 
 #[test]
@@ -136,9 +148,10 @@ fn what_this_release_writes_tells_all_that_an_earlier_one_reads() {
     for golden in all() {
         let place = write::new_place(golden.form);
         let _hold = write::fill(&place, golden.form);
-        let (ours, theirs) = (files_of(&place), told(&golden));
-        assert!(!theirs.is_empty());
-        for (name, theirs) in theirs {
+        let (ours, theirs) = (told(&place), told(&golden.place));
+        let manifests = theirs.keys().filter(|name| name.ends_with(layout::MANIFEST)).count();
+        assert_eq!(manifests, golden.hashes.len());
+        for (name, theirs) in &theirs {
             if name.ends_with(layout::MANIFEST) && version(&ours[name]).unwrap() > version(theirs).unwrap() {
                 // It is refused there, with the remedy.
                 continue;

@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use object_store::ObjectStoreExt as _;
+
 use super::*;
-use crate::image_dir::fixture::{commit, everywhere, wish};
-use crate::image_dir::holder;
+use crate::image_dir::fixture::{Place, bucket_of, commit, everywhere, make_later, wish};
 use crate::image_dir::staging::{Purpose, Staging};
+use crate::image_dir::{holder, layout};
 
 fn holder_of(result: Result<Arc<Hold>, HoldError>) -> String {
     match result {
@@ -211,5 +213,44 @@ fn a_hold_that_cannot_be_understood_counts_until_it_expires() {
         assert_eq!(holder_of(Hold::take(&dir, &wish("job-0"))), "an unknown pod");
         let expired = Wish { expired: Some(4), ..wish("job-0") };
         assert_eq!(Hold::take(&dir, &expired).unwrap().number, 5);
+    });
+}
+
+/// One that is in the directory and that no generation needs.
+fn needless_pack(dir: &ImageDir) {
+    dir.backend().make_all(&ImageDir::packs()).unwrap();
+    dir.backend().create(&ImageDir::packs().join("a"), b"pack").unwrap();
+}
+
+#[test]
+fn a_list_of_packs_that_is_damaged_keeps_nothing_else_from_being_swept() {
+    let inner = Arc::<object_store::memory::InMemory>::default();
+    let hold = Place::Bucket(bucket_of(inner.clone())).held();
+    needless_pack(hold.dir());
+    let list = commit(&hold).directory().join(layout::PACK_LIST);
+    hold.dir().backend().make(&list).unwrap();
+    let waste = object_store::path::Path::from("checkpoints/job-0/blobs/00000000000000000000000000000007");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for sweep in [Hold::remove_left_overs, Hold::sweep_waste] {
+        runtime.block_on(inner.put(&waste, vec![7_u8].into())).unwrap();
+        let error = sweep(&hold).unwrap_err().to_string();
+        assert!(error.contains(layout::PACK_LIST), "{error}");
+        let left = runtime.block_on(inner.head(&waste));
+        assert!(matches!(left, Err(object_store::Error::NotFound { .. })), "{left:?}");
+    }
+}
+
+#[test]
+fn that_packs_stay_for_a_later_release_is_told_once_with_the_remedy() {
+    everywhere(|place| {
+        let hold = place.held();
+        needless_pack(hold.dir());
+        make_later(hold.dir(), commit(&hold));
+        for _ in 0..2 {
+            hold.sweep_packs().unwrap();
+            let told: Vec<String> = locked(&hold.warnings).iter().cloned().collect();
+            assert!(matches!(&told[..], [told] if told.starts_with("generation 00000001 ")), "{told:?}");
+            assert!(told[0].ends_with("use the newer crik, or its `crik gc`"), "{told:?}");
+        }
     });
 }

@@ -1,11 +1,13 @@
 //! Which generations are given up, and which are never.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use super::*;
 use crate::image_dir::attempts::{AttemptOutcome, OpenAttempt};
-use crate::image_dir::fixture::{commit, everywhere, held};
+use crate::image_dir::fixture::{commit, everywhere, held, make_later};
+use crate::image_dir::layout;
 use crate::image_dir::pod::Pod;
 
 /// All that is given up, one after the other.
@@ -203,5 +205,43 @@ fn what_an_end_has_closed_is_superfluous_after_a_fresh_start() {
         }
         retain(&hold, Past::Fresh(Some(Generation(3))), 1).unwrap();
         assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
+    });
+}
+
+#[test]
+fn what_cannot_be_read_is_spared_and_keeps_no_other_from_being_given_up() {
+    let (_volume, hold) = held();
+    for _ in 0..4 {
+        commit(&hold);
+    }
+    // Nobody can open it, root neither (ENXIO, open(2)).
+    let manifest = hold.dir().generation(Generation(2)).join(layout::MANIFEST);
+    let _socket = UnixListener::bind(manifest).unwrap();
+    assert!(hold.dir().is_of_a_later_release(Generation(2)).is_err());
+    let past = Past::Resumed(Generation(4));
+    assert_eq!(give_up_oldest(&hold, past).unwrap(), Some(Generation(1)));
+    assert_eq!(found(&hold, 1, &[4]), [3]);
+    retain(&hold, past, 1).unwrap();
+    assert_eq!(hold.dir().list().unwrap(), [4, 2].map(Generation));
+}
+
+#[test]
+fn packs_are_no_room_that_could_be_made_as_long_as_what_a_later_release_made_keeps_them() {
+    everywhere(|place| {
+        let hold = place.held();
+        let (first, later, dir) = (commit(&hold), commit(&hold), hold.dir());
+        let pack = ImageDir::packs().join("a");
+        dir.backend().make_all(&ImageDir::packs()).unwrap();
+        dir.backend().create(&pack, &[7; 9000]).unwrap();
+        dir.backend().create(&first.directory().join(layout::PACK_LIST), b"a").unwrap();
+        let bytes = |generations: &[Generation]| {
+            let sized = sized(&hold, generations.to_vec()).unwrap();
+            sized.into_iter().find(|(generation, _)| *generation == first).unwrap().1
+        };
+        let with_pack = bytes(&[first]);
+        make_later(dir, later);
+        assert_eq!(with_pack - bytes(&[first]), dir.stored(&pack).unwrap());
+        // It frees them when it goes too.
+        assert_eq!(bytes(&[later, first]), with_pack);
     });
 }
