@@ -459,6 +459,21 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many images are looked up at the same time, each of which has two answers in memory at most.
 pub const LOOKUPS_AT_ONCE: usize = 16;
 
+/// How many of these one namespace may have; its others wait for them. Four namespaces have to work together to hold up the rest.
+pub const LOOKUPS_PER_NAMESPACE: usize = 4;
+
+/// How long a lookup waits for its namespace's turn, and then for a place: less than [`LOOKUP_PATIENCE`], so that whoever creates the pod
+/// is told what has held it up.
+pub const LOOKUP_QUEUE: Duration = Duration::from_secs(1);
+
+/// How many pods may wait for what their images start, of a few KiB each: many times the 200 changes that an API server has under way
+/// at once (`--max-mutating-requests-inflight`).
+pub const LOOKUPS_WAITING: usize = 4096;
+
+/// The longest name of an image that is looked up, in bytes: a host of 253, a repository of 255, a tag of 128 and a digest of 135 have
+/// room.
+pub const IMAGE_NAME_MAX: usize = 1024;
+
 /// How long it counts what an image starts whose name has a digest, which never changes.
 pub const DIGEST_KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -471,7 +486,7 @@ pub const FAILED_LOOKUP_KNOWN: Duration = Duration::from_secs(10);
 /// How many bytes are kept of what images start: some thousand images.
 pub const IMAGES_KNOWN_BYTES: u64 = 4 << 20;
 
-/// What one takes besides its words, in bytes.
+/// What one takes besides its words and what it is remembered by, in bytes.
 pub const IMAGE_KNOWN_OVERHEAD: usize = 512;
 
 /// How large an answer of a registry may be: a configuration has a line for each step of the image's making, some 10 KiB.

@@ -1,35 +1,35 @@
-//! Turns of each address: a few at a time, and the others of the same address wait for them.
+//! Turns of each address, or of each of something else: a few at a time, and the others of the same one wait for them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The turns of all addresses.
-pub struct Turns {
+/// The turns of all.
+pub struct Turns<Whose> {
     each: usize,
     /// Those that somebody has or waits for.
-    taken: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
+    taken: Mutex<HashMap<Whose, Weak<Semaphore>>>,
 }
 
 /// A turn, over when this is dropped.
 pub type Turn = OwnedSemaphorePermit;
 
-impl Turns {
-    /// So many at a time for each address.
+impl<Whose: Eq + Hash> Turns<Whose> {
+    /// So many at a time for each.
     pub fn new(each: usize) -> Self {
         Self { each, taken: Mutex::default() }
     }
 
-    /// The address's next turn. None only if there are no more for anybody.
-    pub async fn next(&self, address: IpAddr) -> Option<Turn> {
-        self.of(address.to_canonical()).acquire_owned().await.ok()
+    /// The next turn of this one. None only if there are no more for anybody.
+    pub async fn next(&self, whose: Whose) -> Option<Turn> {
+        self.of(whose).acquire_owned().await.ok()
     }
 
-    fn of(&self, address: IpAddr) -> Arc<Semaphore> {
+    fn of(&self, whose: Whose) -> Arc<Semaphore> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = taken.get(&address).and_then(Weak::upgrade) {
+        if let Some(turns) = taken.get(&whose).and_then(Weak::upgrade) {
             return turns;
         }
         // Those that nobody has need not be kept, which is looked at now and then.
@@ -37,13 +37,15 @@ impl Turns {
             taken.retain(|_, turns| turns.strong_count() > 0);
         }
         let turns = Arc::new(Semaphore::new(self.each));
-        taken.insert(address, Arc::downgrade(&turns));
+        taken.insert(whose, Arc::downgrade(&turns));
         turns
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use futures_util::FutureExt as _;
 
     use super::*;

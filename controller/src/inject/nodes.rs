@@ -2,12 +2,23 @@
 
 use k8s_openapi::api::core::v1::{NodeSelectorTerm, Pod, PodSpec};
 
+use crate::base::limits;
+use crate::registry::ARCHITECTURES;
+
 const ARCH: &str = "kubernetes.io/arch";
 const OS: &str = "kubernetes.io/os";
 
-/// Their architectures; none if that may be any.
+/// Their architectures, of those that crik has programs for; none if that may be any. A pod that names others alone keeps as many
+/// of them: it is not for all nodes either. What is asked by these is remembered, so there are not as many as anybody likes.
 pub fn architectures(pod: &Pod) -> Vec<String> {
-    pod.spec.as_ref().map(|spec| selected(spec, ARCH)).unwrap_or_default()
+    let mut named = pod.spec.as_ref().map(|spec| selected(spec, ARCH)).unwrap_or_default();
+    named.retain(|name| name.len() <= limits::LABEL_MAX);
+    let is_ours = |name: &String| ARCHITECTURES.contains(&name.as_str());
+    if named.iter().any(is_ours) {
+        named.retain(is_ours);
+    }
+    named.truncate(ARCHITECTURES.len());
+    named
 }
 
 /// Whether they run Windows.

@@ -287,6 +287,13 @@ fn the_pod_says_for_which_nodes_it_is_asked() {
     assert_eq!(architectures(json!({"nodeSelector": {"kubernetes.io/arch": "arm64"}})), ["arm64"]);
     let both = term("kubernetes.io/arch", json!(["arm64", "amd64"]));
     assert_eq!(architectures(required(json!([both]))), ["amd64", "arm64"]);
+    // Nobody has an image looked up again and again by names that are none, or that crik is not for.
+    let strange: Vec<String> = (0..1000).map(|number| format!("strange-{number}")).collect();
+    let with_ours: Vec<&str> = strange.iter().map(String::as_str).chain(["arm64"]).collect();
+    assert_eq!(architectures(required(json!([term("kubernetes.io/arch", json!(with_ours))]))), ["arm64"]);
+    assert_eq!(architectures(required(json!([term("kubernetes.io/arch", json!(strange))]))).len(), 2);
+    let long = json!([term("kubernetes.io/arch", json!(["s".repeat(64), "s390x"]))]);
+    assert_eq!(architectures(required(long)), ["s390x"]);
     assert!(architectures(required(json!([both, term("zone", json!(["a"]))]))).is_empty());
     assert!(architectures(json!({})).is_empty());
 }

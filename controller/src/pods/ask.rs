@@ -61,7 +61,7 @@ pub struct Pods {
     client: Client,
     at_once: Semaphore,
     /// Of those, for each address.
-    turns: Turns,
+    turns: Turns<IpAddr>,
     for_each: Buckets<IpAddr>,
     /// What was answered a moment ago.
     fresh: Cache<(String, String), Result<Arc<PodStatus>, PodError>>,
@@ -106,7 +106,7 @@ impl Pods {
     }
 
     async fn turn(&self, peer: IpAddr) -> Result<Turn, PodError> {
-        let turn = timeout(limits::POD_TIMEOUT, self.turns.next(peer)).await;
+        let turn = timeout(limits::POD_TIMEOUT, self.turns.next(peer.to_canonical())).await;
         turn.ok().flatten().ok_or(PodError::TooMany)
     }
 

@@ -30,8 +30,8 @@ impl Image {
     }
 }
 
-/// The architectures that crik has programs for.
-const OURS: [Arch; 2] = [Arch::Amd64, Arch::ARM64];
+/// The architectures that crik has programs for, by the names that nodes have and images, too.
+pub const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
 
 /// Those of an index that the pod's nodes may take: of the architectures that it names, or of those that crik is for.
 ///
@@ -39,7 +39,7 @@ const OURS: [Arch; 2] = [Arch::Amd64, Arch::ARM64];
 /// There is none.
 pub fn of_nodes(index: &ImageIndex, architectures: &[String]) -> Result<Vec<Descriptor>, LookupError> {
     let is_taken = |arch: &Arch| match architectures {
-        [] => OURS.contains(arch),
+        [] => ARCHITECTURES.contains(&arch.to_string().as_str()),
         named => named.contains(&arch.to_string()),
     };
     let is_one = |one: &&Descriptor| {

@@ -14,6 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -35,6 +36,8 @@ struct There {
 struct Contents {
     there: Mutex<HashMap<String, There>>,
     asked: Mutex<Vec<(String, Option<String>)>>,
+    /// Ends all that hangs.
+    released: Notify,
 }
 
 /// A registry on this machine.
@@ -50,7 +53,8 @@ async fn answered(State(contents): State<Arc<Contents>>, request: Request) -> Re
     let found = contents.there.lock().unwrap().get(&path).cloned();
     let Some(there) = found else { return Response::builder().status(404).body(Body::empty()).unwrap() };
     if there.status == 0 {
-        return std::future::pending().await;
+        contents.released.notified().await;
+        return Response::builder().status(404).body(Body::empty()).unwrap();
     }
     let refused = there.shown.is_some() && there.shown != shown;
     let mut response = Response::builder().status(if refused { 401 } else { there.status });
@@ -164,7 +168,13 @@ fn registries(hosts: &[Host]) -> Registries {
 async fn of(registries: &Registries, image: &str, architectures: &[&str]) -> Result<Arc<Image>, String> {
     let architectures = architectures.iter().map(|name| (*name).to_owned()).collect();
     let question = Question { image: image.to_owned(), architectures };
-    registries.image(question, None, async { Credentials::default() }).await
+    registries.image(question, "own", None, async { Credentials::default() }).await
+}
+
+/// The same for a pod of a namespace.
+async fn of_namespace(registries: &Registries, namespace: &str, image: &str) -> Result<Arc<Image>, String> {
+    let question = Question { image: image.to_owned(), architectures: Vec::new() };
+    registries.image(question, namespace, None, async { Credentials::default() }).await
 }
 
 fn words(image: &Image) -> [Vec<&str>; 2] {
@@ -226,7 +236,7 @@ async fn a_token_that_the_registry_wants_is_had_with_the_pods_password_and_witho
         let auths = json!({"auths": {&fake.host: {"username": user, "password": "password"}}});
         credentials.add_config(auths.to_string().as_bytes());
         let question = Question { image: name.clone(), architectures: Vec::new() };
-        registries.image(question, Some(whose.to_owned()), async { credentials }).await
+        registries.image(question, "own", Some(whose.to_owned()), async { credentials }).await
     };
     assert_eq!(words(&mine("a/secret", "user").await.unwrap())[0], ["/entry"]);
     // Who may not pull an image is not told what another one has learned of it.
@@ -293,9 +303,54 @@ async fn where_a_registry_keeps_its_blobs_nobody_learns_who_asks() {
     let auths = json!({"auths": {&fake.host: {"auth": "dXNlcjpwYXNzd29yZA=="}}});
     credentials.add_config(auths.to_string().as_bytes());
     let question = Question { image: fake.image("app:1"), architectures: Vec::new() };
-    let image = registries.image(question, None, async { credentials }).await.unwrap();
+    let image = registries.image(question, "own", None, async { credentials }).await.unwrap();
     assert_eq!(words(&image)[0], ["/entry"]);
     assert!(store.asked().iter().all(|(_, shown)| shown.is_none()) && store.asked().len() == 1);
+}
+
+#[tokio::test]
+async fn more_images_than_have_a_place_wait_for_one() {
+    let fake = Fake::new().await;
+    let tags: Vec<String> = (0..limits::LOOKUPS_AT_ONCE * 2).map(|number| number.to_string()).collect();
+    for tag in &tags {
+        fake.push("app", tag, &json!({"Entrypoint": [tag]}));
+    }
+    let (registries, names) = (registries(&[fake.as_host()]), tags.iter().map(|tag| format!("app:{tag}")));
+    let images: Vec<String> = names.map(|name| fake.image(&name)).collect();
+    let all = futures_util::future::join_all(images.iter().map(|image| of(&registries, image, &[]))).await;
+    for (image, tag) in all.into_iter().zip(&tags) {
+        assert_eq!(words(&image.unwrap())[0], [tag]);
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_whose_registries_hang_takes_the_places_of_no_other_and_has_its_own_again_after_that() {
+    let fake = Fake::new().await;
+    fake.push("app", "good", &json!({"Entrypoint": ["/good"]}));
+    let (registries, good) = (registries(&[fake.as_host()]), fake.image("app:good"));
+    let tags: Vec<String> = (0..limits::LOOKUPS_AT_ONCE).map(|number| number.to_string()).collect();
+    for tag in &tags {
+        fake.hang(&format!("/v2/app/manifests/{tag}"));
+    }
+    let hanging: Vec<String> = tags.iter().map(|tag| fake.image(&format!("app:{tag}"))).collect();
+    let hang = hanging.iter().map(|image| of_namespace(&registries, "slow", image));
+    let others = async {
+        while fake.asked().len() < limits::LOOKUPS_PER_NAMESPACE {
+            tokio::task::yield_now().await;
+        }
+        // It waits in its own namespace for a place that does not come, and the other one's pod not for it.
+        tokio::join!(of_namespace(&registries, "slow", &good), of_namespace(&registries, "quick", &good))
+    };
+    let (hung, (slow, quick)) = tokio::join!(futures_util::future::join_all(hang), others);
+    assert_eq!(words(&quick.unwrap())[0], ["/good"]);
+    assert!(slow.unwrap_err().contains("too many other images"));
+    assert!(hung.into_iter().all(|answer| answer.is_err()));
+    assert_eq!(fake.asked().len(), limits::LOOKUPS_PER_NAMESPACE + 2, "{:?}", fake.asked());
+    // That there was no place counts for no pod after that one.
+    fake.push("app", tags.last().unwrap(), &json!({"Cmd": ["late"]}));
+    fake.contents.released.notify_waiters();
+    let late = of_namespace(&registries, "slow", hanging.last().unwrap()).await;
+    assert_eq!(words(&late.unwrap())[1], ["late"]);
 }
 
 #[tokio::test]
@@ -320,6 +375,8 @@ async fn an_answer_is_taken_only_if_it_is_small_and_what_the_digest_says() {
     let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": 1});
     fake.manifest("app", "windows", &json!({"schemaVersion": 2, "config": config, "layers": []}));
     assert!(of("app:windows").await.unwrap_err().contains("no image for Linux"));
+    let endless = "a".repeat(limits::IMAGE_NAME_MAX);
+    assert!(of(&endless).await.unwrap_err().contains("name cannot be read"));
     assert!(of("UPPER CASE").await.unwrap_err().contains("name cannot be read"));
 }
 

@@ -35,7 +35,7 @@ impl Images {
         let names = self.client.as_ref().map(|_| pull_secrets(pod)).unwrap_or_default();
         let whose = (!names.is_empty()).then(|| format!("{namespace}/{}", names.join(",")));
         let secrets = self.client.clone().map(|client| Api::namespaced(client, namespace));
-        match registries.image(question, whose, read(secrets, names)).await {
+        match registries.image(question, namespace, whose, read(secrets, names)).await {
             Ok(image) => Entrypoint::Known(image),
             Err(why) => Entrypoint::Unknown(why),
         }
@@ -46,7 +46,7 @@ impl Images {
 fn pull_secrets(pod: &Pod) -> Vec<String> {
     let secrets = pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
     let names = secrets.into_iter().flatten().map(|secret| secret.name.clone());
-    names.filter(|name| !name.is_empty()).take(limits::PULL_SECRETS_MAX).collect()
+    names.filter(|name| (1..=limits::NAME_MAX).contains(&name.len())).take(limits::PULL_SECRETS_MAX).collect()
 }
 
 /// What is in them. One that cannot be read is left out, as the kubelet does: the image may be public.
