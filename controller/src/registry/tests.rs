@@ -309,6 +309,30 @@ async fn where_a_registry_keeps_its_blobs_nobody_learns_who_asks() {
 }
 
 #[tokio::test]
+async fn where_a_registry_leads_nobody_is_answered_who_wants_to_know_who_asks() {
+    let (fake, other) = (Fake::new().await, Fake::new().await);
+    let bearer = format!("Bearer realm=\"http://{}/token\"", other.host);
+    for (tag, challenge) in [("basic", "Basic realm=\"r\"".to_owned()), ("bearer", bearer)] {
+        let path = format!("/v2/app/manifests/{tag}");
+        let location = vec![("location", format!("http://{}{path}", other.host))];
+        fake.put(&path, There { status: 307, headers: location, ..There::default() });
+        let headers = vec![("www-authenticate", challenge)];
+        other.put(&path, There { headers, shown: Some("a password".to_owned()), ..There::default() });
+        let mut credentials = Credentials::default();
+        let auths = json!({"auths": {&fake.host: {"username": "user", "password": "password"}}});
+        credentials.add_config(auths.to_string().as_bytes());
+        let question = Question { image: fake.image(&format!("app:{tag}")), architectures: Vec::new() };
+        let said = registries(&[fake.as_host(), other.as_host()])
+            .image(question, "own", Some("own/secret".to_owned()), async { credentials })
+            .await
+            .unwrap_err();
+        assert!(said.contains("without a password"), "{said}");
+        assert_eq!(other.asked().last(), Some(&(path, None)));
+    }
+    assert_eq!((fake.asked().len(), other.asked().len()), (2, 2), "{:?}", other.asked());
+}
+
+#[tokio::test]
 async fn more_images_than_have_a_place_wait_for_one() {
     let fake = Fake::new().await;
     let tags: Vec<String> = (0..limits::LOOKUPS_AT_ONCE * 2).map(|number| number.to_string()).collect();

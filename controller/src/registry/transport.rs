@@ -55,7 +55,7 @@ pub struct Asked<'a> {
 pub struct Answer {
     /// Whether it is what was asked for.
     pub status: StatusCode,
-    /// What is asked for first, of who asks.
+    /// What is asked for first, of who asks. None of another authority than was asked.
     pub challenge: Option<String>,
     /// What it is.
     pub body: Bytes,
@@ -92,7 +92,10 @@ impl Transport {
         for _ in 0..=limits::REGISTRY_REDIRECTS {
             let response = self.request(&uri, asked).await?;
             let Some(next) = leads_to(&uri, &response) else {
-                return answer(response, asked.most).await;
+                let mut answer = answer(response, asked.most).await?;
+                // What is asked for elsewhere is no question of the registry's own, whose password is nobody else's business either.
+                answer.challenge = answer.challenge.filter(|_| uri.authority() == from.authority());
+                return Ok(answer);
             };
             let next = next?;
             // Who asks is nobody else's business.
