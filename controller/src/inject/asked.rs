@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crik_api::report::OWN_ANNOTATIONS;
 use k8s_openapi::api::core::v1::Pod;
 
 /// What the names of all labels and annotations begin with.
@@ -27,6 +28,16 @@ pub fn is_wanted(pod: &Pod) -> bool {
     let is_mirror = annotation(pod, MIRROR).is_some();
     let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL));
     !is_mirror && label.is_some_and(|label| label == "true")
+}
+
+/// The pod without what the controller alone may say on one: a copied manifest has what was so of another pod, and whoever writes it
+/// himself would have his pod taken for one that has a checkpoint, or is on its way.
+pub fn without_own_annotations(pod: &Pod) -> Pod {
+    let mut pod = pod.clone();
+    if let Some(annotations) = pod.metadata.annotations.as_mut() {
+        annotations.retain(|name, _| !OWN_ANNOTATIONS.contains(&name.as_str()));
+    }
+    pod
 }
 
 /// What an annotation of the pod says.

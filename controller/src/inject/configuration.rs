@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crik_api::configuration::KEYS;
-use crik_api::report::{EVICTION_DEADLINE, OWN_ANNOTATIONS};
+use crik_api::report::EVICTION_DEADLINE;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub const OVER_THE_IMAGES: &str = "crik: the container gets its configuration in
      image; give it --config-path if that is to hold";
 
 /// Annotations that are no keys of it.
-const OTHERS: [&[&str]; 2] = [&[CONTAINER, CLAIM, EVICTION_DEADLINE], &OWN_ANNOTATIONS];
+const OTHERS: [&str; 3] = [CONTAINER, CLAIM, EVICTION_DEADLINE];
 
 /// The agent's configuration.
 #[derive(Debug, Default, PartialEq)]
@@ -97,8 +97,7 @@ impl Configuration {
 /// The keys that the pod's annotations set.
 fn annotations(pod: &Pod, warnings: &mut Vec<String>) -> Vec<(&'static str, Value)> {
     let all = pod.metadata.annotations.iter().flatten();
-    let ours = all
-        .filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.iter().any(|of| of.contains(&name.as_str())));
+    let ours = all.filter(|(name, _)| name.starts_with(PREFIX) && !OTHERS.contains(&name.as_str()));
     let mut found = Vec::new();
     for (name, text) in ours {
         match read(name, text) {

@@ -21,6 +21,7 @@ mod tests;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use self::asked::without_own_annotations;
 pub use self::asked::{Labels, is_wanted};
 use self::configuration::Configuration;
 pub use self::facts::{Claim, Entrypoint, Facts};
@@ -42,20 +43,26 @@ pub struct Injected {
 }
 
 impl Injected {
-    /// A pod that stays as it is.
+    /// A pod that asks for crik and stays as it is, but for annotations that are the controller's own.
     pub fn unchanged(pod: &Pod, why: impl std::fmt::Display) -> Self {
         let warnings = vec![format!("crik: the pod stays as it is: {why}")];
-        Self { pod: pod.clone(), warnings, asks: None, claim: None }
+        Self { pod: without_own_annotations(pod), warnings, asks: None, claim: None }
+    }
+
+    /// Whether there is anything of crik in it that was not there before.
+    pub fn is_put_under_crik(&self, before: &Pod) -> bool {
+        self.pod.spec != before.spec
     }
 }
 
 /// Adds to the pod what it needs to run under crik, if it asks for that and it can work; else it stays as it is, and a warning says
-/// why.
+/// why. Annotations that are the controller's own are taken away in both cases.
 pub fn inject(pod: &Pod, facts: &Facts, settings: &Settings) -> Injected {
     let mut injected = Injected { pod: pod.clone(), warnings: Vec::new(), asks: None, claim: None };
     if !is_wanted(pod) {
         return injected;
     }
+    injected.pod = without_own_annotations(pod);
     match under_crik(&mut injected, facts, settings) {
         Ok(()) => injected,
         Err(Refusal::Unasked(question)) => Injected { asks: Some(question), ..Injected::unchanged(pod, "") },

@@ -1,5 +1,6 @@
 //! The rules, each by what it promises whoever labels a pod.
 
+use crik_api::report::OWN_ANNOTATIONS;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -152,6 +153,29 @@ fn one_label_gives_a_pod_all_that_the_readme_asks_for() {
         json!({"imageDir": "/checkpoints/${POD_NAME}", "gracePeriod": "30s",
                "nodeStateServerURL": "http://crik-controller.crik:9376"})
     );
+}
+
+#[test]
+fn what_the_controller_alone_says_of_a_pod_nobody_else_says_of_a_labelled_one() {
+    let said: serde_json::Map<String, Value> =
+        OWN_ANNOTATIONS.iter().map(|name| ((*name).to_owned(), json!("{}"))).collect();
+    let mut annotations = Value::Object(said);
+    annotations["crik.dev/eviction-deadline"] = json!("5m");
+    let copied = annotated(&annotations);
+    let whole = annotated(&json!({"crik.dev/eviction-deadline": "5m"}));
+    assert_eq!(injected(&copied), injected(&whole));
+    assert!(injected(&copied).is_put_under_crik(&copied));
+    // Also where there is no more to do, such as for a pod that runs under crik already, or that cannot.
+    let under = injected(&whole).pod;
+    let mut again = under.clone();
+    again.metadata.annotations.get_or_insert_default().extend(copied.metadata.annotations.clone().unwrap());
+    assert_eq!(injected(&again).pod, under);
+    let refused = inject(&copied, &enforcing("restricted"), &settings());
+    assert_eq!((&refused.pod, refused.is_put_under_crik(&copied)), (&whole, false));
+    assert_eq!(Injected::unchanged(&copied, "its namespace is not known").pod, whole);
+    let mut unlabelled = copied;
+    unlabelled.metadata.labels = None;
+    assert_eq!(injected(&unlabelled).pod, unlabelled);
 }
 
 #[test]

@@ -74,8 +74,7 @@ impl Reviews {
             return response;
         };
         let injected = self.injected(request, pod).await;
-        let changed = injected.pod != *pod;
-        count(&self.outcomes, if changed { "injected" } else { "unchanged" });
+        count(&self.outcomes, if injected.is_put_under_crik(pod) { "injected" } else { "unchanged" });
         tell(request, pod, &injected);
         with(response, pod, injected).unwrap_or_else(|error| {
             tracing::error!("a pod stays as it is: {error}; please report this");
@@ -123,7 +122,7 @@ fn tell(request: &AdmissionRequest<Pod>, pod: &Pod, injected: &Injected) {
     for warning in &injected.warnings {
         tracing::warn!(namespace, pod = name, "{warning}");
     }
-    if injected.pod != *pod {
+    if injected.is_put_under_crik(pod) {
         tracing::info!(namespace, pod = name, dry_run = request.dry_run, "a pod is put under crik");
     }
 }
