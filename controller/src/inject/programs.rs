@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, LocalObjectReference, Pod, PodSpec, ResourceRequirements,
     SecurityContext, Volume, VolumeMount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::place::mount;
 use super::refusal::Refusal;
@@ -23,6 +24,12 @@ const LIBRARIES: &str = "/usr/local/lib/crik";
 const VOLUME: &str = "crik-programs";
 /// Where the init container fills it.
 const FILLED: &str = "/crik-programs";
+
+/// Names the volumes of a pod that the Cluster Autoscaler may remove with its node, with commas and without spaces between them; it keeps a
+/// node with an emptyDir that is not named
+/// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>).
+const MAY_GO: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// What of a container's resources is asked for once more: what all that run at the same time ask for counts, and what one asks for
 /// that runs before them, whichever is more. So the pod asks for no more, and is of the same class.
 const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
@@ -52,7 +59,18 @@ pub fn give(pod: &mut Pod, at: usize, settings: &Settings) -> Result<(), Refusal
         volumes.push(Volume { name: VOLUME.to_owned(), empty_dir, ..Volume::default() });
     }
     give_pull_secrets(spec, &settings.agent_pull_secrets);
+    let_it_go(&mut pod.metadata);
     Ok(())
+}
+
+/// Programs that are copied anew for the next pod hold up no autoscaler. What else it may remove is for the pod to say.
+fn let_it_go(meta: &mut ObjectMeta) {
+    let named = meta.annotations.get_or_insert_default().entry(MAY_GO.to_owned()).or_default();
+    if named.is_empty() {
+        named.push_str(VOLUME);
+    } else if !named.split(',').any(|name| name == VOLUME) {
+        *named = format!("{named},{VOLUME}");
+    }
 }
 
 /// Beside those that the pod has. The kubelet goes on without one that is not there.

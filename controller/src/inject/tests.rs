@@ -179,6 +179,23 @@ fn what_the_controller_alone_says_of_a_pod_nobody_else_says_of_a_labelled_one() 
 }
 
 #[test]
+fn the_cluster_autoscaler_is_told_that_the_programs_may_go() {
+    let name = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+    for (before, after) in [
+        (Value::Null, "crik-programs"),
+        (json!(""), "crik-programs"),
+        (json!("cache,tmp"), "cache,tmp,crik-programs"),
+        (json!("crik-programs,tmp"), "crik-programs,tmp"),
+    ] {
+        let given = injected(&annotated(&json!({name: before})));
+        assert_eq!(value(&given)["metadata"]["annotations"][name], after, "{before}");
+    }
+    let brought =
+        pod(&json!({"spec": {"containers": [{"name": "a", "command": ["crik", "run", "--", "a"]}]}}));
+    assert_eq!(value(&injected(&brought))["metadata"]["annotations"], Value::Null);
+}
+
+#[test]
 fn nothing_else_of_a_pod_is_touched() {
     let before = pod(&json!({
         "metadata": {"annotations": {"a": "b"}},
@@ -193,7 +210,9 @@ fn nothing_else_of_a_pod_is_touched() {
     let (before, after) = (serde_json::to_value(before).unwrap(), serde_json::to_value(after).unwrap());
     let patch = serde_json::to_value(json_patch::diff(&before, &after)).unwrap();
     let all = patch.as_array().unwrap();
-    let ours = ["/spec/containers/0/", "/spec/initContainers/1", "/spec/volumes/1", "/spec/volumes/2"];
+    let autoscalers = "/metadata/annotations/cluster-autoscaler.kubernetes.io~1safe-to-evict-local-volumes";
+    let ours =
+        ["/spec/containers/0/", "/spec/initContainers/1", "/spec/volumes/1", "/spec/volumes/2", autoscalers];
     for operation in all {
         let path = operation["path"].as_str().unwrap();
         assert!(ours.iter().any(|ours| path.starts_with(ours)), "{operation}");
