@@ -176,6 +176,26 @@ fn whoever_lacks_a_right_is_told_which() -> Result<()> {
 }
 
 #[test]
+fn a_right_that_is_lacking_is_told_before_anything_is_done() -> Result<()> {
+    let space = Namespace::new("rights-before")?;
+    let set = stateful_set(&space, 1)?;
+    space.pod("job-0", &[protected()], |pod| owned(pod, &set))?;
+    let resources = "--resource=pods,statefulsets.apps";
+    space.kubectl(&["create", "role", "eve", "--verb=get,list", resources])?;
+    space.kubectl(&["create", "rolebinding", "eve", "--role=eve", "--user=eve"])?;
+    let why = space.refused(&["suspend", "sts/job", "--as", "eve"])?;
+    ensure!(
+        why.contains("nothing is changed") && why.contains("you may not patch statefulsets.apps/job"),
+        "{why}"
+    );
+    ensure!(why.contains("{apiGroups: ['apps'], resources: [statefulsets], verbs: [patch]}"), "{why}");
+    // That of asking the crik in the pod is told in the same way.
+    let why = space.refused(&["move", "job-0", "--as", "eve"])?;
+    ensure!(why.contains("resources: [pods/exec], verbs: ["), "{why}");
+    Ok(())
+}
+
+#[test]
 fn a_pod_that_would_not_go_on_elsewhere_is_left_alone() -> Result<()> {
     let space = Namespace::new("left-alone")?;
     let set = stateful_set(&space, 1)?;

@@ -630,5 +630,9 @@ pub const KUBECTL_AT_ONCE: &str = "8";
 /// kubelets have told each pod to end. One that has gone on by itself by then would be told to stop on a node that is well, and begin anew.
 pub const UNTIL_ALL_END: Duration = Duration::from_secs(20);
 
+/// How long before its program goes on by itself a pod that is moved has to be deleted: until its kubelet has told it to end, and for what
+/// the answer of its checkpoint has taken to come.
+pub const UNTIL_IT_ENDS: Duration = Duration::from_secs(10);
+
 /// A checkpoint of a pod whose node goes away is fresh if it is no older: it costs no more work than an `interval` of the README's examples.
 pub const FRESH_CHECKPOINT: Duration = Duration::from_secs(10 * 60);

@@ -161,7 +161,8 @@ pub struct Move {
 pub struct Suspend {
     /// The workload: statefulset/NAME, deployment/NAME or job/NAME.
     pub workload: WorkloadName,
-    /// Scale it to 0 also if a checkpoint of a pod cannot be taken, which then gets its SIGTERM and begins anew when it is resumed.
+    /// Scale it to 0 also if a pod is not protected or has answered that there is no checkpoint: it then gets its SIGTERM, and begins anew when it
+    /// is resumed. Where it is not known whether there is one, nothing is changed all the same.
     #[arg(long)]
     pub force: bool,
     /// How many checkpoints are taken at the same time. All have to be taken within 40 s of the first, whose program goes on by itself.

@@ -2,12 +2,12 @@
 
 use std::process::Output;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::args::{Doctor, Inspect, OnePod};
-use super::client::Client;
+use super::client::{Client, KubectlError};
 use super::pod::Pod;
 use crate::base::exit_codes;
 use crate::base::output;
@@ -15,6 +15,7 @@ use crate::base::output;
 /// The crik in the container of a pod.
 pub struct InPod<'a> {
     client: &'a Client,
+    container: &'a str,
     words: Vec<&'a str>,
 }
 
@@ -25,7 +26,12 @@ impl<'a> InPod<'a> {
     /// Nobody can tell which container it is in.
     pub fn of(client: &'a Client, pod: &'a Pod, container: Option<&str>) -> Result<Self> {
         let (container, crik) = pod.container(container)?;
-        Ok(Self { client, words: vec![pod.name(), "--container", container, "--", crik] })
+        Ok(Self { client, container, words: vec![pod.name(), "--container", container, "--", crik] })
+    }
+
+    /// The container that it is in.
+    pub fn container(&self) -> &'a str {
+        self.container
     }
 
     fn words(&self, options: &[&'a str], asked: &[&'a str]) -> Vec<&'a str> {
@@ -54,9 +60,17 @@ impl<'a> InPod<'a> {
     /// It fails, or cannot be asked.
     pub fn json<T: DeserializeOwned>(&self, asked: &[&'a str]) -> Result<T> {
         let output = self.ask(&[asked, &["--output", "json"]].concat())?;
-        ensure!(output.status.success(), "{}", complaint(&output));
+        if !output.status.success() {
+            return Err(failure(&output));
+        }
         serde_json::from_slice(&output.stdout).context("the crik in the pod is of another release")
     }
+}
+
+/// Why it could not be asked, or has failed.
+fn failure(output: &Output) -> Error {
+    let said = String::from_utf8_lossy(&output.stderr);
+    KubectlError::forbidden(said.trim()).map_or_else(|| anyhow!(complaint(output)), Error::new)
 }
 
 /// What it has complained of, without what kubectl adds.
@@ -119,7 +133,7 @@ pub fn not_protected(crik: &InPod<'_>) -> Result<Option<String>> {
             let examination: Examination = serde_json::from_slice(&output.stdout)?;
             Ok(Some(examination.verdict.told))
         }
-        _ => bail!("{}", complaint(&output)),
+        _ => Err(failure(&output)),
     }
 }
 
@@ -137,5 +151,15 @@ mod tests {
         let output = Output { status: ExitStatus::from_raw(256), stdout: Vec::new(), stderr };
         assert_eq!(complaint(&output), "no checkpoint: the volume is full");
         assert!(complaint(&Output { stderr: Vec::new(), ..output }).contains("exit status: 1"));
+    }
+
+    #[test]
+    fn a_right_that_is_lacking_is_told_as_a_rule() {
+        let stderr = b"Error from server (Forbidden): pods \"job-0\" is forbidden: User \"eve\" cannot create resource \
+            \"pods/exec\" in API group \"\" in the namespace \"jobs\"\n";
+        let output =
+            Output { status: ExitStatus::from_raw(256), stdout: Vec::new(), stderr: stderr.to_vec() };
+        let why = failure(&output).to_string();
+        assert!(why.ends_with("resources: [pods/exec], verbs: [create]}"), "{why}");
     }
 }

@@ -2,6 +2,48 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::client::KubectlError;
+
+/// A right that something will need.
+#[derive(Debug, Clone, Copy)]
+pub struct Right<'a> {
+    /// What is to be done.
+    pub verb: &'static str,
+    /// With what, as the API calls it.
+    pub resource: &'static str,
+    /// Its group there.
+    pub group: &'static str,
+    /// With which of them, if not with many.
+    pub name: Option<&'a str>,
+    /// Where.
+    pub namespace: &'a str,
+}
+
+impl Right<'_> {
+    /// Its resource and its name, as kubectl takes them.
+    fn whose(&self) -> String {
+        let Self { resource, group, name, .. } = self;
+        let dot = if group.is_empty() { "" } else { "." };
+        let name = name.map(|name| format!("/{name}")).unwrap_or_default();
+        format!("{resource}{dot}{group}{name}")
+    }
+
+    /// The question whether one has it.
+    pub fn asked(&self) -> Vec<String> {
+        let namespace = format!("--namespace={}", self.namespace);
+        ["auth", "can-i", self.verb, &self.whose(), &namespace].map(str::to_owned).to_vec()
+    }
+
+    /// That one has not.
+    pub fn is_lacking(&self) -> KubectlError {
+        let Self { verb, resource, group, namespace, .. } = *self;
+        let said = format!("you may not {verb} {} in the namespace {namespace}", self.whose());
+        let [verb, resource, group, namespace] = [verb, resource, group, namespace].map(str::to_owned);
+        let lacking = LackingRight { verb, resource, group, namespace: Some(namespace) };
+        KubectlError::Forbidden { said, lacking }
+    }
+}
+
 /// A rule that a Role would need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LackingRight {
@@ -58,6 +100,13 @@ mod tests {
         );
         let expected = "it takes a ClusterRole with {apiGroups: [''], resources: [nodes], verbs: [list]}";
         assert_eq!(told.unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn a_right_is_asked_for_in_kubectls_words() {
+        let right =
+            Right { verb: "patch", resource: "jobs", group: "batch", name: Some("sum"), namespace: "jobs" };
+        assert_eq!(right.asked(), ["auth", "can-i", "patch", "jobs.batch/sum", "--namespace=jobs"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::List;
 use super::client::Client;
-use super::pod::Pod;
+use super::pod::{NOT_BEHIND_CRIK, Pod};
 use crate::base::output::print;
 use crate::base::table::table;
 use crate::base::units;
@@ -85,7 +85,7 @@ impl Told {
 /// What can be said of a pod of which no agent has told anything.
 fn unknown(pod: &Pod) -> Option<String> {
     let why = if !pod.runs_crik() {
-        "its command is not behind crik; the warning when it was created says why"
+        NOT_BEHIND_CRIK
     } else if pod.runs() {
         "its agent has told the controller nothing; kubectl crik doctor asks it"
     } else {

@@ -6,6 +6,7 @@ pub mod args;
 mod checkpoint;
 mod client;
 mod connection;
+mod failure_policy;
 mod fit;
 mod in_pod;
 mod lacking_right;

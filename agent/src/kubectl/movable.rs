@@ -6,6 +6,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use super::client::{Client, KubectlError};
+use super::failure_policy::{self, Counted};
 use super::fit;
 use super::in_pod::{InPod, not_protected};
 use super::node::Node;
@@ -48,12 +49,14 @@ pub enum NotMovable {
     },
     /// The next one looks elsewhere.
     #[error(
-        "the pod after {pod} has another name, and would begin anew: imageDir is {image_dir}; take ${{POD_NAME}} out of it, such as \
-         /checkpoints/NAME where there is one pod at a time"
+        "the pod after {pod} has another {what}, and would begin anew: imageDir is {image_dir}; take that out of it (${{POD_NAME}} and the \
+         like), such as /checkpoints/NAME where there is one pod at a time"
     )]
     AnotherName {
         /// Its name.
         pod: String,
+        /// What of the pod is in the directory's name.
+        what: &'static str,
         /// Where its checkpoints are.
         image_dir: String,
     },
@@ -67,8 +70,8 @@ pub enum NotMovable {
     },
     /// Its Job would be over.
     #[error(
-        "Job {job} has failed {failed} times of {limit} (backoffLimit), and would count this pod as one more: have podFailurePolicy ignore \
-         the exit codes 75 and 143"
+        "Job {job} has failed {failed} times of {limit} (backoffLimit, restarts included), and would count this pod as one more: have \
+         podFailurePolicy ignore the exit codes 75 and 143"
     )]
     LastTry {
         /// The Job's name.
@@ -78,6 +81,11 @@ pub enum NotMovable {
         /// How many may.
         limit: u64,
     },
+    /// Its Job would be over by its own word.
+    #[error(
+        "Job {0} is over when a pod ends with 143, as one does that leaves a checkpoint: have podFailurePolicy ignore the exit codes 75 and 143"
+    )]
+    FailsJob(String),
 }
 
 /// Checks that a pod can be moved.
@@ -87,7 +95,7 @@ pub enum NotMovable {
 pub fn check(client: &Client, pod: &Pod, crik: &InPod<'_>, progress: &Progress) -> Result<()> {
     let owner = owner(pod)?;
     if owner.kind == "Job" {
-        another_try(&owner, &client.get("job", &owner.name)?)?;
+        another_try(pod, crik.container(), &client.get("job", &owner.name)?)?;
     }
     match client.list("nodes", &[]) {
         Ok(nodes) => another_node(pod, &nodes.into_iter().map(Node::from).collect::<Vec<_>>())?,
@@ -117,7 +125,7 @@ pub fn can_stop(pod: &Pod, crik: &InPod<'_>, keeps_its_name: bool) -> Result<()>
     if let Some(why) = why {
         return Err(NotMovable::NotProtected { pod: name(), why }.into());
     }
-    if keeps_its_name { Ok(()) } else { without_its_name(pod, &crik.json::<Listing>(&["list"])?.image_dir) }
+    stays(pod, &crik.json::<Listing>(&["list"])?.image_dir, keeps_its_name)
 }
 
 /// What `crik list` says.
@@ -128,15 +136,28 @@ struct Listing {
 }
 
 /// What the next pod has another one of may not be in the directory's name.
-fn without_its_name(pod: &Pod, image_dir: &str) -> Result<()> {
-    let own = [Some(pod.name()), Some(pod.uid()), pod.address()];
-    if own.into_iter().flatten().any(|own| !own.is_empty() && image_dir.contains(own)) {
-        return Err(
-            NotMovable::AnotherName { pod: pod.name().to_owned(), image_dir: image_dir.to_owned() }.into()
-        );
+fn stays(pod: &Pod, image_dir: &str, keeps_its_name: bool) -> Result<()> {
+    let name = (!keeps_its_name).then(|| pod.name());
+    let own = [("name", name), ("uid", Some(pod.uid())), ("address", pod.address()), ("node", pod.node())];
+    let is_in = |own: &str| image_dir.split('/').any(|segment| has(segment, own));
+    match own.into_iter().find(|(_, own)| own.is_some_and(is_in)) {
+        Some((what, _)) => {
+            let (pod, image_dir) = (pod.name().to_owned(), image_dir.to_owned());
+            Err(NotMovable::AnotherName { pod, what, image_dir }.into())
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
+
+/// Whether a part of a path is this word, or has it at an end of its own, as `run-${POD_NAME}` has.
+fn has(segment: &str, word: &str) -> bool {
+    let before = segment.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with(SET_OFF));
+    let after = segment.strip_prefix(word).is_some_and(|rest| rest.starts_with(SET_OFF));
+    !word.is_empty() && (before || after)
+}
+
+/// By which words of a name are set off.
+const SET_OFF: [char; 3] = ['-', '_', '.'];
 
 fn owner(pod: &Pod) -> Result<Owner, NotMovable> {
     let owner = pod.owner().ok_or_else(|| NotMovable::NoOwner(pod.name().to_owned()))?;
@@ -158,14 +179,16 @@ fn another_node(pod: &Pod, nodes: &[Node]) -> Result<(), NotMovable> {
     Err(NotMovable::NoOtherNode { pod: pod.name().to_owned(), nodes })
 }
 
-/// A Job counts a pod that is deleted as one that has failed, unless its policy ignores it (k8s.io/api/batch/v1, `JobSpec`).
-fn another_try(owner: &Owner, job: &Value) -> Result<(), NotMovable> {
-    let (failed, limit) =
-        (job["status"]["failed"].as_u64().unwrap_or(0), job["spec"]["backoffLimit"].as_u64());
-    let has_policy = job["spec"]["podFailurePolicy"].is_object();
-    match limit {
-        Some(limit) if failed >= limit && !has_policy => {
-            Err(NotMovable::LastTry { job: owner.name.clone(), failed, limit })
+/// A Job counts a pod that is deleted as one that has failed, unless its policy ignores it, and restarts of containers besides
+/// (k8s.io/api/batch/v1, `JobSpec`).
+fn another_try(pod: &Pod, container: &str, job: &Value) -> Result<(), NotMovable> {
+    let name = || job["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let failed = job["status"]["failed"].as_u64().unwrap_or(0) + pod.restarts();
+    let limit = job["spec"]["backoffLimit"].as_u64();
+    match (failure_policy::counts(&job["spec"]["podFailurePolicy"], container), limit) {
+        (Counted::AsEnd, _) => Err(NotMovable::FailsJob(name())),
+        (Counted::AsFailure, Some(limit)) if failed >= limit => {
+            Err(NotMovable::LastTry { job: name(), failed, limit })
         }
         _ => Ok(()),
     }
@@ -212,22 +235,46 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_the_pods_own_name_is_not_the_next_ones() {
-        let pod = pod(|pod| pod["status"]["podIP"] = json!("10.0.0.7"));
-        for own in ["/checkpoints/job-0", "s3://bucket/job-0/x", "/checkpoints/10.0.0.7"] {
-            let why = without_its_name(&pod, own).unwrap_err().to_string();
-            assert!(why.contains("would begin anew") && why.contains("${POD_NAME}"), "{why}");
+    fn a_directory_with_what_is_the_pods_own_is_not_the_next_ones() {
+        let pod = pod(|pod| {
+            pod["status"]["podIP"] = json!("10.0.0.7");
+            pod["metadata"]["uid"] = json!("5c1e");
+        });
+        let refused = |image_dir: &str, keeps: bool| stays(&pod, image_dir, keeps).unwrap_err().to_string();
+        for own in
+            ["/checkpoints/job-0", "s3://bucket/job-0/x", "/checkpoints/run-job-0", "/checkpoints/job-0_b"]
+        {
+            let why = refused(own, false);
+            assert!(
+                why.contains("another name, and would begin anew") && why.contains("${POD_NAME}"),
+                "{why}"
+            );
+            stays(&pod, own, true).unwrap();
         }
-        without_its_name(&pod, "/checkpoints/job").unwrap();
+        for (own, what) in [("/c/10.0.0.7", "address"), ("/c/node-a", "node"), ("/c/x-5c1e/y", "uid")] {
+            assert!(refused(own, true).contains(&format!("another {what},")), "{own}");
+        }
+        // What only has the same letters in it.
+        for other in ["/checkpoints/job", "/checkpoints/job-01", "/checkpoints/10.0.0.70", "/c/mynode-ab"] {
+            stays(&pod, other, false).unwrap();
+        }
     }
 
     #[test]
     fn a_job_that_would_be_over_is_left_alone() {
-        let owner = Owner { kind: "Job".to_owned(), name: "sum".to_owned(), uid: String::new() };
-        let job = |failed: u64, policy: Value| json!({"spec": {"backoffLimit": 1, "podFailurePolicy": policy}, "status": {"failed": failed}});
-        another_try(&owner, &job(0, Value::Null)).unwrap();
-        another_try(&owner, &job(1, json!({"rules": []}))).unwrap();
-        let why = another_try(&owner, &job(1, Value::Null)).unwrap_err().to_string();
-        assert!(why.contains("Job sum has failed 1 times of 1"), "{why}");
+        let tried = |failed: u64, restarts: u64, action: &str| {
+            let codes = json!({"operator": "In", "values": [75, 143]});
+            let job = json!({
+                "metadata": {"name": "sum"}, "status": {"failed": failed},
+                "spec": {"backoffLimit": 1, "podFailurePolicy": {"rules": [{"action": action, "onExitCodes": codes}]}},
+            });
+            let pod = pod(|pod| pod["status"]["containerStatuses"] = json!([{"restartCount": restarts}]));
+            another_try(&pod, "app", &job).map_err(|why| why.to_string())
+        };
+        tried(0, 0, "Count").unwrap();
+        tried(1, 3, "Ignore").unwrap();
+        assert!(tried(1, 0, "Count").unwrap_err().contains("Job sum has failed 1 times of 1"));
+        assert!(tried(0, 1, "Count").unwrap_err().contains("restarts included"));
+        assert!(tried(0, 0, "FailJob").unwrap_err().contains("Job sum is over when a pod ends with 143"));
     }
 }

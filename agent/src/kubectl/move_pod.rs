@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 
 use super::args::Move;
@@ -42,17 +42,30 @@ pub fn move_pod(client: &Client, args: &Move) -> Result<()> {
     progress.waits("whether it can be moved");
     movable::check(client, &pod, &crik, &progress)?;
     let owner = pod.owner().ok_or_else(|| NotMovable::NoOwner(pod.name().to_owned()))?;
+    client.may(&pod.to_delete()).context("nothing is changed")?;
     let next = Siblings::after(client, &pod, owner, container)?;
     let began = Instant::now();
     progress.waits("the checkpoint");
     let committed = stop::stop(&crik)?;
+    let until = committed.to_be_deleted_until();
     progress.done("checkpoint", &format!("{} on {}", committed.told(), pod.node().unwrap_or("its node")));
-    pod.delete(client)
-        .context("the pod is not deleted; its program stands still, and goes on in a minute at the latest")?;
+    delete(client, &pod, until)?;
     progress.done("delete", pod.name());
     let (successor, generation) = next.resumed(committed.generation, &progress, args.timeout)?;
     drop(progress);
     print(args.output, &moved(&pod, &successor, generation, began), told)
+}
+
+/// Deletes the pod, unless its program may go on before it is told to end: what that does then would be lost.
+fn delete(client: &Client, pod: &Pod, until: Instant) -> Result<()> {
+    let too_late = || {
+        anyhow!(
+            "the answer of the checkpoint came too late to delete the pod; its program goes on, and nothing is changed"
+        )
+    };
+    let hurried = client.until(until).ok_or_else(too_late)?;
+    pod.delete(&hurried)
+        .context("the pod is not deleted; its program stands still, and goes on in a minute at the latest")
 }
 
 fn moved(pod: &Pod, successor: &Pod, generation: u64, began: Instant) -> Moved {
@@ -83,7 +96,19 @@ fn told(moved: &Moved) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pod::fixture;
     use super::*;
+    use crate::base::limits;
+
+    #[test]
+    fn a_pod_whose_program_may_go_on_before_is_not_deleted() {
+        let client = Client::of("/nowhere/kubectl");
+        let pod = Pod::from(fixture::pod(&[]));
+        let why = delete(&client, &pod, Instant::now()).unwrap_err().to_string();
+        assert!(why.ends_with("nothing is changed"), "{why}");
+        let why = delete(&client, &pod, Instant::now() + limits::UNTIL_IT_ENDS).unwrap_err();
+        assert!(format!("{why:#}").contains("cannot run /nowhere/kubectl"), "{why:#}");
+    }
 
     fn moved(successor: &str, to: &str) -> String {
         told(&Moved {

@@ -5,14 +5,18 @@ use crik_api::report::{
     ToldProtection,
 };
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::{Chosen, OnePod};
 use super::client::{Client, KubectlError};
+use super::lacking_right::Right;
 use crate::cluster::pod::{UnknownContainer, crik_of, under_crik};
 
 /// The label of a pod that asks the controller for crik.
 const INJECT: &str = "crik.dev/inject";
+
+/// Why a pod that asks for crik has not got it.
+pub const NOT_BEHIND_CRIK: &str = "its command is not behind crik; the warning when it was created says why";
 
 /// Who makes a pod, and makes another one when it is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +64,18 @@ impl Pod {
 
     /// Whether it asks for crik, or an agent of crik has told something of it, or crik is what it runs.
     fn is_under_crik(&self) -> bool {
-        let asks = self.0["metadata"]["labels"][INJECT] == "true";
-        asks || OWN_ANNOTATIONS.iter().any(|name| self.annotation(name).is_some()) || self.runs_crik()
+        self.asks_for_crik()
+            || OWN_ANNOTATIONS.iter().any(|name| self.annotation(name).is_some())
+            || self.runs_crik()
+    }
+
+    fn asks_for_crik(&self) -> bool {
+        self.label(INJECT) == Some("true")
+    }
+
+    /// Whether it asks for crik, and was created without.
+    pub fn was_left_out(&self) -> bool {
+        self.asks_for_crik() && !self.runs_crik()
     }
 
     /// Whether the command of a container is crik's. An image may have crik as its entrypoint, of which the pod says nothing.
@@ -131,6 +145,18 @@ impl Pod {
         !["Pending", "Unknown"].contains(&self.status())
     }
 
+    /// Whether its programs are over, and it only stays to be looked at, as a Job's pods do.
+    pub fn is_over(&self) -> bool {
+        ["Succeeded", "Failed"].contains(&self.status())
+    }
+
+    /// How often its containers have been started again.
+    pub fn restarts(&self) -> u64 {
+        let all = ["initContainerStatuses", "containerStatuses"].into_iter();
+        let all = all.flat_map(|list| self.0["status"][list].as_array().into_iter().flatten());
+        all.filter_map(|one| one["restartCount"].as_u64()).sum()
+    }
+
     /// Its address.
     pub fn address(&self) -> Option<&str> {
         self.0["status"]["podIP"].as_str()
@@ -191,17 +217,23 @@ impl Pod {
         why.or_else(|| waiting.and_then(|one| of(one, "reason"))).unwrap_or_else(|| self.status().to_owned())
     }
 
-    /// Deletes this pod, with its own grace period. One that has come after it in the meantime stays: kubectl knows no precondition, but a
-    /// pod takes longer to end than this.
+    /// The right to delete it.
+    pub fn to_delete(&self) -> Right<'_> {
+        let (name, namespace) = (Some(self.name()), self.namespace());
+        Right { verb: "delete", resource: "pods", group: "", name, namespace }
+    }
+
+    /// Deletes this pod, with its own grace period. One that has come after it in the meantime stays.
     ///
     /// # Errors
     /// The API server refuses.
     pub fn delete(&self, client: &Client) -> Result<(), KubectlError> {
-        let now = client.list("pods", &["--field-selector", &format!("metadata.name={}", self.name())])?;
-        if now.iter().any(|pod| pod["metadata"]["uid"] == self.uid()) {
-            client.ask(&["delete", "pod", self.name(), "--wait=false"])?;
+        let path = format!("/api/v1/namespaces/{}/pods/{}", self.namespace(), self.name());
+        let this = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": self.uid()}});
+        match client.delete(&path, &this) {
+            Err(error) if ["NotFound", "Conflict"].iter().any(|reason| error.has_reason(reason)) => Ok(()),
+            other => other,
         }
-        Ok(())
     }
 }
 
@@ -248,6 +280,17 @@ mod tests {
         assert!(!is(|pod| pod["metadata"]["labels"] = json!({INJECT: "false"})));
         assert!(is(|pod| pod["metadata"]["annotations"][PROTECTION] = json!("{}")));
         assert!(is(|pod| pod["spec"]["containers"][0]["args"] = json!(["crik", "run"])));
+    }
+
+    #[test]
+    fn a_pod_that_only_stays_to_be_looked_at_is_over() {
+        let with = |phase: &str| {
+            let mut pod = fixture::pod(&[]);
+            pod["status"] = json!({"phase": phase, "containerStatuses": [{"restartCount": 2}]});
+            Pod(pod)
+        };
+        assert!(with("Succeeded").is_over() && with("Failed").is_over() && !with("Running").is_over());
+        assert_eq!(with("Running").restarts(), 2);
     }
 
     #[test]

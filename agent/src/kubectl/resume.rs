@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::args::Resume;
 use super::client::Client;
@@ -25,7 +25,7 @@ pub fn resume(client: &Client, args: &Resume) -> Result<()> {
     progress.done("resume", &format!("{workload}, replicas: {replicas}"));
     let mut started = Started { before, ..Started::default() };
     wait_for(&progress, args.timeout, || {
-        started.look(client, &workload.pods(client)?, &progress);
+        started.look(client, &workload.pods(client)?, &progress)?;
         let waits = || format!("{} of {replicas} pods; {}", started.seen.len(), started.waits);
         Ok(if started.seen.len() as u64 >= replicas { Look::There(()) } else { Look::Waits(waits()) })
     })?;
@@ -48,7 +48,7 @@ struct Started {
 }
 
 impl Started {
-    fn look(&mut self, client: &Client, pods: &[Pod], progress: &Progress) {
+    fn look(&mut self, client: &Client, pods: &[Pod], progress: &Progress) -> Result<()> {
         "the next pod".clone_into(&mut self.waits);
         let known = |uid: &str| self.before.contains(uid) || self.seen.contains_key(uid);
         let new = |pod: &&Pod| !pod.is_ending() && !known(pod.uid());
@@ -65,8 +65,12 @@ impl Started {
                     None
                 }
                 Seen::Fresh(why) => Some(format!("{name}: {why}")),
+                Seen::Unknown(why) => {
+                    bail!("{name} runs, and whether its program goes on is not known: {why}")
+                }
             };
             self.seen.insert(pod.uid().to_owned(), fresh);
         }
+        Ok(())
     }
 }

@@ -1,17 +1,19 @@
 //! Does the same in many pods at the same time, and stops their programs together.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::scope;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Error, Result};
 
 use super::client::Client;
 use super::in_pod::InPod;
+use super::movable::NotMovable;
 use super::pod::Pod;
 use super::progress::Progress;
-use super::stop::{self, Committed};
+use super::stop::{self, Committed, NoCheckpoint};
 use crate::base::limits;
 use crate::base::panics::locked;
 use crate::base::side_by_side::in_threads;
@@ -34,28 +36,54 @@ pub fn in_each<T: Send>(
     std::mem::take(&mut *locked(&done))
 }
 
+/// A pod whose program cannot be stopped.
+#[derive(Debug)]
+pub struct Failed {
+    /// Its name.
+    pub pod: String,
+    /// Why.
+    pub why: Error,
+}
+
+impl Failed {
+    /// Whether it is known that it has no checkpoint of now and can have none, so that somebody may choose to lose what it has done. Where
+    /// nobody answers, or a right is missing, it may have one, and another call may help.
+    pub fn can_be_given_up(&self) -> bool {
+        let is_not_protected =
+            matches!(self.why.downcast_ref::<NotMovable>(), Some(NotMovable::NotProtected { .. }));
+        is_not_protected || self.why.is::<NoCheckpoint>()
+    }
+}
+
+impl Display for Failed {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let why = format!("{:#}", self.why);
+        // Some say it themselves.
+        if why.starts_with(&self.pod) { why.fmt(formatter) } else { write!(formatter, "{}: {why}", self.pod) }
+    }
+}
+
 /// Programs that stand still, and until when.
 #[derive(Debug, Default)]
 pub struct Stopped {
     /// When the first of them goes on by itself.
     until: Option<Instant>,
-    /// Why the others do not, each with its pod.
-    pub failed: Vec<String>,
+    /// The others.
+    pub failed: Vec<Failed>,
 }
 
 impl Stopped {
-    /// Checks that all of them stand still until their pods are told to end.
+    /// A client that waits for answers as long as all of them stand still, and may still be told to end while they do.
     ///
     /// # Errors
     /// The first may go on before that.
-    pub fn in_time(&self) -> Result<()> {
-        let in_time = self.until.is_none_or(|until| Instant::now() + limits::UNTIL_ALL_END <= until);
-        ensure!(
-            in_time,
+    pub fn in_time(&self, client: &Client) -> Result<Client> {
+        let until = self.until.unwrap_or_else(|| Instant::now() + limits::STAY_STOPPED);
+        let end = until.checked_sub(limits::UNTIL_ALL_END);
+        end.and_then(|end| client.until(end)).context(
             "the checkpoints took too long together, and the first program goes on by itself: nothing is changed. Take more of them \
-             --at-once, or use a faster volume"
-        );
-        Ok(())
+             --at-once, or use a faster volume",
+        )
     }
 }
 
@@ -71,7 +99,7 @@ pub fn stop_all(client: &Client, pods: &[Pod], at_once: u16, progress: &Progress
     for (pod, came) in all {
         match came {
             Ok(until) => stopped.until = Some(stopped.until.map_or(until, |first| first.min(until))),
-            Err(error) => stopped.failed.push(format!("{pod}: {error:#}")),
+            Err(why) => stopped.failed.push(Failed { pod, why }),
         }
     }
     stopped
@@ -86,9 +114,10 @@ mod tests {
     #[test]
     fn programs_that_may_go_on_before_they_are_ended_are_left_alone() {
         let left = |left: Duration| Stopped { until: Some(Instant::now() + left), failed: Vec::new() };
-        left(limits::UNTIL_ALL_END * 2).in_time().unwrap();
-        Stopped::default().in_time().unwrap();
-        let why = left(limits::UNTIL_ALL_END / 2).in_time().unwrap_err().to_string();
+        let client = Client::of("kubectl");
+        left(limits::UNTIL_ALL_END * 2).in_time(&client).unwrap();
+        Stopped::default().in_time(&client).unwrap();
+        let why = left(limits::UNTIL_ALL_END / 2).in_time(&client).unwrap_err().to_string();
         assert!(why.contains("nothing is changed") && why.contains("--at-once"), "{why}");
     }
 }

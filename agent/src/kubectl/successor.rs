@@ -21,6 +21,8 @@ pub struct Siblings<'a> {
     selector: Option<String>,
     /// The container that runs under crik, if it was named.
     container: Option<&'a str>,
+    /// Whether their agents tell the controller how they have started.
+    reports: bool,
     /// Those that were there before.
     known: BTreeSet<String>,
 }
@@ -37,7 +39,8 @@ impl<'a> Siblings<'a> {
         container: Option<&'a str>,
     ) -> Result<Self, KubectlError> {
         let label = OF_OWNERS.iter().find_map(|name| Some(format!("{name}={}", pod.label(name)?)));
-        let mut siblings = Self { client, owner, selector: label, container, known: BTreeSet::new() };
+        let (reports, known) = (pod.last_start().is_some(), BTreeSet::new());
+        let mut siblings = Self { client, owner, selector: label, container, reports, known };
         siblings.known = siblings.all()?.iter().map(|pod| pod.uid().to_owned()).collect();
         Ok(siblings)
     }
@@ -69,6 +72,12 @@ impl<'a> Siblings<'a> {
                     "{name} goes on from generation {from}, which is older; kubectl logs {name} says why"
                 ),
                 Seen::Fresh(why) => bail!("{name} has begun anew: {why}"),
+                Seen::Unknown(_) if self.reports => {
+                    Ok(Look::Waits(format!("{name}: what its agent reports")))
+                }
+                Seen::Unknown(why) => {
+                    bail!("{name} is the next pod, and whether its program goes on is not known: {why}")
+                }
                 Seen::Waits(what) => Ok(Look::Waits(format!("{name}: {what}"))),
             }
         })

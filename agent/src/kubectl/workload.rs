@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::client::{Client, KubectlError};
+use super::lacking_right::Right;
 use super::pod::Pod;
 use super::selector::selector;
 use super::workload_name::{Kind, WorkloadName};
@@ -26,8 +27,12 @@ impl Workload {
     /// # Errors
     /// There is none.
     pub fn get(client: &Client, name: &WorkloadName) -> Result<Self, KubectlError> {
-        let object = client.get(name.resource(), name.name())?;
-        Ok(Self { name: name.clone(), object })
+        Ok(Self::of(name.clone(), client.get(name.resource(), name.name())?))
+    }
+
+    /// The workload that this object is.
+    pub fn of(name: WorkloadName, object: Value) -> Self {
+        Self { name, object }
     }
 
     /// What it is.
@@ -118,12 +123,29 @@ impl Workload {
         }
     }
 
+    /// The rights that it takes to end its pods in time: a StatefulSet ends one after the other.
+    pub fn to_suspend(&self) -> Vec<Right<'_>> {
+        let (resource, group) = self.name.in_api();
+        let namespace = self.object["metadata"]["namespace"].as_str().unwrap_or_default();
+        let patch = Right { verb: "patch", resource, group, name: Some(self.name.name()), namespace };
+        let delete = Right { verb: "delete", resource: "pods", group: "", name: None, namespace };
+        if self.kind() == Kind::StatefulSet { vec![patch, delete] } else { vec![patch] }
+    }
+
+    /// Whether somebody has changed meanwhile what is to be kept of it.
+    pub fn differs(&self, then: &Self) -> bool {
+        let of = |one: &Self| (one.object["metadata"]["uid"].clone(), one.replicas(), one.is_suspended());
+        of(self) != of(then)
+    }
+
     /// Has its pods ended, and keeps how many there were.
     ///
     /// # Errors
-    /// The API server refuses, or it is another one by now.
+    /// The API server refuses, or it has changed since it was read.
     pub fn suspend(&self, client: &Client) -> Result<(), KubectlError> {
-        self.patch(client, &self.suspended())
+        let mut patch = self.suspended();
+        patch["metadata"]["resourceVersion"] = self.object["metadata"]["resourceVersion"].clone();
+        self.patch(client, &patch)
     }
 
     fn suspended(&self) -> Value {
@@ -192,6 +214,27 @@ mod tests {
         assert!(gone.is_suspended());
         assert_eq!(gone.to_resume().unwrap(), 3);
         assert_eq!(gone.resumed(3)["metadata"]["annotations"][REPLICAS], Value::Null);
+    }
+
+    #[test]
+    fn what_somebody_has_scaled_or_made_anew_is_another_one() {
+        let set = |replicas: u64| workload("sts/x", json!({"replicas": replicas}));
+        assert!(!set(3).differs(&set(3)) && set(3).differs(&set(2)));
+        let mut anew = set(3);
+        anew.object["metadata"]["uid"] = json!("other");
+        assert!(anew.differs(&set(3)));
+        let job = |suspend: bool| workload("job/x", json!({"suspend": suspend}));
+        assert!(job(true).differs(&job(false)));
+    }
+
+    #[test]
+    fn only_a_stateful_sets_pods_are_deleted_here() {
+        let verbs = |name: &str| {
+            let workload = workload(name, json!({}));
+            workload.to_suspend().iter().map(|right| right.asked()[2..4].join(" ")).collect::<Vec<_>>()
+        };
+        assert_eq!(verbs("sts/x"), ["patch statefulsets.apps/x", "delete pods"]);
+        assert_eq!(verbs("job/x"), ["patch jobs.batch/x"]);
     }
 
     #[test]

@@ -64,6 +64,15 @@ impl WorkloadName {
             Kind::Job => "job",
         }
     }
+
+    /// What the API calls its kind, and the group of that.
+    pub fn in_api(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            Kind::StatefulSet => ("statefulsets", "apps"),
+            Kind::Deployment => ("deployments", "apps"),
+            Kind::Job => ("jobs", "batch"),
+        }
+    }
 }
 
 impl Display for WorkloadName {
