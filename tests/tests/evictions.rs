@@ -107,7 +107,11 @@ fn a_pod_waits_no_longer_than_its_deadline_and_the_same_pod_is_asked_anew_long_a
     let moves = moves("late")?;
     let _controller = moves.controller(&[])?;
     moves.create("job", "late-a", &deadline("2s"))?;
-    moves.create("again", "late-a", &both(&deadline("2s"), &moving(Step::Stayed, Duration::from_secs(3))))?;
+    moves.create(
+        "again",
+        "late-a",
+        &both(&deadline("2s"), &moving(Step::Stayed, Duration::from_secs(301))),
+    )?;
     moves.is_known("job")?;
     moves.is_known("again")?;
     moves.is_held("again")?;

@@ -238,8 +238,12 @@ pub const REPORT_TRIES: usize = 4;
 /// How long an eviction is held up at most, whatever the pod says: who owns a pod must not keep a node from being drained.
 pub const EVICTION_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// The shortest time that evictions can be held up for: the agent needs some of it to hear.
+/// The shortest time that evictions can be held up for, whoever says it: the agent needs some of it to hear.
 pub const EVICTION_DEADLINE_MIN: Duration = Duration::from_secs(1);
+
+/// How long what came of a move counts at least. Whoever evicts comes back within a minute: one that comes after that would begin
+/// another move each time, and never be let go.
+pub const MOVE_OVER: Duration = Duration::from_secs(5 * 60);
 
 /// How many pods of one node take a checkpoint for an eviction at the same time: they share its disk, its network and its processors,
 /// and each is frozen for the longer the more there are.

@@ -42,7 +42,7 @@ pub fn standing(moving: Option<&Move>, deadline: Duration, now: Timestamp) -> St
     };
     match moving.step {
         // Whoever asks so late begins anew, or a drain that was given up would leave the pod without a checkpoint in the next one.
-        _ if now >= until + deadline => Standing::None,
+        _ if now >= until + deadline.max(limits::MOVE_OVER) => Standing::None,
         Step::Waiting if now < until => Standing::Waits(asked),
         Step::Asked | Step::Begun if now < until => Standing::UnderWay { since: asked },
         _ => Standing::Over(late),

@@ -101,6 +101,20 @@ fn what_was_over_long_ago_counts_as_none() {
 }
 
 #[test]
+fn who_comes_back_each_twenty_seconds_is_let_go_however_short_the_deadline_is() {
+    for deadline in [0, 1, 5, 20, 300] {
+        for step in [Step::Asked, Step::Stayed, Step::Failed] {
+            let moving = moving(step, 0);
+            let pod = Facts { deadline: Duration::from_secs(deadline), ..facts(Some(&moving)) };
+            for now in (20..=280).step_by(20) {
+                let found = decide(Some(&pod), true, true, at(now));
+                assert!(matches!(found, Verdict::Allow(_)), "{deadline} {step:?} {now}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn times_that_cannot_be_hold_nothing_up() {
     for (asked, written) in [("soon", "soon"), ("2999-01-01T00:00:00Z", "2999-01-01T00:00:00Z")] {
         let odd = Move { asked: asked.to_owned(), step: Step::Begun, at: written.to_owned(), why: None };

@@ -32,8 +32,8 @@ pub fn read<T: DeserializeOwned>(text: Option<&String>) -> Option<T> {
         .and_then(|text| serde_json::from_str(text).ok())
 }
 
-/// The time that a text says, such as `10m`, and a limit's if that is less.
+/// The time that a text says, such as `10m`, and the nearest that may be if it may not be.
 pub fn read_deadline(text: Option<&String>) -> Option<Duration> {
     let said = humantime::parse_duration(text?).ok()?;
-    Some(said.min(limits::EVICTION_DEADLINE_MAX))
+    Some(said.clamp(limits::EVICTION_DEADLINE_MIN, limits::EVICTION_DEADLINE_MAX))
 }

@@ -3,6 +3,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::limits;
 
 fn object(name: &str, annotations: &Value) -> WatchedPod {
     let object = json!({
@@ -51,8 +52,18 @@ fn annotations_that_cannot_be_read_count_as_not_there() {
     let one = object("job-0", &annotations).workload;
     assert!(one.moving.is_none() && one.protection.is_none() && one.last_report.is_none());
     assert!(one.eviction_deadline.is_none());
-    let forever = object("job-0", &json!({ report::EVICTION_DEADLINE: "9000h" })).workload;
-    assert_eq!(forever.eviction_deadline, Some(crate::base::limits::EVICTION_DEADLINE_MAX));
+}
+
+#[test]
+fn a_deadline_is_no_longer_and_no_shorter_than_may_be() {
+    for (said, expected) in [
+        ("9000h", limits::EVICTION_DEADLINE_MAX),
+        ("5s", std::time::Duration::from_secs(5)),
+        ("0s", limits::EVICTION_DEADLINE_MIN),
+    ] {
+        let one = object("job-0", &json!({ report::EVICTION_DEADLINE: said })).workload;
+        assert_eq!(one.eviction_deadline, Some(expected), "{said}");
+    }
 }
 
 #[test]
