@@ -65,8 +65,9 @@ impl Webhook {
         let file = options.inject_file.as_deref().context("--webhook-listen needs --inject-file")?;
         let settings = Settings::read(file)?;
         let certificate = certificate(options, client.clone())?;
+        let path = certificate.eviction_path();
         let evictions =
-            evicted.map(|of| Arc::new(Evictions::new(of, options.limits.clone(), client.clone())));
+            evicted.map(|of| Arc::new(Evictions::new(of, options.limits.clone(), client.clone(), path)));
         let listener = listen(address).with_context(|| {
             format!("cannot listen on {address}; is another program there? see --webhook-listen")
         })?;
@@ -87,7 +88,9 @@ impl Webhook {
         };
         let mut routes = Router::new().route("/inject", post(review::inject_pod)).with_state(self.reviews);
         if let Some(evictions) = self.evictions {
-            routes = routes.merge(Router::new().route("/evict", post(evict_pod)).with_state(evictions));
+            let evict =
+                Router::new().route("/evict", post(evict_pod)).route("/evict/{word}", post(evict_pod));
+            routes = routes.merge(evict.with_state(evictions));
         }
         let server = Server {
             places: Places::new(limits::API_SERVER_CONNECTIONS),
@@ -124,6 +127,14 @@ fn certificate(options: &Options, client: Client) -> Result<Certificate> {
 }
 
 impl Certificate {
+    /// Where evictions may be asked about. What is kept in files has no word that the API server could be told.
+    fn eviction_path(&self) -> watch::Receiver<String> {
+        match self {
+            Self::Files(_) => watch::channel("/evict".to_owned()).1,
+            Self::Own(keeper) => keeper.eviction_path(),
+        }
+    }
+
     /// What connections are accepted with, as soon as there is a certificate.
     async fn tls(self) -> Tls {
         match self {

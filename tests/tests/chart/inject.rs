@@ -92,7 +92,10 @@ fn evictions_are_asked_about_in_the_same_namespaces_and_go_on_without_an_answer(
         "{rule:#}"
     );
     let (asked, of_pods) = (&webhooks[0]["clientConfig"]["service"], &of_pods["clientConfig"]["service"]);
-    ensure!(asked["name"] == of_pods["name"] && asked["path"] == "/evict", "{asked:#}");
+    ensure!(asked["name"] == of_pods["name"] && asked["path"].is_null(), "{asked:#}");
+    let patient = ENABLED.replacen("\"enabled\": true", "\"enabled\": true, \"timeoutSeconds\": 30", 1);
+    let patient = of_kind(&rendered(&patient)?, "ValidatingWebhookConfiguration")?["webhooks"][0].clone();
+    ensure!(patient["timeoutSeconds"] == 3, "{patient:#}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use crik_api::NodeState;
 use crik_api::report::Step;
@@ -19,7 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use self::answer::Eviction;
@@ -51,14 +51,19 @@ pub struct Evictions {
     ledger: Mutex<Ledger>,
     outcomes: Outcomes,
     complaint: Complaint,
+    /// Where they are asked about: nothing else tells the API server from anybody who reaches the port.
+    path: watch::Receiver<String>,
     /// For what is read at the same time.
     places: Semaphore,
     /// For what is asked and written at the API server at the same time.
     writing: Semaphore,
 }
 
-/// Answers whether a pod may be evicted now.
-pub async fn evict_pod(State(evictions): State<Arc<Evictions>>, body: Body) -> Response {
+/// Answers whether a pod may be evicted now, if it is the API server that asks.
+pub async fn evict_pod(State(evictions): State<Arc<Evictions>>, uri: Uri, body: Body) -> Response {
+    if uri.path() != *evictions.path.borrow() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     match read(body, "an Eviction", &evictions.places).await {
         Ok(request) => Json(evictions.answer(&request).await.into_review()).into_response(),
         Err(problem) => (StatusCode::BAD_REQUEST, problem).into_response(),
@@ -66,8 +71,8 @@ pub async fn evict_pod(State(evictions): State<Arc<Evictions>>, body: Body) -> R
 }
 
 impl Evictions {
-    /// What answers about these pods on these nodes.
-    pub fn new(evicted: Evicted, limits: Limits, client: Client) -> Self {
+    /// What answers about these pods on these nodes, to who asks at this path.
+    pub fn new(evicted: Evicted, limits: Limits, client: Client, path: watch::Receiver<String>) -> Self {
         let Evicted { index, workloads, outcomes } = evicted;
         Self {
             index,
@@ -77,6 +82,7 @@ impl Evictions {
             ledger: Mutex::default(),
             outcomes,
             complaint: Complaint::default(),
+            path,
             places: Semaphore::new(limits::PODS_READ_AT_ONCE),
             writing: Semaphore::new(limits::MOVES_WRITTEN_AT_ONCE),
         }

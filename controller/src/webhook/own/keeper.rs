@@ -29,6 +29,8 @@ pub struct Keeper {
     secrets: Api<Secret>,
     configurations: Vec<Configuration>,
     served: Option<Material>,
+    /// Where evictions are asked about; empty until there is a certificate.
+    eviction_path: watch::Sender<String>,
     complaint: Complaint,
 }
 
@@ -37,7 +39,21 @@ impl Keeper {
     pub fn new(client: Client, place: Place, names: Vec<String>, life: Duration) -> Self {
         let secrets = Api::namespaced(client.clone(), &place.namespace);
         let configurations = Configuration::of(&place, &client);
-        Self { place, names, life, secrets, configurations, served: None, complaint: Complaint::default() }
+        Self {
+            place,
+            names,
+            life,
+            secrets,
+            configurations,
+            served: None,
+            eviction_path: watch::Sender::default(),
+            complaint: Complaint::default(),
+        }
+    }
+
+    /// Where evictions may be asked about, as it is now: empty as long as nobody can know that.
+    pub fn eviction_path(&self) -> watch::Receiver<String> {
+        self.eviction_path.subscribe()
     }
 
     /// Waits until there is a certificate, and keeps it from then on.
@@ -79,7 +95,8 @@ impl Keeper {
     /// What is to be served, if it is something else than before.
     async fn step(&mut self) -> Result<Option<Arc<ServerConfig>>> {
         let Some(material) = self.material().await? else { return Ok(None) };
-        let failed = self.tell_authorities(&material).await;
+        self.eviction_path.send_replace(material.eviction_path());
+        let failed = self.tell(&material).await;
         let is_served = self.served.as_ref() == Some(&material);
         // Where one of them cannot be told, what the other one is about is answered nevertheless.
         let is_in_vain = is_served || failed.len() == self.configurations.len();
@@ -99,11 +116,11 @@ impl Keeper {
         Ok(Some(config))
     }
 
-    /// Tells the API server whom to believe, wherever it looks that up; what has failed of it.
-    async fn tell_authorities(&self, material: &Material) -> Vec<anyhow::Error> {
+    /// Tells the API server whom to believe and where to ask, wherever it looks that up; what has failed of it.
+    async fn tell(&self, material: &Material) -> Vec<anyhow::Error> {
         let mut failed = Vec::new();
         for configuration in &self.configurations {
-            failed.extend(configuration.tell_authorities(material).await.err());
+            failed.extend(configuration.tell(material).await.err());
         }
         failed
     }

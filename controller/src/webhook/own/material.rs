@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use tokio_rustls::rustls::ServerConfig;
 
@@ -26,6 +27,7 @@ const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";
 const AUTHORITY_KEY: &str = "ca.key";
 const RENEWAL: &str = "renewal.json";
+const WORD: &str = "word";
 
 /// What certificates are made for, and for how long.
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub struct Material {
     authorities: String,
     authority_key: String,
     renewal: Renewal,
+    /// What nobody knows but the replicas and the API server; empty in a Secret of an earlier release.
+    word: String,
 }
 
 impl Material {
@@ -64,6 +68,7 @@ impl Material {
             authorities: text(AUTHORITIES)?,
             authority_key: text(AUTHORITY_KEY)?,
             renewal: serde_json::from_str(&text(RENEWAL)?).ok()?,
+            word: text(WORD).unwrap_or_default(),
         })
     }
 
@@ -79,6 +84,7 @@ impl Material {
             (AUTHORITIES, &self.authorities),
             (AUTHORITY_KEY, &self.authority_key),
             (RENEWAL, &renewal),
+            (WORD, &self.word),
         ];
         Ok(all.map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes()))).into())
     }
@@ -87,6 +93,11 @@ impl Material {
     /// replica may still have.
     pub fn authorities(&self) -> &str {
         &self.authorities
+    }
+
+    /// Where the API server asks about evictions, and nobody else can.
+    pub fn eviction_path(&self) -> String {
+        format!("/evict/{}", self.word)
     }
 
     /// What a server needs of it.
@@ -103,7 +114,9 @@ impl Material {
     /// A name is none.
     pub fn renewed(before: Option<&Self>, wanted: &Wanted, now: Timestamp) -> Result<Option<Self>> {
         let kept = before.filter(|before| before.renewal.authority > now);
-        let is_good = |one: &&Self| one.renewal.certificate > now && one.renewal.names == wanted.names;
+        let is_good = |one: &&Self| {
+            one.renewal.certificate > now && one.renewal.names == wanted.names && !one.word.is_empty()
+        };
         if kept.filter(is_good).is_some_and(|kept| kept.config().is_ok()) {
             return Ok(None);
         }
@@ -111,7 +124,7 @@ impl Material {
         by_authority.map_or_else(|| Self::begun(before, wanted, now), Ok).map(Some)
     }
 
-    /// With an authority of its own, behind which is the one before.
+    /// With an authority of its own, behind which is the one before, and by the same word.
     fn begun(before: Option<&Self>, wanted: &Wanted, now: Timestamp) -> Result<Self> {
         let (key, life) = (KeyPair::generate()?, wanted.life * AUTHORITY_LIVES);
         let authority = lasting(authority_params()?, now, life)?.self_signed(&key)?.pem();
@@ -120,10 +133,12 @@ impl Material {
         let (certificate, own_key) = (String::new(), String::new());
         let authorities = authority + previous;
         let authority_key = key.serialize_pem();
-        Self { certificate, key: own_key, authorities, authority_key, renewal }.with_certificate(wanted, now)
+        let word = before.map(|before| before.word.clone()).unwrap_or_default();
+        Self { certificate, key: own_key, authorities, authority_key, renewal, word }
+            .with_certificate(wanted, now)
     }
 
-    /// With a new certificate of the same authority.
+    /// With a new certificate of the same authority, and a word if there is none.
     fn with_certificate(&self, wanted: &Wanted, now: Timestamp) -> Result<Self> {
         let issuer = Issuer::new(authority_params()?, KeyPair::from_pem(&self.authority_key)?);
         let mut params = CertificateParams::new(wanted.names.clone())?;
@@ -138,7 +153,8 @@ impl Material {
             names: wanted.names.clone(),
             ..self.renewal.clone()
         };
-        Ok(Self { certificate, key: key.serialize_pem(), renewal, ..self.clone() })
+        let word = if self.word.is_empty() { random_word()? } else { self.word.clone() };
+        Ok(Self { certificate, key: key.serialize_pem(), renewal, word, ..self.clone() })
     }
 }
 
@@ -162,6 +178,13 @@ fn lasting(mut params: CertificateParams, now: Timestamp, life: Duration) -> Res
 /// When a third of its life is left.
 fn renew_after(now: Timestamp, life: Duration) -> Result<Timestamp> {
     Ok(now.checked_add(SignedDuration::try_from(life * 2 / 3)?)?)
+}
+
+/// 128 bits by chance, in letters that a path of the API server's may have: those of a DNS label.
+fn random_word() -> Result<String> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system has no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// The first certificate of several.
@@ -221,6 +244,18 @@ mod tests {
         assert!(renewed(Some(&damaged), 1).unwrap().config().is_ok());
         let without_authority = Material { authority_key: "none".to_owned(), ..damaged };
         assert!(renewed(Some(&without_authority), 1).unwrap().config().is_ok());
+    }
+
+    #[test]
+    fn the_word_is_no_others_and_stays_whatever_is_renewed() {
+        let (first, other) = (renewed(None, 0).unwrap(), renewed(None, 0).unwrap());
+        assert!(first.word.len() == 32 && first.word != other.word);
+        for seconds in [60, 240] {
+            assert_eq!(renewed(Some(&first), seconds).unwrap().word, first.word);
+        }
+        let of_an_earlier_release = Material { word: String::new(), ..first.clone() };
+        let found = renewed(Some(&of_an_earlier_release), 1).unwrap();
+        assert!(found.word.len() == 32 && found.authorities == first.authorities);
     }
 
     #[test]
