@@ -150,7 +150,14 @@ fn a_budget_that_forbids_the_eviction_answers_itself_and_no_program_is_stopped()
     moves.is_held("other")?;
     allows(1)?;
     let held = || moves.evict("job").ok().filter(|answer| answer.message.contains("evict.crik.dev"));
-    wait_for("the budget to be known", held).map(drop)
+    drop(wait_for("the budget to be known", held)?);
+    moves.create_with("next", "budget-b", &labelled)?;
+    moves.is_known("next")?;
+    moves.is_held("next")?;
+    ensure!(moves.moving("next")?.is_none(), "two stand still, of which one may go");
+    moves.steps("job", Step::Stayed)?;
+    let asked = || moves.is_held("next").ok().and_then(|_| moves.moving("next").ok().flatten());
+    wait_for("the next one to be asked", asked).map(drop)
 }
 
 #[test]

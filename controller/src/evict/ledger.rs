@@ -39,9 +39,9 @@ impl Ledger {
         last.is_some_and(|last| last + limits::EVICTION_WANTED > now)
     }
 
-    /// A move of this pod begins.
+    /// A move of this pod begins, if it has not yet.
     pub fn begins(&mut self, pod: &str, node: &str, now: Timestamp) {
-        self.begun.insert(pod.into(), Begun { node: node.into(), at: now });
+        self.begun.entry(pod.into()).or_insert_with(|| Begun { node: node.into(), at: now });
     }
 
     /// It does not after all, or the watch has told of it.

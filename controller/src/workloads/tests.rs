@@ -37,6 +37,8 @@ fn what_is_needed_of_a_pod_is_read_and_nothing_else() {
     assert_eq!((one.namespace(), one.name(), &*one.node, &*one.uid), ("ns", "job-0", "a", "u"));
     assert_eq!((one.phase, one.is_ending, one.has_gate), (Phase::Running, false, true));
     assert_eq!(one.moving.map(|of| of.step), Some(Step::Begun));
+    assert_eq!(one.labels.len(), 1, "for the budgets that select it");
+    assert!(object("job-0", &json!({})).workload.labels.is_empty(), "of no use without a move");
     assert!(one.protection.is_some_and(|told| told.protected));
     assert!(one.last_report.is_some() && one.last_start.is_some());
     assert_eq!(one.last_checkpoint.map(|last| last.checkpoint.generation), Some(3));

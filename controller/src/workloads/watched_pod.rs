@@ -13,13 +13,26 @@ use serde::de::IgnoredAny;
 use super::annotations::{Annotations, read, read_deadline};
 use super::workload::{Phase, Workload};
 
+/// The label of pods that are put under crik.
+const LABEL: &str = "crik.dev/inject";
+
 /// A Pod, and as much of its metadata as whoever reads it needs: that is not kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "Object")]
 pub struct WatchedPod {
     meta: ObjectMeta,
+    /// Whether it is ready, as a PodDisruptionBudget counts it.
+    pub is_ready: bool,
     /// What is kept of it.
     pub workload: Workload,
+}
+
+impl WatchedPod {
+    /// Whether it has the label that puts pods under crik: a watch tells of no others.
+    pub fn is_labelled(&self) -> bool {
+        let said = self.meta.labels.as_ref().and_then(|labels| labels.get(LABEL));
+        said.is_some_and(|value| value == "true")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,6 +85,12 @@ struct Condition {
 
 impl From<Object> for WatchedPod {
     fn from(Object { metadata, spec, status }: Object) -> Self {
+        let moving = read(metadata.annotations.moving.as_ref());
+        let labels = if moving.is_some() { metadata.labels.clone() } else { BTreeMap::new() };
+        let is = |kind: &str| {
+            let found = status.conditions.iter().find(|one| one.kind == kind);
+            found.map(|one| one.status == "True")
+        };
         let meta = ObjectMeta {
             name: Some(metadata.name.clone()),
             namespace: Some(metadata.namespace.clone()),
@@ -88,20 +107,17 @@ impl From<Object> for WatchedPod {
             phase: status.phase,
             is_ending: metadata.deletion_timestamp.is_some(),
             has_gate: spec.readiness_gates.iter().any(|gate| gate.condition_type == RESTORED),
-            is_restored: status
-                .conditions
-                .iter()
-                .find(|one| one.kind == RESTORED)
-                .map(|one| one.status == "True"),
+            is_restored: is(RESTORED),
             eviction_deadline: read_deadline(said.eviction_deadline.as_ref()),
             last_checkpoint: read(said.last_checkpoint.as_ref()),
             last_failure: read(said.last_failure.as_ref()),
             last_start: read(said.last_start.as_ref()),
             protection: read(said.protection.as_ref()),
-            moving: read(said.moving.as_ref()),
+            moving,
             last_report: read(said.last_report.as_ref()),
+            labels,
         };
-        Self { meta, workload }
+        Self { meta, is_ready: is("Ready") == Some(true), workload }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is kept of a labelled pod.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Workload {
     pub moving: Option<Move>,
     /// The last report that was taken.
     pub last_report: Option<ReportId>,
+    /// Its labels, while there is a move, by which PodDisruptionBudgets select it.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Phase {
@@ -63,6 +66,12 @@ impl Workload {
     /// Its namespace.
     pub fn namespace(&self) -> &str {
         self.pod.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Whether it has something that is to be kept before it is evicted.
+    pub fn is_to_be_kept(&self) -> bool {
+        let is_protected = self.protection.as_ref().is_some_and(|told| told.protected);
+        is_protected && self.phase == Phase::Running && !self.is_ending
     }
 
     /// Its name.

@@ -1,5 +1,7 @@
 //! What is read and written of a pod that is to be evicted.
 
+use std::collections::BTreeMap;
+
 use crik_api::report::{MOVE, Move};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -46,6 +48,17 @@ pub struct ApiServer(Client);
 
 /// The PodDisruptionBudgets of a namespace.
 pub struct Budgets(Vec<PodDisruptionBudget>);
+
+/// What they leave for a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It may be evicted.
+    Place,
+    /// So many others that are to be evicted stand still already that the API server would let none go after them.
+    OthersFirst,
+    /// The API server would not let it go.
+    Nothing,
+}
 
 impl ApiServer {
     /// By this client.
@@ -96,21 +109,47 @@ impl ApiServer {
 }
 
 impl Budgets {
-    /// Whether none of them forbids to evict this pod, by the rules of the API server (kubernetes/pkg/registry/core/pod/storage/
-    /// eviction.go): one without a selector, or with an empty one, protects nothing, and a pod of two is never evicted.
-    pub fn allow(&self, pod: &WatchedPod) -> bool {
+    /// What they leave for this pod while the programs of others, of which these are the labels, stand still, by the rules of the API
+    /// server (kubernetes/pkg/registry/core/pod/storage/eviction.go): one without a selector, or with an empty one, protects nothing, and
+    /// a pod of two is never evicted. One whose labels are not known counts as protected by the same.
+    pub fn left(&self, pod: &WatchedPod, stopped: &[Option<&BTreeMap<String, String>>]) -> Left {
         let labels = pod.meta().labels.clone().unwrap_or_default();
-        let protects = |budget: &&PodDisruptionBudget| {
-            let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
-            let selector: Option<Selector> = selector.and_then(|selector| selector.try_into().ok());
-            selector.is_some_and(|selector| !selector.selects_all() && selector.matches(&labels))
-        };
-        let allows = |budget: &PodDisruptionBudget| {
-            budget.status.as_ref().is_some_and(|status| status.disruptions_allowed > Some(0))
-        };
-        let of_pod: Vec<_> = self.0.iter().filter(protects).collect();
-        of_pod.len() < 2 && of_pod.into_iter().all(allows)
+        let all = self.0.iter().filter_map(|one| Some((one, protects(one)?)));
+        let mut of_pod = all.filter(|(_, selector)| selector.matches(&labels));
+        let Some((budget, selector)) = of_pod.next() else { return Left::Place };
+        if of_pod.next().is_some() {
+            return Left::Nothing;
+        }
+        if !pod.is_ready && lets_unready_go(budget) {
+            return Left::Place;
+        }
+        let before = stopped.iter().filter(|one| one.is_none_or(|labels| selector.matches(labels))).count();
+        match allowed(budget) {
+            0 => Left::Nothing,
+            allowed if before < allowed => Left::Place,
+            _ => Left::OthersFirst,
+        }
     }
+}
+
+/// What it selects, if that is protected.
+fn protects(budget: &PodDisruptionBudget) -> Option<Selector> {
+    let selector: Selector = budget.spec.as_ref()?.selector.clone()?.try_into().ok()?;
+    (!selector.selects_all()).then_some(selector)
+}
+
+fn allowed(budget: &PodDisruptionBudget) -> usize {
+    let said = budget.status.as_ref().and_then(|status| status.disruptions_allowed);
+    said.and_then(|number| number.try_into().ok()).unwrap_or_default()
+}
+
+/// Whether it lets pods go that are not ready, however many others are.
+fn lets_unready_go(budget: &PodDisruptionBudget) -> bool {
+    let policy = budget.spec.as_ref().and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
+    let is_healthy = budget.status.as_ref().is_some_and(|status| {
+        status.desired_healthy > Some(0) && status.current_healthy >= status.desired_healthy
+    });
+    policy == Some("AlwaysAllow") || is_healthy
 }
 
 fn parts(pod: &str) -> (&str, &str) {
@@ -127,10 +166,18 @@ mod tests {
 
     use super::*;
 
-    fn allow(budgets: &[Value]) -> bool {
-        let pod = json!({"metadata": {"name": "job", "namespace": "n", "labels": {"app": "job"}}});
-        let all = budgets.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
-        Budgets(all).allow(&serde_json::from_value(pod).unwrap())
+    fn pod(ready: &str) -> WatchedPod {
+        let pod = json!({"metadata": {"name": "job", "namespace": "n", "labels": {"app": "job"}},
+                         "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+        serde_json::from_value(pod).unwrap()
+    }
+
+    fn all(budgets: &[Value]) -> Budgets {
+        Budgets(budgets.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect())
+    }
+
+    fn left(budgets: &[Value]) -> Left {
+        all(budgets).left(&pod("True"), &[])
     }
 
     fn budget(selector: &Value, allowed: u32) -> Value {
@@ -142,10 +189,47 @@ mod tests {
     #[test]
     fn a_budget_of_the_pod_that_has_none_left_forbids_its_eviction() {
         let (own, other) = (json!({"matchLabels": {"app": "job"}}), json!({"matchLabels": {"app": "other"}}));
-        assert!(allow(&[]) && allow(&[budget(&own, 1)]) && !allow(&[budget(&own, 0)]));
-        assert!(allow(&[budget(&other, 0)]) && allow(&[budget(&json!({}), 0)]));
-        assert!(!allow(&[budget(&own, 1), budget(&own, 1)]), "the API server evicts none that has two");
         let expression = json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["job"]}]});
-        assert!(!allow(&[budget(&expression, 0)]));
+        for (budgets, expected) in [
+            (vec![], Left::Place),
+            (vec![budget(&own, 1)], Left::Place),
+            (vec![budget(&own, 0)], Left::Nothing),
+            (vec![budget(&other, 0)], Left::Place),
+            (vec![budget(&json!({}), 0)], Left::Place),
+            // The API server evicts none that has two.
+            (vec![budget(&own, 1), budget(&own, 1)], Left::Nothing),
+            (vec![budget(&expression, 0)], Left::Nothing),
+        ] {
+            assert_eq!(left(&budgets), expected, "{budgets:?}");
+        }
+    }
+
+    #[test]
+    fn no_more_programs_stand_still_than_the_budget_lets_go() {
+        let own = json!({"matchLabels": {"app": "job"}});
+        let labels = |app: &str| BTreeMap::from([("app".to_owned(), app.to_owned())]);
+        let (same, other) = (labels("job"), labels("other"));
+        for (allowed, stopped, expected) in [
+            (1, vec![Some(&same)], Left::OthersFirst),
+            (1, vec![Some(&other)], Left::Place),
+            (1, vec![None], Left::OthersFirst),
+            (2, vec![Some(&same), Some(&other)], Left::Place),
+            (2, vec![Some(&same), None], Left::OthersFirst),
+            (0, vec![Some(&same)], Left::Nothing),
+        ] {
+            let found = all(&[budget(&own, allowed)]).left(&pod("True"), &stopped);
+            assert_eq!(found, expected, "{allowed} {stopped:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_not_ready_may_go_where_the_others_are_enough_or_that_is_said() {
+        let mut one = budget(&json!({"matchLabels": {"app": "job"}}), 0);
+        assert_eq!(all(&[one.clone()]).left(&pod("False"), &[]), Left::Place);
+        one["status"]["currentHealthy"] = json!(0);
+        assert_eq!(all(&[one.clone()]).left(&pod("False"), &[]), Left::Nothing);
+        one["spec"]["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
+        assert_eq!(all(&[one.clone()]).left(&pod("False"), &[]), Left::Place);
+        assert_eq!(all(&[one]).left(&pod("True"), &[]), Left::Nothing);
     }
 }

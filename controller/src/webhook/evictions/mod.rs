@@ -4,6 +4,8 @@
 mod answer;
 mod api;
 mod others;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,14 +25,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use self::answer::Eviction;
-use self::api::{ApiServer, Problem, Written};
+use self::api::{ApiServer, Budgets, Left, Problem, Written};
 use super::review::read;
 use crate::base::complaint::Complaint;
 use crate::base::limits;
 use crate::base::outcomes::{Outcomes, count};
 use crate::evict::{Candidate, Facts, Ledger, Limits, Reason, Standing, Verdict, decide, standing, turn};
 use crate::index::Index;
-use crate::workloads::{Phase, Workload, Workloads};
+use crate::workloads::{Phase, WatchedPod, Workload, Workloads};
 
 /// What evictions are answered by.
 pub struct Evicted {
@@ -114,8 +116,10 @@ impl Evictions {
     /// It cannot be found out, or not written down.
     async fn decided(&self, eviction: &Eviction) -> Result<Verdict, Problem> {
         let known = self.workloads.get(&eviction.pod);
-        let verdict = self.verdict(known.as_deref(), true, eviction);
-        if eviction.dry_run || !matches!(verdict, Verdict::Ask | Verdict::Queue) {
+        let verdict = self.verdict(known.as_deref(), Left::Place, eviction);
+        // Until the first list is complete it is only not known yet.
+        let is_told = known.is_some() || self.workloads.is_complete();
+        if is_told && (eviction.dry_run || !matches!(verdict, Verdict::Ask | Verdict::Queue)) {
             return Ok(verdict);
         }
         // A drain asks for all pods of a node at once. Those that find no place have not waited in vain, since the others come to an end.
@@ -137,9 +141,12 @@ impl Evictions {
         for _ in 0..limits::EVICTION_LOOKS {
             let (pod, budgets) =
                 try_join!(self.api_server.pod(&eviction.pod), self.api_server.budgets(&eviction.pod))?;
-            let Some(pod) = pod else { return Ok(Verdict::Allow(Reason::Unknown)) };
-            let verdict = self.verdict(Some(&pod.workload), budgets.allow(&pod), eviction);
+            let Some(pod) = pod.filter(WatchedPod::is_labelled) else {
+                return Ok(Verdict::Allow(Reason::Unknown));
+            };
+            let verdict = self.verdict(Some(&pod.workload), self.left(&budgets, &pod), eviction);
             let step = match verdict {
+                _ if eviction.dry_run => return Ok(verdict),
                 Verdict::Ask => Step::Asked,
                 Verdict::Queue => Step::Waiting,
                 Verdict::Allow(_) | Verdict::Wait { .. } => return Ok(verdict),
@@ -154,23 +161,39 @@ impl Evictions {
         Err(Problem::Contended)
     }
 
+    /// What the budgets leave for the pod, beside those that are to be evicted already.
+    fn left(&self, budgets: &Budgets, pod: &WatchedPod) -> Left {
+        let (moved, usual) = (self.workloads.moved(), self.limits.eviction_deadline);
+        let stopped = others::stopped(&pod.workload, &moved, &mut self.ledger(), usual, Timestamp::now());
+        budgets.left(pod, &stopped)
+    }
+
     /// What is to be done as things stand; a move that is to begin takes its place from now on.
-    fn verdict(&self, pod: Option<&Workload>, budget_allows: bool, eviction: &Eviction) -> Verdict {
+    fn verdict(&self, pod: Option<&Workload>, left: Left, eviction: &Eviction) -> Verdict {
         let Some(pod) = pod else { return Verdict::Allow(Reason::Unknown) };
         let now = Timestamp::now();
+        let verdict = |has_room| decide(Some(&self.facts(pod)), has_room, left != Left::Nothing, now);
+        if let needs_no_turn @ (Verdict::Allow(_) | Verdict::Wait { for_others: false, .. }) = verdict(false)
+        {
+            return needs_no_turn;
+        }
         let moved = self.workloads.moved();
         let mut ledger = self.ledger();
         let others = others::of(&moved, &mut ledger, self.limits.eviction_deadline, now);
         let waits_since = self.waits_since(pod, now);
         let own = Candidate { pod: &pod.pod, node: &pod.node, since: waits_since.unwrap_or(now) };
         let turn = turn(&own, waits_since.is_none(), &others, &self.limits);
-        let verdict = decide(Some(&self.facts(pod)), turn.is_now, budget_allows, now);
+        let verdict = verdict(turn.is_now && left == Left::Place);
         if eviction.dry_run {
             return verdict;
         }
         ledger.hears(&pod.pod, now);
         match verdict {
             Verdict::Ask => ledger.begins(&pod.pod, &pod.node, now),
+            // Not written down, since it would keep those from beginning that are behind it and of another budget.
+            Verdict::Queue if left == Left::OthersFirst => {
+                return Verdict::Wait { since: now, for_others: true };
+            }
             Verdict::Wait { for_others: true, .. } if turn.is_near && others::is_old(pod, now) => {
                 return Verdict::Queue;
             }
