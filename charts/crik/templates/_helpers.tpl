@@ -320,6 +320,9 @@ eventpoll_epi in /proc/slabinfo), which a pod's limit counts; and 192 MiB for 50
 {{- if and .Values.inject.enabled .Values.tls.secretName (not .Values.inject.defaults.nodeStateServerCAFile) -}}
 {{- fail "inject.enabled with tls.secretName needs inject.defaults.nodeStateServerCAFile: a file in your pods with the certificate of who issued the controller's" -}}
 {{- end -}}
+{{- if and (include "crik.moves" .) (not .Values.inject.reports) -}}
+{{- fail "inject.moves needs inject.reports, by which it is known that a checkpoint is there; set inject.reports=true, or inject.moves.enabled=false as well" -}}
+{{- end -}}
 {{- $sleep := dig "preStop" "sleep" "seconds" 0 .Values.lifecycle | int64 -}}
 {{- if gt (add 5 $sleep (int64 .Values.shutdownDelaySeconds)) (int64 .Values.terminationGracePeriodSeconds) -}}
 {{- fail (printf "terminationGracePeriodSeconds is %d, and shutdownDelaySeconds needs 5 more than its %d%s" (int64 .Values.terminationGracePeriodSeconds) (int64 .Values.shutdownDelaySeconds) (ternary (printf ", after the %d of lifecycle.preStop.sleep" $sleep) "" (gt $sleep 0))) -}}

@@ -241,6 +241,10 @@ pub const EVICTION_DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 /// The shortest time that evictions can be held up for, whoever says it: the agent needs some of it to hear.
 pub const EVICTION_DEADLINE_MIN: Duration = Duration::from_secs(1);
 
+/// How long before a move was asked for its checkpoint may have been durable, by the clocks of two replicas: an earlier one was for another
+/// move, whose report came late.
+pub const MOVE_CLOCKS_DIFFER: Duration = Duration::from_secs(1);
+
 /// How long what came of a move counts at least. Whoever evicts comes back within a minute: one that comes after that would begin
 /// another move each time, and never be let go.
 pub const MOVE_OVER: Duration = Duration::from_secs(5 * 60);

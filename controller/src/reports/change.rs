@@ -48,13 +48,24 @@ pub fn change(pod: &Workload, report: &Report, now: Timestamp) -> Change {
     let ago = SignedDuration::try_from_secs_f64(report.seconds_ago).unwrap_or_default();
     let at = now.checked_sub(ago).unwrap_or(now);
     let mut annotations = vec![(LAST_REPORT, json(&report.id))];
-    annotations.extend(stands(pod, &report.what, &format!("{at:.3}")));
+    annotations.extend(stands(pod, &report.what, at));
+    if annotations.iter().all(|(name, _)| *name != MOVE) {
+        annotations.extend(given_up(pod, report.id));
+    }
     Change { annotations, restored: restored(pod, report), event: said(pod, &report.what), at }
 }
 
-/// What is known of the program now.
-fn stands(pod: &Workload, what: &What, at: &str) -> Vec<(&'static str, Option<String>)> {
-    let at = at.to_owned();
+/// What takes a move away that another agent has begun, or has not: its container was started anew, and nobody ends that move. The next
+/// eviction asks the one that runs.
+fn given_up(pod: &Workload, id: ReportId) -> Option<(&'static str, Option<String>)> {
+    let is_another_agent = pod.last_report.is_some_and(|last| last.began != id.began);
+    let is_under_way = |of: &Move| matches!(of.step, Step::Asked | Step::Begun);
+    (is_another_agent && pod.moving.as_ref().is_some_and(is_under_way)).then_some((MOVE, None))
+}
+
+/// What is known of the program since then.
+fn stands(pod: &Workload, what: &What, since: Timestamp) -> Vec<(&'static str, Option<String>)> {
+    let at = format!("{since:.3}");
     match what.clone() {
         What::Examined(told) => vec![(PROTECTION, json(&told))],
         What::Resumed(resumed) => {
@@ -68,12 +79,12 @@ fn stands(pod: &Workload, what: &What, at: &str) -> Vec<(&'static str, Option<St
             moved(pod, Step::Begun, at, None, is_asked)
         }
         What::Checkpointed(checkpoint) => {
-            let moved = of_move(pod, checkpoint.occasion, Step::Durable, &at, None);
+            let moved = of_move(pod, checkpoint.occasion, Step::Durable, since, None);
             let last = (LAST_CHECKPOINT, json(&LastCheckpoint { at, checkpoint }));
             [vec![last, (LAST_FAILURE, None)], moved].concat()
         }
         What::NotCheckpointed { occasion, why } => {
-            let moved = of_move(pod, occasion, Step::Failed, &at, Some(why.clone()));
+            let moved = of_move(pod, occasion, Step::Failed, since, Some(why.clone()));
             let failure = (LAST_FAILURE, json(&LastFailure { at, occasion, why }));
             [vec![failure], moved].concat()
         }
@@ -82,16 +93,20 @@ fn stands(pod: &Workload, what: &What, at: &str) -> Vec<(&'static str, Option<St
     }
 }
 
-/// How a checkpoint ends the move that it was for.
+/// How a checkpoint ends the move that it was for, which is none that was asked for after that.
 fn of_move(
     pod: &Workload,
     occasion: Occasion,
     step: Step,
-    at: &str,
+    at: Timestamp,
     why: Option<String>,
 ) -> Vec<(&'static str, Option<String>)> {
-    let is_under_way = |of: &Move| occasion == Occasion::Move && matches!(of.step, Step::Asked | Step::Begun);
-    moved(pod, step, at.to_owned(), why, is_under_way)
+    let is_before = |asked: Timestamp| asked <= at + limits::MOVE_CLOCKS_DIFFER;
+    let is_ended = |of: &Move| {
+        let is_under_way = occasion == Occasion::Move && matches!(of.step, Step::Asked | Step::Begun);
+        is_under_way && of.asked.parse().is_ok_and(is_before)
+    };
+    moved(pod, step, format!("{at:.3}"), why, is_ended)
 }
 
 /// The next step of the pod's move, if it has one that this is true of.

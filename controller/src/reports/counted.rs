@@ -76,7 +76,8 @@ impl Counted {
             }
         }
         drop(self.checkpoints.get_or_create(&UNWANTED));
-        for result in ["taken", "repeated", "too-often", "gone", "forbidden", "busy", "failed"] {
+        for result in ["taken", "repeated", "too-often", "gone", "forbidden", "unwritable", "busy", "failed"]
+        {
             drop(self.reports.get_or_create(&vec![("result", result)]));
         }
         for how in ["resumed", "fresh", "fresh-after-skipped"] {

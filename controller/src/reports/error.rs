@@ -25,6 +25,9 @@ pub enum NotTaken {
          pods/status, or leave out --reports"
     )]
     Forbidden,
+    /// The API server will never take it.
+    #[error("the API server does not take what this report changes on the pod: {0}; it is left out")]
+    Unwritable(String),
     /// Too many are taken at the moment.
     #[error("too many reports are being taken here; tell it again")]
     Busy,
@@ -40,6 +43,7 @@ impl NotTaken {
             Self::TooOften => "too-often",
             Self::Gone { .. } => "gone",
             Self::Forbidden => "forbidden",
+            Self::Unwritable(_) => "unwritable",
             Self::Busy => "busy",
             Self::Unavailable(_) => "failed",
         }
@@ -56,7 +60,34 @@ pub fn explain(error: &kube::Error, of: &Of) -> NotTaken {
     match error {
         kube::Error::Api(status) if status.code == 404 => gone(of),
         kube::Error::Api(status) if status.code == 403 => NotTaken::Forbidden,
+        kube::Error::Api(status) if matches!(status.code, 400 | 413 | 422) => {
+            NotTaken::Unwritable(status.message.clone())
+        }
         kube::Error::Api(status) => NotTaken::Unavailable(format!("the API server says: {}", status.message)),
         error => NotTaken::Unavailable(with_causes(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_will_never_take_is_not_told_again() {
+        let of = Of { namespace: "n".to_owned(), name: "a".to_owned(), uid: "u".to_owned() };
+        for (code, expected) in [
+            (400, "unwritable"),
+            (413, "unwritable"),
+            (422, "unwritable"),
+            (403, "forbidden"),
+            (404, "gone"),
+            (429, "failed"),
+            (500, "failed"),
+        ] {
+            let status = Status { code, ..Status::failure("no", "") };
+            assert_eq!(explain(&kube::Error::Api(Box::new(status)), &of).result(), expected, "{code}");
+        }
     }
 }

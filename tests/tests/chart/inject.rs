@@ -120,7 +120,10 @@ fn values_say_how_many_pods_are_moved_at_a_time_and_for_how_long_evictions_wait(
     ensure!(of_kind(&none, "ValidatingWebhookConfiguration").is_err(), "evictions are asked about");
     let flags = pod_spec(&none)?["containers"][0]["args"].to_string();
     ensure!(!flags.contains("--workloads") && !flags.contains("--moves"), "{flags}");
-    for wrong in [r#"{"perNode": 0}"#, r#"{"deadline": "soon"}"#, r#"{"perPod": 1}"#] {
+    for wrong in ["soon", "0s", "3601s", "61m", "2h"] {
+        ensure!(template(&moves(&json!({"deadline": wrong}).to_string()))?.is_err(), "{wrong}");
+    }
+    for wrong in [r#"{"perNode": 0}"#, r#"{"perPod": 1}"#] {
         ensure!(template(&moves(wrong))?.is_err(), "{wrong}");
     }
     Ok(())

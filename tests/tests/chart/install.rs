@@ -148,8 +148,13 @@ fn the_longest_name_of_a_release_still_makes_a_service() -> Result<()> {
 fn tokens_without_tls_are_warned_of() -> Result<()> {
     let plane = PLANE.get(ControlPlane::start)?;
     let warning = "WARNING: tokens are asked for, but without TLS";
-    let said = apply(&plane, "clear", r#"{"auth": {"enabled": true}}"#)?;
-    ensure!(said.contains(warning), "{said}");
+    for values in [
+        r#"{"auth": {"enabled": true}}"#,
+        r#"{"inject": {"enabled": true, "agentImage": "crik-agent:0.1.0"}}"#,
+    ] {
+        let said = apply(&plane, "clear", values)?;
+        ensure!(said.contains(warning), "{said}");
+    }
     let said = apply(&plane, "clear", r#"{"auth": {"enabled": true}, "tls": {"secretName": "t"}}"#)?;
     ensure!(!said.contains(warning), "{said}");
     Ok(())

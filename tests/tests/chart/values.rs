@@ -144,6 +144,10 @@ fn each_mistake_in_the_values_is_named() -> Result<()> {
         (r#"{"podDisruptionBudget": {"minAvailable": 0}}"#, "minimum"),
         (r#"{"hostAliases": [{"hostnames": ["a"]}]}"#, "at '/hostAliases/0'"),
         (r#"{"hostNetwork": true}"#, "set networkPolicy.enabled=false"),
+        (
+            r#"{"inject": {"enabled": true, "agentImage": "a:1", "reports": false}}"#,
+            "inject.moves needs inject.reports",
+        ),
         (r#"{"commonLabels": {"app.kubernetes.io/name": "x"}}"#, "is the chart's own"),
     ] {
         let said = template(values)?.err().with_context(|| format!("{values} is accepted"))?;

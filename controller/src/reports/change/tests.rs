@@ -160,6 +160,42 @@ fn a_move_goes_on_by_its_own_reports_alone() {
 }
 
 #[test]
+fn a_checkpoint_of_an_earlier_move_does_not_end_the_one_that_was_asked_for_since() {
+    let asked_at = |asked: &str| {
+        let moving = Move { asked: asked.to_owned(), step: Step::Begun, at: asked.to_owned(), why: None };
+        Workload { moving: Some(moving), ..Workload::default() }
+    };
+    // It was durable at 10:00:09.5.
+    for (asked, expected) in [
+        ("2026-11-27T10:00:09Z", Some("durable")),
+        ("2026-11-27T10:00:10Z", Some("durable")),
+        ("2026-11-27T10:00:11Z", None),
+    ] {
+        let found = written(&after(&asked_at(asked), checkpointed(Occasion::Move)), MOVE);
+        assert_eq!(found["step"].as_str(), expected, "{asked}");
+    }
+}
+
+#[test]
+fn a_container_that_was_started_anew_is_asked_anew() {
+    for (step, began, is_taken_away) in [
+        (Step::Asked, 0, true),
+        (Step::Begun, 0, true),
+        (Step::Begun, 1, false),
+        (Step::Waiting, 0, false),
+        (Step::Durable, 0, false),
+    ] {
+        let last_report = Some(ReportId { began, number: 1 });
+        let change = after(&Workload { last_report, ..moving(step) }, What::Examined(told(true)));
+        assert_eq!(change.annotations.contains(&(MOVE, None)), is_taken_away, "{step:?} {began}");
+    }
+    let last_report = Some(ReportId { began: 0, number: 1 });
+    let begun = What::MoveBegun { asked: ASKED.to_owned() };
+    let change = after(&Workload { last_report, ..moving(Step::Asked) }, begun);
+    assert_eq!(written(&change, MOVE)["step"], "begun", "it has heard of the move itself");
+}
+
+#[test]
 fn the_condition_is_for_pods_that_name_it_and_false_until_the_next_program_runs() {
     let fresh = || What::StartedFresh { why: None };
     assert_eq!(after(&Workload::default(), fresh()).restored, None);

@@ -78,6 +78,8 @@ fn refused(error: &NotTaken) -> Response {
         NotTaken::TooOften => answer::too_often(problem),
         NotTaken::Gone { .. } => answer::error(StatusCode::FORBIDDEN, ErrorCode::NoSuchPod, problem),
         NotTaken::Forbidden => answer::error(StatusCode::FORBIDDEN, ErrorCode::ControllerForbidden, problem),
+        // The agent drops this one and goes on with the next.
+        NotTaken::Unwritable(_) => answer::wrong(ErrorCode::InvalidRequest, problem),
         NotTaken::Busy => answer::later(ErrorCode::NoRoom, problem),
         NotTaken::Unavailable(_) => answer::later(ErrorCode::ApiServerUnavailable, problem),
     }
