@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::base::limits;
+use crate::base::shortened::shortened_to;
 
 /// Them, as text. The names are those of [`crik_api::report`].
 #[derive(Debug, Default, Deserialize)]
@@ -28,8 +30,18 @@ pub struct Annotations {
 
 /// What a text says, if it is JSON of that form and no longer than what the controller writes.
 pub fn read<T: DeserializeOwned>(text: Option<&String>) -> Option<T> {
-    text.filter(|text| text.len() <= limits::ANNOTATION_MAX_BYTES)
-        .and_then(|text| serde_json::from_str(text).ok())
+    let text = text.filter(|text| text.len() <= limits::ANNOTATION_MAX_BYTES)?;
+    serde_json::from_value(bounded(serde_json::from_str(text).ok()?)).ok()
+}
+
+/// With texts and lists that are no longer than those that the controller writes, since they are kept of each pod and shown.
+fn bounded(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(shortened_to(text, limits::WHY_MAX)),
+        Value::Array(all) => all.into_iter().take(limits::SKIPPED_TOLD).map(bounded).collect(),
+        Value::Object(all) => all.into_iter().map(|(name, value)| (name, bounded(value))).collect(),
+        other => other,
+    }
 }
 
 /// The time that a text says, such as `10m`, and the nearest that may be if it may not be.

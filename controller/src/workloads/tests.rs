@@ -57,6 +57,21 @@ fn annotations_that_cannot_be_read_count_as_not_there() {
 }
 
 #[test]
+fn texts_and_lists_that_somebody_has_made_long_are_kept_short() {
+    let skipped = vec![json!({"generation": 1, "why": "another kernel"}); 100];
+    let resumed = json!({"generation": 2, "seconds": 1, "skipped": skipped});
+    let annotations = json!({
+        report::PROTECTION: json!({"protected": true, "why": "x".repeat(10_000)}).to_string(),
+        report::LAST_START: json!({"at": "t", "resumed": resumed}).to_string(),
+    });
+    let one = object("job-0", &annotations).workload;
+    let why = one.protection.and_then(|told| told.why).unwrap();
+    assert_eq!(why.chars().count(), limits::WHY_MAX + 1, "with three dots");
+    let resumed = one.last_start.and_then(|start| start.resumed).unwrap();
+    assert_eq!((resumed.skipped.len(), resumed.seconds), (limits::SKIPPED_TOLD, 1.0));
+}
+
+#[test]
 fn a_deadline_is_no_longer_and_no_shorter_than_may_be() {
     for (said, expected) in [
         ("9000h", limits::EVICTION_DEADLINE_MAX),

@@ -30,7 +30,7 @@ const ASKED_BY: [&str; 4] = ["--webhook", "--workloads", "--moves", "--eviction"
 /// Its webhook for new pods.
 const INJECT: Asked = Asked { kind: "mutatingwebhookconfigurations", path: "inject" };
 
-/// Its webhook for evictions.
+/// Its webhook for evictions, behind which the controller writes a word of its own.
 const EVICT: Asked = Asked { kind: "validatingwebhookconfigurations", path: "evict" };
 
 /// What the API server asks.
