@@ -7,10 +7,13 @@ use crik_tests::build::workspace;
 use crik_tests::imports::{Files, Import, imports, read};
 
 /// Two files that import each other on purpose, and why.
-const CIRCLES: [([&str; 2], &str); 1] = [(
-    ["index/mod.rs", "index/waiters.rs"],
-    "who waits asks the controller's index for a status, and tells it when nobody waits any more",
-)];
+const CIRCLES: [([&str; 2], &str); 2] = [
+    (
+        ["index/mod.rs", "index/waiters.rs"],
+        "who waits asks the controller's index for a status, and tells it when nobody waits any more",
+    ),
+    (["workloads/mod.rs", "workloads/bells.rs"], "the same of a pod that is watched"),
+];
 
 /// The order of the rooms from the top of the house to its ground, by the number of their floor; two on one floor do not know
 /// each other.

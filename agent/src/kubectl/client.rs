@@ -134,7 +134,8 @@ impl Client {
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
         let output = self.output(self.patient(&asked))?;
         if output.stdout.starts_with(b"no") {
-            return Err(right.is_lacking());
+            let (said, lacking) = right.is_lacking();
+            return Err(KubectlError::Forbidden { said, lacking });
         }
         match said(&asked, &output) {
             Err(KubectlError::Forbidden { .. }) => Ok(()),

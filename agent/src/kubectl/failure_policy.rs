@@ -8,11 +8,11 @@ use crate::base::exit_codes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// As nothing.
-    AsNothing,
+    Nothing,
     /// As one failure.
-    AsFailure,
+    Failure,
     /// As the end of all of it, or of the pod's index.
-    AsEnd,
+    End,
 }
 
 /// The first rule that holds for the exit code of this container counts (k8s.io/api/batch/v1, `PodFailurePolicy`). A pod that is deleted, and not
@@ -21,9 +21,9 @@ pub fn counts(policy: &Value, container: &str) -> Counted {
     let mut rules = policy["rules"].as_array().into_iter().flatten();
     let rule = rules.find(|rule| holds(&rule["onExitCodes"], container));
     match rule.and_then(|rule| rule["action"].as_str()) {
-        Some("Ignore") => Counted::AsNothing,
-        Some("FailJob" | "FailIndex") => Counted::AsEnd,
-        _ => Counted::AsFailure,
+        Some("Ignore") => Counted::Nothing,
+        Some("FailJob" | "FailIndex") => Counted::End,
+        _ => Counted::Failure,
     }
 }
 
@@ -51,23 +51,23 @@ mod tests {
         let codes = |operator: &str, code: i32| json!({"containerName": "app", "operator": operator, "values": [code]});
         let of = |rules: &[Value]| counts(&json!({"rules": rules}), "app");
         let ignored = rule("Ignore", codes("In", 143));
-        assert_eq!(of(std::slice::from_ref(&ignored)), Counted::AsNothing);
-        assert_eq!(of(&[rule("FailJob", codes("NotIn", 42)), ignored.clone()]), Counted::AsEnd);
-        assert_eq!(of(&[rule("FailJob", codes("NotIn", 143)), ignored.clone()]), Counted::AsNothing);
-        assert_eq!(counts(&json!({"rules": [ignored]}), "other"), Counted::AsFailure);
+        assert_eq!(of(std::slice::from_ref(&ignored)), Counted::Nothing);
+        assert_eq!(of(&[rule("FailJob", codes("NotIn", 42)), ignored.clone()]), Counted::End);
+        assert_eq!(of(&[rule("FailJob", codes("NotIn", 143)), ignored.clone()]), Counted::Nothing);
+        assert_eq!(counts(&json!({"rules": [ignored]}), "other"), Counted::Failure);
     }
 
     #[test]
     fn a_policy_that_says_nothing_of_exit_codes_ignores_none() {
         let disrupted = json!({"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]});
-        assert_eq!(counts(&json!({"rules": [disrupted]}), "app"), Counted::AsFailure);
+        assert_eq!(counts(&json!({"rules": [disrupted]}), "app"), Counted::Failure);
         assert_eq!(
             counts(
                 &json!({"rules": [{"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75]}}]}),
                 "app"
             ),
-            Counted::AsFailure
+            Counted::Failure
         );
-        assert_eq!(counts(&Value::Null, "app"), Counted::AsFailure);
+        assert_eq!(counts(&Value::Null, "app"), Counted::Failure);
     }
 }

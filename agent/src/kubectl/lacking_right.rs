@@ -2,8 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::client::KubectlError;
-
 /// A right that something will need.
 #[derive(Debug, Clone, Copy)]
 pub struct Right<'a> {
@@ -34,13 +32,13 @@ impl Right<'_> {
         ["auth", "can-i", self.verb, &self.whose(), &namespace].map(str::to_owned).to_vec()
     }
 
-    /// That one has not.
-    pub fn is_lacking(&self) -> KubectlError {
+    /// That one has not, in words, and the rule that would give it.
+    pub fn is_lacking(&self) -> (String, LackingRight) {
         let Self { verb, resource, group, namespace, .. } = *self;
         let said = format!("you may not {verb} {} in the namespace {namespace}", self.whose());
         let [verb, resource, group, namespace] = [verb, resource, group, namespace].map(str::to_owned);
         let lacking = LackingRight { verb, resource, group, namespace: Some(namespace) };
-        KubectlError::Forbidden { said, lacking }
+        (said, lacking)
     }
 }
 

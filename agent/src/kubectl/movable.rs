@@ -186,8 +186,8 @@ fn another_try(pod: &Pod, container: &str, job: &Value) -> Result<(), NotMovable
     let failed = job["status"]["failed"].as_u64().unwrap_or(0) + pod.restarts();
     let limit = job["spec"]["backoffLimit"].as_u64();
     match (failure_policy::counts(&job["spec"]["podFailurePolicy"], container), limit) {
-        (Counted::AsEnd, _) => Err(NotMovable::FailsJob(name())),
-        (Counted::AsFailure, Some(limit)) if failed >= limit => {
+        (Counted::End, _) => Err(NotMovable::FailsJob(name())),
+        (Counted::Failure, Some(limit)) if failed >= limit => {
             Err(NotMovable::LastTry { job: name(), failed, limit })
         }
         _ => Ok(()),

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use http_auth::parser::ChallengeParser;
 use serde::Deserialize;
 
-use super::credentials::Credential;
+use super::credentials::{Credential, secret};
 use super::error::LookupError;
 use super::transport::{Asked, Transport};
 use crate::base::limits;
@@ -88,13 +88,6 @@ fn token_uri(challenge: &Challenge, repository: &str) -> Option<Uri> {
     query.append_pair("scope", &scope);
     let separator = if realm.contains('?') { '&' } else { '?' };
     format!("{realm}{separator}{}", query.finish()).parse().ok()
-}
-
-/// A header that is not shown in any log.
-pub fn secret(value: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 #[cfg(test)]

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::distribution::Reference;
 use serde::Deserialize;
-
-use axum::http::HeaderValue;
-
-use super::authorization::secret;
 
 /// A user and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -106,6 +103,13 @@ fn is_like(part: &str, pattern: &str) -> bool {
     pattern.split_once('*').is_some_and(|(begin, end)| {
         part.len() >= begin.len() + end.len() && part.starts_with(begin) && part.ends_with(end)
     })
+}
+
+/// A header that is not shown in any log.
+pub fn secret(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 #[cfg(test)]

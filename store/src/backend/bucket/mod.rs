@@ -31,6 +31,7 @@ mod failure;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod http;
+mod in_turn;
 mod large;
 mod names;
 pub mod provider;

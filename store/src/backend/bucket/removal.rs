@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore};
 
 use crate::backend::bucket::failure::Failure;
-use crate::backend::bucket::requests::in_turn;
+use crate::backend::bucket::in_turn::in_turn;
 use crate::base::panics::locked;
 
 /// Why nothing can be removed, as long as that is so.

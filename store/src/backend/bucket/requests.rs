@@ -9,13 +9,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, UpdateVersion};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, PutMode, UpdateVersion};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
 
 use crate::backend::bucket::failure::Failure;
+use crate::backend::bucket::in_turn::in_turn;
 use crate::backend::bucket::removal::{Removal, remove};
 use crate::base::limits;
 use crate::base::nonce::number;
@@ -270,19 +271,6 @@ impl Requests {
     pub fn removal_refusal(&self) -> Option<String> {
         self.removal.refusal()
     }
-}
-
-/// What is told in many answers, each of which may take so long.
-pub fn in_turn<'a, T: Send + 'a>(
-    limit: Duration,
-    answers: BoxStream<'a, object_store::Result<T>>,
-) -> BoxStream<'a, object_store::Result<T>> {
-    let next = move |mut answers: BoxStream<'a, object_store::Result<T>>| async move {
-        let silent = |_| Err(Error::Generic { store: "bucket", source: "it gave no answer".into() });
-        let answer = timeout(limit, answers.next()).await.unwrap_or_else(|over| Some(silent(over)));
-        answer.map(|answer| (answer, answers))
-    };
-    stream::unfold(answers, next).boxed()
 }
 
 async fn timeout_at<T>(
