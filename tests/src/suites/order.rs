@@ -4,23 +4,24 @@ use super::Suite;
 
 /// Those that take a minute or more, the longest first: what comes last then is short, and nothing runs on alone at the end. Where a
 /// suite stands decides only how long all of it takes.
-const LONGEST: [&str; 16] = [
+const LONGEST: [&str; 17] = [
     "faulty_volume",
     "cluster",
     "workloads",
     "nfs",
-    "process_ids",
     "doctor_mends",
-    "pod_ends",
     "killed_criu",
+    "evictions",
     "holds",
-    "decision",
+    "images",
+    "reports",
+    "moves",
+    "injection",
+    "clocks",
+    "kubernetes_outages",
     "kubernetes_faults",
     "deadline",
-    "clocks",
     "periodic",
-    "kubernetes_outages",
-    "docs",
 ];
 
 /// Suites of which only one runs at a time.
