@@ -67,8 +67,10 @@ impl Moves {
         object["spec"]["nodeName"] = json!(node);
         let api = self.release.plane.api();
         drop(api.create(&self.release.pods(), &object)?);
-        let status = json!({"status": {"phase": "Running"}});
-        api.patch(&format!("{}/status", self.path(name)), PatchKind::Merge, &status).map(drop)
+        // What the controller alone says of a pod is taken from one that is created with it.
+        let annotations = change["metadata"]["annotations"].clone();
+        let after = json!({"metadata": {"annotations": annotations}, "status": {"phase": "Running"}});
+        api.patch(&format!("{}/status", self.path(name)), PatchKind::Merge, &after).map(drop)
     }
 
     /// Writes on a pod what its agent has told, as the controller does.
