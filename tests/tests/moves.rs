@@ -256,7 +256,7 @@ fn what_ends_the_program_or_its_agent_while_it_stands_still_loses_nothing() -> R
     let mut second = started(&scene.pod)?;
     resumes(&second, 1)?;
     let (code, said, _) = second.exec(&["crik", "checkpoint", "--stay-stopped"])?;
-    ensure!(code == Some(0) && said.contains("generation 00000002 is durable"), "{said}");
+    ensure!(code == Some(0) && said.contains("generation 2 is durable"), "{said}");
     ensure!(said.contains("stands still until its pod is deleted") && said.contains("within 60s"), "{said}");
     stands_still(&second)?;
     let program = second.processes().into_iter().filter(|one| one.pid >= 300);

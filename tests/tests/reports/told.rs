@@ -15,7 +15,8 @@ fn each_kind_of_report_stands_on_the_pod_is_told_and_is_counted() -> Result<()> 
     let cluster = Cluster::shared()?;
     let controller = alone(&cluster, &["--workloads"])?;
     let agent = cluster.agent("kinds")?;
-    agent.annotate(MOVE, r#"{"asked":"t","step":"asked","at":"t"}"#)?;
+    let asked = "2026-01-02T03:04:05.006Z";
+    agent.annotate(MOVE, &json!({"asked": asked, "step": "asked", "at": asked}).to_string())?;
     agent.tells(&controller, 1, examined(false))?;
     ensure!(agent.says(PROTECTION)? == json!({"protected": false, "why": "no volume"}));
     agent.tells(&controller, 2, What::StartedFresh { why: Some("all were damaged".to_owned()) })?;
@@ -26,7 +27,7 @@ fn each_kind_of_report_stands_on_the_pod_is_told_and_is_counted() -> Result<()> 
     ensure!(agent.says(LAST_FAILURE)?["why"] == "the volume is full");
     agent.tells(&controller, 6, checkpointed(7, Occasion::Interval))?;
     ensure!(agent.says(LAST_CHECKPOINT)?["generation"] == 7 && agent.says(LAST_FAILURE)?.is_null());
-    agent.tells(&controller, 7, What::MoveBegun { asked: "t".to_owned() })?;
+    agent.tells(&controller, 7, What::MoveBegun { asked: asked.to_owned() })?;
     ensure!(agent.says(MOVE)?["step"] == "begun");
     agent.tells(&controller, 8, checkpointed(8, Occasion::Move))?;
     ensure!(agent.says(MOVE)?["step"] == "durable");
